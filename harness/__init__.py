@@ -1,0 +1,34 @@
+"""Walk-forward backtests and a research log for people who forecast volatility.
+
+The Python API, each part imported when it is first asked for:
+
+    import harness
+
+    hypothesis = harness.load_hypothesis("hypotheses/sp500-har.toml")
+    log = harness.open_log("reports")
+    outcome = harness.run(hypothesis, log)         # panels are looked for in ./panels
+    runs = harness.load_runs(log)                  # a Polars frame
+    forecasts = log.read_forecasts(outcome.run_id)
+"""
+
+from __future__ import annotations
+
+import importlib
+from typing import Any
+
+_HOMES = {
+    "load_hypothesis": "harness.hypothesis",
+    "run": "harness.pipeline",
+    "load_runs": "harness.query",
+    "load_frame": "harness.panel",
+    "find_panel": "harness.panel",
+    "open_log": "harness.log",
+}
+
+__all__ = ["find_panel", "load_frame", "load_hypothesis", "load_runs", "open_log", "run"]
+
+
+def __getattr__(name: str) -> Any:
+    if name not in _HOMES:
+        raise AttributeError(f"module 'harness' has no attribute '{name}'")
+    return getattr(importlib.import_module(_HOMES[name]), name)

@@ -1,0 +1,1 @@
+"""Cards: Markdown rendered from a record alone."""

@@ -1,0 +1,172 @@
+"""The verdict card: Markdown rendered from a run's record alone, so that it can be made again.
+
+Text that came from a file is data here: it is escaped for Markdown and kept on its line, and it
+never takes part in the template.
+"""
+
+from __future__ import annotations
+
+import math
+import re
+import statistics
+from collections.abc import Mapping
+from datetime import datetime
+from functools import cache
+from typing import Any
+
+import jinja2
+
+from harness.metrics import METRICS
+from harness.verdict import Show
+
+_SPECIAL = re.compile(r"([\\`*_{}\[\]<>|~#!&$^])")
+_HEADINGS = {
+    "ic": "IC",
+    "r2_log": "R² log",
+    "mae_log": "MAE log",
+    "rmse": "RMSE σ",
+    "mae": "MAE σ",
+    "mse_var": "MSE σ²",
+    "qlike": "QLIKE",
+    "corr": "Corr σ",
+}
+
+
+def render_card(record: Mapping[str, Any]) -> str:
+    """The card of a record, with `Decision: none yet.` in its head (log.py fills in decisions)."""
+    return _template().render(
+        r=record,
+        v=record["verdict"],
+        p=record["panel"],
+        s=record["settings"],
+        e=record["environment"],
+        t=record["tables"],
+        date=datetime.fromisoformat(record["started"]).date().isoformat(),
+        metrics=METRICS,
+        headings=_HEADINGS,
+        gain=Show(record["verdict"]["metric"], record["verdict"]["gain_as"] == "relative"),
+        pooled=_pooled(record),
+        windows=_windows(record),
+        coefficients=_coefficients(record),
+        folds=_rows(record["tables"]["folds"]),
+        tests=_rows(record["tables"]["tests"]),
+        wins=_rows(record["tables"]["wins"]),
+        timings=_rows(record["tables"]["timings"]),
+    )
+
+
+@cache
+def _template() -> jinja2.Template:
+    environment = jinja2.Environment(
+        loader=jinja2.PackageLoader("harness.cards", "."),
+        undefined=jinja2.StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+        keep_trailing_newline=True,
+        autoescape=False,  # Markdown, not HTML: every text from a file goes through `md` instead
+    )
+    environment.filters |= {
+        "md": escape,
+        "prose": prose,
+        "code": code,
+        "num": number,
+        "day": day,
+        "span": minutes_in_words,
+    }
+    return environment.get_template("card.md.j2")
+
+
+def escape(text: object) -> str:
+    """Text for a Markdown line or table cell: special characters escaped, all on one line."""
+    return _SPECIAL.sub(r"\\\1", " ".join(str(text).split()))
+
+
+def prose(text: str) -> str:
+    """Text of several lines: list items and paragraphs stay, nothing else has a meaning."""
+    lines = [" ".join(line.split()) for line in text.strip().splitlines()]
+    return "\n".join(
+        "- " + escape(line[2:]) if line.startswith(("- ", "* ")) else _no_block(escape(line))
+        for line in lines
+    )
+
+
+def code(text: object) -> str:
+    """Text as inline code: in a table cell a bar is escaped, a backtick cannot end it."""
+    return "`" + " ".join(str(text).replace("`", "'").split()).replace("|", "\\|") + "`"
+
+
+def number(value: float | None, digits: int = 4) -> str:
+    """A figure with `digits` decimals, in powers of ten where small or large, `n/a` if none."""
+    if value is None or not math.isfinite(value):
+        return "n/a"
+    if value != 0.0 and not 1e-3 <= abs(value) < 1e5:
+        return f"{value:.3e}"
+    return f"{value:.{digits}f}"
+
+
+def day(moment: str) -> str:
+    """`2021-01-02`, with the time of day where it is not midnight."""
+    date, _, clock = moment.partition("T")
+    return date if clock.startswith("00:00:00") else f"{date} {clock[:5]}"
+
+
+def minutes_in_words(minutes: float) -> str:
+    """`1440 min (1 d)`."""
+    days = minutes / 1440
+    if days >= 1:
+        return f"{minutes:,.0f} min ({days:.4g} d)"
+    return f"{minutes:,.0f} min"
+
+
+def _no_block(line: str) -> str:
+    """A line that Markdown cannot take for a list, a rule or an indented block."""
+    return re.sub(r"^([-+=]|\d+[.)])", r"\\\1", line)
+
+
+def _rows(table: Mapping[str, list[Any]]) -> list[dict[str, Any]]:
+    return [dict(zip(table, row, strict=True)) for row in zip(*table.values(), strict=True)]
+
+
+def _pooled(record: Mapping[str, Any]) -> list[dict[str, Any]]:
+    """One row per horizon and model: its pooled metrics and n."""
+    rows: dict[tuple[str, str], dict[str, Any]] = {}
+    for row in _rows(record["tables"]["scores"]):
+        if row["scope"] == "pooled":
+            key = row["horizon"], row["model"]
+            entry = rows.setdefault(key, {"horizon": key[0], "model": key[1], "n": row["n"]})
+            entry[row["metric"]] = row["value"]
+    return list(rows.values())
+
+
+def _windows(record: Mapping[str, Any]) -> dict[str, list[dict[str, Any]]]:
+    """Horizon -> one row per window: its span, n and the verdict's metric of every model."""
+    metric = record["verdict"]["metric"]
+    horizons: dict[str, dict[str, dict[str, Any]]] = {}
+    for row in _rows(record["tables"]["scores"]):
+        if row["scope"] == "window" and row["metric"] == metric:
+            windows = horizons.setdefault(row["horizon"], {})
+            window = windows.setdefault(row["window_start"], {**row, "models": {}})
+            window["models"][row["model"]] = row["value"]
+    return {horizon: list(windows.values()) for horizon, windows in horizons.items()}
+
+
+def _coefficients(record: Mapping[str, Any]) -> list[dict[str, Any]]:
+    """How each coefficient at the verdict's horizon moved over the windows."""
+    values: dict[tuple[str, str], list[float]] = {}
+    for row in _rows(record["tables"]["coefficients"]):
+        shift = row["name"] in ("var_shift", "sigma_shift")
+        if row["horizon"] == record["verdict"]["horizon"] and not shift:
+            values.setdefault((row["model"], row["name"]), []).append(row["value"])
+    return [
+        {
+            "model": model,
+            "name": name,
+            "mean": statistics.fmean(path),
+            "sd": statistics.stdev(path) if len(path) > 1 else None,
+            "least": min(path),
+            "most": max(path),
+            "first": path[0],
+            "last": path[-1],
+        }
+        for (model, name), path in values.items()
+    ]

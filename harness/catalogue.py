@@ -1,0 +1,79 @@
+"""What can be named in a hypothesis, from the tables themselves: for the CLI and the docs."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+from harness.features import FUNCTIONS
+from harness.measures.table import MEASURES
+from harness.metrics import METRICS
+from harness.models.table import KINDS
+
+Entries = list[dict[str, Any]]
+
+
+def models() -> Entries:
+    """Kinds of model."""
+    entries = []
+    for kind in KINDS.values():
+        parameters = []
+        for name, field in kind.params.model_fields.items():
+            shown = getattr(field.annotation, "__name__", str(field.annotation))
+            default = "required" if field.is_required() else f"default {field.default}"
+            parameters.append(f"{name} ({shown}, {default})")
+        entries.append(
+            {
+                "kind": kind.name,
+                "what": kind.summary,
+                "parameters": ", ".join(parameters) or "none",
+                "source": kind.source,
+            }
+        )
+    return entries
+
+
+def measures() -> Entries:
+    """Measures; a panel's extra columns come beside them."""
+    return [
+        {
+            "measure": m.name,
+            "formula": m.formula,
+            "unit": f"{m.unit} per bar",
+            "reads": ", ".join(m.inputs),
+            "minimum bars": m.minimum_bars,
+            "source": m.source,
+        }
+        for m in MEASURES.values()
+    ]
+
+
+def features() -> Entries:
+    """Functions of feature expressions."""
+    columns = {
+        "feature": "MEASURE_SCALE",
+        "what": "a measure over a scale of the cascade, such as rv_1h; rv_h is over the "
+        "horizon's own length; numbers, + - * / and parentheses may be used",
+    }
+    return [columns, *({"feature": f.signature, "what": f.summary} for f in FUNCTIONS.values())]
+
+
+def metrics() -> Entries:
+    """Metrics."""
+    return [
+        {
+            "metric": m.name,
+            "definition": m.definition,
+            "unit": m.unit,
+            "better": "higher" if m.higher else "lower",
+        }
+        for m in METRICS.values()
+    ]
+
+
+CATALOGUES: dict[str, Callable[[], Entries]] = {
+    "models": models,
+    "measures": measures,
+    "features": features,
+    "metrics": metrics,
+}

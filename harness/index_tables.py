@@ -1,0 +1,173 @@
+"""What the index holds: its tables and views, and their rows out of run records.
+
+A table's name is what SQL calls it; those in the schema `parts` are what the views are made of.
+The records' `window` is called `fold` here, because WINDOW is a reserved word in SQL.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING, Any
+
+from harness.log import UNDECIDED, decision_line, split_card
+
+if TYPE_CHECKING:
+    import polars as pl
+
+# An index made by another version of the tables below is made anew: raise this with them.
+INDEX_FORMAT = 1
+_TEXT, _REAL, _COUNT, TIME = "VARCHAR", "DOUBLE", "BIGINT", "TIMESTAMP"
+_SCORES = {
+    "run_id": _TEXT, "horizon": _TEXT, "model": _TEXT, "scope": _TEXT, "window_start": TIME,
+    "window_end": TIME, "metric": _TEXT, "value": _REAL, "n": _COUNT,
+}  # fmt: skip
+_VERDICTS = {
+    "run_id": _TEXT, "status": _TEXT, "metric": _TEXT, "horizon": _TEXT, "baseline": _TEXT,
+    "candidate": _TEXT, "gain": _REAL, "gain_low": _REAL, "gain_high": _REAL,
+    "min_gain": _REAL, "alpha": _REAL, "p_value": _REAL, "reasons": "VARCHAR[]",
+}  # fmt: skip
+_TESTS = {
+    "run_id": _TEXT, "name": _TEXT, "candidate": _TEXT, "baseline": _TEXT, "metric": _TEXT,
+    "horizon": _TEXT, "gain": _REAL, "gain_low": _REAL, "gain_high": _REAL, "level": _REAL,
+    "statistic": _REAL, "p_value": _REAL, "p_adjusted": _REAL, "n": _COUNT,
+    "bandwidth": _COUNT, "overlap": _COUNT,
+}  # fmt: skip
+_FOLDS = {
+    "run_id": _TEXT, "fold": _COUNT, "horizon": _TEXT, "cut": TIME, "train_start": TIME,
+    "test_end": TIME, "embargo_ns": _COUNT, "latest_resolution": TIME, "slack_ns": _COUNT,
+    "n_train": _COUNT, "n_test": _COUNT,
+}  # fmt: skip
+_COEFFICIENTS = {
+    "run_id": _TEXT, "fold": _COUNT, "horizon": _TEXT, "model": _TEXT, "name": _TEXT,
+    "value": _REAL,
+}  # fmt: skip
+_WINS = {
+    "run_id": _TEXT, "horizon": _TEXT, "model": _TEXT, "metric": _TEXT, "wins": _COUNT,
+    "windows": _COUNT,
+}  # fmt: skip
+# Filled from the table of the same name in each record.
+_RECORDED = {
+    "scores": _SCORES,
+    "tests": _TESTS,
+    "folds": _FOLDS,
+    "coefficients": _COEFFICIENTS,
+    "wins": _WINS,
+    "timings": {"run_id": _TEXT, "stage": _TEXT, "seconds": _REAL},
+}
+_RUNS = {
+    "run_id": _TEXT, "hypothesis": _TEXT, "title": _TEXT, "claim": _TEXT, "spec_hash": _TEXT,
+    "started": TIME, "seconds": _REAL, "status": _TEXT, "panel": _TEXT, "fingerprint": _TEXT,
+    "panel_start": TIME, "panel_end": TIME, "bars": _COUNT, "filled_share": _REAL,
+    "seed": _COUNT, "gain": _REAL, "code_version": _TEXT,
+}  # fmt: skip
+TABLES = {
+    **_RECORDED,
+    "verdicts": _VERDICTS,
+    "parts.runs": _RUNS,
+    "parts.models": {"run_id": _TEXT, "horizon": _TEXT, "position": _COUNT, "model": _TEXT},
+    "parts.cards": {"run_id": _TEXT, "head": _TEXT, "tail": _TEXT},
+    "parts.decisions": {
+        "file": _TEXT, "run_id": _TEXT, "decided_at": TIME, "decision": _TEXT, "note": _TEXT,
+        "line": _TEXT,
+    },
+}  # fmt: skip
+META = "CREATE TABLE parts.meta (origin VARCHAR, digest VARCHAR, unreadable VARCHAR[])"
+VIEWS = (
+    # A decision's file name sorts by time within its run.
+    "CREATE VIEW parts.latest AS SELECT run_id, arg_max(decision, file) AS decision, "
+    "arg_max(line, file) AS line FROM parts.decisions GROUP BY run_id",
+    "CREATE VIEW runs AS SELECT r.* EXCLUDE (claim), l.decision "
+    "FROM parts.runs r LEFT JOIN parts.latest l USING (run_id)",
+    "CREATE VIEW hypotheses AS SELECT hypothesis, spec_hash, arg_max(title, started) AS title, "
+    "arg_max(claim, started) AS claim, count(*) AS runs, min(started) AS first_run, "
+    "max(started) AS last_run, arg_max(status, started) AS last_status "
+    "FROM parts.runs GROUP BY hypothesis, spec_hash",
+    "CREATE VIEW cards AS SELECT run_id, "
+    f"head || coalesce(coalesce(l.line, '{UNDECIDED}') || tail, '') AS markdown "
+    "FROM parts.cards LEFT JOIN parts.latest l USING (run_id)",
+    "CREATE VIEW decisions AS SELECT run_id, decided_at, decision, note FROM parts.decisions",
+)
+
+Rows = dict[str, list[Any]]
+
+
+def record_frames(records: Sequence[Mapping[str, Any]]) -> dict[str, pl.DataFrame]:
+    """The rows of these records for every table that is made from them; times still as text.
+
+    AttributeError, KeyError, TypeError, ValueError or OverflowError when a record has been
+    edited so that a value is not of its column's kind.
+    """
+    verdicts = [{**r["verdict"], "run_id": r["run_id"]} for r in records]
+    cards = [(r["run_id"], *split_card(r["card"])) for r in records]
+    rows = {
+        **{table: _recorded(table, records) for table in _RECORDED},
+        "verdicts": _columns("verdicts", verdicts),
+        "parts.runs": _columns("parts.runs", [_run_row(r) for r in records]),
+        "parts.models": _columns("parts.models", [row for r in records for row in _model_rows(r)]),
+        "parts.cards": dict(zip(TABLES["parts.cards"], zip(*cards, strict=True), strict=False)),
+    }
+    return {table: _frame(table, columns) for table, columns in rows.items()}
+
+
+def decision_frame(entries: Mapping[str, Mapping[str, str]]) -> pl.DataFrame:
+    """The rows of `parts.decisions` for these decisions, by file name."""
+    rows = [
+        {**entry, "file": name, "line": decision_line(entry)} for name, entry in entries.items()
+    ]
+    return _frame("parts.decisions", _columns("parts.decisions", rows))
+
+
+def _recorded(table: str, records: Sequence[Mapping[str, Any]]) -> Rows:
+    rows: Rows = {column: [] for column in _RECORDED[table]}
+    for record in records:
+        found = record["tables"].get(table, {})
+        lengths = {len(values) for values in found.values()}
+        if len(lengths) > 1:
+            raise ValueError(f"tables.{table}: columns of unequal length")
+        length = lengths.pop() if lengths else 0
+        for column, values in rows.items():
+            if column == "run_id":
+                values.extend([record["run_id"]] * length)
+            else:
+                key = "window" if column == "fold" else column
+                values.extend(found.get(key) or [None] * length)
+    return rows
+
+
+def _run_row(record: Mapping[str, Any]) -> dict[str, Any]:
+    panel = record.get("panel") or {}
+    return {
+        **record,
+        "panel": panel.get("name"),
+        "fingerprint": panel.get("fingerprint"),
+        "panel_start": panel.get("start"),
+        "panel_end": panel.get("end"),
+        "bars": panel.get("bars"),
+        "filled_share": panel.get("filled_share"),
+        "gain": (record.get("verdict") or {}).get("gain"),
+        "code_version": (record.get("environment") or {}).get("code_version"),
+    }
+
+
+def _model_rows(record: Mapping[str, Any]) -> list[Mapping[str, Any]]:
+    return [
+        {"run_id": record["run_id"], "horizon": horizon, "position": position, "model": model}
+        for horizon, models in record["forecasts"].items()
+        for position, model in enumerate(models, start=1)  # DuckDB's lists begin at 1
+    ]
+
+
+def _columns(table: str, rows: Sequence[Mapping[str, Any]]) -> Rows:
+    return {name: [row.get(name) for row in rows] for name in TABLES[table]}
+
+
+def _frame(table: str, rows: Rows) -> pl.DataFrame:
+    import polars as pl
+
+    kinds = {_REAL: pl.Float64, _COUNT: pl.Int64, "VARCHAR[]": pl.List(pl.String)}
+    return pl.DataFrame(
+        [
+            pl.Series(name, rows.get(name, []), dtype=kinds.get(kind, pl.String), strict=True)
+            for name, kind in TABLES[table].items()
+        ]
+    )

@@ -1,0 +1,88 @@
+"""The one place that imports Numba: a kernel's text to object code, for the loader to keep."""
+
+from __future__ import annotations
+
+import inspect
+import sys
+from types import FunctionType
+from typing import TYPE_CHECKING, Any
+
+import llvmlite.binding as llvm
+import numba
+from numba import carray, types
+
+if TYPE_CHECKING:
+    from harness.kernels.loader import Kernel
+
+_TYPES = {"f8": types.float64, "f4": types.float32, "i8": types.int64, "i4": types.int32}
+_OPTIONS = {"nopython": True, "fastmath": False, "error_model": "numpy", "boundscheck": False}
+
+
+def compile_kernel(kernel: Kernel) -> bytes:
+    """A header line and the relocatable object code of the kernel for this processor.
+
+    The header names the symbol to call, then the symbols of Numba's runtime that its wrapper
+    mentions for exceptions and reference counts: a kernel, which allocates and raises nothing,
+    never reaches them. ValueError for a kernel that does allocate.
+    """
+    print(f"compiling {kernel.name} (once on this machine)", file=sys.stderr)  # noqa: T201
+    function = numba.cfunc(_c_signature(kernel), **_OPTIONS)(_with_pointers(kernel))
+    llvm.initialize_native_target()
+    llvm.initialize_native_asmprinter()
+    module = llvm.parse_assembly(function.inspect_llvm())
+    machine = llvm.Target.from_default_triple().create_target_machine(
+        cpu=llvm.get_host_cpu_name(),
+        features=llvm.get_host_cpu_features().flatten(),
+        opt=3,
+        reloc="pic",
+        codemodel="small",
+    )
+    runtime = [
+        f.name
+        for f in module.functions
+        if f.is_declaration and f.name.startswith(("NRT_", "numba_"))
+    ]
+    if any("Allocate" in name for name in runtime):
+        raise ValueError(f"{kernel.name} allocates memory: pass it working room instead")
+    header = " ".join([function.native_name, *runtime])
+    return header.encode() + b"\n" + machine.emit_object(module)
+
+
+def _c_signature(kernel: Kernel) -> Any:
+    arguments: list[Any] = []
+    for kind in kernel.arguments:
+        base = _TYPES[kind[:2]]
+        if "[" in kind:
+            arguments += [types.CPointer(base)] + [types.int64] * kind.count(":")
+        else:
+            arguments.append(base)
+    result = types.void if kernel.result == "void" else _TYPES[kernel.result]
+    return result(*arguments)
+
+
+def _with_pointers(kernel: Kernel) -> FunctionType:
+    """A C-callable front for the kernel: each array comes as a pointer and its lengths."""
+    names, passed = [], []
+    for i, kind in enumerate(kernel.arguments):
+        names.append(f"a{i}")
+        if "[" in kind:
+            lengths = [f"n{i}_{d}" for d in range(kind.count(":"))]
+            names += lengths
+            passed.append(f"carray(a{i}, ({', '.join(lengths)},))")
+        else:
+            passed.append(f"a{i}")
+    source = f"def front({', '.join(names)}):\n    return loop({', '.join(passed)})\n"
+    scope: dict[str, Any] = {"carray": carray, "loop": _compiled(kernel.plain)}
+    exec(source, scope)
+    return scope["front"]
+
+
+def _compiled(function: FunctionType) -> Any:
+    """The function as Numba sees it, with the plain helpers it calls compiled as well."""
+    scope = dict(function.__globals__)
+    for name in function.__code__.co_names:
+        helper = scope.get(name)
+        if inspect.isfunction(helper) and helper.__module__ == function.__module__:
+            scope[name] = _compiled(helper)
+    copy = FunctionType(function.__code__, scope, function.__name__, function.__defaults__)
+    return numba.njit(copy, **{k: v for k, v in _OPTIONS.items() if k != "nopython"})

@@ -1,0 +1,170 @@
+"""Numba kernels without paying for Numba: compile once, store the machine code, load that.
+
+Importing Numba and asking it for a cached function costs more than a whole walk-forward run.
+So a kernel's one Python text is compiled by Numba the first time it is called on a machine, the
+object code is stored, and every run on that machine, the first one too, links and calls that
+object through llvmlite, which is Numba's own back end and light to import. There is one
+definition of each loop and one piece of machine code, so every path gives the same bits.
+
+A stored object is found by a hash of the kernel's module text, this file's, the versions of
+Numba and llvmlite, and the processor's name and features: any change compiles anew. Fast-math
+is off, so the order of every sum is the one written.
+"""
+
+from __future__ import annotations
+
+import ctypes
+import hashlib
+import importlib.metadata
+import inspect
+import os
+import sys
+import tempfile
+from collections.abc import Callable
+from functools import cache, cached_property
+from pathlib import Path
+from types import FunctionType, ModuleType
+from typing import Any
+
+import numpy as np
+
+_SCALARS = {"f8": ctypes.c_double, "i8": ctypes.c_int64}
+_DTYPES = {"f8": np.float64, "f4": np.float32, "i8": np.int64, "i4": np.int32}
+
+
+class Kernel:
+    """A loop over arrays: call it for the compiled code, `.plain` is its Python text.
+
+    The signature lists the arguments as `f8[:]`, `f4[:]`, `i8[:,:]` (C-contiguous arrays) or
+    `f8`, `i8` (scalars), separated by spaces, then `->` and `f8`, `i8` or `void`. A kernel
+    writes into arrays it is given: it allocates nothing and raises nothing.
+    """
+
+    def __init__(self, function: FunctionType, signature: str) -> None:
+        self.plain = function
+        self.__doc__ = function.__doc__
+        self.name = f"{function.__module__.rpartition('.')[2]}.{function.__name__}"
+        arguments, _, result = signature.partition("->")
+        self.arguments = tuple(arguments.split())
+        self.result = result.strip()
+
+    def __call__(self, *values: Any) -> Any:
+        """Run the compiled loop; TypeError for an argument of another type or layout."""
+        if len(values) != len(self.arguments):
+            raise TypeError(f"{self.name} takes {len(self.arguments)} arguments, got {len(values)}")
+        flat: list[Any] = []
+        for value, kind in zip(values, self.arguments, strict=True):
+            if "[" not in kind:
+                flat.append(value)
+                continue
+            dimensions = kind.count(":")
+            if (
+                value.dtype != _DTYPES[kind[:2]]
+                or value.ndim != dimensions
+                or not value.flags.c_contiguous
+            ):
+                raise TypeError(f"{self.name}: wanted a C-contiguous {kind}, got {value.dtype}"
+                                f" with {value.ndim} dimensions")  # fmt: skip
+            flat += (value.ctypes.data, *value.shape)
+        return self._entry(*flat)
+
+    @cached_property
+    def _entry(self) -> Callable[..., Any]:
+        path = _store() / f"{self.name}-{_module_key(self.plain.__module__)}.o"
+        try:
+            stored = path.read_bytes()
+        except OSError:
+            from harness.kernels.compiler import compile_kernel
+
+            stored = compile_kernel(self)
+            _keep(path, stored)
+        header, _, code = stored.partition(b"\n")
+        types: list[Any] = []
+        for kind in self.arguments:
+            if "[" in kind:
+                types += [ctypes.c_void_p] + [ctypes.c_int64] * kind.count(":")
+            else:
+                types.append(_SCALARS[kind])
+        returns = None if self.result == "void" else _SCALARS[self.result]
+        return ctypes.CFUNCTYPE(returns, *types)(_link(self.name, header.decode().split(), code))
+
+
+def kernel(signature: str) -> Callable[[FunctionType], Kernel]:
+    """Declare a compiled loop: `@kernel("f8[:] i8 f8[:] -> void")`."""
+    return lambda function: Kernel(function, signature)
+
+
+def _store() -> Path:
+    return cache_folder() / "kernels"
+
+
+def cache_folder() -> Path:
+    """Where rebuildable things are kept: HARNESS_CACHE, else the user's cache folder."""
+    named = os.environ.get("HARNESS_CACHE")
+    if named:
+        return Path(named)
+    base = os.environ.get("XDG_CACHE_HOME")
+    return (Path(base) if base else Path.home() / ".cache") / "harness"
+
+
+def _keep(path: Path, content: bytes) -> None:
+    """Store atomically; a read-only cache folder only means compiling again next time."""
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        handle, temporary = tempfile.mkstemp(dir=path.parent)
+        with os.fdopen(handle, "wb") as stream:
+            stream.write(content)
+        Path(temporary).replace(path)
+    except OSError as error:
+        print(f"kernel not kept in {path.parent}: {error.strerror}", file=sys.stderr)  # noqa: T201
+
+
+@cache
+def _module_key(module: str) -> str:
+    digest = hashlib.sha256()
+    for part in (sys.modules[module], sys.modules[__name__]):
+        digest.update(_text(part))
+    digest.update((Path(__file__).parent / "compiler.py").read_bytes())
+    for package in ("numba", "llvmlite"):
+        digest.update(importlib.metadata.version(package).encode())
+    digest.update(repr(_host()).encode())
+    return digest.hexdigest()[:16]
+
+
+def _text(module: ModuleType) -> bytes:
+    return Path(inspect.getfile(module)).read_bytes()
+
+
+@cache
+def _host() -> tuple[str, str]:
+    import llvmlite.binding as llvm
+
+    return llvm.get_host_cpu_name(), llvm.get_host_cpu_features().flatten()
+
+
+@cache
+def _jit() -> Any:
+    import llvmlite.binding as llvm
+
+    llvm.initialize_native_target()
+    llvm.initialize_native_asmprinter()
+    machine = llvm.Target.from_default_triple().create_target_machine(jit=True)
+    return llvm.create_lljit_compiler(machine)
+
+
+_linked: list[Any] = []  # linked code lives as long as its tracker
+
+
+def _link(name: str, header: list[str], code: bytes) -> int:
+    """The address of the kernel. `header`: its symbol, then symbols that it never calls."""
+    import llvmlite.binding as llvm
+
+    symbol, *never_called = header
+    library = llvm.JITLibraryBuilder().add_object_img(code).add_current_process()
+    trap = ctypes.cast(ctypes.CDLL(None).abort, ctypes.c_void_p).value
+    for never in never_called:
+        library.import_symbol(never, trap)
+    library.export_symbol(symbol)
+    tracker = library.link(_jit(), name)
+    _linked.append(tracker)
+    return tracker[symbol]

@@ -1,0 +1,161 @@
+"""Means and centred cross products of rows, merged over training windows, and least squares.
+
+Many overlapping training windows share their rows. Each disjoint segment of rows is summed
+once, about its own mean; a window merges the segments it covers by the pairwise update of
+Chan, Golub & LeVeque (1983), which only adds. Nothing is ever subtracted to slide a window, so a
+column with a large offset or a window after a bad tick keeps its digits.
+"""
+
+from __future__ import annotations
+
+from harness.kernels.loader import kernel
+
+
+@kernel("f8[:,:] i8[:] f8[:] f8[:] f8[:,:] f8[:,:,:] -> void")
+def segment_moments(z, cuts, centred, count, mean, cross):
+    """Of each segment z[cuts[s]:cuts[s+1]]: rows, column means, centred cross products.
+
+    z (n, q); cuts (m + 1,); centred (q,) working room; count (m,), mean (m, q),
+    cross (m, q, q).
+    """
+    q = z.shape[1]
+    for s in range(count.size):
+        start, end = cuts[s], cuts[s + 1]
+        count[s] = end - start
+        for i in range(q):
+            mean[s, i] = 0.0
+            for j in range(q):
+                cross[s, i, j] = 0.0
+        if end == start:
+            continue
+        for row in range(start, end):
+            for i in range(q):
+                mean[s, i] += z[row, i]
+        for i in range(q):
+            mean[s, i] /= count[s]
+        for row in range(start, end):
+            for i in range(q):
+                centred[i] = z[row, i] - mean[s, i]
+            for i in range(q):
+                d = centred[i]
+                for j in range(q):
+                    cross[s, i, j] += d * centred[j]
+
+
+def _merge(na, mean_a, cross_a, nb, mean_b, cross_b):
+    """Add the moments of b into those of a, which has na rows; the new number of rows."""
+    if nb == 0.0:
+        return na
+    n = na + nb
+    weight = na * nb / n
+    q = mean_a.size
+    for i in range(q):
+        di = mean_b[i] - mean_a[i]
+        for j in range(q):
+            cross_a[i, j] += cross_b[i, j] + weight * di * (mean_b[j] - mean_a[j])
+    for i in range(q):
+        mean_a[i] += (mean_b[i] - mean_a[i]) * (nb / n)
+    return n
+
+
+@kernel("i8 f8[:] f8[:,:] f8[:,:,:] -> void")
+def merge_tree(leaves, count, mean, cross):
+    """Fill a binary tree over segments: node v holds 2v and 2v + 1, leaf s is node leaves + s.
+
+    leaves, a power of two; count (2 leaves,), mean (2 leaves, q), cross (2 leaves, q, q), with
+    the leaves filled (rows = 0 where there is no segment) and the rest to be written.
+    """
+    for v in range(leaves - 1, 0, -1):
+        count[v] = count[2 * v]
+        for i in range(mean.shape[1]):
+            mean[v, i] = mean[2 * v, i]
+            for j in range(mean.shape[1]):
+                cross[v, i, j] = cross[2 * v, i, j]
+        right = 2 * v + 1
+        count[v] = _merge(count[v], mean[v], cross[v], count[right], mean[right], cross[right])
+
+
+@kernel("i8 f8[:] f8[:,:] f8[:,:,:] i8[:] i8[:] f8[:] f8[:,:] f8[:,:,:] -> void")
+def window_moments(leaves, count, mean, cross, first, last, n, centre, gram):
+    """Moments of the segments first[k] … last[k] - 1 of each window k, from the tree.
+
+    n (w,), centre (w, q), gram (w, q, q) are written. A window is the merge of at most
+    2 log2(leaves) nodes, taken from left and right towards the middle.
+    """
+    for k in range(n.size):
+        n[k] = 0.0
+        for i in range(centre.shape[1]):
+            centre[k, i] = 0.0
+            for j in range(centre.shape[1]):
+                gram[k, i, j] = 0.0
+        a, b = first[k] + leaves, last[k] + leaves
+        while a < b:
+            if a % 2 == 1:
+                n[k] = _merge(n[k], centre[k], gram[k], count[a], mean[a], cross[a])
+                a += 1
+            if b % 2 == 1:
+                b -= 1
+                n[k] = _merge(n[k], centre[k], gram[k], count[b], mean[b], cross[b])
+            a //= 2
+            b //= 2
+
+
+@kernel("f8[:,:,:] f8[:,:] i8[:] i8 i8 f8 f8[:,:] f8[:] f8[:,:] -> i8")
+def least_squares(gram, centre, columns, target, intercept, tolerance, lower, scale, beta):
+    """Least squares of column `target` on `columns` in every window, by Cholesky.
+
+    gram (w, q, q) and centre (w, q) as window_moments gives them; lower (p, p) and scale (p,)
+    working room; beta (w, 1 + p), the intercept first (0 when `intercept` is 0, with moments
+    about zero then). The Gram matrix is scaled to unit diagonal; a pivot under `tolerance`
+    ends the call with 1 + w * p + column: that column is constant or a combination of the
+    columns before it in window w. 0 when all went well.
+    """
+    p = columns.size
+    for k in range(beta.shape[0]):
+        for i in range(p):
+            ci = columns[i]
+            if not gram[k, ci, ci] > 0.0:
+                return 1 + k * p + i
+            scale[i] = gram[k, ci, ci] ** 0.5
+        for i in range(p):
+            for j in range(i + 1):
+                total = gram[k, columns[i], columns[j]] / (scale[i] * scale[j])
+                for m in range(j):
+                    total -= lower[i, m] * lower[j, m]
+                if i != j:
+                    lower[i, j] = total / lower[j, j]
+                elif total > tolerance:
+                    lower[i, i] = total**0.5
+                else:
+                    return 1 + k * p + i
+        for i in range(p):
+            total = gram[k, columns[i], target] / scale[i]
+            for m in range(i):
+                total -= lower[i, m] * beta[k, 1 + m]
+            beta[k, 1 + i] = total / lower[i, i]
+        for i in range(p - 1, -1, -1):
+            total = beta[k, 1 + i]
+            for m in range(i + 1, p):
+                total -= lower[m, i] * beta[k, 1 + m]
+            beta[k, 1 + i] = total / lower[i, i]
+        beta[k, 0] = centre[k, target] if intercept else 0.0
+        for i in range(p):
+            beta[k, 1 + i] /= scale[i]
+            if intercept:
+                beta[k, 0] -= beta[k, 1 + i] * centre[k, columns[i]]
+    return 0
+
+
+@kernel("f8[:,:] i8[:] f8[:,:] i8[:] i8[:] f8[:] -> void")
+def linear_forecasts(x, columns, beta, start, edges, out):
+    """Forecasts of each window k's rows x[start[k]:], written to out[edges[k]:edges[k + 1]].
+
+    x (n, q); columns (p,); beta (w, 1 + p), the intercept first; start (w,), edges (w + 1,).
+    Terms are added in the order of the columns.
+    """
+    for k in range(start.size):
+        for t in range(edges[k + 1] - edges[k]):
+            total = beta[k, 0]
+            for j in range(columns.size):
+                total += beta[k, 1 + j] * x[start[k] + t, columns[j]]
+            out[edges[k] + t] = total

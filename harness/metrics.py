@@ -1,0 +1,258 @@
+"""The scores: what each is, per-row losses, and every score pooled and per window.
+
+A metric's influence values say how much each row moves the pooled figure: the figure is, to
+first order, the mean of its influence values plus a constant. Tests and intervals for any metric
+are built on them (inference.py).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import numpy as np
+
+from harness.kernels import ranks as rank_loops
+from harness.kernels import scores as score_loops
+from harness.scale import TargetScale
+from harness.types import F64, Forecasts
+
+
+@dataclass(frozen=True)
+class Values:
+    """One series, outcome or forecast, n rows: on the target's scale, ln sigma, sigma, variance.
+
+    `pooled` and `within` are its average ranks over all rows and over its window's.
+    """
+
+    y: F64
+    log_sigma: F64
+    sigma: F64
+    variance: F64
+    pooled: F64
+    within: F64
+
+
+@dataclass(frozen=True)
+class Metric:
+    """A figure over rows of outcome and forecast; `higher` says which way is better.
+
+    `loss(outcome, forecast)` (n,) is the per-row loss that a Diebold-Mariano test compares, None
+    where there is none; `influence(outcome, forecast)` (n,) has mean zero.
+    """
+
+    name: str
+    higher: bool
+    unit: str
+    definition: str
+    loss: Callable[[Values, Values], F64] | None
+    influence: Callable[[Values, Values], F64]
+
+
+def _squared_log(o: Values, f: Values) -> F64:
+    return np.square(o.log_sigma - f.log_sigma)
+
+
+def _absolute_log(o: Values, f: Values) -> F64:
+    return np.abs(o.log_sigma - f.log_sigma)
+
+
+def _squared_sigma(o: Values, f: Values) -> F64:
+    return np.square(o.sigma - f.sigma)
+
+
+def _absolute_sigma(o: Values, f: Values) -> F64:
+    return np.abs(o.sigma - f.sigma)
+
+
+def _squared_variance(o: Values, f: Values) -> F64:
+    return np.square(o.variance - f.variance)
+
+
+def _qlike(o: Values, f: Values) -> F64:
+    x = o.variance / f.variance
+    return x - np.log(x) - 1.0
+
+
+def _mean_influence(loss: Callable[[Values, Values], F64]) -> Callable[[Values, Values], F64]:
+    def influence(o: Values, f: Values) -> F64:
+        values = loss(o, f)
+        return values - values.mean()
+
+    return influence
+
+
+def _r2_influence(o: Values, f: Values) -> F64:
+    errors = _squared_log(o, f)
+    spread = np.square(o.log_sigma - o.log_sigma.mean())
+    return (spread * (errors.mean() / spread.mean()) - errors) / spread.mean()
+
+
+def _rmse_influence(o: Values, f: Values) -> F64:
+    errors = _squared_sigma(o, f)
+    return (errors - errors.mean()) / (2.0 * np.sqrt(errors.mean()))
+
+
+def _pearson_influence(a: F64, b: F64) -> F64:
+    za, zb = (a - a.mean()) / a.std(), (b - b.mean()) / b.std()
+    r = np.mean(za * zb)
+    return za * zb - r * (np.square(za) + np.square(zb)) / 2.0
+
+
+def _corr_influence(o: Values, f: Values) -> F64:
+    return _pearson_influence(o.sigma, f.sigma)
+
+
+def _spearman_influence(o: Values, f: Values) -> F64:
+    """Ranks are estimated too, so a row also moves the ranks of all rows above it.
+
+    With u, v the centred ranks in (-1/2, 1/2): 12 (u v + E[v 1(x above)] + E[u 1(y above)]),
+    centred (Croux & Dehon 2010, Statistical Methods & Applications 19, section 2).
+    """
+    n = o.pooled.size
+    u, v = (o.pooled - 0.5) / n - 0.5, (f.pooled - 0.5) / n - 0.5
+    total = u * v + _mean_above(o.pooled, v) + _mean_above(f.pooled, u)
+    return 12.0 * (total - total.mean())
+
+
+def _mean_above(rank: F64, values: F64) -> F64:
+    """(1/n) times the sum of `values` over rows ranked above each row; ties count half."""
+    order = np.argsort(rank, kind="stable")
+    ranked = values[order]
+    strictly = ranked.sum() - np.cumsum(ranked)
+    out = np.empty_like(values)
+    out[order] = strictly + 0.5 * ranked
+    return out / values.size
+
+
+def _metric(name: str, unit: str, definition: str, loss: Callable[[Values, Values], F64]) -> Metric:
+    return Metric(name, False, unit, definition, loss, _mean_influence(loss))
+
+
+METRICS: dict[str, Metric] = {
+    m.name: m
+    for m in (
+        Metric(
+            "ic",
+            True,
+            "rank correlation, -1 to 1",
+            "Spearman's correlation of the target and its forecast, ties averaged",
+            None,
+            _spearman_influence,
+        ),
+        Metric(
+            "r2_log",
+            True,
+            "share of variance, at most 1",
+            "1 - sum e^2 / sum (y - mean y)^2, y = ln sigma, e = y - its forecast",
+            _squared_log,
+            _r2_influence,
+        ),
+        _metric("mae_log", "ln sigma", "mean |y - forecast|, y = ln sigma", _absolute_log),
+        Metric(
+            "rmse",
+            False,
+            "sigma per bar",
+            "sqrt(mean (sigma - forecast sigma)^2)",
+            _squared_sigma,
+            _rmse_influence,
+        ),
+        _metric("mae", "sigma per bar", "mean |sigma - forecast sigma|", _absolute_sigma),
+        _metric(
+            "mse_var",
+            "variance per bar, squared",
+            "mean (sigma^2 - forecast variance)^2",
+            _squared_variance,
+        ),
+        _metric(
+            "qlike",
+            "nats, 0 is best",
+            "mean (x - ln x - 1), x = sigma^2 / forecast variance "
+            "(Patton 2011, J. Econometrics 160, eq. 24)",
+            _qlike,
+        ),
+        Metric(
+            "corr",
+            True,
+            "correlation, -1 to 1",
+            "Pearson's correlation of sigma and forecast sigma",
+            None,
+            _corr_influence,
+        ),
+    )
+}
+
+
+@dataclass(frozen=True)
+class Scores:
+    """Every metric of every model at one horizon: pooled (8,) and per window (w, 8)."""
+
+    horizon: str
+    n: int
+    window_n: tuple[int, ...]
+    pooled: dict[str, F64]
+    windows: dict[str, F64]
+    floored: dict[str, int]
+
+    def value(self, model: str, metric: str) -> float:
+        """The pooled figure."""
+        return float(self.pooled[model][list(METRICS).index(metric)])
+
+    def by_window(self, model: str, metric: str) -> F64:
+        """The figure per window (w,)."""
+        return self.windows[model][:, list(METRICS).index(metric)]
+
+
+def series(forecasts: Forecasts, scale: TargetScale) -> tuple[Values, dict[str, Values]]:
+    """The outcome and every model's forecast as the metrics read them."""
+    outcome = _values(forecasts, scale, forecasts.y, 0.0, 0.0)
+    repeat = np.diff(forecasts.edges)
+    models = {}
+    for name, yhat in forecasts.yhat.items():
+        fit = forecasts.fits[name]
+        shifts = np.repeat(fit.var_shift, repeat), np.repeat(fit.sigma_shift, repeat)
+        models[name] = _values(forecasts, scale, yhat, *shifts)
+    return outcome, models
+
+
+def score(
+    forecasts: Forecasts, scale: TargetScale, outcome: Values, models: dict[str, Values]
+) -> Scores:
+    """Every metric, pooled and per window. A metric of a constant series is NaN."""
+    edges, n = forecasts.edges, forecasts.y.size
+    whole = np.array([0, n], np.int64)
+    pooled, windows = {}, {}
+    for name, f in models.items():
+        pooled[name] = np.empty(len(METRICS))
+        windows[name] = np.empty((edges.size - 1, len(METRICS)))
+        values = (
+            outcome.log_sigma, f.log_sigma, outcome.sigma, f.sigma,
+            outcome.variance, f.variance, np.log(outcome.variance / f.variance),
+        )  # fmt: skip
+        score_loops.group_scores(whole, outcome.pooled, f.pooled, *values, pooled[name][None])
+        score_loops.group_scores(edges, outcome.within, f.within, *values, windows[name])
+    return Scores(
+        horizon=forecasts.horizon,
+        n=n,
+        window_n=tuple(int(x) for x in np.diff(edges)),
+        pooled=pooled,
+        windows=windows,
+        floored={name: scale.floored(yhat) for name, yhat in forecasts.yhat.items()},
+    )
+
+
+def _values(
+    forecasts: Forecasts,
+    scale: TargetScale,
+    y: F64,
+    var_shift: F64 | float,
+    sigma_shift: F64 | float,
+) -> Values:
+    pooled, within = np.empty(y.size), np.empty(y.size)
+    edges = forecasts.edges
+    rank_loops.ranks_from_order(
+        y, np.argsort(y), forecasts.window.astype(np.int64), edges,
+        np.empty(edges.size - 1, np.int64), np.empty(y.size, np.int64), pooled, within,
+    )  # fmt: skip
+    sigma, variance = scale.sigma(y, sigma_shift), scale.variance(y, var_shift)
+    return Values(y, scale.log_sigma(y), sigma, variance, pooled, within)

@@ -1,0 +1,1 @@
+"""Models behind one fit/predict protocol."""

@@ -1,0 +1,170 @@
+"""Linear models: least squares on feature expressions, and the walk that fits them in one sweep.
+
+The forecasts of a walk-forward share most of their training rows, so the walk sums each segment
+of rows once and merges segments into windows (kernels/moments.py). `fit` and `predict` are the
+same arithmetic for one window.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from typing import Self
+
+import numpy as np
+
+from harness.features import parse_feature
+from harness.kernels import moments as loops
+from harness.models.protocol import ModelError, Task
+from harness.models.table import OlsParams
+from harness.types import F64, I64, Rows
+
+# A pivot of the unit-diagonal Gram matrix under this leaves fewer than about five digits.
+_SINGULAR = 1e-11
+
+
+@dataclass(frozen=True)
+class Linear:
+    """A forecast b0 + sum_j b_j x_j. With `fixed` coefficients there is nothing to fit."""
+
+    features: tuple[str, ...]
+    intercept: bool = True
+    fixed: tuple[float, ...] | None = None
+    beta: tuple[float, ...] = field(default=())
+
+    def fit(
+        self, rows: Rows, y: F64, *, validation: tuple[Rows, F64] | None = None, seed: int = 0
+    ) -> Self:
+        """Least squares on these rows; ModelError for a constant or collinear feature."""
+        z = np.column_stack((rows.columns(self.features).X, y))
+        moments = WindowMoments(z, np.zeros(1, np.int64), np.full(1, len(y), np.int64))
+        beta, _, _ = moments.solve(self, tuple(self.features))
+        return replace(self, beta=tuple(beta[0]))
+
+    def predict(self, rows: Rows) -> F64:
+        """Forecasts (m,)."""
+        beta = np.array(self.beta)[None]
+        edges = np.array([0, len(rows.X)])
+        return linear_forecasts(rows.X, rows.names, self, beta, np.zeros(1, np.int64), edges)
+
+    @property
+    def coefficients(self) -> Mapping[str, float]:
+        """Intercept and slopes by feature; nothing for a model without parameters."""
+        return dict(zip(self.coefficient_names, self.beta[self.skip :], strict=True))
+
+    @property
+    def coefficient_names(self) -> tuple[str, ...]:
+        """The names of what is fitted: intercept and features; none with fixed coefficients."""
+        if self.fixed is not None:
+            return ()
+        return ("intercept", *self.features) if self.intercept else self.features
+
+    @property
+    def skip(self) -> int:
+        """How many leading entries of beta are not coefficients of this model."""
+        return len(self.features) + 1 - len(self.coefficient_names)
+
+
+class Ols(Linear):
+    """Ordinary least squares (HAR-RV: Corsi 2009, J. Financial Econometrics 7, eq. 9)."""
+
+    @classmethod
+    def build(cls, params: OlsParams, task: Task) -> Self:
+        """The features at the task's horizon, in the order of the hypothesis."""
+        features = tuple(parse_feature(f).at(task.horizon).text for f in params.features)
+        return cls(tuple(dict.fromkeys(features)), intercept=params.intercept)
+
+
+def linear_forecasts(
+    x: F64, names: Sequence[str], model: Linear, beta: F64, start: I64, edges: I64
+) -> F64:
+    """Forecasts (edges[-1],): window k's rows of x (n, q) begin at start[k], beta (w, 1 + p)."""
+    out = np.empty(edges[-1])
+    columns = np.array([names.index(f) for f in model.features], np.int64)
+    loops.linear_forecasts(x, columns, beta, start, edges, out)
+    return out
+
+
+class WindowMoments:
+    """Moments of the rows z[first[k]:last[k]] of every window k, each segment summed once.
+
+    z (n, q), the target last; first, last (w,). `boundaries` are further positions to cut the
+    segments at: given those of later windows too, a window's sums do not depend on how many
+    windows follow it.
+    """
+
+    def __init__(self, z: F64, first: I64, last: I64, boundaries: I64 | None = None) -> None:
+        self.z, q = z, z.shape[1]
+        extra = boundaries if boundaries is not None else first
+        cuts = np.unique(np.concatenate((first, last, extra)))
+        cuts = cuts[(cuts >= first.min()) & (cuts <= last.max())].astype(np.int64)
+        segments = cuts.size - 1
+        leaves = 1 << max(segments - 1, 0).bit_length()
+        count = np.zeros(2 * leaves)
+        mean = np.zeros((2 * leaves, q))
+        cross = np.zeros((2 * leaves, q, q))
+        own = slice(leaves, leaves + segments)
+        loops.segment_moments(z, cuts, np.empty(q), count[own], mean[own], cross[own])
+        loops.merge_tree(leaves, count, mean, cross)
+        self.n = np.empty(first.size)
+        self.centre = np.empty((first.size, q))
+        self.gram = np.empty((first.size, q, q))
+        loops.window_moments(
+            leaves, count, mean, cross,
+            np.searchsorted(cuts, first), np.searchsorted(cuts, last),
+            self.n, self.centre, self.gram,
+        )  # fmt: skip
+
+    def solve(self, model: Linear, names: Sequence[str]) -> tuple[F64, F64, F64]:
+        """Coefficients (w, 1 + p), and mean and variance (w,) of the training residuals.
+
+        `names` are the columns of z before the target. ModelError names window and feature.
+        """
+        columns = np.array([names.index(f) for f in model.features], np.int64)
+        target = self.z.shape[1] - 1
+        p = columns.size
+        beta = np.zeros((self.n.size, 1 + p))
+        if model.fixed is not None:
+            beta[:, 1:] = model.fixed
+        else:
+            self._check_rows(p + model.intercept)
+            gram = self.gram if model.intercept else self._about_zero()
+            failed = loops.least_squares(
+                gram, self.centre, columns, target, int(model.intercept), _SINGULAR,
+                np.empty((p, p)), np.empty(p), beta,
+            )  # fmt: skip
+            if failed:
+                window, column = divmod(failed - 1, p)
+                raise WindowError(
+                    window,
+                    f"feature {model.features[column]} is constant or a combination of the "
+                    "features before it over the training rows",
+                )
+        return beta, *self._residuals(beta, columns, target)
+
+    def _residuals(self, beta: F64, columns: I64, target: int) -> tuple[F64, F64]:
+        weights = np.zeros((self.n.size, self.z.shape[1]))
+        weights[:, columns] = -beta[:, 1:]
+        weights[:, target] = 1.0
+        mean = np.einsum("wi,wi->w", weights, self.centre) - beta[:, 0]
+        total = np.einsum("wi,wij,wj->w", weights, self.gram, weights)
+        return mean, np.maximum(total, 0.0) / self.n
+
+    def _about_zero(self) -> F64:
+        return self.gram + self.n[:, None, None] * self.centre[:, :, None] * self.centre[:, None]
+
+    def _check_rows(self, parameters: int) -> None:
+        short = np.flatnonzero(self.n <= parameters)
+        if short.size:
+            window = int(short[0])
+            raise WindowError(
+                window, f"{int(self.n[window])} training rows for {parameters} parameters"
+            )
+
+
+class WindowError(ModelError):
+    """A fit that failed in one window of a sweep."""
+
+    def __init__(self, window: int, reason: str) -> None:
+        super().__init__(reason)
+        self.window = window

@@ -1,0 +1,86 @@
+"""The kinds of model that can be named in a hypothesis, and the parameters each takes.
+
+Light on purpose: a hypothesis is checked against this table without importing any model, so
+that a run pays only for the libraries of the models it uses.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from pydantic import BaseModel, ConfigDict, Field
+
+
+class Params(BaseModel):
+    """Parameters of one kind of model; unknown ones are refused."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True, strict=True)
+
+
+class PersistenceParams(Params):
+    """`persistence` takes no parameter."""
+
+
+class MovingAverageParams(Params):
+    """`moving-average`: `window`, a count of horizon-long periods."""
+
+    window: int = Field(ge=1, le=10_000)
+
+
+class EwmaParams(Params):
+    """`ewma`: `decay`, the weight kept from one horizon-long period to the next."""
+
+    decay: float = Field(default=0.94, gt=0.0, lt=1.0)
+
+
+class OlsParams(Params):
+    """`ols`: `features`, expressions over measures; `intercept`, on unless said otherwise."""
+
+    features: list[str] = Field(min_length=1, max_length=200)
+    intercept: bool = True
+
+
+@dataclass(frozen=True)
+class Kind:
+    """A kind of model: where its class is, its parameters, what it does and its source."""
+
+    name: str
+    target: str
+    params: type[Params]
+    summary: str
+    source: str
+
+
+KINDS: dict[str, Kind] = {
+    k.name: k
+    for k in (
+        Kind(
+            "persistence",
+            "harness.models.naive:Persistence",
+            PersistenceParams,
+            "the target's own measure over the last horizon, unchanged",
+            "random walk",
+        ),
+        Kind(
+            "moving-average",
+            "harness.models.naive:MovingAverage",
+            MovingAverageParams,
+            "mean of the target's own measure over the last `window` periods, on its scale",
+            "simple moving average",
+        ),
+        Kind(
+            "ewma",
+            "harness.models.naive:Ewma",
+            EwmaParams,
+            "exponentially weighted mean of the target's own measure, on its scale",
+            "RiskMetrics Technical Document (1996), section 5.2",
+        ),
+        Kind(
+            "ols",
+            "harness.models.linear:Ols",
+            OlsParams,
+            "least squares of the target on feature expressions: HAR-RV and every variant",
+            "Corsi (2009), J. Financial Econometrics 7, eq. 9",
+        ),
+    )
+}

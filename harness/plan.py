@@ -1,0 +1,57 @@
+"""What a run would do: windows, rows, embargo, time. Reads the panel, writes nothing."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from harness.durations import show_moment
+from harness.hypothesis import Hypothesis
+from harness.measures.store import measure_panel
+from harness.pipeline import forecast, sample, set_up, span_end
+
+_NS_PER_MINUTE = 60_000_000_000
+
+
+def plan_run(hypothesis: Hypothesis, search: Sequence[Path]) -> dict[str, Any]:
+    """The windows of every horizon with their rows, and an estimate of the run's seconds.
+
+    The estimate is what reading and measuring took here plus, for every horizon, what its walk
+    took here: the models that exist cost less to try than to guess.
+    """
+    began = time.perf_counter()
+    study = set_up(hypothesis, search)
+    measured, facts, _ = measure_panel(study.panel, study.plan, keep=False)
+    end = span_end(study, facts)
+    windows: list[dict[str, Any]] = []
+    for horizon in map(str, hypothesis.target.horizons):
+        part = forecast(study, sample(study, measured, horizon), end)
+        windows += [
+            {
+                "horizon": horizon,
+                "window": proof.window + 1,
+                "train from": show_moment(proof.train_start),
+                "cut": show_moment(proof.cut),
+                "test to": show_moment(proof.end),
+                "train rows": proof.n_train,
+                "test rows": proof.n_test,
+            }
+            for proof in part.proofs
+        ]
+    return {
+        "hypothesis": hypothesis.identity.name,
+        "spec_hash": hypothesis.spec_hash,
+        "panel": study.panel_spec.name,
+        "symbols": len(facts.symbols),
+        "span": f"{show_moment(facts.start)} to {show_moment(end)}",
+        "bars": facts.bars,
+        "filled bars": facts.filled,
+        "effective embargo (minutes)": {
+            h: study.embargo(h) // _NS_PER_MINUTE for h in map(str, hypothesis.target.horizons)
+        },
+        "models": list(hypothesis.models),
+        "estimated seconds": round(1.3 * (time.perf_counter() - began), 1),
+        "windows": windows,
+    }

@@ -1,0 +1,164 @@
+"""What is wrong with one symbol's bars, where they have gaps, and their content hash.
+
+The checks take arrays and return findings; they raise nothing, so that a report can list all of
+them. Good bars cost one blocked pass over the stamps and two reductions per column.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+import numpy as np
+import xxhash
+
+from harness.types import F64, I64, Gap
+
+PRICES = ("open", "high", "low", "close")
+# Steps between stamps are looked at in pieces that stay in cache, in one reused buffer.
+_BLOCK = 1 << 15
+# Adjusting prices for splits and dividends leaves equal ones some units in the last place apart.
+_ROUNDING = 1e-12
+_NO_ROWS = np.empty(0, np.int64)
+
+
+@dataclass(frozen=True)
+class Problem:
+    """A broken rule: its name, what was found, what is wanted, the first row (0-based), how many.
+
+    `column` is None for the time stamps.
+    """
+
+    name: str
+    column: str | None
+    wanted: str
+    row: int
+    count: int
+
+
+def odd_steps(ts: I64, bar: int) -> I64:
+    """The rows i >= 1 with ts[i] - ts[i - 1] != bar, ascending."""
+    buffer, found = np.empty(_BLOCK, np.int64), []
+    for low in range(1, len(ts), _BLOCK):
+        high = min(low + _BLOCK, len(ts))
+        step = np.subtract(ts[low:high], ts[low - 1 : high - 1], out=buffer[: high - low])
+        odd = np.flatnonzero(step != bar)
+        if odd.size:
+            found.append(odd + low)
+    return np.concatenate(found) if found else _NO_ROWS
+
+
+def check_times(ts: I64, bar: int, *, grid: bool) -> tuple[list[Problem], I64]:
+    """Problems of the stamps (n,) of bars `bar` ns long, and the rows before which bars miss.
+
+    On a grid every stamp is a whole number of bars after the first; otherwise two bars are at
+    least one bar apart, and no bar is ever missing.
+    """
+    odd = odd_steps(ts, bar)
+    step = ts[odd] - ts[odd - 1]
+    problems = []
+    if (step < 0).any():
+        problems.append(_problem("unsorted", None, "ascending time stamps", odd[step < 0]))
+        # Equal stamps may lie apart here, so they are looked for among all rows.
+        again = np.ones(len(ts), bool)
+        again[np.unique(ts, return_index=True)[1]] = False
+        repeated = np.flatnonzero(again)
+    else:
+        repeated = odd[step == 0]
+    if repeated.size:
+        problems.append(_problem("duplicate time stamp", None, "each once", repeated))
+    if not grid:
+        near = odd[(step > 0) & (step < bar)]
+        if near.size:
+            wanted = "bars at least one bar apart"
+            problems.append(_problem("wrong bar spacing", None, wanted, near))
+        return problems, _NO_ROWS
+    if (step % bar != 0).any():
+        off = np.flatnonzero((ts - ts[0]) % bar)
+        wanted = "whole bars after the first time stamp"
+        problems.append(_problem("wrong bar spacing", None, wanted, off))
+    return problems, odd[(step > bar) & (step % bar == 0)]
+
+
+def check_columns(columns: Mapping[str, F64], units: Mapping[str, str]) -> list[Problem]:
+    """Problems of the values (n,) of each column read; `units` are those of extra columns."""
+    problems, sound = [], set()
+    for name, values in columns.items():
+        least, most = values.min(), values.max()
+        if not (np.isfinite(least) and np.isfinite(most)):
+            bad = np.flatnonzero(~np.isfinite(values))
+            problems.append(_problem("not finite", name, "a finite number", bad))
+            continue
+        sound.add(name)
+        if name in PRICES and least <= 0:
+            bad = np.flatnonzero(values <= 0)
+            problems.append(_problem("non-positive price", name, "a price above 0", bad))
+        elif least < 0 and units.get(name) != "none" and name not in PRICES:
+            bad = np.flatnonzero(values < 0)
+            problems.append(_problem("negative value", name, "0 or more", bad))
+    return problems + _check_ranges({name: columns[name] for name in PRICES if name in sound})
+
+
+def _check_ranges(prices: Mapping[str, F64]) -> list[Problem]:
+    """Whether low <= open, close <= high holds between those of the four that were read."""
+    problems = []
+    high, low = prices.get("high"), prices.get("low")
+    if high is not None and low is not None and (bad := _above(low, high)).size:
+        problems.append(_problem("high below low", "high", "high >= low", bad))
+    for name in ("open", "close"):
+        if name not in prices:
+            continue
+        over = _above(prices[name], high) if high is not None else _NO_ROWS
+        under = _above(low, prices[name]) if low is not None else _NO_ROWS
+        if (bad := np.union1d(over, under)).size:
+            wanted = "low <= open and close <= high"
+            problems.append(_problem(f"{name} outside low and high", name, wanted, bad))
+    return problems
+
+
+def _above(values: F64, bound: F64) -> I64:
+    """The rows where `values` are above `bound`, by more than rounding."""
+    rows = np.flatnonzero(values > bound)
+    return rows[values[rows] > bound[rows] * (1 + _ROUNDING)]
+
+
+def _problem(name: str, column: str | None, wanted: str, rows: I64) -> Problem:
+    return Problem(name, column, wanted, int(rows[0]), len(rows))
+
+
+def find_gaps(symbol: str, ts: I64, bar: int, breaks: I64) -> tuple[Gap, ...]:
+    """The runs of missing bars before the rows `breaks` of a sorted grid of stamps."""
+    return tuple(
+        Gap(symbol, before + bar, after - bar, (after - before) // bar - 1)
+        for before, after in zip(ts[breaks - 1].tolist(), ts[breaks].tolist(), strict=True)
+    )
+
+
+def carry(columns: Mapping[str, F64], breaks: I64, gaps: tuple[Gap, ...]) -> dict[str, F64]:
+    """Columns on the whole grid: in a gap every price is the last close, and volume is 0.
+
+    `columns` (n,) must hold `close` when it holds any price; the gaps end before rows `breaks`.
+    """
+    n = len(next(iter(columns.values())))
+    total = n + sum(gap.missing for gap in gaps)
+    filled = {name: np.empty(total) for name in columns}
+    read = written = 0
+    for row, missing in zip([*breaks.tolist(), n], [*(g.missing for g in gaps), 0], strict=True):
+        end = written + row - read
+        for name, values in columns.items():
+            out = filled[name]
+            out[written:end] = values[read:row]
+            if missing:
+                out[end : end + missing] = columns["close"][row - 1] if name in PRICES else 0.0
+        read, written = row, end + missing
+    return filled
+
+
+def fingerprint(symbol: str, ts: I64, columns: Mapping[str, F64]) -> str:
+    """Hash of the content: the symbol, the stamps (ns), each column's name and float64 values."""
+    digest = xxhash.xxh3_128(f"{symbol}\0{len(ts)}\0".encode())
+    digest.update(np.ascontiguousarray(ts, "<i8"))
+    for name in sorted(columns):
+        digest.update(f"{name}\0".encode())
+        digest.update(np.ascontiguousarray(columns[name], "<f8"))
+    return f"xxh3:{digest.hexdigest()}"

@@ -1,0 +1,249 @@
+"""What a run leaves behind: one plain record with column-oriented tables, the card among it."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from datetime import UTC, datetime, timedelta
+from typing import TYPE_CHECKING, Any
+
+import polars as pl
+
+from harness.cards.render import render_card
+from harness.log import HorizonForecasts
+from harness.measures.store import PanelFacts
+from harness.metrics import METRICS, Scores
+from harness.types import Forecasts, Verdict
+from harness.verdict import Show
+
+if TYPE_CHECKING:
+    from harness.pipeline import Study
+
+Table = dict[str, list[Any]]
+_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+_NS_PER_MINUTE = 60_000_000_000
+_MOST_GAPS = 100  # of the longest; the number and the sum are of all
+
+
+def horizon_forecasts(forecasts: Forecasts) -> HorizonForecasts:
+    """One horizon's forecasts as the log stores them."""
+    symbols = pl.Series(forecasts.symbols, dtype=pl.String)
+    frame = pl.DataFrame(
+        {
+            "symbol": symbols.gather(forecasts.symbol),
+            "formed_at": pl.Series(forecasts.formed_at).cast(pl.Datetime("ns", "UTC")),
+            "resolved_at": pl.Series(forecasts.resolved_at).cast(pl.Datetime("ns", "UTC")),
+            "window": forecasts.window,
+            "y": forecasts.y,
+            **forecasts.yhat,
+        }
+    )
+    return HorizonForecasts(forecasts.horizon, tuple(forecasts.yhat), frame)
+
+
+def make_record(
+    run_id: str,
+    *,
+    study: Study,
+    facts: PanelFacts,
+    kept: bool,
+    dropped: Mapping[str, int],
+    forecasts: Mapping[str, Forecasts],
+    scores: Sequence[Scores],
+    verdict: Verdict,
+    timings: Mapping[str, float],
+    started: datetime,
+    seconds: float,
+    environment: Mapping[str, Any],
+) -> dict[str, Any]:
+    """The whole record of a run, JSON-able, its card rendered from the rest of it."""
+    h = study.hypothesis
+    record = {
+        "run_id": run_id,
+        "format": 1,
+        "hypothesis": h.identity.name,
+        "title": h.identity.title,
+        "claim": h.identity.claim,
+        "approach": h.identity.approach,
+        "spec_hash": h.spec_hash,
+        "spec": h.text,
+        "started": started.isoformat(timespec="seconds"),
+        "seconds": round(seconds, 3),
+        "status": verdict.status,
+        "seed": h.run.seed,
+        "panel": _panel(study, facts, kept, dropped),
+        "settings": _settings(study, forecasts),
+        "environment": dict(environment),
+        "verdict": _verdict(study, verdict),
+        "tables": {
+            "scores": _scores(forecasts, scores),
+            "tests": _tests(verdict),
+            "folds": _folds(forecasts),
+            "coefficients": _coefficients(forecasts),
+            "wins": _wins(h.verdict.baseline, h.verdict.metric, scores),
+            "timings": {"stage": list(timings), "seconds": [round(t, 6) for t in timings.values()]},
+        },
+    }
+    record["card"] = render_card(record)
+    return record
+
+
+def _panel(
+    study: Study, facts: PanelFacts, kept: bool, dropped: Mapping[str, int]
+) -> dict[str, Any]:
+    spec = study.panel_spec
+    gaps = sorted(facts.gaps, key=lambda g: (-g.missing, g.start))
+    return {
+        "name": spec.name,
+        "title": spec.title,
+        "note": spec.note,
+        "digest": spec.digest,
+        "source": spec.kind,
+        "calendar": spec.calendar,
+        "bar": str(spec.bar),
+        "fill": spec.fill,
+        "columns": list(study.plan.inputs),
+        "symbols": list(facts.symbols),
+        "fingerprint": facts.fingerprint,
+        "start": _iso(facts.start),
+        "end": _iso(facts.end),
+        "rows": facts.rows,
+        "bars": facts.bars,
+        "filled": facts.filled,
+        "filled_share": facts.filled / facts.bars if facts.bars else 0.0,
+        "gaps": len(gaps),
+        "missing": sum(g.missing for g in gaps),
+        "longest_gaps": [
+            {"symbol": g.symbol, "start": _iso(g.start), "end": _iso(g.end), "missing": g.missing}
+            for g in gaps[:_MOST_GAPS]
+        ],
+        "measures_kept": kept,
+        "dropped": dict(dropped),
+    }
+
+
+def _settings(study: Study, forecasts: Mapping[str, Forecasts]) -> dict[str, Any]:
+    h, w = study.hypothesis, study.hypothesis.walk_forward
+    return {
+        "every": str(h.sample.every),
+        "scales": [str(s) for s in h.sample.scales],
+        "measures": list(h.sample.measures),
+        "bipower_edge": h.sample.bipower_edge,
+        "floor": h.sample.floor,
+        "target": h.target.measure,
+        "unit": study.scale.unit,
+        "scale": h.target.scale,
+        "back": h.target.back,
+        "horizons": list(forecasts),
+        "scheme": w.scheme,
+        "train": str(w.train),
+        "test": str(w.test),
+        "step": str(w.step),
+        "embargo": str(w.embargo),
+        "effective_embargo_minutes": {
+            name: study.embargo(name) // _NS_PER_MINUTE for name in forecasts
+        },
+        "overlap": {name: part.overlap for name, part in forecasts.items()},
+        "models": {
+            name: {"kind": spec.kind, **spec.params.model_dump(mode="json")}
+            for name, spec in h.models.items()
+        },
+    }
+
+
+def _verdict(study: Study, verdict: Verdict) -> dict[str, Any]:
+    rule, best = study.hypothesis.verdict, verdict.best
+    return {
+        "status": verdict.status,
+        "reasons": list(verdict.reasons),
+        "metric": rule.metric,
+        "horizon": str(rule.horizon),
+        "baseline": rule.baseline,
+        "candidate": best.candidate,
+        "candidates": list(rule.candidates),
+        "gain": best.gain,
+        "gain_low": best.gain_low,
+        "gain_high": best.gain_high,
+        "gain_as": rule.gain,
+        "unit": Show(rule.metric, rule.gain == "relative").unit,
+        "min_gain": rule.min_gain,
+        "alpha": rule.alpha,
+        "p_value": best.p_adjusted,
+    }
+
+
+def _scores(forecasts: Mapping[str, Forecasts], scores: Sequence[Scores]) -> Table:
+    names = list(METRICS)
+    rows: list[tuple[Any, ...]] = []
+    for part in scores:
+        proofs = forecasts[part.horizon].proofs
+        first, last = _iso(proofs[0].cut), _iso(proofs[-1].end)
+        spans = [(_iso(p.cut), _iso(p.end), p.n_test) for p in proofs]
+        for model, pooled in part.pooled.items():
+            head = (part.horizon, model)
+            rows += [
+                (*head, "pooled", first, last, metric, value, part.n)
+                for metric, value in zip(names, pooled.tolist(), strict=True)
+            ]
+            rows += [
+                (*head, "window", start, end, metric, value, n)
+                for (start, end, n), values in zip(spans, part.windows[model].tolist(), strict=True)
+                for metric, value in zip(names, values, strict=True)
+            ]
+    columns = ("horizon", "model", "scope", "window_start", "window_end", "metric", "value", "n")
+    return _table(columns, rows)
+
+
+def _tests(verdict: Verdict) -> Table:
+    columns = (
+        "candidate", "baseline", "metric", "horizon", "gain", "gain_low", "gain_high", "level",
+        "statistic", "p_value", "p_adjusted", "n", "bandwidth", "overlap",
+    )  # fmt: skip
+    table = _table(columns, [tuple(getattr(e, c) for c in columns) for e in verdict.evidence])
+    return table | {"name": ["diebold-mariano"] * len(verdict.evidence)}
+
+
+def _folds(forecasts: Mapping[str, Forecasts]) -> Table:
+    columns = (
+        "window", "horizon", "train_start", "cut", "test_end", "embargo_ns",
+        "latest_resolution", "slack_ns", "n_train", "n_test",
+    )  # fmt: skip
+    rows = [
+        (p.window, p.horizon, _iso(p.train_start), _iso(p.cut), _iso(p.end), p.embargo,
+         _iso(p.latest_resolution), p.slack, p.n_train, p.n_test)
+        for part in forecasts.values()
+        for p in part.proofs
+    ]  # fmt: skip
+    return _table(columns, rows)
+
+
+def _coefficients(forecasts: Mapping[str, Forecasts]) -> Table:
+    rows = [
+        (proof.window, horizon, model, name, value)
+        for horizon, part in forecasts.items()
+        for model, fit in part.fits.items()
+        for proof, values in zip(part.proofs, fit.shifted.tolist(), strict=True)
+        for name, value in zip(fit.stated, values, strict=True)
+    ]
+    return _table(("window", "horizon", "model", "name", "value"), rows)
+
+
+def _wins(baseline: str, metric: str, scores: Sequence[Scores]) -> Table:
+    """In how many windows each model beats the baseline, by the declared metric."""
+    rows = []
+    sign = 1.0 if METRICS[metric].higher else -1.0
+    for part in scores:
+        base = part.by_window(baseline, metric)
+        for model in part.windows:
+            if model != baseline:
+                better = sign * (part.by_window(model, metric) - base) > 0.0
+                rows.append((part.horizon, model, baseline, metric, int(better.sum()), base.size))
+    return _table(("horizon", "model", "baseline", "metric", "wins", "windows"), rows)
+
+
+def _table(columns: Sequence[str], rows: Sequence[tuple[Any, ...]]) -> Table:
+    values = zip(*rows, strict=True) if rows else [()] * len(columns)
+    return {name: list(column) for name, column in zip(columns, values, strict=True)}
+
+
+def _iso(moment_ns: int) -> str:
+    return (_EPOCH + timedelta(microseconds=int(moment_ns) // 1_000)).isoformat()

@@ -1,0 +1,89 @@
+"""The target's scale and the way from a forecast on it to a volatility and a variance.
+
+A measure m is a sigma or a variance per bar; the target is m itself (`level`) or ln m (`log`).
+The expectation of sigma^2 is not the square of exp of the expected ln sigma, so a log forecast
+needs a declared way back (`target.back`), with e the model's training residuals on ln sigma:
+
+* `naive`: variance = exp(2 f), sigma = exp(f): the median of a log-normal, biased low as a mean.
+* `lognormal`: variance = exp(2 f + 2 m + 2 s^2), sigma = exp(f + m + s^2 / 2), m and s^2 the mean
+  and variance (divisor n) of e.
+* `smearing` (Duan 1983, JASA 78, eq. 2.1): variance = exp(2 f) mean(exp(2 e)), sigma = exp(f)
+  mean(exp(e)).
+
+f is the forecast of ln sigma. Each way is a shift per window and model, stored with the fit.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from harness.types import F64
+
+
+@dataclass(frozen=True)
+class TargetScale:
+    """`scale` is `log` or `level`, `unit` that of the measure: `sigma` or `variance`."""
+
+    scale: str
+    unit: str
+    back: str
+    floor: float
+
+    @property
+    def is_log(self) -> bool:
+        """Whether the target is a logarithm."""
+        return self.scale == "log"
+
+    @property
+    def per_log_sigma(self) -> float:
+        """ln sigma per unit of a log target: 1 for a sigma, 1/2 for a variance."""
+        return 0.5 if self.unit == "variance" else 1.0
+
+    def target(self, measure: F64) -> F64:
+        """The target from the measure; logarithms are floored at `floor` on the sigma scale."""
+        if not self.is_log:
+            return measure
+        least = self.floor**2 if self.unit == "variance" else self.floor
+        return np.log(np.maximum(measure, least))
+
+    def shifts(self, mean: F64, variance: F64) -> tuple[F64, F64]:
+        """(var_shift, sigma_shift) of naive or lognormal from the training residuals' moments."""
+        if self.back != "lognormal":
+            return 0.0 * mean, 0.0 * mean
+        c = self.per_log_sigma
+        return 2.0 * c * mean + 2.0 * c * c * variance, c * mean + 0.5 * c * c * variance
+
+    def smearing_shifts(self, residuals: F64) -> tuple[float, float]:
+        """(var_shift, sigma_shift) of Duan's smearing from the training residuals (n,)."""
+        e = self.per_log_sigma * residuals
+        return float(np.log(np.mean(np.exp(2.0 * e)))), float(np.log(np.mean(np.exp(e))))
+
+    def log_sigma(self, y: F64) -> F64:
+        """Ln sigma of values on the target's scale (n,), floored."""
+        if self.is_log:
+            return y if self.unit == "sigma" else 0.5 * y
+        level = np.log(np.maximum(y, self.floor**2 if self.unit == "variance" else self.floor))
+        return level if self.unit == "sigma" else 0.5 * level
+
+    def variance(self, y: F64, shift: F64 | float = 0.0) -> F64:
+        """Variance per bar of values on the target's scale (n,), at least floor^2."""
+        least = self.floor**2
+        if self.is_log:
+            return np.maximum(np.exp(2.0 * self.log_sigma(y) + shift), least)
+        if self.unit == "variance":
+            return np.maximum(y, least)
+        return np.square(np.maximum(y, self.floor))
+
+    def sigma(self, y: F64, shift: F64 | float = 0.0) -> F64:
+        """Sigma per bar of values on the target's scale (n,), at least floor."""
+        if self.is_log:
+            return np.maximum(np.exp(self.log_sigma(y) + shift), self.floor)
+        return np.sqrt(self.variance(y))
+
+    def floored(self, y: F64) -> int:
+        """How many forecasts in levels fell under the floor (a negative variance, say)."""
+        if self.is_log:
+            return 0
+        return int(np.sum(y < (self.floor**2 if self.unit == "variance" else self.floor)))

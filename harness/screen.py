@@ -1,0 +1,167 @@
+"""What people see in a terminal: tables, outcomes, progress. Plain text, 80 columns are enough."""
+
+from __future__ import annotations
+
+import shutil
+import sys
+import textwrap
+import time
+from collections.abc import Mapping, Sequence
+from datetime import datetime
+from typing import TYPE_CHECKING, Any, Self
+
+import click
+
+from harness.errors import one_line
+
+if TYPE_CHECKING:
+    from harness.panel import PanelReport
+    from harness.pipeline import Outcome
+
+_GAP = "  "
+_COLOURS = {"confirmed": "green", "refuted": "red", "inconclusive": "yellow", "void": "magenta"}
+
+
+def show_table(columns: Sequence[str], rows: Sequence[Sequence[Any]]) -> None:
+    """Aligned columns; on a terminal the widest text is cut so that a row fits on its line."""
+    cells = [[_cell(value) for value in row] for row in rows]
+    widths = [max([len(name), *(len(row[i]) for row in cells)]) for i, name in enumerate(columns)]
+    if sys.stdout.isatty():
+        _fit(widths, shutil.get_terminal_size().columns)
+    right = [all(isinstance(row[i], int | float) for row in rows) for i in range(len(columns))]
+    _line(columns, widths, right)
+    _line(["-" * w for w in widths], widths, right)
+    for row in cells:
+        _line(row, widths, right)
+
+
+def show_fields(fields: Mapping[str, Any], indent: str = "") -> None:
+    """One `name: value` a line; lists of objects below their name."""
+    for name, value in fields.items():
+        if isinstance(value, list) and value and isinstance(value[0], Mapping):
+            click.echo(f"{indent}{name}:")
+            for item in value:
+                show_fields(item, indent + "  ")
+        elif isinstance(value, Mapping):
+            click.echo(f"{indent}{name}:")
+            show_fields(value, indent + "  ")
+        else:
+            shown = ", ".join(map(_cell, value)) if isinstance(value, list) else _cell(value)
+            click.echo(f"{indent}{name}: {shown}")
+
+
+def show_entries(entries: Sequence[Mapping[str, Any]]) -> None:
+    """A catalogue: each entry's name, then its fields, wrapped."""
+    width = min(shutil.get_terminal_size().columns, 100)
+    for entry in entries:
+        fields = iter(entry.items())
+        _, name = next(fields)
+        click.secho(str(name), bold=True)
+        for key, value in fields:
+            click.echo(
+                textwrap.fill(
+                    _cell(value), width, initial_indent=f"  {key}: ", subsequent_indent="      "
+                )
+            )
+
+
+def show_outcome(outcome: Outcome) -> None:
+    """The verdict in a few lines."""
+    from harness.verdict import Show
+
+    best = outcome.verdict.best
+    status = click.style(outcome.verdict.status.upper(), fg=_COLOURS[outcome.verdict.status])
+    gain = Show(best.metric, outcome.relative)
+    click.echo(f"{outcome.hypothesis}: {status}  {gain(best.gain)} {best.metric} at {best.horizon}")
+    for reason in outcome.verdict.reasons:
+        click.echo(textwrap.fill(reason, 80, initial_indent="  ", subsequent_indent="  "))
+    click.echo(f"  {outcome.seconds:.1f} s, run {outcome.run_id}, card {outcome.card}")
+
+
+def show_plan(plan: Mapping[str, Any]) -> None:
+    """A plan: what would be read, then the windows of each horizon."""
+    show_fields({k: v for k, v in plan.items() if k != "windows"})
+    click.echo("")
+    rows = plan["windows"]
+    show_table(tuple(rows[0]), [list(row.values()) for row in rows])
+
+
+def show_comparison(found: Mapping[str, Any]) -> None:
+    """Two runs: heads, spec differences, scores."""
+    show_table(("", "first", "second"), [list(row.values()) for row in found["runs"]])
+    click.echo("\nspec: " + ("the same" if not found["spec_difference"] else ""))
+    for line in found["spec_difference"]:
+        click.echo("  " + line)
+    if found["scores"]:
+        click.echo("")
+        show_table(tuple(found["scores"][0]), [list(row.values()) for row in found["scores"]])
+
+
+def show_panel_report(report: PanelReport) -> None:
+    """A panel's quality: one line a symbol, then its problems."""
+    for symbol in report.symbols:
+        missing = sum(gap.missing for gap in symbol.gaps)
+        click.echo(
+            f"{symbol.symbol}: {symbol.rows:,} rows, {len(symbol.gaps)} gaps "
+            f"({missing:,} bars missing), {len(symbol.problems)} problems"
+        )
+        for problem in symbol.problems:
+            click.echo(f"  {problem}")
+    click.echo(f"{report.name}: {'ok' if report.ok else 'not ok'}")
+
+
+class Progress:
+    """Progress on stderr for runs longer than a second: a spinner on a terminal, else lines."""
+
+    def __init__(self, name: str) -> None:
+        self._name, self._start = name, time.perf_counter()
+        self._status: Any = None
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __call__(self, done: str) -> None:
+        """Say what has been done."""
+        seconds = time.perf_counter() - self._start
+        if seconds < 1.0:
+            return
+        text = f"{self._name}: {done} ({seconds:.1f} s)"
+        if not sys.stderr.isatty():
+            click.echo(text, err=True)
+        elif self._status is None:
+            from rich.console import Console
+
+            self._status = Console(stderr=True).status(text)
+            self._status.start()
+        else:
+            self._status.update(text)
+
+    def __exit__(self, *_: object) -> None:
+        if self._status is not None:
+            self._status.stop()
+
+
+def _cell(value: Any) -> str:
+    if value is None:
+        return "-"
+    if isinstance(value, bool):
+        return "yes" if value else "no"
+    if isinstance(value, float):
+        return f"{value:.6g}"
+    if isinstance(value, datetime):
+        return value.strftime("%Y-%m-%d %H:%M")
+    return one_line(value, 10_000) if not isinstance(value, str) else " ".join(value.split())
+
+
+def _fit(widths: list[int], terminal: int) -> None:
+    """Cut the widest columns, never under 8, until the row fits."""
+    while sum(widths) + len(_GAP) * (len(widths) - 1) > terminal and max(widths) > 8:
+        widths[widths.index(max(widths))] -= 1
+
+
+def _line(cells: Sequence[str], widths: Sequence[int], right: Sequence[bool]) -> None:
+    shown = []
+    for cell, width, flush_right in zip(cells, widths, right, strict=True):
+        text = cell if len(cell) <= width else cell[: width - 1] + "…"
+        shown.append(text.rjust(width) if flush_right else text.ljust(width))
+    click.echo(_GAP.join(shown).rstrip())

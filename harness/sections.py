@@ -1,0 +1,195 @@
+"""The tables of a hypothesis file, each a frozen pydantic model that refuses unknown keys.
+
+Every field's description is what an error message says was wanted; a validator of our own says
+it as the text of its ValueError.
+"""
+
+from __future__ import annotations
+
+import re
+import unicodedata
+from datetime import UTC, date, datetime
+from typing import Annotated, Any, Literal
+
+from pydantic import BaseModel, ConfigDict, Field, PlainValidator
+
+from harness.durations import (
+    EXAMPLES,
+    FIXED_EXAMPLES,
+    Duration,
+    parse_duration,
+    parse_moment,
+)
+from harness.measures.table import MEASURES
+from harness.metrics import METRICS
+
+_DAY_NS = 86_400_000_000_000
+# With moments from 1900 to 2199 and spans up to 50 years every sum stays within int64 nanoseconds.
+_YEARS = range(1900, 2200)
+_LONGEST_MONTHS, _LONGEST_NS = 600, 50 * 366 * _DAY_NS
+NAME = re.compile(r"[a-z0-9][a-z0-9-]{0,59}")
+_MEASURE = re.compile(r"[a-z][a-z0-9_]{0,59}")
+NAME_WANTED = "a name of a-z, 0-9 and '-' that starts with a letter or digit, at most 60 long"
+_MEASURE_WANTED = f"a measure ({', '.join(MEASURES)}, or a panel's extra column)"
+_MOMENT_WANTED = "a date such as 2021-01-02 or 2021-01-02T06:00Z, from 1900 to 2199"
+
+
+def _name(value: object) -> str:
+    if not isinstance(value, str) or not NAME.fullmatch(value):
+        raise ValueError(NAME_WANTED)
+    return value
+
+
+def _measure(value: object) -> str:
+    if not isinstance(value, str) or not _MEASURE.fullmatch(value):
+        raise ValueError(_MEASURE_WANTED)
+    return value
+
+
+def _line(value: object) -> str:
+    """One line of text, as a heading wants it."""
+    if not isinstance(value, str) or not value.strip() or _has_controls(value):
+        raise ValueError("one line of text")
+    return value.strip()
+
+
+def _claim(value: object) -> str:
+    """A claim is a paragraph: how it is broken into lines says nothing."""
+    joined = " ".join(value.split()) if isinstance(value, str) else ""
+    if not joined or _has_controls(joined):
+        raise ValueError("a sentence or two of text")
+    return joined
+
+
+def _prose(value: object) -> str:
+    if not isinstance(value, str) or _has_controls(re.sub(r"[\t\r\n]", " ", value)):
+        raise ValueError("text")
+    return value.strip()
+
+
+def _has_controls(text: str) -> bool:
+    """Control characters and line separators: they could drive a terminal or break a heading."""
+    return any(unicodedata.category(sign) in ("Cc", "Zl", "Zp") for sign in text)
+
+
+def _duration(value: object) -> Duration:
+    duration = parse_duration(value)
+    months = duration.count * (12 if duration.unit == "y" else 1)
+    if months > _LONGEST_MONTHS if duration.is_calendar else duration.ns > _LONGEST_NS:
+        raise ValueError(f"{EXAMPLES}, at most 50 years")
+    return duration
+
+
+def _fixed(value: object) -> Duration:
+    try:
+        duration = _duration(value)
+    except ValueError:
+        raise ValueError(FIXED_EXAMPLES) from None
+    if duration.is_calendar:
+        raise ValueError(f"{FIXED_EXAMPLES} (months and years have no fixed length)")
+    return duration
+
+
+def _moment(value: object) -> int:
+    try:
+        moment = parse_moment(value.isoformat() if isinstance(value, date) else value)
+    except (TypeError, ValueError, OverflowError):
+        raise ValueError(_MOMENT_WANTED) from None
+    year = datetime.fromtimestamp(moment // 1_000_000_000, UTC).year
+    if year not in _YEARS:
+        raise ValueError(_MOMENT_WANTED)
+    return moment
+
+
+Name = Annotated[str, PlainValidator(_name)]
+MeasureName = Annotated[str, PlainValidator(_measure)]
+AnyDuration = Annotated[Duration, PlainValidator(_duration)]
+FixedDuration = Annotated[Duration, PlainValidator(_fixed)]
+Moment = Annotated[int, PlainValidator(_moment)]
+
+
+def _many(wanted: str) -> Any:
+    # TOML has arrays only; strict mode would refuse to make tuples of them.
+    return Field(strict=False, min_length=1, description=wanted)
+
+
+class Section(BaseModel):
+    """One table of the file: unknown keys refused, no silent conversion, frozen."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True, strict=True, allow_inf_nan=False)
+
+
+class Identity(Section):
+    """`[hypothesis]`: who it is and what it claims."""
+
+    name: Name = Field(description=NAME_WANTED)
+    title: Annotated[str, PlainValidator(_line)] = Field(description="one line of text")
+    claim: Annotated[str, PlainValidator(_claim)] = Field(description="what is claimed, in words")
+    approach: Annotated[str, PlainValidator(_prose)] = Field(default="", description="text")
+
+
+class PanelSpan(Section):
+    """`[panel]`: which panel, from `start` (inclusive) to `end` (exclusive), UTC ns or None."""
+
+    name: Name = Field(description="a panel's name")
+    start: Moment | None = Field(default=None, description=_MOMENT_WANTED)
+    end: Moment | None = Field(default=None, description=_MOMENT_WANTED)
+
+
+class Sample(Section):
+    """`[sample]`: the decision grid and the cascade of measures known at each decision."""
+
+    every: FixedDuration = Field(description=FIXED_EXAMPLES)
+    scales: tuple[FixedDuration, ...] = _many("a list of fixed durations such as ['1h', '1d']")
+    measures: tuple[MeasureName, ...] = _many("a list of measures such as ['rv', 'bv']")
+    bipower_edge: Literal["inside", "straddle"] = "inside"
+    floor: float = Field(default=1e-6, gt=0.0, description="a number above 0")
+
+
+class Target(Section):
+    """`[target]`: what is forecast, on which scale, and the way back from logs to levels."""
+
+    measure: MeasureName = Field(description=_MEASURE_WANTED)
+    scale: Literal["log", "level"] = Field(description="log or level")
+    horizons: tuple[FixedDuration, ...] = _many("a list of fixed durations such as ['1h', '1d']")
+    back: Literal["naive", "lognormal", "smearing"] | None = None
+
+
+class WalkForward(Section):
+    """`[walk_forward]`: how test windows follow one another; `first_test` UTC ns."""
+
+    scheme: Literal["rolling", "expanding"] = Field(description="rolling or expanding")
+    train: AnyDuration = Field(description=EXAMPLES)
+    test: AnyDuration = Field(description=EXAMPLES)
+    step: AnyDuration = Field(default_factory=lambda data: data["test"], description=EXAMPLES)
+    embargo: FixedDuration = Field(description=FIXED_EXAMPLES)
+    first_test: Moment = Field(description=_MOMENT_WANTED)
+
+
+class Acceptance(Section):
+    """`[verdict]`: the rule, fixed before the run, by which the claim stands or falls."""
+
+    baseline: Name = Field(description="a model's name")
+    candidates: tuple[Name, ...] = _many("a list of models' names")
+    metric: Literal[tuple(METRICS)] = Field(description=f"one of {', '.join(METRICS)}")
+    horizon: FixedDuration = Field(description="one of target.horizons")
+    min_gain: float = Field(ge=0.0, description="a number from 0 on")
+    gain: Literal["difference", "relative"] = "difference"
+    alpha: float = Field(gt=0.0, lt=0.5, description="a number above 0 and below 0.5")
+
+
+class Run(Section):
+    """`[run]`: what only repeats need."""
+
+    seed: int = Field(default=1, ge=0, lt=2**32, description="a whole number from 0 to 2^32 - 1")
+
+
+SECTIONS: dict[str, tuple[str, type[Section]]] = {
+    "hypothesis": ("identity", Identity),
+    "panel": ("panel", PanelSpan),
+    "sample": ("sample", Sample),
+    "target": ("target", Target),
+    "walk_forward": ("walk_forward", WalkForward),
+    "verdict": ("verdict", Acceptance),
+    "run": ("run", Run),
+}

@@ -1,0 +1,172 @@
+"""The kinds of panel source, the parameters each takes, and what passes between them and a panel.
+
+Light on purpose: a panel file is checked against this table without importing any reader.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Literal, Protocol
+
+from pydantic import BaseModel, ConfigDict, Field, ValidationInfo, field_validator
+
+from harness.durations import parse_moment
+from harness.types import F64, I64
+
+
+@dataclass(frozen=True)
+class Request:
+    """What a panel asks of a source.
+
+    `columns` maps the panel columns to read to file columns; `prices` are those of them that
+    `decimals` rounds. A row is read iff `start <= ts` and `ts + bar <= end` (UTC ns, None: open).
+    `file` and `how_to_get` are for messages.
+    """
+
+    file: str
+    folder: Path
+    how_to_get: str
+    bar: int
+    start: int | None
+    end: int | None
+    timezone: str | None
+    time_column: str
+    symbol_column: str | None
+    columns: Mapping[str, str]
+    prices: frozenset[str]
+    decimals: int | None
+
+
+@dataclass(frozen=True)
+class RawBars:
+    """One symbol's rows as read, unchecked: ts (n,) UTC ns, columns float64 (n,), NaN for none.
+
+    `bad_times` are sentences about time stamps that could not be read; with any, ts and columns
+    are empty. `where` names the place of row i (0-based), `cell` gives what stands there.
+    """
+
+    symbol: str
+    ts: I64
+    columns: Mapping[str, F64]
+    bad_times: tuple[str, ...]
+    where: Callable[[int], str]
+    cell: Callable[[int, str], object]
+
+
+class Source(Protocol):
+    """Where bars come from; `bars` reads one symbol at a time, in the order of `symbols`."""
+
+    symbols: tuple[str, ...]
+
+    def bars(self) -> Iterator[RawBars]:
+        """Each symbol's rows of the span; PanelError when a file cannot be read."""
+        ...
+
+    def identity(self) -> object:
+        """A JSON value that changes when what would be read changes; reads no bars."""
+        ...
+
+
+class Params(BaseModel):
+    """Parameters of one kind of source; unknown ones are refused."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True, strict=True)
+
+
+class FileParams(Params):
+    """`parquet`, `csv`: `path` (may be a glob) and `symbol`, the name of the one symbol in it."""
+
+    path: str = Field(min_length=1)
+    symbol: str | None = Field(default=None, min_length=1)
+
+
+class ArchParams(Params):
+    """`arch`: `dataset`, one of the daily series bundled with the arch package."""
+
+    dataset: Literal["sp500", "nasdaq", "vix"]
+
+
+class Component(Params):
+    """One factor of log volatility: its half life in days and its stationary sd."""
+
+    half_life_days: float = Field(gt=0, le=10_000)
+    sd: float = Field(gt=0, le=3)
+
+
+class SimulatedParams(Params):
+    """`simulated`: seeded bars; harness/sources/simulated.py states the model.
+
+    `rough` log volatility takes `hurst`, `log_vol_sd` and `memory_days`; `components` takes
+    `components`. `jump_scale` is in units of the bar's own sigma; `diurnal` is the amplitude of
+    the daily cycle of the variance; without `student_df` shocks are normal.
+    """
+
+    seed: int = Field(ge=0)
+    symbols: int = Field(default=1, ge=1, le=9_999)
+    start: str
+    days: int = Field(ge=1, le=36_500)
+    annual_vol: float = Field(gt=0, le=10)
+    log_vol: Literal["rough", "components"]
+    hurst: float | None = Field(default=None, validate_default=True, ge=0.01, le=0.5)
+    log_vol_sd: float | None = Field(default=None, validate_default=True, gt=0, le=3)
+    memory_days: float | None = Field(default=None, validate_default=True, gt=0, le=10_000)
+    components: list[Component] | None = Field(default=None, validate_default=True, min_length=1)
+    jumps_per_day: float = Field(default=0.0, ge=0, le=1_000)
+    jump_scale: float = Field(default=0.0, ge=0, le=1_000)
+    diurnal: float = Field(default=0.0, ge=0, lt=1)
+    student_df: float | None = Field(default=None, gt=2.1, le=1_000)
+    tick: float = Field(default=0.01, gt=0)
+    start_price: float = Field(default=100.0, gt=0)
+
+    @field_validator("start")
+    @classmethod
+    def _is_a_moment(cls, start: str) -> str:
+        try:
+            parse_moment(start)
+        except ValueError:
+            raise ValueError("a date such as '2021-01-01'") from None
+        return start
+
+    @field_validator("hurst", "log_vol_sd", "memory_days", "components")
+    @classmethod
+    def _belongs_to_log_vol(cls, value: object, info: ValidationInfo) -> object:
+        log_vol = info.data.get("log_vol")
+        wanted = (log_vol == "components") == (info.field_name == "components")
+        if log_vol is not None and wanted and value is None:
+            raise ValueError(f"a value, since log_vol = '{log_vol}'")
+        if log_vol is not None and not wanted and value is not None:
+            raise ValueError(f"no such key, since log_vol = '{log_vol}'")
+        return value
+
+
+@dataclass(frozen=True)
+class Kind:
+    """A kind of source: what opens it (params, request), its parameters, what it reads."""
+
+    name: str
+    target: str
+    params: type[Params]
+    summary: str
+
+
+KINDS: dict[str, Kind] = {
+    k.name: k
+    for k in (
+        Kind("parquet", "harness.sources.files:open_parquet", FileParams, "Parquet files"),
+        Kind("csv", "harness.sources.files:open_csv", FileParams, "CSV files with a header"),
+        Kind(
+            "arch",
+            "harness.sources.bundled:open_arch",
+            ArchParams,
+            "daily S&P 500, NASDAQ and VIX as bundled with the arch package",
+        ),
+        Kind(
+            "simulated",
+            "harness.sources.simulated:Simulated",
+            SimulatedParams,
+            "seeded bars whose volatility and jumps are known",
+        ),
+    )
+}

@@ -1,0 +1,225 @@
+"""What passes between the stages: frozen, with shapes and units; times are int64 UTC ns."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+
+import numpy as np
+from numpy.typing import NDArray
+
+F64 = NDArray[np.float64]
+I64 = NDArray[np.int64]
+I32 = NDArray[np.int32]
+
+
+@dataclass(frozen=True)
+class Gap:
+    """A run of missing bars: the first missing bar's start, the last one's, how many."""
+
+    symbol: str
+    start: int
+    end: int
+    missing: int
+
+
+@dataclass(frozen=True)
+class Bars:
+    """One symbol's bars, checked: ascending, unique, finite, on the grid of `bar` ns.
+
+    `ts` (n,) is each bar's start, or None where the grid is regular from `start` on (every
+    24/7 panel after filling). A bar is known at its end, `known_at`. `columns` maps `close`,
+    `high`, … and extra columns to float64 (n,). `rows` is how many bars were read, so
+    `n - rows` were filled. `fingerprint` hashes what was read, before filling.
+    """
+
+    symbol: str
+    start: int
+    bar: int
+    n: int
+    ts: I64 | None
+    columns: Mapping[str, F64]
+    rows: int
+    gaps: tuple[Gap, ...]
+    fingerprint: str
+
+    def known_at(self, position: I64) -> I64:
+        """When the bars at `position` (any shape) are known: their end, UTC ns."""
+        if self.ts is None:
+            return self.start + (position + 1) * self.bar
+        return self.ts[position] + self.bar
+
+
+@dataclass(frozen=True)
+class Measured:
+    """One symbol's measures at the end of every block of bars.
+
+    `known_at` (K,) UTC ns ascending; `columns` maps `rv_1h`, … to float64 (K,), NaN before
+    their window is full; `decisions` (D,) positions at which the hypothesis decides;
+    `block` bars to a block, `bar` ns to a bar.
+    """
+
+    symbol: str
+    known_at: I64
+    columns: Mapping[str, F64]
+    decisions: I64
+    block: int
+    bar: int
+
+
+@dataclass(frozen=True)
+class Rows:
+    """What a model may see of n decisions: no target in it.
+
+    X (n, p) float64, C-contiguous; `names` its p feature expressions; `symbol` (n,) int32
+    codes; `formed_at` (n,) UTC ns, ascending.
+    """
+
+    X: F64
+    names: tuple[str, ...]
+    symbol: I32
+    formed_at: I64
+
+    def take(self, rows: slice | I64) -> Rows:
+        """The rows at these positions."""
+        return Rows(self.X[rows], self.names, self.symbol[rows], self.formed_at[rows])
+
+    def columns(self, names: tuple[str, ...]) -> Rows:
+        """The same rows with only these features, in this order."""
+        index = [self.names.index(name) for name in names]
+        return Rows(np.ascontiguousarray(self.X[:, index]), names, self.symbol, self.formed_at)
+
+
+@dataclass(frozen=True)
+class Samples:
+    """Rows with their targets: y (n,) on the declared scale, resolved_at (n,) UTC ns.
+
+    `horizon` is the horizon's name, `length` its ns, `dropped` how many decisions had no
+    complete feature or target, `overlap` over how many decisions after it a target shares bars.
+    """
+
+    horizon: str
+    rows: Rows
+    y: F64
+    resolved_at: I64
+    symbols: tuple[str, ...]
+    dropped: int
+    length: int
+    overlap: int
+
+
+@dataclass(frozen=True)
+class Window:
+    """A test window and its training span: `train_start <= formed_at`, `resolved_at <= limit`.
+
+    `cut <= formed_at < end` is tested; limit = cut - embargo. UTC ns.
+    """
+
+    index: int
+    train_start: int
+    limit: int
+    cut: int
+    end: int
+
+
+@dataclass(frozen=True)
+class Fold:
+    """A window's rows in one horizon's samples: slices, or positions where rows are ragged."""
+
+    window: Window
+    train: slice | I64
+    test: slice
+
+
+@dataclass(frozen=True)
+class LeakProof:
+    """What was checked of one fold: `slack` = cut - embargo - latest training resolution, ns."""
+
+    window: int
+    horizon: str
+    train_start: int
+    cut: int
+    end: int
+    embargo: int
+    latest_resolution: int
+    slack: int
+    n_train: int
+    n_test: int
+
+
+@dataclass(frozen=True)
+class ModelFit:
+    """One model over the w windows of a horizon: what it states of itself, and the way back.
+
+    `coefficients` (w, len(names)), NaN where a window has no such coefficient. With a log
+    target, forecast variance = exp(2 f + var_shift) and forecast sigma = exp(f + sigma_shift),
+    f the forecast of ln sigma; both shifts (w,) are 0 for a target in levels.
+    """
+
+    model: str
+    names: tuple[str, ...]
+    coefficients: F64
+    var_shift: F64
+    sigma_shift: F64
+
+    @property
+    def stated(self) -> tuple[str, ...]:
+        """The names of everything a fit leaves for the log: coefficients, then the way back."""
+        return (*self.names, "var_shift", "sigma_shift")
+
+    @property
+    def shifted(self) -> F64:
+        """The values of `stated` (w, len(names) + 2)."""
+        return np.column_stack((self.coefficients, self.var_shift, self.sigma_shift))
+
+
+@dataclass(frozen=True)
+class Forecasts:
+    """Out-of-sample forecasts of one horizon, n test rows in time order.
+
+    `window` (n,) int32 codes windows from 0; rows of window w are edges[w]:edges[w + 1];
+    `yhat` model -> (n,) on the target's scale; `fits` model -> its fits in every window.
+    """
+
+    horizon: str
+    symbols: tuple[str, ...]
+    symbol: I32
+    formed_at: I64
+    resolved_at: I64
+    window: I32
+    edges: I64
+    y: F64
+    yhat: Mapping[str, F64]
+    fits: Mapping[str, ModelFit]
+    proofs: tuple[LeakProof, ...]
+    overlap: int
+
+
+@dataclass(frozen=True)
+class Evidence:
+    """The gain of one candidate over the baseline and how sure of it one can be."""
+
+    candidate: str
+    baseline: str
+    metric: str
+    horizon: str
+    gain: float
+    gain_low: float
+    gain_high: float
+    level: float
+    statistic: float
+    p_value: float
+    p_adjusted: float
+    n: int
+    bandwidth: int
+    overlap: int
+
+
+@dataclass(frozen=True)
+class Verdict:
+    """`confirmed`, `refuted`, `inconclusive` or `void`, the reasons in words, the evidence."""
+
+    status: str
+    reasons: tuple[str, ...]
+    best: Evidence
+    evidence: tuple[Evidence, ...] = field(default=())

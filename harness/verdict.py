@@ -1,0 +1,78 @@
+"""The verdict: a pure rule from gains, evidence and the registered acceptance rule."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from harness.metrics import METRICS
+from harness.types import Evidence, Verdict
+
+
+def pooled_gain(metric: str, baseline: float, candidate: float, *, relative: bool) -> float:
+    """The candidate's gain, positive for better; as a share of the baseline's loss if relative."""
+    gain = candidate - baseline if METRICS[metric].higher else baseline - candidate
+    return gain / baseline if relative else gain
+
+
+def decide(
+    evidence: Sequence[Evidence], *, min_gain: float, alpha: float, relative: bool
+) -> Verdict:
+    """`confirmed`, `refuted` or `inconclusive`, for the candidate with the largest gain.
+
+    confirmed: the gain reaches min_gain and "no gain" is rejected at alpha, adjusted for the
+    number of candidates. refuted: the whole interval lies under min_gain, or under zero when no
+    minimum is claimed. inconclusive: neither. The reasons say which sentence decided.
+    """
+    best = max(sorted(evidence, key=lambda e: e.candidate), key=lambda e: e.gain)
+    show = Show(best.metric, relative)
+    reach = f"{best.candidate} gains {show(best.gain)} over {best.baseline}"
+    interval = f"{best.level:.0%} interval {show(best.gain_low)} to {show(best.gain_high)}"
+    test = f"Diebold-Mariano p = {best.p_adjusted:.2g}" + (
+        f" (adjusted for {len(evidence)} candidates)" if len(evidence) > 1 else ""
+    )
+    if best.gain >= min_gain and best.p_adjusted < alpha:
+        reasons = (
+            f"{reach}, at least the {show(min_gain)} claimed.",
+            f"No gain is rejected at {alpha:g}: {test}.",
+        )
+        return Verdict("confirmed", reasons, best, tuple(evidence))
+    if best.gain_high < min_gain:
+        reasons = (
+            f"{reach}; the {interval} excludes the {show(min_gain)} claimed.",
+            f"{'Some gain is there' if best.p_adjusted < alpha else 'No gain is not rejected'}: "
+            f"{test}.",
+        )
+        return Verdict("refuted", reasons, best, tuple(evidence))
+    if best.gain < min_gain:
+        why = f"{reach}, less than the {show(min_gain)} claimed, but the {interval} reaches it."
+    else:
+        why = (
+            f"{reach}, at least the {show(min_gain)} claimed, but no gain is not rejected: {test}."
+        )
+    return Verdict("inconclusive", (why,), best, tuple(evidence))
+
+
+class Show:
+    """How gains in a metric are written: points for R2, percent for shares, the metric's unit."""
+
+    def __init__(self, metric: str, relative: bool) -> None:
+        self.metric, self.relative = metric, relative
+
+    @property
+    def unit(self) -> str:
+        """The unit in words, for headings."""
+        if self.relative:
+            return f"% of the baseline's {self.metric}"
+        return (
+            "pp R² (log)"
+            if self.metric == "r2_log"
+            else f"{self.metric}, {METRICS[self.metric].unit}"
+        )
+
+    def __call__(self, gain: float) -> str:
+        """One gain, signed."""
+        if self.relative:
+            return f"{100 * gain:+.2f} %"
+        if self.metric == "r2_log":
+            return f"{100 * gain:+.2f} pp"
+        return f"{gain:+.4g}"
