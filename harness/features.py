@@ -13,7 +13,7 @@ import re
 import warnings
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, replace
-from functools import cached_property
+from functools import cached_property, lru_cache
 from itertools import accumulate
 
 import numpy as np
@@ -223,6 +223,7 @@ def split_column(name: str) -> tuple[str, str]:
     return measure, scale
 
 
+@lru_cache(maxsize=4096)
 def parse_feature(text: str) -> Expression:
     """Read an expression; FeatureError for whatever is not in the grammar. Nothing is executed."""
     if len(text) > MAX_LENGTH:

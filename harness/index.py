@@ -18,7 +18,7 @@ import shutil
 import sys
 import tempfile
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import closing, contextmanager
+from contextlib import ExitStack, closing, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -87,13 +87,14 @@ def open_index(log: Log, warn: Warn = to_stderr) -> Iterator[Path]:
     It is D/log.duckdb, or a temporary file elsewhere for a log that may not be written to or
     does not exist yet (and reads as an empty one).
     """
-    with tempfile.TemporaryDirectory(prefix="harness-index-") as folder:
+    with ExitStack() as stack:
         try:
             path = update_index(log, warn)
         except RunError:
-            path = Path(folder) / "log.duckdb"
-            _build(path, log, _entries(log))
-            _tell_unreadable(path, warn)
+            folder = tempfile.TemporaryDirectory(prefix="harness-index-")
+            path = Path(stack.enter_context(folder)) / "log.duckdb"
+            for message in _build(path, log, _entries(log)):
+                warn(message)
         yield path
 
 
@@ -109,13 +110,16 @@ def literal(text: str) -> str:
 
 def _update(log: Log, warn: Warn, *, anew: bool) -> Path:
     path = log.root / "log.duckdb"
-    if anew or not _is_current(path, _entries(log)):
+    unreadable = None if anew else _unreadable(path, _entries(log))
+    if unreadable is None:
         with _locked(log):
             # Listed again: whoever held the lock before may have done this work.
             entries = _entries(log)
-            if anew or not _is_current(path, entries):
-                _replace(path, log, entries, anew=anew)
-    _tell_unreadable(path, warn)
+            unreadable = None if anew else _unreadable(path, entries)
+            if unreadable is None:
+                unreadable = _replace(path, log, entries, anew=anew)
+    for message in unreadable:
+        warn(message)
     return path
 
 
@@ -151,13 +155,10 @@ def _rows(path: Path, sql: str) -> list[tuple[Any, ...]] | None:
         return None
 
 
-def _is_current(path: Path, entries: _Entries) -> bool:
-    return _rows(path, "SELECT digest FROM parts.meta") == [(entries.digest,)]
-
-
-def _tell_unreadable(path: Path, warn: Warn) -> None:
-    for (message,) in _rows(path, "SELECT unnest(unreadable) FROM parts.meta") or ():
-        warn(f"left out of the index: {message}")
+def _unreadable(path: Path, entries: _Entries) -> list[str] | None:
+    """What an index of exactly these entries left out; None when there is no such index."""
+    rows = _rows(path, "SELECT digest, unreadable FROM parts.meta")
+    return rows[0][1] if rows and rows[0][0] == entries.digest else None
 
 
 def _extends(path: Path, entries: _Entries) -> bool:
@@ -171,27 +172,32 @@ def _extends(path: Path, entries: _Entries) -> bool:
     return {row[0] for row in runs} <= entries.runs and {f[0] for f in files} <= entries.decisions
 
 
-def _replace(path: Path, log: Log, entries: _Entries, *, anew: bool) -> None:
+def _replace(path: Path, log: Log, entries: _Entries, *, anew: bool) -> list[str]:
+    unreadable = None
     with log.scratch() as scratch:
         new = scratch / "log.duckdb"
         if not anew and _extends(path, entries):
             shutil.copyfile(path, new)
             try:
-                _build(new, log, entries)
+                unreadable = _build(new, log, entries)
             except RunError:  # damaged where its head did not show it; the records are not
                 new.unlink()
-        if not new.exists():
-            _build(new, log, entries)
+        if unreadable is None:
+            unreadable = _build(new, log, entries)
         # A rename can reach the disk before the data does: the index would be torn.
         with new.open("rb") as file:
             os.fsync(file.fileno())
         # Some other program wrote to the old index and died: this is no part of the new one.
         path.with_name("log.duckdb.wal").unlink(missing_ok=True)
         new.replace(path)
+    return unreadable
 
 
-def _build(path: Path, log: Log, entries: _Entries) -> None:
-    """Make or extend the index at `path` so that it holds exactly `entries`; or RunError."""
+def _build(path: Path, log: Log, entries: _Entries) -> list[str]:
+    """Make or extend the index at `path` so that it holds exactly `entries`; or RunError.
+
+    Returns what had to be left out, one line each.
+    """
     try:
         with closing(duckdb.connect(str(path))) as connection:
             connection.execute("SET TimeZone = 'UTC'")
@@ -205,6 +211,7 @@ def _build(path: Path, log: Log, entries: _Entries) -> None:
             connection.execute("INSERT INTO parts.meta VALUES ($1, $2, $3)", meta)
             connection.execute("COMMIT")
             connection.execute("CHECKPOINT")
+            return unreadable
     except duckdb.Error as error:
         raise RunError(f"{log.root}: cannot make the index: {one_line(error, 200)}") from error
 
@@ -250,7 +257,7 @@ def _add(connection: duckdb.DuckDBPyConnection, log: Log, entries: _Entries) -> 
         try:
             batch.append(log.read(run_id))
         except RecordError as error:
-            unreadable.append(str(error))
+            unreadable.append(f"left out of the index: {error}")
             continue
         size += (log.runs_directory / f"run_id={run_id}" / "record.json").stat().st_size
         if size > _BATCH_BYTES:
@@ -262,7 +269,7 @@ def _add(connection: duckdb.DuckDBPyConnection, log: Log, entries: _Entries) -> 
         try:
             decisions[name] = log.read_decision(name)
         except RecordError as error:
-            unreadable.append(str(error))
+            unreadable.append(f"left out of the index: {error}")
     _insert(connection, "parts.decisions", decision_frame(decisions))
     return unreadable
 
@@ -278,7 +285,7 @@ def _insert_records(
     except (AttributeError, KeyError, OverflowError, TypeError, ValueError) as error:
         if len(records) == 1:
             path = log.runs_directory / f"run_id={records[0]['run_id']}" / "record.json"
-            return [f"{path}: not as it was written: {one_line(error)}"]
+            return [f"left out of the index: {path}: not as it was written: {one_line(error)}"]
         half = len(records) // 2
         parts = (records[:half], records[half:])
         return [message for part in parts for message in _insert_records(connection, log, part)]

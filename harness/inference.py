@@ -125,18 +125,17 @@ def student_t_sf(t: float, df: float) -> float:
 
 
 def student_t_quantile(p: float, df: float) -> float:
-    """The t with P(T <= t) = p, 1/2 <= p < 1, by bisection to the last digit."""
-    low, high = 0.0, 1.0
-    while student_t_sf(high, df) > 1.0 - p:
-        high *= 2.0
-    while True:
-        middle = 0.5 * (low + high)
-        if middle in (low, high):
-            return middle
-        if student_t_sf(middle, df) > 1.0 - p:
-            low = middle
-        else:
-            high = middle
+    """The t with P(T <= t) = p, 1/2 <= p < 1: Newton's steps from 0, where the cdf is concave."""
+    log_constant = math.lgamma((df + 1.0) / 2.0) - math.lgamma(df / 2.0)
+    log_constant -= 0.5 * math.log(df * math.pi)
+    t = 0.0
+    for _ in range(100):
+        density = math.exp(log_constant - (df + 1.0) / 2.0 * math.log1p(t * t / df))
+        step = (student_t_sf(t, df) - (1.0 - p)) / density
+        t += step
+        if abs(step) <= 1e-14 * max(t, 1.0):
+            break
+    return t
 
 
 def _critical(n: int, alpha: float) -> float:

@@ -15,7 +15,7 @@ import numpy as np
 from harness.kernels import ranks as rank_loops
 from harness.kernels import scores as score_loops
 from harness.scale import TargetScale
-from harness.types import F64, Forecasts
+from harness.types import F64, I64, Forecasts
 
 
 @dataclass(frozen=True)
@@ -82,17 +82,24 @@ def _mean_influence(loss: Callable[[Values, Values], F64]) -> Callable[[Values, 
     return influence
 
 
+# The influence on a figure that is not defined, of a constant series say, is NaN without a word.
+_UNDEFINED = np.errstate(divide="ignore", invalid="ignore")
+
+
+@_UNDEFINED
 def _r2_influence(o: Values, f: Values) -> F64:
     errors = _squared_log(o, f)
     spread = np.square(o.log_sigma - o.log_sigma.mean())
     return (spread * (errors.mean() / spread.mean()) - errors) / spread.mean()
 
 
+@_UNDEFINED
 def _rmse_influence(o: Values, f: Values) -> F64:
     errors = _squared_sigma(o, f)
     return (errors - errors.mean()) / (2.0 * np.sqrt(errors.mean()))
 
 
+@_UNDEFINED
 def _pearson_influence(a: F64, b: F64) -> F64:
     za, zb = (a - a.mean()) / a.std(), (b - b.mean()) / b.std()
     r = np.mean(za * zb)
@@ -103,26 +110,29 @@ def _corr_influence(o: Values, f: Values) -> F64:
     return _pearson_influence(o.sigma, f.sigma)
 
 
+@_UNDEFINED
 def _spearman_influence(o: Values, f: Values) -> F64:
     """Ranks are estimated too, so a row also moves the ranks of all rows above it.
 
-    With u, v the centred ranks in (-1/2, 1/2): 12 (u v + E[v 1(x above)] + E[u 1(y above)]),
-    centred (Croux & Dehon 2010, Statistical Methods & Applications 19, section 2).
+    With u, v the centred ranks in (-1/2, 1/2) and m(u, v) = u v + E[v 1(x above)] + E[u 1(y above)]
+    (Croux & Dehon 2010, Statistical Methods & Applications 19, section 2), the correlation
+    E[u v] / sqrt(E[u^2] E[v^2]) moves by m(u, v) / sqrt(E[u^2] E[v^2]) less half of it times
+    m(u, u) / E[u^2] + m(v, v) / E[v^2], centred; without ties the last two are constant.
     """
     n = o.pooled.size
     u, v = (o.pooled - 0.5) / n - 0.5, (f.pooled - 0.5) / n - 0.5
-    total = u * v + _mean_above(o.pooled, v) + _mean_above(f.pooled, u)
-    return 12.0 * (total - total.mean())
+    x, y = (np.unique(s.pooled, return_inverse=True)[1] for s in (o, f))
+    uu, vv = np.mean(u * u), np.mean(v * v)
+    total = (u * v + _mean_above(x, v) + _mean_above(y, u)) / np.sqrt(uu * vv)
+    own = (u * u + 2.0 * _mean_above(x, u)) / uu + (v * v + 2.0 * _mean_above(y, v)) / vv
+    total -= 0.5 * np.mean(u * v) / np.sqrt(uu * vv) * own
+    return total - total.mean()
 
 
-def _mean_above(rank: F64, values: F64) -> F64:
-    """(1/n) times the sum of `values` over rows ranked above each row; ties count half."""
-    order = np.argsort(rank, kind="stable")
-    ranked = values[order]
-    strictly = ranked.sum() - np.cumsum(ranked)
-    out = np.empty_like(values)
-    out[order] = strictly + 0.5 * ranked
-    return out / values.size
+def _mean_above(place: I64, values: F64) -> F64:
+    """(1/n) times the sum of `values` over rows placed above each row; equal places count half."""
+    sums = np.bincount(place, weights=values)
+    return (sums.sum() - np.cumsum(sums) + 0.5 * sums)[place] / values.size
 
 
 def _metric(name: str, unit: str, definition: str, loss: Callable[[Values, Values], F64]) -> Metric:
@@ -225,9 +235,10 @@ def score(
     for name, f in models.items():
         pooled[name] = np.empty(len(METRICS))
         windows[name] = np.empty((edges.size - 1, len(METRICS)))
+        log_e, s_e = outcome.log_sigma - f.log_sigma, outcome.sigma - f.sigma
         values = (
-            outcome.log_sigma, f.log_sigma, outcome.sigma, f.sigma,
-            outcome.variance, f.variance, np.log(outcome.variance / f.variance),
+            outcome.log_sigma, log_e, np.abs(log_e), outcome.sigma, f.sigma, s_e, np.abs(s_e),
+            outcome.variance - f.variance, _qlike(outcome, f),
         )  # fmt: skip
         score_loops.group_scores(whole, outcome.pooled, f.pooled, *values, pooled[name][None])
         score_loops.group_scores(edges, outcome.within, f.within, *values, windows[name])
@@ -250,9 +261,11 @@ def _values(
 ) -> Values:
     pooled, within = np.empty(y.size), np.empty(y.size)
     edges = forecasts.edges
+    order = np.argsort(y)
     rank_loops.ranks_from_order(
-        y, np.argsort(y), forecasts.window.astype(np.int64), edges,
-        np.empty(edges.size - 1, np.int64), np.empty(y.size, np.int64), pooled, within,
+        y[order], order.astype(np.int32), forecasts.window, edges,
+        np.empty(edges.size - 1, np.int64), np.empty(y.size, np.int32), np.empty(y.size),
+        pooled, within,
     )  # fmt: skip
     sigma, variance = scale.sigma(y, sigma_shift), scale.variance(y, var_shift)
     return Values(y, scale.log_sigma(y), sigma, variance, pooled, within)

@@ -11,7 +11,9 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any
 
+from harness.durations import show_moment
 from harness.environment import CodeVersion, describe
+from harness.errors import SpecError
 from harness.features import Expression, parse_feature
 from harness.hypothesis import Hypothesis, check_measures
 from harness.inference import evidence
@@ -22,7 +24,7 @@ from harness.metrics import Scores, score, series
 from harness.models.protocol import Forecaster, Task, make_model
 from harness.panel import Panel, PanelSpec, find_panel, open_panel
 from harness.record import horizon_forecasts, make_record
-from harness.samples import build_samples
+from harness.samples import Decided, build_samples
 from harness.scale import TargetScale
 from harness.splits import effective_embargo, make_windows, require_windows
 from harness.types import Evidence, Forecasts, Measured, Samples, Verdict, Window
@@ -128,22 +130,26 @@ def set_up(hypothesis: Hypothesis, search: Sequence[Path]) -> Study:
     return Study(h, spec, panel, plan)
 
 
-def sample(study: Study, measured: Sequence[Measured], horizon: str) -> Samples:
+def decide_on(study: Study, measured: Sequence[Measured]) -> list[Decided]:
+    """Every symbol's measures at its decisions; what features are made of."""
+    floor = study.hypothesis.sample.floor
+    return [Decided(m, study.plan.units, floor) for m in measured]
+
+
+def sample(study: Study, decided: Sequence[Decided], horizon: str) -> Samples:
     """Rows and targets of one horizon, with the features that its models ask for."""
     h = study.hypothesis
     wanted: dict[str, Expression] = {}
     for model in study.models(horizon).values():
         wanted |= {text: parse_feature(text) for text in model.features}
     return build_samples(
-        measured,
+        decided,
         horizon=horizon,
         bars=study.plan.windows[horizon],
         length=study.horizon_ns(horizon),
         measure=h.target.measure,
         scale=study.scale,
-        units=study.plan.units,
         features=list(wanted.values()),
-        floor=h.sample.floor,
     )
 
 
@@ -154,6 +160,7 @@ def forecast(
     windows = study.windows(samples.horizon, end)
     w = study.hypothesis.walk_forward
     require_windows(windows, study.hypothesis.path, w.first_test, end)
+    _require_training(study, samples, windows[0])
     return walk_forward(
         study.models(samples.horizon),
         samples,
@@ -164,6 +171,19 @@ def forecast(
         seed=study.hypothesis.run.seed,
         progress=progress,
     )
+
+
+def _require_training(study: Study, samples: Samples, first: Window) -> None:
+    resolved = int(samples.resolved_at.min())
+    if resolved > first.limit:
+        earliest = show_moment(resolved + first.cut - first.limit)
+        raise SpecError(
+            study.hypothesis.path,
+            "walk_forward.first_test",
+            got=show_moment(first.cut),
+            wanted=f"{earliest} or later: before it no training row at horizon {samples.horizon} "
+            "has resolved, the embargo included",
+        )
 
 
 def judge(study: Study, forecasts: Mapping[str, Forecasts]) -> tuple[tuple[Scores, ...], Verdict]:
@@ -224,11 +244,12 @@ def run(
         measured, facts, kept = measure_panel(
             study.panel, study.plan, keep=keep_measures, progress=progress
         )
+    decided = decide_on(study, measured)
     forecasts: dict[str, Forecasts] = {}
     dropped: dict[str, int] = {}
     for horizon in map(str, hypothesis.target.horizons):
         with timer("features and targets"):
-            samples = sample(study, measured, horizon)
+            samples = sample(study, decided, horizon)
             dropped[horizon] = samples.dropped
         with timer("fit and forecast"):
             forecasts[horizon] = forecast(study, samples, span_end(study, facts), progress)

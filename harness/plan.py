@@ -10,7 +10,7 @@ from typing import Any
 from harness.durations import show_moment
 from harness.hypothesis import Hypothesis
 from harness.measures.store import measure_panel
-from harness.pipeline import forecast, sample, set_up, span_end
+from harness.pipeline import decide_on, forecast, sample, set_up, span_end
 
 _NS_PER_MINUTE = 60_000_000_000
 
@@ -25,9 +25,10 @@ def plan_run(hypothesis: Hypothesis, search: Sequence[Path]) -> dict[str, Any]:
     study = set_up(hypothesis, search)
     measured, facts, _ = measure_panel(study.panel, study.plan, keep=False)
     end = span_end(study, facts)
+    decided = decide_on(study, measured)
     windows: list[dict[str, Any]] = []
     for horizon in map(str, hypothesis.target.horizons):
-        part = forecast(study, sample(study, measured, horizon), end)
+        part = forecast(study, sample(study, decided, horizon), end)
         windows += [
             {
                 "horizon": horizon,

@@ -14,81 +14,89 @@ import numpy as np
 from harness.errors import RunError
 from harness.features import Expression, evaluate
 from harness.scale import TargetScale
-from harness.types import F64, Measured, Rows, Samples
+from harness.types import F64, I64, Measured, Rows, Samples
+
+
+class Decided:
+    """One symbol's columns at its decisions, and the features made of them, each made once."""
+
+    def __init__(self, measured: Measured, units: Mapping[str, str], floor: float) -> None:
+        self.measured, self._units, self._floor = measured, units, floor
+        at = measured.decisions
+        every = at.size == measured.known_at.size
+        self._columns = {n: v if every else v[at] for n, v in measured.columns.items()}
+        self._features: dict[str, F64] = {}
+
+    def feature(self, expression: Expression) -> F64:
+        """The feature at every decision (D,)."""
+        found = self._features.get(expression.text)
+        if found is None:
+            found = evaluate(expression, self._columns, self._units, self._floor)
+            self._features[expression.text] = found
+        return found
 
 
 def build_samples(
-    measured: Sequence[Measured],
+    decided: Sequence[Decided],
     *,
     horizon: str,
     bars: int,
     length: int,
     measure: str,
     scale: TargetScale,
-    units: Mapping[str, str],
     features: Collection[Expression],
-    floor: float,
 ) -> Samples:
     """Rows and targets of one horizon over all symbols, sorted by decision time then symbol.
 
     `bars` and `length` (ns) are the horizon's; `measure` the target's. A decision with a feature
     or a target that is not finite is dropped and counted. RunError when nothing is left.
     """
-    names = tuple(e.text for e in features)
-    parts = [
-        _symbol_rows(m, f"{measure}_{horizon}", bars, scale, units, features, floor)
-        for m in measured
-    ]
-    sizes = [len(p[1]) for p in parts]
+    parts = [_symbol_rows(d, f"{measure}_{horizon}", bars, scale, features) for d in decided]
     formed = np.concatenate([p[0] for p in parts])
     resolved = np.concatenate([p[1] for p in parts])
-    z = np.concatenate([p[2] for p in parts])
-    symbol = np.repeat(np.arange(len(parts), dtype=np.int32), sizes)
+    z = parts[0][2] if len(parts) == 1 else np.concatenate([p[2] for p in parts], axis=1)
+    symbol = np.repeat(np.arange(len(parts), dtype=np.int32), [p[0].size for p in parts])
     if len(parts) > 1:
         order = np.lexsort((symbol, formed))
-        formed, resolved, z, symbol = formed[order], resolved[order], z[order], symbol[order]
-    if not len(formed):
+        formed, resolved, symbol = formed[order], resolved[order], symbol[order]
+        z = np.take(z, order, axis=1)  # unlike z[:, order], stored row by row
+    if not formed.size:
         raise RunError(
             f"horizon {horizon}: no decision has complete features and a target: "
             "the span is shorter than the longest window"
         )
-    decisions = sum(m.decisions.size for m in measured)
-    step = _step(measured)
+    measured = [d.measured for d in decided]
     return Samples(
         horizon=horizon,
-        rows=Rows(np.ascontiguousarray(z[:, :-1]), names, symbol, formed),
-        y=np.ascontiguousarray(z[:, -1]),
+        rows=Rows(z[:-1].T, tuple(e.text for e in features), symbol, formed),
+        y=z[-1],
         resolved_at=resolved,
         symbols=tuple(m.symbol for m in measured),
-        dropped=decisions - len(formed),
+        dropped=sum(m.decisions.size for m in measured) - formed.size,
         length=length,
-        overlap=max(-(-bars // step) - 1, 0),
+        overlap=max(-(-bars // _step(measured)) - 1, 0),
     )
 
 
 def _symbol_rows(
-    measured: Measured,
+    decided: Decided,
     target: str,
     bars: int,
     scale: TargetScale,
-    units: Mapping[str, str],
     features: Collection[Expression],
-    floor: float,
-) -> tuple[np.ndarray, np.ndarray, F64]:
+) -> tuple[I64, I64, F64]:
+    """formed_at (n,), resolved_at (n,) and the features with the target below them (p + 1, n)."""
+    measured = decided.measured
     at = measured.decisions
-    ahead = bars // measured.block
-    columns = {name: values[at] for name, values in measured.columns.items()}
-    z = np.empty((at.size, len(features) + 1))
+    end = at + bars // measured.block
+    inside = end < measured.known_at.size
+    end = np.minimum(end, measured.known_at.size - 1)
+    z = np.empty((len(features) + 1, at.size))
     for j, expression in enumerate(features):
-        z[:, j] = evaluate(expression, columns, units, floor)
-    last = measured.known_at.size - 1
-    end = np.minimum(at + ahead, last)
-    z[:, -1] = scale.target(measured.columns[target][end])
-    z[at + ahead > last, -1] = np.nan
-    keep = np.isfinite(z).all(axis=1)
-    if keep.all():
-        return measured.known_at[at], measured.known_at[end], z
-    return measured.known_at[at][keep], measured.known_at[end][keep], z[keep]
+        z[j] = decided.feature(expression)
+    z[-1] = scale.target(measured.columns[target][end])
+    keep = inside & np.isfinite(z).all(axis=0)
+    return measured.known_at[at[keep]], measured.known_at[end[keep]], np.compress(keep, z, axis=1)
 
 
 def _step(measured: Sequence[Measured]) -> int:

@@ -71,8 +71,8 @@ class Measured:
 class Rows:
     """What a model may see of n decisions: no target in it.
 
-    X (n, p) float64, C-contiguous; `names` its p feature expressions; `symbol` (n,) int32
-    codes; `formed_at` (n,) UTC ns, ascending.
+    X (n, p) float64, stored column after column; `names` its p feature expressions; `symbol`
+    (n,) int32 codes; `formed_at` (n,) UTC ns, ascending.
     """
 
     X: F64
@@ -86,8 +86,10 @@ class Rows:
 
     def columns(self, names: tuple[str, ...]) -> Rows:
         """The same rows with only these features, in this order."""
-        index = [self.names.index(name) for name in names]
-        return Rows(np.ascontiguousarray(self.X[:, index]), names, self.symbol, self.formed_at)
+        if names == self.names:
+            return self
+        X = self.X.T[[self.names.index(name) for name in names]].T
+        return Rows(X, names, self.symbol, self.formed_at)
 
 
 @dataclass(frozen=True)

@@ -80,7 +80,7 @@ def _sweep(
     scale: TargetScale,
 ) -> dict[str, Fitted]:
     names = tuple(dict.fromkeys(f for m in models.values() for f in m.features))
-    z = np.column_stack((samples.rows.columns(names).X, samples.y))
+    z = np.ascontiguousarray(np.vstack((samples.rows.columns(names).X.T, samples.y)))
     first = np.array([f.train.start for f in folds], np.int64)
     last = np.array([f.train.stop for f in folds], np.int64)
     later = [w.train_start for w in beyond]

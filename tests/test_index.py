@@ -20,10 +20,10 @@ from harness.query import load_runs, run_query
 
 small = SimpleNamespace(**runpy.run_path(str(Path(__file__).with_name("log_writers.py"))))
 AT = datetime(2026, 5, 19, 23, 30, tzinfo=UTC)
-TABLES = (
-    "cards coefficients decisions folds forecasts hypotheses runs scores tests timings verdicts "
-    "wins"
-).split()
+TABLES = [
+    "cards", "coefficients", "decisions", "folds", "forecasts", "hypotheses", "runs", "scores",
+    "tests", "timings", "verdicts", "wins",
+]  # fmt: skip
 
 
 def publish(log: Log, **changes: object) -> str:
@@ -33,7 +33,10 @@ def publish(log: Log, **changes: object) -> str:
 
 
 def everything(log: Log) -> dict[str, list]:
-    return {table: run_query(log, f"FROM {table} ORDER BY ALL")[1] for table in TABLES}
+    with open_index(log) as path, duckdb.connect(str(path), read_only=True) as connection:
+        return {
+            table: connection.execute(f"FROM {table} ORDER BY ALL").fetchall() for table in TABLES
+        }
 
 
 def test_an_empty_log_has_every_table_and_no_row_and_stays_unmade(tmp_path):
@@ -142,7 +145,8 @@ def test_a_missing_damaged_or_older_index_is_made_anew_at_no_loss(tmp_path, dama
     elif damage in ("older", "stale"):
         change = {
             "older": "UPDATE parts.meta SET origin = '0', digest = ''",
-            "stale": "INSERT INTO parts.runs (run_id) VALUES ('gone'); UPDATE parts.meta SET digest = ''",
+            "stale": "INSERT INTO parts.runs (run_id) VALUES ('gone'); "
+            "UPDATE parts.meta SET digest = ''",
         }
         with duckdb.connect(str(path)) as connection:
             connection.execute(change[damage])
@@ -245,10 +249,10 @@ def test_a_log_that_may_not_be_written_to_is_read_through_a_temporary_index(tmp_
     publish(log)
     original = os.open
 
-    def read_only(path: object, flags: int, *rest: int) -> int:
+    def read_only(path: object, *arguments: object, **named: object) -> int:
         if str(path).endswith(".index.lock"):
             raise OSError(30, "Read-only file system")
-        return original(path, flags, *rest)
+        return original(path, *arguments, **named)
 
     monkeypatch.setattr(os, "open", read_only)
     with pytest.raises(RunError, match="cannot write the index: Read-only file system"):

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
 import runpy
 import time
 from datetime import date, datetime
@@ -209,6 +208,6 @@ def test_rows_become_json_with_times_in_utc_and_no_nan():
 
 
 def test_a_question_leaves_no_file_behind(log):
-    before = sorted(os.listdir(log.root))
+    before = sorted(log.root.iterdir())
     run_query(log, "SELECT * FROM forecasts ORDER BY yhat")
-    assert sorted(os.listdir(log.root)) == before
+    assert sorted(log.root.iterdir()) == before

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import math
 
+from harness.kernels.lanes import dot
 from harness.kernels.loader import kernel
 
 # ln(b/a) = 2 artanh(z), z = (b - a)/(b + a). Five terms are exact to a double for |z| < 0.02
@@ -23,26 +24,6 @@ def _moves(now, before, out):
         z = (now[j] - before[j]) / (now[j] + before[j])
         z2 = z * z
         out[j] = abs(z) * (2.0 + z2 * (_C3 + z2 * (_C5 + z2 * (_C7 + z2 * _C9))))
-
-
-def _lanes(a, b):
-    """sum a_j b_j in eight lanes, added in a fixed order: a vector's worth of partial sums."""
-    s0 = s1 = s2 = s3 = s4 = s5 = s6 = s7 = 0.0
-    whole = a.size // 8
-    for k in range(whole):
-        j = 8 * k
-        s0 += a[j] * b[j]
-        s1 += a[j + 1] * b[j + 1]
-        s2 += a[j + 2] * b[j + 2]
-        s3 += a[j + 3] * b[j + 3]
-        s4 += a[j + 4] * b[j + 4]
-        s5 += a[j + 5] * b[j + 5]
-        s6 += a[j + 6] * b[j + 6]
-        s7 += a[j + 7] * b[j + 7]
-    total = ((s0 + s4) + (s2 + s6)) + ((s1 + s5) + (s3 + s7))
-    for j in range(8 * whole, a.size):
-        total += a[j] * b[j]
-    return total
 
 
 @kernel("f8[:] i8 f8[:] f8[:] f8[:] f8[:] -> void")
@@ -67,13 +48,13 @@ def block_sums(close, size, scratch, squares, products, straddles):
         for b in range(blocks):
             k = first + b
             move = r[b * size : (b + 1) * size]
-            total = _lanes(move, move)
+            total = dot(move, move)
             if not total < _SMALL and k > 0:
                 for j in range(size):
                     move[j] = abs(math.log(close[k * size + j] / close[k * size + j - 1]))
-                total = _lanes(move, move)
+                total = dot(move, move)
             squares[k] = total
-            products[k] = _lanes(move[1:], move[: size - 1])
+            products[k] = dot(move[1:], move[: size - 1])
             straddles[k] = move[0] * last
             last = move[size - 1]
 

@@ -6,7 +6,7 @@ object code is stored, and every run on that machine, the first one too, links a
 object through llvmlite, which is Numba's own back end and light to import. There is one
 definition of each loop and one piece of machine code, so every path gives the same bits.
 
-A stored object is found by a hash of the kernel's module text, this file's, the versions of
+A stored object is found by a hash of the text of this package, the versions of
 Numba and llvmlite, and the processor's name and features: any change compiles anew. Fast-math
 is off, so the order of every sum is the one written.
 """
@@ -16,14 +16,13 @@ from __future__ import annotations
 import ctypes
 import hashlib
 import importlib.metadata
-import inspect
 import os
 import sys
 import tempfile
 from collections.abc import Callable
 from functools import cache, cached_property
 from pathlib import Path
-from types import FunctionType, ModuleType
+from types import FunctionType
 from typing import Any
 
 import numpy as np
@@ -70,7 +69,7 @@ class Kernel:
 
     @cached_property
     def _entry(self) -> Callable[..., Any]:
-        path = _store() / f"{self.name}-{_module_key(self.plain.__module__)}.o"
+        path = cache_folder() / "kernels" / f"{self.name}-{_key()}.o"
         try:
             stored = path.read_bytes()
         except OSError:
@@ -92,10 +91,6 @@ class Kernel:
 def kernel(signature: str) -> Callable[[FunctionType], Kernel]:
     """Declare a compiled loop: `@kernel("f8[:] i8 f8[:] -> void")`."""
     return lambda function: Kernel(function, signature)
-
-
-def _store() -> Path:
-    return cache_folder() / "kernels"
 
 
 def cache_folder() -> Path:
@@ -120,19 +115,14 @@ def _keep(path: Path, content: bytes) -> None:
 
 
 @cache
-def _module_key(module: str) -> str:
+def _key() -> str:
     digest = hashlib.sha256()
-    for part in (sys.modules[module], sys.modules[__name__]):
-        digest.update(_text(part))
-    digest.update((Path(__file__).parent / "compiler.py").read_bytes())
+    for path in sorted(Path(__file__).parent.glob("*.py")):
+        digest.update(path.read_bytes())
     for package in ("numba", "llvmlite"):
         digest.update(importlib.metadata.version(package).encode())
     digest.update(repr(_host()).encode())
     return digest.hexdigest()[:16]
-
-
-def _text(module: ModuleType) -> bytes:
-    return Path(inspect.getfile(module)).read_bytes()
 
 
 @cache

@@ -8,38 +8,39 @@ column with a large offset or a window after a bad tick keeps its digits.
 
 from __future__ import annotations
 
+import math
+
+from harness.kernels.lanes import average, dot
 from harness.kernels.loader import kernel
 
 
-@kernel("f8[:,:] i8[:] f8[:] f8[:] f8[:,:] f8[:,:,:] -> void")
-def segment_moments(z, cuts, centred, count, mean, cross):
-    """Of each segment z[cuts[s]:cuts[s+1]]: rows, column means, centred cross products.
+@kernel("f8[:,:] i8[:] f8[:,:] f8[:] f8[:,:] f8[:,:,:] -> void")
+def segment_moments(z, cuts, room, count, mean, cross):
+    """Of the rows cuts[s] … cuts[s + 1] - 1 of each segment s: their number, column means, centred
+    cross products.
 
-    z (n, q); cuts (m + 1,); centred (q,) working room; count (m,), mean (m, q),
-    cross (m, q, q).
+    z (q, n), a column of rows after the other; cuts (m + 1,); room (q, chunk) working room;
+    count (m,), mean (m, q), cross (m, q, q), the last filled with zeros.
     """
-    q = z.shape[1]
+    q, chunk = room.shape
     for s in range(count.size):
         start, end = cuts[s], cuts[s + 1]
         count[s] = end - start
         for i in range(q):
-            mean[s, i] = 0.0
-            for j in range(q):
-                cross[s, i, j] = 0.0
-        if end == start:
-            continue
-        for row in range(start, end):
+            mean[s, i] = average(z[i, start:end]) if end > start else 0.0
+        for first in range(start, end, chunk):
+            size = min(chunk, end - first)
             for i in range(q):
-                mean[s, i] += z[row, i]
+                centred, column = room[i, :size], z[i, first : first + size]
+                centre = mean[s, i]
+                for t in range(size):
+                    centred[t] = column[t] - centre
+            for i in range(q):
+                for j in range(i + 1):
+                    cross[s, i, j] += dot(room[i, :size], room[j, :size])
         for i in range(q):
-            mean[s, i] /= count[s]
-        for row in range(start, end):
-            for i in range(q):
-                centred[i] = z[row, i] - mean[s, i]
-            for i in range(q):
-                d = centred[i]
-                for j in range(q):
-                    cross[s, i, j] += d * centred[j]
+            for j in range(i):
+                cross[s, j, i] = cross[s, i, j]
 
 
 def _merge(na, mean_a, cross_a, nb, mean_b, cross_b):
@@ -116,28 +117,28 @@ def least_squares(gram, centre, columns, target, intercept, tolerance, lower, sc
             ci = columns[i]
             if not gram[k, ci, ci] > 0.0:
                 return 1 + k * p + i
-            scale[i] = gram[k, ci, ci] ** 0.5
+            scale[i] = math.sqrt(gram[k, ci, ci])
         for i in range(p):
             for j in range(i + 1):
-                total = gram[k, columns[i], columns[j]] / (scale[i] * scale[j])
+                rest = gram[k, columns[i], columns[j]] / (scale[i] * scale[j])
                 for m in range(j):
-                    total -= lower[i, m] * lower[j, m]
+                    rest -= lower[i, m] * lower[j, m]
                 if i != j:
-                    lower[i, j] = total / lower[j, j]
-                elif total > tolerance:
-                    lower[i, i] = total**0.5
+                    lower[i, j] = rest / lower[j, j]
+                elif rest > tolerance:
+                    lower[i, i] = math.sqrt(rest)
                 else:
                     return 1 + k * p + i
         for i in range(p):
-            total = gram[k, columns[i], target] / scale[i]
+            rest = gram[k, columns[i], target] / scale[i]
             for m in range(i):
-                total -= lower[i, m] * beta[k, 1 + m]
-            beta[k, 1 + i] = total / lower[i, i]
+                rest -= lower[i, m] * beta[k, 1 + m]
+            beta[k, 1 + i] = rest / lower[i, i]
         for i in range(p - 1, -1, -1):
-            total = beta[k, 1 + i]
+            rest = beta[k, 1 + i]
             for m in range(i + 1, p):
-                total -= lower[m, i] * beta[k, 1 + m]
-            beta[k, 1 + i] = total / lower[i, i]
+                rest -= lower[m, i] * beta[k, 1 + m]
+            beta[k, 1 + i] = rest / lower[i, i]
         beta[k, 0] = centre[k, target] if intercept else 0.0
         for i in range(p):
             beta[k, 1 + i] /= scale[i]
@@ -147,15 +148,18 @@ def least_squares(gram, centre, columns, target, intercept, tolerance, lower, sc
 
 
 @kernel("f8[:,:] i8[:] f8[:,:] i8[:] i8[:] f8[:] -> void")
-def linear_forecasts(x, columns, beta, start, edges, out):
-    """Forecasts of each window k's rows x[start[k]:], written to out[edges[k]:edges[k + 1]].
+def linear_forecasts(z, columns, beta, start, edges, out):
+    """Forecasts of each window k's rows, from start[k], written to out[edges[k]:edges[k + 1]].
 
-    x (n, q); columns (p,); beta (w, 1 + p), the intercept first; start (w,), edges (w + 1,).
-    Terms are added in the order of the columns.
+    z (q, n), a column of rows after the other; columns (p,); beta (w, 1 + p), the intercept
+    first; start (w,), edges (w + 1,). Terms are added in the order of the columns.
     """
     for k in range(start.size):
-        for t in range(edges[k + 1] - edges[k]):
-            total = beta[k, 0]
-            for j in range(columns.size):
-                total += beta[k, 1 + j] * x[start[k] + t, columns[j]]
-            out[edges[k] + t] = total
+        forecast = out[edges[k] : edges[k + 1]]
+        for t in range(forecast.size):
+            forecast[t] = beta[k, 0]
+        for j in range(columns.size):
+            column = z[columns[j], start[k] : start[k] + forecast.size]
+            slope = beta[k, 1 + j]
+            for t in range(forecast.size):
+                forecast[t] += slope * column[t]

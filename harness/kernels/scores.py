@@ -1,67 +1,45 @@
-"""All scores of one model over groups of rows, each in two passes over its rows."""
+"""All scores of one model over groups of rows, from its errors."""
 
 from __future__ import annotations
 
 import math
 
+from harness.kernels.lanes import average, centred_dot, dot, total
 from harness.kernels.loader import kernel
 
 
-def _pearson(a, b, start, end):
-    """Pearson's correlation of a and b over rows start:end; NaN when either is constant."""
-    n = end - start
-    mean_a = mean_b = 0.0
-    for t in range(start, end):
-        mean_a += a[t]
-        mean_b += b[t]
-    mean_a /= n
-    mean_b /= n
-    ab = aa = bb = 0.0
-    for t in range(start, end):
-        da, db = a[t] - mean_a, b[t] - mean_b
-        ab += da * db
-        aa += da * da
-        bb += db * db
+def _pearson(a, b):
+    """Pearson's correlation of a and b (n,); NaN when either is constant."""
+    mean_a, mean_b = average(a), average(b)
+    aa = centred_dot(a, mean_a, a, mean_a)
+    bb = centred_dot(b, mean_b, b, mean_b)
     if not (aa > 0.0 and bb > 0.0):
         return math.nan
-    return ab / math.sqrt(aa * bb)
+    return centred_dot(a, mean_a, b, mean_b) / math.sqrt(aa * bb)
 
 
 @kernel(
-    "i8[:] f8[:] f8[:] f8[:] f8[:] f8[:] f8[:] f8[:] f8[:] f8[:] f8[:,:] -> void",
+    "i8[:] f8[:] f8[:] f8[:] f8[:] f8[:] f8[:] f8[:] f8[:] f8[:] f8[:] f8[:] f8[:,:] -> void",
 )
-def group_scores(edges, rank_y, rank_f, log_y, log_f, s_y, s_f, v_y, v_f, log_x, out):
+def group_scores(
+    edges, rank_y, rank_f, log_y, log_e, log_abs, s_y, s_f, s_e, s_abs, v_e, qlike, out
+):
     """Scores of groups g, rows edges[g]:edges[g + 1] of each array (n,); out (g, 8).
 
     Columns: ic, r2_log, mae_log, rmse, mae, mse_var, qlike, corr (harness/metrics.py defines
-    them). rank_*: ranks within the group; log_*: ln sigma; s_*: sigma; v_*: variance;
-    log_x: ln(v_y / v_f).
+    them). rank_*: ranks within the group; log_*, s_*, v_*: ln sigma, sigma and variance, `_e` an
+    error and `_abs` its size; qlike: the loss of each row.
     """
     for g in range(out.shape[0]):
-        start, end = edges[g], edges[g + 1]
-        n = end - start
-        mean = 0.0
-        for t in range(start, end):
-            mean += log_y[t]
-        mean /= n
-        sse = sst = mae_log = mse = mae = mse_var = qlike = 0.0
-        for t in range(start, end):
-            e = log_y[t] - log_f[t]
-            d = log_y[t] - mean
-            sse += e * e
-            sst += d * d
-            mae_log += abs(e)
-            e = s_y[t] - s_f[t]
-            mse += e * e
-            mae += abs(e)
-            e = v_y[t] - v_f[t]
-            mse_var += e * e
-            qlike += v_y[t] / v_f[t] - log_x[t] - 1.0
-        out[g, 0] = _pearson(rank_y, rank_f, start, end)
-        out[g, 1] = 1.0 - sse / sst if sst > 0.0 else math.nan
-        out[g, 2] = mae_log / n
-        out[g, 3] = math.sqrt(mse / n)
-        out[g, 4] = mae / n
-        out[g, 5] = mse_var / n
-        out[g, 6] = qlike / n
-        out[g, 7] = _pearson(s_y, s_f, start, end)
+        a, b = edges[g], edges[g + 1]
+        n = b - a
+        mean = average(log_y[a:b])
+        spread = centred_dot(log_y[a:b], mean, log_y[a:b], mean)
+        out[g, 0] = _pearson(rank_y[a:b], rank_f[a:b])
+        out[g, 1] = 1.0 - dot(log_e[a:b], log_e[a:b]) / spread if spread > 0.0 else math.nan
+        out[g, 2] = total(log_abs[a:b]) / n
+        out[g, 3] = math.sqrt(dot(s_e[a:b], s_e[a:b]) / n)
+        out[g, 4] = total(s_abs[a:b]) / n
+        out[g, 5] = dot(v_e[a:b], v_e[a:b]) / n
+        out[g, 6] = total(qlike[a:b]) / n
+        out[g, 7] = _pearson(s_y[a:b], s_f[a:b])

@@ -21,6 +21,7 @@ from harness.types import F64, I64, Rows
 
 # A pivot of the unit-diagonal Gram matrix under this leaves fewer than about five digits.
 _SINGULAR = 1e-11
+_CHUNK = 256  # rows of a segment that are centred at a time: they stay in the nearest cache
 
 
 @dataclass(frozen=True)
@@ -36,7 +37,7 @@ class Linear:
         self, rows: Rows, y: F64, *, validation: tuple[Rows, F64] | None = None, seed: int = 0
     ) -> Self:
         """Least squares on these rows; ModelError for a constant or collinear feature."""
-        z = np.column_stack((rows.columns(self.features).X, y))
+        z = np.ascontiguousarray(np.vstack((rows.columns(self.features).X.T, y)))
         moments = WindowMoments(z, np.zeros(1, np.int64), np.full(1, len(y), np.int64))
         beta, _, _ = moments.solve(self, tuple(self.features))
         return replace(self, beta=tuple(beta[0]))
@@ -45,7 +46,8 @@ class Linear:
         """Forecasts (m,)."""
         beta = np.array(self.beta)[None]
         edges = np.array([0, len(rows.X)])
-        return linear_forecasts(rows.X, rows.names, self, beta, np.zeros(1, np.int64), edges)
+        z = np.ascontiguousarray(rows.X.T)
+        return linear_forecasts(z, rows.names, self, beta, np.zeros(1, np.int64), edges)
 
     @property
     def coefficients(self) -> Mapping[str, float]:
@@ -76,25 +78,25 @@ class Ols(Linear):
 
 
 def linear_forecasts(
-    x: F64, names: Sequence[str], model: Linear, beta: F64, start: I64, edges: I64
+    z: F64, names: Sequence[str], model: Linear, beta: F64, start: I64, edges: I64
 ) -> F64:
-    """Forecasts (edges[-1],): window k's rows of x (n, q) begin at start[k], beta (w, 1 + p)."""
+    """Forecasts (edges[-1],): window k's rows of z (q, n) begin at start[k]; beta (w, 1 + p)."""
     out = np.empty(edges[-1])
     columns = np.array([names.index(f) for f in model.features], np.int64)
-    loops.linear_forecasts(x, columns, beta, start, edges, out)
+    loops.linear_forecasts(z, columns, beta, start, edges, out)
     return out
 
 
 class WindowMoments:
-    """Moments of the rows z[first[k]:last[k]] of every window k, each segment summed once.
+    """Moments of rows first[k] … last[k] - 1 of every window k, each segment summed once.
 
-    z (n, q), the target last; first, last (w,). `boundaries` are further positions to cut the
+    z (q, n), a column of rows after the other, the target last; first, last (w,). `boundaries` are further positions to cut the
     segments at: given those of later windows too, a window's sums do not depend on how many
     windows follow it.
     """
 
     def __init__(self, z: F64, first: I64, last: I64, boundaries: I64 | None = None) -> None:
-        self.z, q = z, z.shape[1]
+        self.q = q = z.shape[0]
         extra = boundaries if boundaries is not None else first
         cuts = np.unique(np.concatenate((first, last, extra)))
         cuts = cuts[(cuts >= first.min()) & (cuts <= last.max())].astype(np.int64)
@@ -104,7 +106,9 @@ class WindowMoments:
         mean = np.zeros((2 * leaves, q))
         cross = np.zeros((2 * leaves, q, q))
         own = slice(leaves, leaves + segments)
-        loops.segment_moments(z, cuts, np.empty(q), count[own], mean[own], cross[own])
+        loops.segment_moments(
+            z, cuts, np.empty((q, _CHUNK)), count[own], mean[own], cross[own]
+        )
         loops.merge_tree(leaves, count, mean, cross)
         self.n = np.empty(first.size)
         self.centre = np.empty((first.size, q))
@@ -121,7 +125,7 @@ class WindowMoments:
         `names` are the columns of z before the target. ModelError names window and feature.
         """
         columns = np.array([names.index(f) for f in model.features], np.int64)
-        target = self.z.shape[1] - 1
+        target = self.q - 1
         p = columns.size
         beta = np.zeros((self.n.size, 1 + p))
         if model.fixed is not None:
@@ -143,7 +147,7 @@ class WindowMoments:
         return beta, *self._residuals(beta, columns, target)
 
     def _residuals(self, beta: F64, columns: I64, target: int) -> tuple[F64, F64]:
-        weights = np.zeros((self.n.size, self.z.shape[1]))
+        weights = np.zeros((self.n.size, self.q))
         weights[:, columns] = -beta[:, 1:]
         weights[:, target] = 1.0
         mean = np.einsum("wi,wi->w", weights, self.centre) - beta[:, 0]
