@@ -46,7 +46,9 @@ def evidence(
         half = _critical(dates.size, alpha) * standard_error(dates, bandwidth, overlap)
         if m.loss is not None:
             d = m.loss(outcome, models[baseline]) - m.loss(outcome, models[name])
-            statistic, p = diebold_mariano(_by_date(forecasts.formed_at, d), overlap)
+            # Centred first: a date with more symbols is no larger gain, it is a surer one.
+            by_date = _by_date(forecasts.formed_at, d - d.mean()) + d.mean()
+            statistic, p = diebold_mariano(by_date, overlap)
         else:
             statistic, p = diebold_mariano(dates + gains[name], overlap)
         out.append(
@@ -86,11 +88,14 @@ def diebold_mariano(d: F64, overlap: int) -> tuple[float, float]:
 
 
 def standard_error(x: F64, bandwidth: int, overlap: int) -> float:
-    """Standard error of the mean of x (n,), HLN-corrected for targets of overlap + 1 steps."""
+    """Standard error of the mean of x (n,), HLN-corrected for targets of overlap + 1 steps.
+
+    NaN for targets as long as the sample, of which no two are apart.
+    """
     n, h = x.size, overlap + 1
-    correction = (n + 1 - 2 * h + h * (h - 1) / n) / n
-    if n < 2 or correction <= 0.0:
+    if h >= n:
         return math.nan
+    correction = (n + 1 - 2 * h + h * (h - 1) / n) / n
     return math.sqrt(bartlett_variance(x, bandwidth) / n / correction)
 
 
@@ -120,7 +125,8 @@ def bartlett_variance(x: F64, bandwidth: int) -> float:
 
 def student_t_sf(t: float, df: float) -> float:
     """P(T > t) of Student's t; scipy.stats would cost more to import than the whole test."""
-    tail = 0.5 * _incomplete_beta(df / (df + t * t), df / 2.0, 0.5)
+    square = t * t
+    tail = 0.5 * _incomplete_beta(df / (df + square), square / (df + square), df / 2.0, 0.5)
     return tail if t >= 0 else 1.0 - tail
 
 
@@ -159,15 +165,18 @@ def _by_date(formed_at: np.ndarray, values: F64) -> F64:
     return np.add.reduceat(values, starts) * (starts.size / values.size)
 
 
-def _incomplete_beta(x: float, a: float, b: float) -> float:
-    """Regularised incomplete beta function I_x(a, b) by its continued fraction (DLMF 8.17.22)."""
-    if x <= 0.0 or x >= 1.0:
+def _incomplete_beta(x: float, y: float, a: float, b: float) -> float:
+    """Regularised incomplete beta function I_x(a, b) by its continued fraction (DLMF 8.17.22).
+
+    y = 1 - x is asked for, because the smaller of the two is known to more digits.
+    """
+    if x <= 0.0 or y <= 0.0:
         return 0.0 if x <= 0.0 else 1.0
     if x > (a + 1.0) / (a + b + 2.0):
-        return 1.0 - _incomplete_beta(1.0 - x, b, a)
+        return 1.0 - _incomplete_beta(y, x, b, a)
     front = math.exp(
         math.lgamma(a + b) - math.lgamma(a) - math.lgamma(b)
-        + a * math.log(x) + b * math.log1p(-x)
+        + a * math.log(x) + b * math.log(y)
     )  # fmt: skip
     c, d = 1.0, 1.0 / _nonzero(1.0 - (a + b) * x / (a + 1.0))
     fraction = d

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 
 from harness.metrics import METRICS
@@ -21,9 +22,14 @@ def decide(
 
     confirmed: the gain reaches min_gain and "no gain" is rejected at alpha, adjusted for the
     number of candidates. refuted: the whole interval lies under min_gain, or under zero when no
-    minimum is claimed. inconclusive: neither. The reasons say which sentence decided.
+    minimum is claimed. inconclusive: neither. void: the metric is not defined for any candidate
+    (a constant series). The reasons say which sentence decided.
     """
-    best = max(sorted(evidence, key=lambda e: e.candidate), key=lambda e: e.gain)
+    defined = [e for e in evidence if not math.isnan(e.gain)]
+    best = max(sorted(defined or evidence, key=lambda e: e.candidate), key=lambda e: e.gain)
+    if not defined:
+        why = f"{best.metric} is not defined for {best.candidate} or for {best.baseline}."
+        return Verdict("void", (why,), best, tuple(evidence))
     show = Show(best.metric, relative)
     reach = f"{best.candidate} gains {show(best.gain)} over {best.baseline}"
     interval = f"{best.level:.0%} interval {show(best.gain_low)} to {show(best.gain_high)}"
@@ -43,7 +49,9 @@ def decide(
             f"{test}.",
         )
         return Verdict("refuted", reasons, best, tuple(evidence))
-    if best.gain < min_gain:
+    if math.isnan(best.gain_high):
+        why = f"{reach}, but {best.n} decision times are too few for an interval."
+    elif best.gain < min_gain:
         why = f"{reach}, less than the {show(min_gain)} claimed, but the {interval} reaches it."
     else:
         why = (

@@ -2,8 +2,8 @@
 
 Measures are the costly part of a run and depend on nothing but the bars and the cascade. They are
 kept in the cache folder under a hash of what would be read (paths, sizes, modification times, the
-panel file), the plan, the loops' text and the library versions; any change measures afresh. What
-is kept is what was computed, bit for bit.
+panel file), the plan, the text of all code that reads and measures, and the library versions;
+any change measures afresh. What is kept is what was computed, bit for bit.
 """
 
 from __future__ import annotations
@@ -19,14 +19,20 @@ from pathlib import Path
 import numpy as np
 import polars as pl
 
-from harness.kernels import cascade as loops
 from harness.kernels.loader import cache_folder
-from harness.measures import cascade
 from harness.measures.cascade import CascadePlan, measure
 from harness.panel import Panel, panel_fingerprint
 from harness.types import Gap, Measured
 
 _LAYOUT = 1
+_MADE_BY = (
+    "kernels/*.py",
+    "measures/*.py",
+    "sources/*.py",
+    "panel.py",
+    "panel_file.py",
+    "quality.py",
+)
 
 
 @dataclass(frozen=True)
@@ -108,8 +114,10 @@ def _path(panel: Panel, plan: CascadePlan) -> Path | None:
     if identity is None:
         return None
     digest = hashlib.sha256(f"{_LAYOUT} {identity} {plan!r}".encode())
-    for module in (loops, cascade):
-        digest.update(Path(module.__file__).read_bytes())
+    package = Path(__file__).parent.parent
+    for pattern in _MADE_BY:
+        for file in sorted(package.glob(pattern)):
+            digest.update(file.read_bytes())
     digest.update(f"{np.__version__} {pl.__version__}".encode())
     return cache_folder() / "measures" / f"{digest.hexdigest()[:32]}.bin"
 

@@ -90,9 +90,9 @@ def linear_forecasts(
 class WindowMoments:
     """Moments of rows first[k] … last[k] - 1 of every window k, each segment summed once.
 
-    z (q, n), a column of rows after the other, the target last; first, last (w,). `boundaries` are further positions to cut the
-    segments at: given those of later windows too, a window's sums do not depend on how many
-    windows follow it.
+    z (q, n), a column of rows after the other, the target last; first, last (w,). `boundaries`
+    are further positions to cut the segments at: given those of later windows too, a window's
+    sums do not depend on how many windows follow it.
     """
 
     def __init__(self, z: F64, first: I64, last: I64, boundaries: I64 | None = None) -> None:
@@ -106,9 +106,7 @@ class WindowMoments:
         mean = np.zeros((2 * leaves, q))
         cross = np.zeros((2 * leaves, q, q))
         own = slice(leaves, leaves + segments)
-        loops.segment_moments(
-            z, cuts, np.empty((q, _CHUNK)), count[own], mean[own], cross[own]
-        )
+        loops.segment_moments(z, cuts, np.empty((q, _CHUNK)), count[own], mean[own], cross[own])
         loops.merge_tree(leaves, count, mean, cross)
         self.n = np.empty(first.size)
         self.centre = np.empty((first.size, q))

@@ -1,0 +1,74 @@
+"""What every test runs under: a kernel cache of the tests' own, and one thread per process."""
+
+from __future__ import annotations
+
+import shutil
+import sys
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import pytest
+
+if TYPE_CHECKING:
+    from desk import Ran
+
+# Tests share small builders; a worker process that a test spawns inherits this path.
+sys.path.insert(0, str(Path(__file__).parent))
+
+ONE_THREAD = ("OPENBLAS_NUM_THREADS", "OMP_NUM_THREADS", "MKL_NUM_THREADS", "POLARS_MAX_THREADS")
+
+
+@pytest.fixture(scope="session", autouse=True)
+def own_cache(pytestconfig: pytest.Config) -> Iterator[Path]:
+    """Kernels are compiled once and kept between test runs, never in the user's cache.
+
+    Measures of panels that tests made are of no use to a later run: they go.
+    """
+    folder = pytestconfig.rootpath / ".pytest_cache" / "harness"
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("HARNESS_CACHE", str(folder))
+        for name in ONE_THREAD:
+            patch.setenv(name, "1")
+        patch.delenv("HARNESS_LOG", raising=False)
+        yield folder
+    shutil.rmtree(folder / "measures", ignore_errors=True)
+
+
+@pytest.fixture
+def at_desk(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """An empty working folder with desk.py's panel and hypothesis in it; we are in it."""
+    from desk import lay_out
+
+    lay_out(tmp_path)
+    monkeypatch.chdir(tmp_path)
+    return tmp_path
+
+
+@pytest.fixture
+def command(capsys: pytest.CaptureFixture[str]) -> Callable[..., Ran]:
+    """`command("run", "x.toml")`: the command line in this process."""
+    from desk import call
+
+    return lambda *arguments: call(arguments, capsys)
+
+
+@pytest.fixture(scope="session")
+def two_runs(tmp_path_factory: pytest.TempPathFactory, own_cache: Path) -> tuple[Path, list[str]]:
+    """A log of two runs of the desk's hypothesis and their ids; for reading only."""
+    import desk
+
+    import harness
+
+    folder = tmp_path_factory.mktemp("desk")
+    desk.lay_out(folder)
+    hypothesis = harness.load_hypothesis(folder / "hypotheses/tiny-har.toml")
+    log = harness.open_log(folder / "reports")
+    runs = [harness.run(hypothesis, log, search=[folder / "panels"]) for _ in range(2)]
+    return log.root, [outcome.run_id for outcome in runs]
+
+
+@pytest.fixture
+def log_copy(two_runs: tuple[Path, list[str]], tmp_path: Path) -> Path:
+    """The log of `two_runs`, to change at will."""
+    return Path(shutil.copytree(two_runs[0], tmp_path / "log"))

@@ -1,0 +1,243 @@
+"""Long-run variances, Student's t, Diebold-Mariano and intervals against direct computations."""
+
+from __future__ import annotations
+
+import math
+
+import numpy as np
+import pytest
+import scipy.stats
+from statsmodels.stats.sandwich_covariance import S_hac_simple
+from worlds import make_forecasts
+
+from harness.inference import (
+    bartlett_bandwidth,
+    bartlett_variance,
+    diebold_mariano,
+    evidence,
+    standard_error,
+    student_t_quantile,
+    student_t_sf,
+)
+from harness.metrics import METRICS, score, series
+from harness.scale import TargetScale
+from harness.types import Evidence, Forecasts
+from harness.verdict import pooled_gain
+
+NAIVE = TargetScale("log", "sigma", "naive", 1e-12)
+
+
+def autocorrelated(n: int, *, seed: int, overlap: int = 4) -> np.ndarray:
+    """Sums of overlap + 1 neighbouring skewed shocks, as losses of overlapping targets are."""
+    shocks = np.random.default_rng(seed).gumbel(size=n + overlap) - np.euler_gamma
+    return np.convolve(shocks, np.ones(overlap + 1), "valid") / (overlap + 1)
+
+
+def direct_variance(x: np.ndarray, bandwidth: int) -> float:
+    """The double sum of Newey and West."""
+    n, d = x.size, x - x.mean()
+    total = 0.0
+    for i in range(n):
+        for j in range(max(0, i - bandwidth), min(n, i + bandwidth + 1)):
+            total += (1.0 - abs(i - j) / (bandwidth + 1)) * d[i] * d[j]
+    return total / n
+
+
+@pytest.mark.parametrize("n", [1, 2, 7, 60])
+@pytest.mark.parametrize("bandwidth", [0, 1, 5, 59])
+def test_the_long_run_variance_is_the_double_sum_with_bartletts_weights(n, bandwidth):
+    bandwidth = min(bandwidth, n - 1)
+    x = autocorrelated(n, seed=n)
+    want = direct_variance(x, bandwidth)
+    # With all lags the sum nearly cancels.
+    spread = x.var() * (bandwidth + 1)
+    assert bartlett_variance(x, bandwidth) == pytest.approx(want, rel=1e-9, abs=1e-13 * spread)
+
+
+@pytest.mark.parametrize("bandwidth", [0, 3, 40])
+def test_the_long_run_variance_is_that_of_statsmodels(bandwidth):
+    x = autocorrelated(500, seed=1)
+    theirs = S_hac_simple((x - x.mean())[:, None], nlags=bandwidth)[0, 0] / x.size
+    assert bartlett_variance(x, bandwidth) == pytest.approx(theirs, rel=1e-10)
+
+
+@pytest.mark.parametrize(
+    ("n", "overlap", "wanted"),
+    [(100, 0, 13), (100, 12, 13), (100, 40, 40), (3, 0, 2), (1, 5, 0), (45_984, 23, 279)],
+)
+def test_the_bandwidth_covers_the_overlap_and_grows_with_the_root_of_n(n, overlap, wanted):
+    assert bartlett_bandwidth(n, overlap) == wanted
+
+
+@pytest.mark.parametrize("df", [1, 2, 3, 4.5, 10, 30, 99, 500, 5_000, 45_983, 1e6])
+def test_students_t_is_scipys(df):
+    for t in (0.0, 1e-6, 0.1, 0.7, 1.0, 1.6449, 2.5, 4.0, 7.0, 12.0, 40.0):
+        want = scipy.stats.t.sf(t, df)
+        if want >= 1e-12:
+            assert student_t_sf(t, df) == pytest.approx(want, rel=1e-8), t
+            assert student_t_sf(-t, df) == pytest.approx(1.0 - want, rel=1e-8)
+        else:
+            assert 0.0 <= student_t_sf(t, df) <= 2e-12
+    for p in (0.5, 0.6, 0.9, 0.95, 0.975, 0.999):
+        want = scipy.stats.t.ppf(p, df)
+        assert student_t_quantile(p, df) == pytest.approx(want, rel=1e-8, abs=1e-12), p
+
+
+def textbook_diebold_mariano(d: np.ndarray, overlap: int) -> tuple[float, float]:
+    """Mean over its HAC standard error, the correction of HLN, Student's t."""
+    n, h = d.size, overlap + 1
+    statistic = d.mean() / math.sqrt(direct_variance(d, bartlett_bandwidth(n, overlap)) / n)
+    statistic *= math.sqrt((n + 1 - 2 * h + h * (h - 1) / n) / n)
+    return statistic, float(scipy.stats.t.sf(statistic, n - 1))
+
+
+@pytest.mark.parametrize(("overlap", "shift"), [(0, 0.1), (4, 0.2), (4, -0.1), (30, 0.3)])
+def test_diebold_mariano_is_the_textbooks(overlap, shift):
+    d = autocorrelated(180, seed=overlap + 7) + shift
+    statistic, p = diebold_mariano(d, overlap)
+    want = textbook_diebold_mariano(d, overlap)
+    assert (statistic, p) == (pytest.approx(want[0], rel=1e-9), pytest.approx(want[1], rel=1e-8))
+    assert (p < 0.5) == (d.mean() > 0)
+
+
+def test_the_correction_of_harvey_leybourne_and_newbold_is_their_equation_nine():
+    x = autocorrelated(50, seed=2)
+    plain = math.sqrt(bartlett_variance(x, 9) / 50)
+    for h in (1, 2, 5, 10):
+        factor = math.sqrt((50 + 1 - 2 * h + h * (h - 1) / 50) / 50)
+        assert standard_error(x, 9, h - 1) == pytest.approx(plain / factor, rel=1e-12)
+
+
+def test_no_difference_or_too_few_dates_reject_nothing():
+    assert diebold_mariano(np.zeros(50), 3) == (0.0, 0.5)
+    assert diebold_mariano(np.array([1.0]), 0) == (0.0, 0.5)
+    for overlap in (5, 6, 40):
+        assert diebold_mariano(np.arange(6.0), overlap) == (0.0, 0.5)
+        assert math.isnan(standard_error(np.arange(6.0), 2, overlap))
+    assert standard_error(np.arange(6.0), 2, 4) > 0.0
+
+
+def gains_of(
+    forecasts: Forecasts, metric: str, candidates: tuple[str, ...], *, relative: bool = False
+) -> tuple[Evidence, ...]:
+    outcome, models = series(forecasts, NAIVE)
+    scores = score(forecasts, NAIVE, outcome, models)
+    base = scores.value("base", metric)
+    gains = {
+        name: pooled_gain(metric, base, scores.value(name, metric), relative=relative)
+        for name in candidates
+    }
+    return evidence(
+        forecasts,
+        outcome,
+        models,
+        baseline="base",
+        candidates=candidates,
+        metric=metric,
+        gains=gains,
+        relative=relative,
+        baseline_value=base,
+        alpha=0.05,
+    )
+
+
+def three_models(n: int, *, seed: int = 0, overlap: int = 4, symbols: int = 1) -> Forecasts:
+    """Every row of `good` is better than that of `base`, every row of `bad` worse, by any loss."""
+    y = autocorrelated(n, seed=seed + 100, overlap=overlap * symbols)
+    error = autocorrelated(n, seed=seed, overlap=overlap)
+    sizes = {"base": 0.5, "good": 0.3, "bad": 0.6}
+    yhat = {name: y + size * error for name, size in sizes.items()}
+    return make_forecasts(y, yhat, overlap=overlap, symbols=symbols)
+
+
+@pytest.mark.parametrize("metric", ["mae_log", "mse_var", "qlike", "mae"])
+def test_the_evidence_on_a_mean_loss_is_the_textbook_test_and_interval(metric):
+    forecasts = three_models(300)
+    outcome, models = series(forecasts, NAIVE)
+    loss = METRICS[metric].loss
+    good, bad = gains_of(forecasts, metric, ("good", "bad"))
+    for name, found in (("good", good), ("bad", bad)):
+        d = loss(outcome, models["base"]) - loss(outcome, models[name])
+        statistic, p = textbook_diebold_mariano(d, 4)
+        assert found.gain == pytest.approx(d.mean(), rel=1e-9)
+        assert found.statistic == pytest.approx(statistic, rel=1e-9)
+        assert found.p_value == pytest.approx(p, rel=1e-7)
+        assert found.p_adjusted == pytest.approx(min(1.0, 2 * p), rel=1e-7)
+        half = scipy.stats.t.ppf(0.95, 299) * d.mean() / statistic
+        assert found.gain_high - found.gain == pytest.approx(half, rel=1e-8)
+        assert found.gain - found.gain_low == pytest.approx(half, rel=1e-8)
+        assert (found.n, found.overlap, found.level) == (300, 4, 0.9)
+        assert found.bandwidth == bartlett_bandwidth(300, 4)
+    assert good.gain > 0 > bad.gain
+    assert good.p_value < 0.5 < bad.p_value
+
+
+@pytest.mark.parametrize("metric", METRICS)
+def test_the_interval_of_a_pooled_figure_is_that_of_its_influence(metric):
+    forecasts = three_models(250, seed=5)
+    outcome, models = series(forecasts, NAIVE)
+    (found,) = gains_of(forecasts, metric, ("good",))
+    m = METRICS[metric]
+    psi = m.influence(outcome, models["good"]) - m.influence(outcome, models["base"])
+    half = scipy.stats.t.ppf(0.95, 249) * standard_error(psi, found.bandwidth, 4)
+    assert found.gain_high - found.gain_low == pytest.approx(2 * half, rel=1e-8)
+    assert found.gain > 0
+
+
+def test_a_relative_gain_knows_that_the_baseline_is_estimated_too():
+    forecasts = three_models(250, seed=6)
+    outcome, models = series(forecasts, NAIVE)
+    (found,) = gains_of(forecasts, "mse_var", ("good",), relative=True)
+    base, good = (METRICS["mse_var"].loss(outcome, models[name]) for name in ("base", "good"))
+    assert found.gain == pytest.approx(1.0 - good.mean() / base.mean(), rel=1e-10)
+    # The delta method on 1 - mean(good) / mean(base).
+    psi = -good / base.mean() + base * good.mean() / base.mean() ** 2
+    half = scipy.stats.t.ppf(0.95, 249) * standard_error(psi, found.bandwidth, 4)
+    assert found.gain_high - found.gain == pytest.approx(half, rel=1e-8)
+
+
+def assert_as_one_series(found: Evidence, d: np.ndarray, overlap: int) -> None:
+    """Test and interval are those of these gains by date."""
+    assert found.statistic == pytest.approx(textbook_diebold_mariano(d, overlap)[0], rel=1e-9)
+    half = scipy.stats.t.ppf(0.95, d.size - 1) * standard_error(d, found.bandwidth, overlap)
+    assert found.gain_high - found.gain == pytest.approx(half, rel=1e-8)
+
+
+def test_symbols_of_one_moment_count_as_one_observation():
+    forecasts = three_models(400, seed=7, symbols=4)
+    outcome, models = series(forecasts, NAIVE)
+    (found,) = gains_of(forecasts, "mae_log", ("good",))
+    loss = METRICS["mae_log"].loss
+    d = loss(outcome, models["base"]) - loss(outcome, models["good"])
+    daily = d.reshape(100, 4).mean(axis=1)
+    assert found.n == 100
+    assert_as_one_series(found, daily, 4)
+
+
+def test_dates_weigh_by_their_rows_when_symbols_come_and_go():
+    forecasts = three_models(12, seed=8, overlap=0)
+    dates = np.array([0, 0, 0, 1, 2, 2, 3, 4, 4, 4, 4, 5], np.int64)
+    forecasts = Forecasts(**{**vars(forecasts), "formed_at": dates})
+    outcome, models = series(forecasts, NAIVE)
+    (found,) = gains_of(forecasts, "mae_log", ("good",))
+    loss = METRICS["mae_log"].loss
+    d = loss(outcome, models["base"]) - loss(outcome, models["good"])
+    # The mean of rows is a ratio, of sums by date to counts by date: its linearisation.
+    off = [np.sum(d[dates == k] - d.mean()) for k in range(6)]
+    assert_as_one_series(found, d.mean() + np.array(off) * 6 / 12, 0)
+
+
+def test_ninety_percent_intervals_cover_the_true_gain_about_that_often():
+    rng, n, runs, covered = np.random.default_rng(9), 400, 200, 0
+    for _ in range(runs):
+        shocks = rng.gumbel(size=(2, n + 4)) - np.euler_gamma
+        y, error = (np.convolve(s, np.ones(5) / 5, "valid") for s in shocks)
+        # Expected |error| and 2 |error|: the true gain on mae_log is E|error|.
+        forecasts = make_forecasts(y, {"base": y + 2 * error, "good": y + error}, overlap=4)
+        (found,) = gains_of(forecasts, "mae_log", ("good",))
+        covered += found.gain_low <= TRUE_GAIN <= found.gain_high
+    assert 0.82 <= covered / runs <= 0.97
+
+
+# E|mean of five centred Gumbel shocks|, from ten million draws.
+TRUE_GAIN = 0.4535

@@ -1,0 +1,197 @@
+"""Every metric against another computation, what it elicits, and how much each row moves it."""
+
+from __future__ import annotations
+
+import itertools
+import math
+
+import numpy as np
+import pytest
+import scipy.stats
+import sklearn.metrics
+from worlds import LOG_SIGMA, close_to, make_forecasts
+
+from harness.metrics import METRICS, Scores, Values, score, series
+from harness.scale import TargetScale
+from harness.types import Forecasts
+
+NAIVE = TargetScale("log", "sigma", "naive", 1e-12)
+
+
+def some_forecasts(
+    n: int = 211, *, windows: int = 3, seed: int = 0, decimals: int = 1
+) -> Forecasts:
+    """Log forecasts that are skewed, wrong by a scale, and tied where they are rounded."""
+    rng = np.random.default_rng(seed)
+    y = 0.5 * rng.gumbel(size=n) - 1.0
+    near = 0.6 * y + 0.3 * rng.gumbel(size=n) - 0.2
+    far = np.round(0.2 * y + 0.7 * rng.exponential(size=n), decimals) - 1.5
+    y[:8] = y[8:16]
+    shifts = {"near": (0.11, 0.05), "far": (-0.2, -0.12)}
+    return make_forecasts(y, {"near": near, "far": far}, windows=windows, shifts=shifts)
+
+
+def scored(forecasts: Forecasts, scale: TargetScale = NAIVE) -> Scores:
+    return score(forecasts, scale, *series(forecasts, scale))
+
+
+def directly(y: np.ndarray, f: np.ndarray, shifts: tuple[float, float]) -> dict[str, float]:
+    """Every metric of log forecasts by SciPy, scikit-learn and NumPy."""
+    s_y, s_f = np.exp(y), np.exp(f + shifts[1])
+    v_y, v_f = np.exp(2 * y), np.exp(2 * f + shifts[0])
+    return {
+        "ic": scipy.stats.spearmanr(y, f).statistic,
+        "r2_log": sklearn.metrics.r2_score(y, f),
+        "mae_log": sklearn.metrics.mean_absolute_error(y, f),
+        "rmse": sklearn.metrics.root_mean_squared_error(s_y, s_f),
+        "mae": sklearn.metrics.mean_absolute_error(s_y, s_f),
+        "mse_var": sklearn.metrics.mean_squared_error(v_y, v_f),
+        # The gamma deviance is twice x - ln x - 1.
+        "qlike": 0.5 * sklearn.metrics.mean_gamma_deviance(v_y, v_f),
+        "corr": scipy.stats.pearsonr(s_y, s_f).statistic,
+    }
+
+
+@pytest.mark.parametrize("metric", METRICS)
+@pytest.mark.parametrize("model", ["near", "far"])
+def test_a_metric_is_what_other_software_computes_pooled_and_per_window(metric, model):
+    forecasts = some_forecasts()
+    scores, fit = scored(forecasts), forecasts.fits[model]
+    shifts = fit.var_shift[0], fit.sigma_shift[0]
+    want = directly(forecasts.y, forecasts.yhat[model], shifts)[metric]
+    assert scores.value(model, metric) == pytest.approx(want, rel=1e-10)
+    for k in range(3):
+        rows = slice(forecasts.edges[k], forecasts.edges[k + 1])
+        want = directly(forecasts.y[rows], forecasts.yhat[model][rows], shifts)[metric]
+        assert scores.by_window(model, metric)[k] == pytest.approx(want, rel=1e-10)
+    assert scores.n == 211
+    assert scores.window_n == tuple(np.diff(forecasts.edges))
+
+
+@pytest.mark.parametrize("metric", [m for m in METRICS if METRICS[m].loss])
+def test_a_metric_with_a_loss_is_a_function_of_its_mean(metric):
+    forecasts = some_forecasts()
+    outcome, models = series(forecasts, NAIVE)
+    mean = METRICS[metric].loss(outcome, models["near"]).mean()
+    figure = {"rmse": math.sqrt(mean), "r2_log": 1 - mean / outcome.log_sigma.var()}
+    assert scored(forecasts).value("near", metric) == pytest.approx(
+        figure.get(metric, mean), rel=1e-12
+    )
+
+
+def mean_loss(metric: str, y: np.ndarray, forecast: float) -> float:
+    """The mean loss of one log forecast for all outcomes y."""
+    forecasts = make_forecasts(y, {"m": np.full(y.size, forecast)})
+    outcome, models = series(forecasts, NAIVE)
+    return METRICS[metric].loss(outcome, models["m"]).mean()
+
+
+# The log forecast at which the expected loss is least, for outcomes ln sigma = y.
+ELICITS = {
+    "r2_log": lambda y: y.mean(),
+    "mae_log": np.median,
+    "rmse": lambda y: math.log(np.exp(y).mean()),
+    "mae": np.median,
+    "mse_var": lambda y: 0.5 * math.log(np.exp(2 * y).mean()),
+    "qlike": lambda y: 0.5 * math.log(np.exp(2 * y).mean()),
+}
+
+
+def test_every_loss_says_here_what_it_elicits():
+    assert set(ELICITS) == {m for m in METRICS if METRICS[m].loss}, "add the new loss to ELICITS"
+
+
+@pytest.mark.parametrize("metric", ELICITS)
+def test_the_truth_scores_better_than_every_other_forecast(metric):
+    # An odd number of skewed outcomes: mean, median and log of the mean variance all differ.
+    y = 0.4 * np.random.default_rng(1).gumbel(size=4_001) - 2.0
+    truth = ELICITS[metric](y)
+    grid = truth + np.linspace(-0.5, 0.5, 41)
+    losses = [mean_loss(metric, y, f) for f in grid]
+    assert int(np.argmin(losses)) == 20
+    assert all(a > b for a, b in itertools.pairwise(losses[:21]))
+    assert all(a < b for a, b in itertools.pairwise(losses[20:]))
+
+
+def resampled(forecasts: Forecasts, rows: np.ndarray) -> Forecasts:
+    """The forecasts with these rows instead, all in one window."""
+    shifts = {
+        name: (float(fit.var_shift[0]), float(fit.sigma_shift[0]))
+        for name, fit in forecasts.fits.items()
+    }
+    yhat = {name: values[rows] for name, values in forecasts.yhat.items()}
+    return make_forecasts(forecasts.y[rows], yhat, shifts=shifts)
+
+
+@pytest.mark.parametrize("metric", METRICS)
+def test_influence_is_how_much_one_more_copy_of_a_row_moves_the_figure(metric):
+    n, copies = 60, 40
+    # Whole numbers: most forecasts are tied, and a row moves the share of ties too.
+    forecasts = some_forecasts(n, windows=1, seed=2, decimals=0)
+    outcome, models = series(forecasts, NAIVE)
+    influence = METRICS[metric].influence(outcome, models["far"])
+    assert abs(influence.mean()) < 1e-12 * np.abs(influence).max()
+    # Weights n: every row `copies` times, one of them once more or once less.
+    base, moved = np.repeat(np.arange(n), copies), np.empty(n)
+    for row in range(n):
+        more = scored(resampled(forecasts, np.append(base, row))).value("far", metric)
+        less = np.delete(base, row * copies)
+        less = scored(resampled(forecasts, less)).value("far", metric)
+        moved[row] = (more - less) / 2.0 * base.size
+    assert np.max(np.abs(moved - influence)) < 2e-3 * np.max(np.abs(influence))
+
+
+@pytest.mark.parametrize("metric", METRICS)
+@pytest.mark.parametrize("flat", ["outcome", "forecast"])
+def test_a_constant_series_gives_nan_and_never_an_exception(metric, flat):
+    n = 50
+    moving, constant = np.random.default_rng(3).gumbel(size=n), np.full(n, math.log(0.1))
+    y, f = (constant, moving) if flat == "outcome" else (moving, constant)
+    forecasts = make_forecasts(y, {"m": f}, windows=2)
+    scores = scored(forecasts)
+    undefined = {"ic", "corr"} | ({"r2_log"} if flat == "outcome" else set())
+    assert math.isnan(scores.value("m", metric)) == (metric in undefined)
+    assert np.isnan(scores.by_window("m", metric)).all() == (metric in undefined)
+    outcome, models = series(forecasts, NAIVE)
+    assert METRICS[metric].influence(outcome, models["m"]).shape == (n,)
+
+
+def test_a_perfect_forecast_has_no_loss_and_full_marks():
+    y = np.random.default_rng(4).gumbel(size=30)
+    scores = scored(make_forecasts(y, {"m": y.copy()}))
+    for name, metric in METRICS.items():
+        assert scores.value("m", name) == pytest.approx(float(metric.higher), abs=1e-12)
+
+
+def test_the_way_back_moves_variance_and_sigma_but_never_the_log():
+    y, f = np.random.default_rng(5).gumbel(size=(2, 40))
+    forecasts = make_forecasts(y, {"m": f}, windows=2, shifts={"m": (0.3, 0.1)})
+    _, models = series(forecasts, LOG_SIGMA)
+    assert np.array_equal(models["m"].log_sigma, f)
+    assert close_to(models["m"].variance, np.exp(2 * f + 0.3), 1e-12)
+    assert close_to(models["m"].sigma, np.exp(f + 0.1), 1e-12)
+
+
+def test_scores_of_a_level_target_count_forecasts_under_the_floor():
+    y = np.array([0.5, 0.4, 0.9, 0.3])
+    f = np.array([0.4, -0.2, 0.8, 0.05])
+    scale = TargetScale("level", "sigma", "none", 0.1)
+    scores = scored(make_forecasts(y, {"m": f}), scale)
+    assert scores.floored == {"m": 2}
+    sigma = np.maximum(f, 0.1)
+    assert scores.value("m", "mae") == pytest.approx(np.abs(y - sigma).mean(), rel=1e-12)
+    x = y**2 / sigma**2
+    assert scores.value("m", "qlike") == pytest.approx(np.mean(x - np.log(x) - 1), rel=1e-12)
+    assert scores.value("m", "ic") == pytest.approx(scipy.stats.spearmanr(y, f).statistic)
+
+
+def test_ranks_are_those_of_each_series_over_all_rows_and_within_windows():
+    forecasts = some_forecasts()
+    _, models = series(forecasts, NAIVE)
+    values: Values = models["far"]
+    assert np.unique(values.y).size < values.y.size
+    assert np.array_equal(values.pooled, scipy.stats.rankdata(values.y))
+    parts = np.split(values.y, forecasts.edges[1:-1])
+    assert np.array_equal(
+        values.within, np.concatenate([scipy.stats.rankdata(part) for part in parts])
+    )

@@ -1,0 +1,288 @@
+"""Nothing known at an origin may depend on what comes after it, bit for bit.
+
+Every bar after an origin is replaced by noise, the whole chain is run again, and whatever was
+known by the origin must not have changed. Each table's entries are all probed: a new measure,
+feature function, kind of model or metric is under test by being in its table.
+"""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import replace
+
+import numpy as np
+import pytest
+from worlds import DAY, LOG_SIGMA, START, Nearest, make_bars, make_plan, sessions
+
+from harness import features as feature_table
+from harness.durations import NS_PER_MINUTE, parse_duration
+from harness.features import FUNCTIONS, Function, parse_feature
+from harness.measures.cascade import CascadePlan, measure
+from harness.measures.table import MEASURES
+from harness.metrics import METRICS, score, series
+from harness.models.protocol import Forecaster, Task, make_model
+from harness.models.table import KINDS
+from harness.samples import Decided, build_samples
+from harness.splits import make_windows
+from harness.types import F64, I64, Bars, Measured, Rows
+from harness.walk import walk_forward
+
+HOUR = 60 * NS_PER_MINUTE
+ORIGINS = 24
+# How each kind of model is written in the probe: a new kind needs its line.
+PARAMS: dict[str, dict[str, object]] = {
+    "persistence": {},
+    "moving-average": {"window": 3},
+    "ewma": {"decay": 0.8},
+    "ols": {"features": ["log(rv_h)", "lag(log(rv_h), 6)", "log1p(j_h)"]},
+}
+# When a value was known (n,) and the value (n,), by table, entry and column.
+Known = dict[tuple[str, str, str], tuple[I64, np.ndarray]]
+Measurer = Callable[[Bars, CascadePlan], Measured]
+
+
+def feature_of(function: Function) -> str:
+    """The function with some constants: `mean(rv_4h, 3, 3)`."""
+    constants = ["3" if c.whole else "0.8" for c in function.constants]
+    return f"{function.name}({', '.join(['rv_4h', *constants])})"
+
+
+def models_of(horizon: str) -> dict[str, Forecaster]:
+    missing = set(KINDS) - set(PARAMS)
+    assert not missing, f"add parameters for {sorted(missing)} to PARAMS"
+    task = Task(horizon, f"log(rv_{horizon})", 1)
+    return {k: make_model(k, KINDS[k].params(**PARAMS[k]), task) for k in KINDS}
+
+
+class World:
+    """A small panel and how its chain is run, from bars to per-window scores."""
+
+    def __init__(self, bars: list[Bars], first_test: int) -> None:
+        self.bars, self.first_test = bars, first_test
+        self.end = max(int(b.known_at(np.int64(b.n - 1))) for b in bars)
+        daily = bars[0].ts is not None
+        self.own, self.horizon, days = ("5d", "5d", "20d") if daily else ("4h", "4h", "10d")
+        self.train, self.test = parse_duration("100d" if daily else "15d"), parse_duration(days)
+        self.plan = make_plan(
+            every="1d" if daily else "4h",
+            scales=["2d", "5d"] if daily else ["4h", "1d"],
+            horizons=[self.horizon],
+            measures=[*MEASURES, "flow"],
+            calendar="sessions" if daily else "24/7",
+            extra={"flow": "none"},
+        )
+
+    def known(
+        self,
+        bars: Iterable[Bars],
+        *,
+        measurer: Measurer = measure,
+        models: Mapping[str, Forecaster] | None = None,
+    ) -> Known:
+        """Everything the chain gives, and when each number was known."""
+        found: Known = {}
+        measured = [measurer(b, self.plan) for b in bars]
+        decided = [Decided(m, self.plan.units, 1e-6) for m in measured]
+        for m, d in zip(measured, decided, strict=True):
+            for column, values in m.columns.items():
+                name = self.plan.columns[column][0]
+                found["measure", name, f"{m.symbol} {column}"] = m.known_at, values
+            formed = m.known_at[m.decisions]
+            for name, function in FUNCTIONS.items():
+                text = feature_of(function).replace("4h", self.own)
+                found["feature", name, m.symbol] = formed, d.feature(parse_feature(text))
+        self._walked(found, decided, models or models_of(self.horizon))
+        return found
+
+    def _walked(
+        self, found: Known, decided: list[Decided], models: Mapping[str, Forecaster]
+    ) -> None:
+        length = parse_duration(self.horizon).ns
+        texts = dict.fromkeys(f for m in models.values() for f in m.features)
+        samples = build_samples(
+            decided,
+            horizon=self.horizon,
+            bars=self.plan.windows[self.horizon],
+            length=length,
+            measure="rv",
+            scale=LOG_SIGMA,
+            features=[parse_feature(t) for t in texts],
+        )
+        spans = [
+            make_windows(
+                scheme="rolling",
+                train=self.train,
+                test=self.test,
+                step=self.test,
+                first_test=self.first_test,
+                span_end=self.end,
+                embargo=length,
+                beyond=beyond,
+            )
+            for beyond in (False, True)
+        ]
+        part = walk_forward(
+            models, samples, spans[0], beyond=spans[1], embargo=length, scale=LOG_SIGMA
+        )
+        scores = score(part, LOG_SIGMA, *series(part, LOG_SIGMA))
+        last = [part.resolved_at[a:b].max() for a, b in itertools.pairwise(part.edges)]
+        cuts = np.array([p.cut for p in part.proofs])
+        for name in models:
+            found["model", name, "forecast"] = part.formed_at, part.yhat[name]
+            fit = part.fits[name]
+            for stated, values in zip(fit.stated, fit.shifted.T, strict=True):
+                found["model", name, stated] = cuts, values
+            for metric in METRICS:
+                found["metric", metric, name] = np.array(last), scores.by_window(name, metric)
+
+
+def noised(bars: Bars, origin: int, seed: int) -> Bars:
+    """The bars with noise in place of every one that is known only after the origin."""
+    rng = np.random.default_rng(seed)
+    after = bars.known_at(np.arange(bars.n)) > origin
+    jumps = np.exp(rng.normal(0.0, 0.02, bars.n))
+    columns = {}
+    for name, values in bars.columns.items():
+        columns[name] = np.where(after, values * (2.0 * jumps if name == "high" else jumps), values)
+    return replace(bars, columns=columns)
+
+
+def minutes() -> World:
+    return World([make_bars(45 * 1_440, seed=1)], START + 17 * DAY)
+
+
+def panel_of_minutes() -> World:
+    late = START + 2 * DAY + 100 * NS_PER_MINUTE
+    bars = [make_bars(40 * 1_440, seed=2), make_bars(38 * 1_440, seed=3, symbol="B", start=late)]
+    return World(bars, START + 17 * DAY)
+
+
+def panel_of_sessions() -> World:
+    one, two = sessions(200, seed=1), sessions(190, seed=2)
+    return World(
+        [make_bars(200, seed=4, ts=one), make_bars(190, seed=5, symbol="B", ts=two)],
+        START + 140 * DAY,
+    )
+
+
+WORLDS = {f.__name__: f for f in (minutes, panel_of_minutes, panel_of_sessions)}
+Probes = list[tuple[int, Known]]
+
+
+def origins_of(world: World) -> list[int]:
+    """Moments over the test span: off the grid, on it, and at the cuts themselves."""
+    rng = np.random.default_rng(6)
+    length = world.end - world.first_test
+    moments = world.first_test + (length * np.sort(rng.random(ORIGINS - 4))).astype(np.int64)
+    moments[::3] -= moments[::3] % (4 * HOUR)
+    cuts = [world.test.after(world.first_test, k) for k in range(2)]
+    return sorted([*map(int, moments), *cuts, world.first_test - DAY, world.end - DAY])
+
+
+def probe(world: World, **chain: object) -> tuple[Known, Probes]:
+    """What is known from the true bars, and from bars that are noise after each origin."""
+    truth = world.known(world.bars, **chain)
+    probes = [
+        (origin, world.known([noised(b, origin, k) for b in world.bars], **chain))
+        for k, origin in enumerate(origins_of(world))
+    ]
+    return truth, probes
+
+
+@pytest.fixture(scope="module", params=list(WORLDS))
+def probed(request: pytest.FixtureRequest) -> tuple[Known, Probes]:
+    return probe(WORLDS[request.param]())
+
+
+def leaks(truth: Known, probes: Probes, table: str, entry: str) -> list[str]:
+    """Where the noise after an origin changed what was known by it.
+
+    Asserts that the probe looked: values known before some origin, others changed after it.
+    """
+    found, before, after = [], 0, 0
+    for key, (times, values) in truth.items():
+        if key[:2] != (table, entry):
+            continue
+        for origin, known in probes:
+            again_times, again = known[key]
+            old = times <= origin
+            before += int(np.isfinite(values[old]).sum())
+            if not np.array_equal(again_times, times):
+                found.append(f"{key} at {origin}: other times")
+            elif again[old].tobytes() != values[old].tobytes():
+                found.append(f"{key} at {origin}")
+            else:
+                after += again[~old].tobytes() != values[~old].tobytes()
+    assert before, f"no value of {table} {entry} was known by any origin"
+    assert found or after, f"no noise ever reached {table} {entry}"
+    return found
+
+
+@pytest.mark.parametrize("name", [*MEASURES, "flow"])
+def test_no_measure_looks_ahead(probed, name):
+    assert not leaks(*probed, "measure", name)
+
+
+@pytest.mark.parametrize("name", FUNCTIONS)
+def test_no_feature_function_looks_ahead(probed, name):
+    assert not leaks(*probed, "feature", name)
+
+
+@pytest.mark.parametrize("name", KINDS)
+def test_no_model_looks_ahead(probed, name):
+    assert not leaks(*probed, "model", name)
+
+
+@pytest.mark.parametrize("name", METRICS)
+def test_no_score_of_a_finished_window_looks_ahead(probed, name):
+    assert not leaks(*probed, "metric", name)
+
+
+def test_there_are_origins_enough(probed):
+    assert len({origin for origin, _ in probed[1]}) >= 20
+
+
+def leaking_measure(bars: Bars, plan: CascadePlan) -> Measured:
+    """Realised volatility over its mean of the whole sample."""
+    found = measure(bars, plan)
+    rv = found.columns["rv_4h"]
+    return replace(found, columns={**found.columns, "rv_4h": rv / np.nanmean(rv)})
+
+
+def test_the_probe_catches_a_measure_scaled_by_the_whole_sample():
+    truth, probes = probe(minutes(), measurer=leaking_measure)
+    assert leaks(truth, probes, "measure", "rv")
+    assert leaks(truth, probes, "model", "ols")
+    assert not leaks(truth, probes, "measure", "pk")
+
+
+def test_the_probe_catches_a_feature_that_selects_on_the_whole_sample(monkeypatch):
+    def ranked(x: F64) -> F64:
+        return np.argsort(np.argsort(x)) / x.size
+
+    entry = Function("ranked", "share of the sample below", ranked)
+    monkeypatch.setitem(feature_table.FUNCTIONS, "ranked", entry)
+    truth, probes = probe(minutes())
+    assert leaks(truth, probes, "feature", "ranked")
+    assert not leaks(truth, probes, "feature", "log")
+
+
+class Centred(Nearest):
+    """Forecasts about the mean of the test rows, most of which are not known yet."""
+
+    def predict(self, rows: Rows) -> F64:
+        return rows.X[:, 0] - rows.X[:, 0].mean()
+
+
+def test_the_probe_catches_a_model_that_looks_along_its_test_rows():
+    models = {"centred": Centred(("log(rv_4h)",)), "nearest": Nearest(("log(rv_4h)",))}
+    truth, probes = probe(minutes(), models=models)
+    assert leaks(truth, probes, "model", "centred")
+    assert not leaks(truth, probes, "model", "nearest")
+
+
+def test_a_kind_without_parameters_for_the_probe_is_asked_for(monkeypatch):
+    monkeypatch.delitem(PARAMS, "ols")
+    with pytest.raises(AssertionError, match=r"add parameters for \['ols'\] to PARAMS"):
+        models_of("4h")

@@ -1,0 +1,108 @@
+"""The verdict as a table: gain, interval, p-value and claim in, status and reasons out."""
+
+from __future__ import annotations
+
+import itertools
+import math
+
+import pytest
+
+from harness.metrics import METRICS
+from harness.types import Evidence, Verdict
+from harness.verdict import decide, pooled_gain
+
+
+def evidence(
+    gain: float, low: float, high: float, p: float, *, name: str = "har-j", metric: str = "r2_log"
+) -> Evidence:
+    return Evidence(
+        candidate=name,
+        baseline="har",
+        metric=metric,
+        horizon="4h",
+        gain=gain,
+        gain_low=low,
+        gain_high=high,
+        level=0.9,
+        statistic=1.0,
+        p_value=p,
+        p_adjusted=p,
+        n=500,
+        bandwidth=30,
+        overlap=3,
+    )
+
+
+def verdict(*found: Evidence, min_gain: float = 0.03, relative: bool = False) -> Verdict:
+    return decide(found, min_gain=min_gain, alpha=0.05, relative=relative)
+
+
+@pytest.mark.parametrize(
+    ("gain", "low", "high", "p", "min_gain", "status"),
+    [
+        (0.05, 0.04, 0.06, 0.001, 0.03, "confirmed"),
+        (0.03, 0.01, 0.05, 0.001, 0.03, "confirmed"),  # exactly the claimed gain
+        (0.03, 0.01, 0.05, 0.05, 0.03, "inconclusive"),  # p at alpha rejects nothing
+        (0.03, 0.01, 0.05, 0.0499, 0.03, "confirmed"),
+        (0.05, -0.02, 0.12, 0.2, 0.03, "inconclusive"),  # large but unsure
+        (0.02, 0.01, 0.03, 0.001, 0.03, "inconclusive"),  # the interval touches the claim
+        (0.02, 0.01, 0.0299, 0.001, 0.03, "refuted"),  # a sure gain, but too small
+        (0.002, -0.002, 0.006, 0.3, 0.03, "refuted"),
+        (-0.02, -0.03, -0.01, 0.99, 0.03, "refuted"),
+        (-0.02, -0.08, 0.04, 0.7, 0.03, "inconclusive"),
+        (0.001, 0.0002, 0.0018, 0.01, 0.0, "confirmed"),  # any gain is enough
+        (0.0, -0.01, 0.01, 0.5, 0.0, "inconclusive"),
+        (-0.02, -0.03, -0.0001, 0.99, 0.0, "refuted"),
+        (-0.02, -0.03, 0.0, 0.95, 0.0, "inconclusive"),
+        (0.01, math.nan, math.nan, 0.5, 0.03, "inconclusive"),  # too few dates for an interval
+        (0.05, math.nan, math.nan, 0.5, 0.03, "inconclusive"),
+        (math.nan, math.nan, math.nan, 0.5, 0.03, "void"),
+    ],
+)
+def test_gain_interval_and_p_value_decide_the_status(gain, low, high, p, min_gain, status):
+    found = verdict(evidence(gain, low, high, p), min_gain=min_gain)
+    assert found.status == status
+    assert found.reasons
+    assert all("nan" not in reason and "\n" not in reason for reason in found.reasons)
+
+
+def test_the_largest_gain_is_judged_whatever_the_order_of_the_candidates():
+    three = [
+        evidence(0.01, 0.0, 0.02, 0.1, name="a"),
+        evidence(0.05, 0.04, 0.06, 0.001, name="b"),
+        evidence(math.nan, math.nan, math.nan, 0.5, name="c"),
+    ]
+    for order in itertools.permutations(three):
+        found = verdict(*order)
+        assert (found.status, found.best.candidate) == ("confirmed", "b")
+        assert found.evidence == order
+
+
+def test_equal_gains_are_settled_by_name_whatever_the_order():
+    two = [evidence(0.05, 0.04, 0.06, 0.001, name=n) for n in ("b", "a")]
+    assert {verdict(*order).best.candidate for order in itertools.permutations(two)} == {"a"}
+
+
+def test_the_reasons_say_what_decided_in_the_unit_of_the_metric():
+    found = verdict(evidence(0.05, 0.04, 0.06, 0.001), evidence(0.01, 0, 0.02, 0.1, name="b"))
+    assert found.reasons == (
+        "har-j gains +5.00 pp over har, at least the +3.00 pp claimed.",
+        "No gain is rejected at 0.05: Diebold-Mariano p = 0.001 (adjusted for 2 candidates).",
+    )
+    found = verdict(evidence(0.002, -0.001, 0.006, 0.3))
+    assert found.reasons == (
+        "har-j gains +0.20 pp over har; the 90% interval -0.10 pp to +0.60 pp excludes the "
+        "+3.00 pp claimed.",
+        "No gain is not rejected: Diebold-Mariano p = 0.3.",
+    )
+    found = verdict(evidence(0.02, 0.01, 0.05, 0.01, metric="qlike"), relative=True)
+    assert "gains +2.00 % over har, less than the +3.00 % claimed" in found.reasons[0]
+
+
+@pytest.mark.parametrize("metric", METRICS)
+def test_a_gain_is_positive_for_the_better_forecast(metric):
+    better, worse = (0.8, 0.5) if METRICS[metric].higher else (0.5, 0.8)
+    assert pooled_gain(metric, worse, better, relative=False) == pytest.approx(0.3)
+    assert pooled_gain(metric, better, worse, relative=False) == pytest.approx(-0.3)
+    if not METRICS[metric].higher:
+        assert pooled_gain(metric, worse, better, relative=True) == pytest.approx(0.3 / 0.8)
