@@ -8,11 +8,10 @@ interrupt and termination.
 
 from __future__ import annotations
 
-import json
 import os
 import signal
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -20,14 +19,9 @@ import click
 
 from harness.environment import one_thread_each
 from harness.errors import HarnessError, UsageError, nearest
-
-LOG = click.option(
-    "--log",
-    "log_dir",
-    metavar="DIR",
-    help="Where the log lies [default: HARNESS_LOG, else ./reports].",
-)
-AS_JSON = click.option("--json", "as_json", is_flag=True, help="JSON on stdout.")
+from harness.guard import guarded
+from harness.options import AS_JSON, LOG, echo_json, panel_folders
+from harness.panel_commands import panel
 
 
 class Commands(click.Group):
@@ -43,6 +37,14 @@ class Commands(click.Group):
         if args and args[0] not in known and (near := nearest(args[0], known)):
             ctx.fail(f"no command '{args[0]}'; did you mean '{near}'?")
         return super().resolve_command(ctx, args)
+
+    def invoke(self, ctx: click.Context) -> Any:
+        """As click does, but a reader that has had enough (head, less) is no error."""
+        try:
+            return super().invoke(ctx)
+        except BrokenPipeError:
+            os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+            return 0
 
 
 @click.group(cls=Commands, context_settings={"help_option_names": ["-h", "--help"]})
@@ -75,7 +77,7 @@ def run(files: tuple[str, ...], fresh: bool, log_dir: str | None, as_json: bool)
     harness run hypotheses/sp500-har.toml
     """
     from harness.hypothesis import load_hypothesis
-    from harness.log import Log, find_log
+    from harness.log import open_log
     from harness.pipeline import run as run_one
     from harness.pipeline import set_up
     from harness.screen import Progress, show_outcome
@@ -83,7 +85,7 @@ def run(files: tuple[str, ...], fresh: bool, log_dir: str | None, as_json: bool)
     hypotheses = [load_hypothesis(path) for path in files]
     for hypothesis in hypotheses:
         set_up(hypothesis, panel_folders(hypothesis.path))
-    log = Log(find_log(log_dir))
+    log = open_log(log_dir)
     outcomes, failed = [], None
     for hypothesis in hypotheses:
         try:
@@ -98,7 +100,8 @@ def run(files: tuple[str, ...], fresh: bool, log_dir: str | None, as_json: bool)
         except HarnessError as error:
             if len(hypotheses) == 1:
                 raise
-            click.echo(f"error: {hypothesis.path}: {error}", err=True)
+            named = str(error).startswith(str(hypothesis.path))
+            click.echo(f"error: {'' if named else f'{hypothesis.path}: '}{error}", err=True)
             failed = failed or error
             continue
         outcomes.append(outcome.as_json())
@@ -114,7 +117,7 @@ def run(files: tuple[str, ...], fresh: bool, log_dir: str | None, as_json: bool)
 @click.argument("file")
 @AS_JSON
 def plan(file: str, as_json: bool) -> None:
-    """Show windows, rows, embargo and the estimated time of FILE; writes nothing.
+    """Show FILE's windows, rows, embargo and time; writes nothing.
 
     \b
     harness plan hypotheses/sp500-har.toml
@@ -142,11 +145,11 @@ def list_runs(hypothesis: str | None, limit: int, log_dir: str | None, as_json: 
     \b
     harness list --hypothesis har-rv-j
     """
-    from harness.log import Log, find_log
+    from harness.log import open_log
     from harness.query import load_runs
     from harness.screen import show_table
 
-    runs = load_runs(Log(find_log(log_dir))).to_dicts()
+    runs = load_runs(open_log(log_dir)).to_dicts()
     names = [run["hypothesis"] for run in runs]
     if hypothesis is not None and hypothesis not in names:
         near = nearest(hypothesis, names)
@@ -168,14 +171,16 @@ def list_runs(hypothesis: str | None, limit: int, log_dir: str | None, as_json: 
 @LOG
 @AS_JSON
 def show(run: str, log_dir: str | None, as_json: bool) -> None:
-    """Print the card of RUN (an id, or its first characters), or its record as JSON.
+    """Print the card of RUN, or its record as JSON.
+
+    RUN is a run's id or the first characters of it. Example:
 
     \b
     harness show 3fa9
     """
-    from harness.log import Log, find_log
+    from harness.log import open_log
 
-    log = Log(find_log(log_dir))
+    log = open_log(log_dir)
     record = log.read(run)
     if as_json:
         echo_json({**record, "card": log.card(record)})
@@ -185,7 +190,14 @@ def show(run: str, log_dir: str | None, as_json: bool) -> None:
 
 @cli.command()
 @click.argument("sql")
-@click.option("--timeout", type=click.FloatRange(0.1), default=30.0, show_default=True, help="s.")
+@click.option(
+    "--timeout",
+    type=click.FloatRange(0.1),
+    default=30.0,
+    show_default=True,
+    metavar="S",
+    help="Seconds.",
+)
 @LOG
 @AS_JSON
 def query(sql: str, timeout: float, log_dir: str | None, as_json: bool) -> None:
@@ -198,11 +210,11 @@ def query(sql: str, timeout: float, log_dir: str | None, as_json: bool) -> None:
     harness query "select hypothesis, status, count(*) from runs group by all"
     harness query "from scores where scope = 'pooled' and metric = 'qlike'"
     """
-    from harness.log import Log, find_log
+    from harness.log import open_log
     from harness.query import run_query, to_json_rows
     from harness.screen import show_table
 
-    columns, rows = run_query(Log(find_log(log_dir)), sql, timeout_s=timeout)
+    columns, rows = run_query(open_log(log_dir), sql, timeout_s=timeout)
     if as_json:
         echo_json(to_json_rows(columns, rows))
     else:
@@ -215,16 +227,18 @@ def query(sql: str, timeout: float, log_dir: str | None, as_json: bool) -> None:
 @LOG
 @AS_JSON
 def compare(first: str, second: str, log_dir: str | None, as_json: bool) -> None:
-    """Set two runs side by side: verdict, data, spec and every score they share.
+    """Set two runs side by side: verdict, data, spec, scores.
+
+    A difference of scores is the second minus the first. Example:
 
     \b
     harness compare 3fa9 b17c
     """
     from harness.compare import compare_records
-    from harness.log import Log, find_log
+    from harness.log import open_log
     from harness.screen import show_comparison
 
-    log = Log(find_log(log_dir))
+    log = open_log(log_dir)
     found = compare_records(log.read(first), log.read(second))
     if as_json:
         echo_json(found)
@@ -238,16 +252,18 @@ def compare(first: str, second: str, log_dir: str | None, as_json: bool) -> None
 @click.option("--note", default="", help="Why; one line on the card.")
 @LOG
 def mark(run: str, decision: str, note: str, log_dir: str | None) -> None:
-    """Log what you decided about RUN; a later mark is added, none is ever edited.
+    """Log what you decided about RUN.
+
+    The card shows the latest mark; earlier ones stay in the log. Example:
 
     \b
     harness mark 3fa9 dropped --note "the jump term adds nothing at 4h"
     """
     from datetime import UTC, datetime
 
-    from harness.log import Log, find_log
+    from harness.log import open_log
 
-    log = Log(find_log(log_dir))
+    log = open_log(log_dir)
     log.decide(run, decision, note, datetime.now(UTC))
     card = log.write_card(log.read(run))
     click.echo(f"{decision}: {card}")
@@ -256,15 +272,17 @@ def mark(run: str, decision: str, note: str, log_dir: str | None) -> None:
 @cli.command()
 @LOG
 def index(log_dir: str | None) -> None:
-    """Rebuild log.duckdb and the cards from the run records; nothing is lost by deleting them.
+    """Rebuild log.duckdb and the cards from the run records.
+
+    Nothing is lost by deleting them. Example:
 
     \b
     harness index
     """
     from harness.index import rebuild_index
-    from harness.log import Log, RecordError, find_log
+    from harness.log import RecordError, open_log
 
-    log = Log(find_log(log_dir))
+    log = open_log(log_dir)
     path = rebuild_index(log)
     runs = log.runs()
     for run_id in runs:
@@ -279,7 +297,9 @@ def index(log_dir: str | None) -> None:
 @click.argument("name")
 @click.option("--dir", "folder", default="hypotheses", show_default=True, help="Where to.")
 def new(name: str, folder: str) -> None:
-    """Write a commented starter hypothesis, hypotheses/NAME.toml, that runs as it is.
+    """Write a commented starter hypothesis that runs as it is.
+
+    It is hypotheses/NAME.toml; a file that is there is never overwritten. Example:
 
     \b
     harness new my-idea
@@ -309,157 +329,39 @@ _catalogue("features", "what a feature expression may hold")
 _catalogue("metrics", "the metrics: unit, direction, definition")
 
 
-@cli.group()
-def panel() -> None:
-    """List, check and describe panels."""
-
-
-@panel.command("list")
-@AS_JSON
-def panel_list(as_json: bool) -> None:
-    """List the panels in ./panels.
-
-    \b
-    harness panel list
-    """
-    from harness.panel import BrokenPanel, list_panels
-    from harness.screen import show_table
-
-    rows = []
-    for spec in list_panels(panel_folders(None)):
-        if isinstance(spec, BrokenPanel):
-            rows.append({"name": spec.name, "bar": None, "source": None, "title": str(spec.error)})
-        else:
-            rows.append(
-                {"name": spec.name, "bar": str(spec.bar), "source": spec.kind, "title": spec.title}
-            )
-    if as_json:
-        echo_json(rows)
-    else:
-        show_table(("name", "bar", "source", "title"), [list(r.values()) for r in rows])
-
-
-@panel.command("check")
-@click.argument("name")
-@AS_JSON
-def panel_check(name: str, as_json: bool) -> None:
-    """Read all of a panel and report every quality problem; exit code 2 if there is one.
-
-    \b
-    harness panel check btcusdt-1m
-    """
-    from harness.panel import check_panel, find_panel
-    from harness.screen import show_panel_report
-
-    report = check_panel(find_panel(name, panel_folders(None)))
-    if as_json:
-        echo_json(report.as_dict())
-    else:
-        show_panel_report(report)
-    if not report.ok:
-        raise SystemExit(2)
-
-
-@panel.command("describe")
-@click.argument("name")
-@AS_JSON
-def panel_describe(name: str, as_json: bool) -> None:
-    """Say what a panel holds: span, gaps, filled share, ranges, fingerprint.
-
-    \b
-    harness panel describe sp500-daily
-    """
-    from harness.panel import describe_panel, find_panel
-    from harness.screen import show_fields
-
-    found = describe_panel(find_panel(name, panel_folders(None)))
-    if as_json:
-        echo_json(found)
-    else:
-        show_fields(found)
+cli.add_command(panel)
 
 
 @cli.command()
 @LOG
 @AS_JSON
 def doctor(log_dir: str | None, as_json: bool) -> None:
-    """Check the installation: versions, log, cache, data, panels; exit code 1 if something fails.
+    """Check versions, log, cache, data and panels.
+
+    The exit code is 1 if something fails. Example:
 
     \b
     harness doctor
     """
     from harness.doctor import examine
     from harness.log import find_log
-    from harness.screen import show_table
+    from harness.screen import show_checks
 
     checks = examine(find_log(log_dir), panel_folders(None))
     if as_json:
         echo_json(checks)
     else:
-        show_table(("check", "state", "detail"), [list(c.values()) for c in checks])
+        show_checks(checks)
     if any(c["state"] == "fails" for c in checks):
         raise SystemExit(1)
-
-
-def panel_folders(hypothesis: Path | None) -> list[Path]:
-    """Where panels are looked for: `panels` beside the hypothesis' folder, then here."""
-    folders = [Path("panels")]
-    if hypothesis is not None:
-        folders.insert(0, hypothesis.resolve().parent.parent / "panels")
-    unique = {folder.resolve(): folder for folder in reversed(folders)}
-    return list(reversed(unique.values()))
-
-
-def echo_json(value: object) -> None:
-    """One JSON document on stdout."""
-    click.echo(json.dumps(value, indent=2, default=str, ensure_ascii=False))
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
     """The console script: one line for every error a user can make, and no traceback for it."""
     one_thread_each()
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))
-    sys.exit(_guarded(lambda: cli.main(arguments, "harness", standalone_mode=False)))
-
-
-def _guarded(command: Callable[[], Any]) -> int:
-    try:
-        result = command()
-    except HarnessError as error:
-        click.echo(f"error: {error}", err=True)
-        return error.exit_code
-    except click.exceptions.Exit as error:
-        return error.exit_code
-    except click.ClickException as error:
-        click.echo(f"error: {one_line_of(error)}", err=True)
-        return error.exit_code
-    except (KeyboardInterrupt, click.exceptions.Abort):
-        click.echo("interrupted; nothing was logged for the run that was under way", err=True)
-        return 130
-    except BrokenPipeError:
-        # Whoever read our output (head, less) had enough of it: not an error.
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        return 0
-    except OSError as error:
-        where = f"{error.filename}: " if error.filename else ""
-        click.echo(f"error: {where}{error.strerror or error}", err=True)
-        return 1
-    except MemoryError:
-        click.echo("error: out of memory: take a shorter span or fewer symbols", err=True)
-        return 1
-    return result if isinstance(result, int) else 0
-
-
-def one_line_of(error: click.ClickException) -> str:
-    """Click's message on one line, with the command to ask for help."""
-    context = getattr(error, "ctx", None)
-    path = context.command_path if context else "harness"
-    return f"{one_line_text(error.format_message())} (see '{path} --help')"
-
-
-def one_line_text(text: str) -> str:
-    """Folded to one line."""
-    return " ".join(text.split())
+    color = False if os.environ.get("NO_COLOR") else None
+    sys.exit(guarded(lambda: cli.main(arguments, "harness", standalone_mode=False, color=color)))
 
 
 if __name__ == "__main__":

@@ -9,6 +9,7 @@ from typing import Any
 _HEAD = ("run_id", "hypothesis", "started", "status", "seconds", "spec_hash", "seed")
 _VERDICT = ("candidate", "baseline", "metric", "horizon", "gain", "gain_low", "gain_high")
 _PANEL = ("name", "fingerprint", "start", "end", "bars", "filled")
+_CODE = ("code_version",)
 
 
 def compare_records(first: Mapping[str, Any], second: Mapping[str, Any]) -> dict[str, Any]:
@@ -17,7 +18,11 @@ def compare_records(first: Mapping[str, Any], second: Mapping[str, Any]) -> dict
     A difference of scores is second - first, in the metric's unit.
     """
     runs = [_row(key, first.get(key), second.get(key)) for key in _HEAD]
-    for part, keys in (("verdict", _VERDICT), ("panel", _PANEL), ("environment", ("commit",))):
+    for part, keys in (
+        ("verdict", _VERDICT),
+        ("panel", _PANEL),
+        ("environment", _CODE),
+    ):
         runs += [_row(f"{part} {key}", first[part].get(key), second[part].get(key)) for key in keys]
     difference = difflib.unified_diff(
         first["spec"].splitlines(), second["spec"].splitlines(), "first", "second", lineterm="", n=1

@@ -7,6 +7,8 @@ import importlib.metadata
 import os
 import platform
 import subprocess
+import threading
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -29,15 +31,12 @@ class CodeVersion:
 
     def __init__(self) -> None:
         folder = Path(__file__).resolve().parent
-        self._git = None
+        self._answer: str | None = None
+        self._asking: threading.Thread | None = None
         if (folder.parent / ".git").exists():
-            command = ["git", "-C", str(folder), "describe", "--always", "--dirty", "--abbrev=12"]
-            try:
-                self._git = subprocess.Popen(
-                    command, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True
-                )
-            except OSError:
-                self._git = None
+            # A daemon: a run that fails or is interrupted does not wait for git.
+            self._asking = threading.Thread(target=self._ask, args=(folder,), daemon=True)
+            self._asking.start()
         digest = hashlib.sha256()
         for path in sorted(folder.rglob("*")):
             if path.suffix in (".py", ".j2"):
@@ -45,15 +44,17 @@ class CodeVersion:
                 digest.update(path.read_bytes())
         self.source = "sha256:" + digest.hexdigest()
 
+    def _ask(self, folder: Path) -> None:
+        command = ["git", "-C", str(folder), "describe", "--always", "--dirty", "--abbrev=12"]
+        with suppress(OSError, subprocess.SubprocessError):
+            asked = subprocess.run(command, capture_output=True, text=True, timeout=5, check=True)
+            self._answer = asked.stdout.strip() or None
+
     def commit(self) -> str | None:
         """`1a2b3c4d5e6f` or `1a2b3c4d5e6f-dirty`; None outside a git checkout."""
-        if self._git is None:
-            return None
-        try:
-            return self._git.communicate(timeout=5)[0].strip() or None
-        except subprocess.TimeoutExpired:
-            self._git.kill()
-            return None
+        if self._asking is not None:
+            self._asking.join()
+        return self._answer
 
 
 def describe(code: CodeVersion) -> dict[str, Any]:
@@ -62,7 +63,7 @@ def describe(code: CodeVersion) -> dict[str, Any]:
 
     return {
         "harness": importlib.metadata.version("harness"),
-        "commit": code.commit(),
+        "code_version": code.commit() or code.source,
         "source": code.source,
         "python": platform.python_version(),
         "libraries": {name: importlib.metadata.version(name) for name in _LIBRARIES},

@@ -40,7 +40,7 @@ def evidence(
         psi = _gain_influence(m.name, outcome, models[baseline], models[name])
         if relative:
             base = m.influence(outcome, models[baseline])
-            psi = (psi - gains[name] * base) / baseline_value
+            psi = (psi - gains[name] * base) / (baseline_value or math.nan)
         dates = _by_date(forecasts.formed_at, psi)
         overlap, bandwidth = forecasts.overlap, bartlett_bandwidth(dates.size, forecasts.overlap)
         half = _critical(dates.size, alpha) * standard_error(dates, bandwidth, overlap)

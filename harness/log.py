@@ -23,12 +23,12 @@ import shutil
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
-from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from harness.errors import RunError, UsageError, nearest, one_line
+from harness.forecast_file import HorizonForecasts, read_forecasts, write_forecasts
 
 if TYPE_CHECKING:
     import polars as pl
@@ -46,22 +46,20 @@ class RecordError(UsageError):
     """A published file that cannot be read any more: somebody changed or removed it."""
 
 
-@dataclass(frozen=True)
-class HorizonForecasts:
-    """Out-of-sample forecasts of one horizon.
-
-    `frame`, n rows: symbol (str), formed_at and resolved_at (Datetime, UTC), window (int32),
-    y (float64), and one float64 column for each of `models`.
-    """
-
-    horizon: str
-    models: tuple[str, ...]
-    frame: pl.DataFrame
-
-
 def find_log(option: str | None) -> Path:
     """The log directory: `option` (--log), else HARNESS_LOG, else `reports` here."""
     return Path(option or os.environ.get("HARNESS_LOG") or "reports")
+
+
+def open_log(path: str | Path | None = None) -> Log:
+    """The log at `path`, else where `find_log` says; it need not exist yet.
+
+    UsageError when there is a file, not a folder, of that name.
+    """
+    root = find_log(None if path is None else str(path))
+    if root.exists() and not root.is_dir():
+        raise UsageError(f"{root}: got a file, wanted the log's folder (--log, HARNESS_LOG)")
+    return Log(root)
 
 
 def with_decision(card: str, latest: Mapping[str, str] | None) -> str:
@@ -108,7 +106,8 @@ class Log:
         """
         models = {part.horizon: list(part.models) for part in forecasts}
         with self.scratch() as scratch:
-            _write_forecasts(scratch / "forecasts.parquet", forecasts)
+            write_forecasts(scratch / "forecasts.parquet", forecasts)
+            _sync(scratch / "forecasts.parquet")
             while True:
                 run_id = secrets.token_hex(4)
                 record = {"format": FORMAT, "run_id": run_id, "forecasts": models}
@@ -162,29 +161,12 @@ class Log:
         Columns horizon, model, symbol (str), formed_at, resolved_at (Datetime us, UTC),
         window (int32), y, yhat (float64). UsageError for an unknown run.
         """
-        import polars as pl
-
         run_id = self.resolve(prefix)
         path = self._run(run_id) / "forecasts.parquet"
         try:
-            stored = pl.read_parquet(path)
-        except (OSError, pl.exceptions.PolarsError) as error:
+            return read_forecasts(path, self.read(run_id)["forecasts"])
+        except OSError as error:
             raise RecordError(f"{path}: cannot be read: {one_line(error)}") from None
-        utc = pl.col("formed_at", "resolved_at").dt.replace_time_zone("UTC")
-        parts = [
-            stored.filter(pl.col("horizon") == horizon).select(
-                pl.col("horizon").cast(pl.String),
-                pl.lit(model).alias("model"),
-                pl.col("symbol").cast(pl.String),
-                utc,
-                "window",
-                "y",
-                pl.col("yhat").list.get(position),
-            )
-            for horizon, models in self.read(run_id)["forecasts"].items()
-            for position, model in enumerate(models)
-        ]
-        return pl.concat(parts) if parts else stored.clear().with_columns(utc)
 
     # -- decisions -------------------------------------------------------------------------
 
@@ -347,54 +329,6 @@ def _finite(value: Any) -> Any:
     if isinstance(value, list | tuple):
         return [_finite(item) for item in value]
     return value
-
-
-def _write_forecasts(path: Path, forecasts: Sequence[HorizonForecasts]) -> None:
-    """One row per decision and horizon, all its models' forecasts in the list `yhat`.
-
-    One schema for every run whatever its models are called, and measured a quarter of the
-    time that one row per model takes. The record says which model stands at which place.
-    """
-    import polars as pl
-
-    frame = pl.concat([_stored(part) for part in forecasts] or [_no_forecasts()], rechunk=False)
-    try:
-        frame.write_parquet(path, compression="lz4", statistics=False, row_group_size=1 << 20)
-    except pl.exceptions.PolarsError as error:
-        # Polars hides a full disk in an error of its own, with the system's number in words.
-        found = re.search(r"os error (\d+)", str(error))
-        if found is None:
-            raise
-        raise OSError(int(found[1]), os.strerror(int(found[1]))) from error
-    _sync(path)
-
-
-def _stored(part: HorizonForecasts) -> pl.DataFrame:
-    import numpy as np
-    import polars as pl
-
-    frame = part.frame
-    yhat = np.empty((frame.height, len(part.models)))
-    for position, model in enumerate(part.models):
-        yhat[:, position] = frame[model].to_numpy()
-    times = pl.col("formed_at", "resolved_at")
-    return frame.select(
-        pl.lit(part.horizon).cast(pl.Categorical).alias("horizon"),
-        # A dictionary column: a long column of text costs four times as much to write.
-        pl.col("symbol").cast(pl.Categorical),
-        times.dt.replace_time_zone(None).dt.cast_time_unit("us"),
-        pl.col("window").cast(pl.Int32),
-        pl.col("y").cast(pl.Float64),
-    ).with_columns(pl.Series("yhat", yhat).cast(pl.List(pl.Float64)))
-
-
-def _no_forecasts() -> pl.DataFrame:
-    import polars as pl
-
-    schema = {"horizon": pl.Categorical, "symbol": pl.Categorical}
-    schema |= {"formed_at": pl.Datetime("us"), "resolved_at": pl.Datetime("us")}
-    schema |= {"window": pl.Int32, "y": pl.Float64, "yhat": pl.List(pl.Float64)}
-    return pl.DataFrame(schema=schema)
 
 
 def _write(path: Path, data: bytes) -> None:

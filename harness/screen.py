@@ -8,6 +8,7 @@ import textwrap
 import time
 from collections.abc import Mapping, Sequence
 from datetime import datetime
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, Self
 
 import click
@@ -23,11 +24,15 @@ _COLOURS = {"confirmed": "green", "refuted": "red", "inconclusive": "yellow", "v
 
 
 def show_table(columns: Sequence[str], rows: Sequence[Sequence[Any]]) -> None:
-    """Aligned columns; on a terminal the widest text is cut so that a row fits on its line."""
+    """Aligned columns; on a terminal the widest text is cut so that a row fits on its line.
+
+    Where too many columns leave no room for that, each row is shown as lines of `name: value`.
+    """
     cells = [[_cell(value) for value in row] for row in rows]
     widths = [max([len(name), *(len(row[i]) for row in cells)]) for i, name in enumerate(columns)]
-    if sys.stdout.isatty():
-        _fit(widths, shutil.get_terminal_size().columns)
+    if sys.stdout.isatty() and not _fit(widths, shutil.get_terminal_size().columns):
+        _show_rows(columns, cells)
+        return
     right = [all(isinstance(row[i], int | float) for row in rows) for i in range(len(columns))]
     _line(columns, widths, right)
     _line(["-" * w for w in widths], widths, right)
@@ -47,7 +52,13 @@ def show_fields(fields: Mapping[str, Any], indent: str = "") -> None:
             show_fields(value, indent + "  ")
         else:
             shown = ", ".join(map(_cell, value)) if isinstance(value, list) else _cell(value)
-            click.echo(f"{indent}{name}: {shown}")
+            _wrapped(f"{indent}{name}: {shown}", "  ")
+
+
+def show_checks(checks: Sequence[Mapping[str, str]]) -> None:
+    """What `doctor` found: state, check, detail, wrapped, since the detail holds the remedy."""
+    for check in checks:
+        _wrapped(f"{check['state']:<5}  {check['check']}: {check['detail']}", " " * 7)
 
 
 def show_entries(entries: Sequence[Mapping[str, Any]]) -> None:
@@ -75,7 +86,10 @@ def show_outcome(outcome: Outcome) -> None:
     click.echo(f"{outcome.hypothesis}: {status}  {gain(best.gain)} {best.metric} at {best.horizon}")
     for reason in outcome.verdict.reasons:
         click.echo(textwrap.fill(reason, 80, initial_indent="  ", subsequent_indent="  "))
-    click.echo(f"  {outcome.seconds:.1f} s, run {outcome.run_id}, card {outcome.card}")
+    card = outcome.card
+    if card.is_relative_to(Path.cwd()):
+        card = card.relative_to(Path.cwd())
+    _wrapped(f"  {outcome.seconds:.1f} s, run {outcome.run_id}, card {card}", "")
 
 
 def show_plan(plan: Mapping[str, Any]) -> None:
@@ -153,10 +167,39 @@ def _cell(value: Any) -> str:
     return one_line(value, 10_000) if not isinstance(value, str) else " ".join(value.split())
 
 
-def _fit(widths: list[int], terminal: int) -> None:
-    """Cut the widest columns, never under 8, until the row fits."""
-    while sum(widths) + len(_GAP) * (len(widths) - 1) > terminal and max(widths) > 8:
+def _fit(widths: list[int], terminal: int) -> bool:
+    """Cut the widest columns, never under 8, until the row fits; whether it does."""
+    gaps = len(_GAP) * (len(widths) - 1)
+    while sum(widths) + gaps > terminal and max(widths) > 8:
         widths[widths.index(max(widths))] -= 1
+    return sum(widths) + gaps <= terminal
+
+
+def _show_rows(columns: Sequence[str], cells: Sequence[Sequence[str]]) -> None:
+    for number, row in enumerate(cells):
+        if number:
+            click.echo("")
+        for name, cell in zip(columns, row, strict=True):
+            _wrapped(f"{name}: {cell}", "  ")
+
+
+def _wrapped(text: str, indent: str) -> None:
+    """A line of text, on a terminal broken at its width; what has no spaces stays whole."""
+    if not sys.stdout.isatty():
+        click.echo(text)
+        return
+    width = shutil.get_terminal_size().columns
+    lead = text[: len(text) - len(text.lstrip())]
+    click.echo(
+        textwrap.fill(
+            text.strip(),
+            width,
+            initial_indent=lead,
+            subsequent_indent=lead + indent,
+            break_long_words=False,
+            break_on_hyphens=False,
+        )
+    )
 
 
 def _line(cells: Sequence[str], widths: Sequence[int], right: Sequence[bool]) -> None:

@@ -8,11 +8,19 @@ from collections.abc import Sequence
 from harness.metrics import METRICS
 from harness.types import Evidence, Verdict
 
+_REJECTED = "Some gain is there"
+_NOT_REJECTED = '"No gain" is not rejected'
+
 
 def pooled_gain(metric: str, baseline: float, candidate: float, *, relative: bool) -> float:
-    """The candidate's gain, positive for better; as a share of the baseline's loss if relative."""
+    """The candidate's gain, positive for better; as a share of the baseline's loss if relative.
+
+    NaN for a share of a baseline without loss.
+    """
     gain = candidate - baseline if METRICS[metric].higher else baseline - candidate
-    return gain / baseline if relative else gain
+    if not relative:
+        return gain
+    return gain / baseline if baseline else math.nan
 
 
 def decide(
@@ -39,14 +47,13 @@ def decide(
     if best.gain >= min_gain and best.p_adjusted < alpha:
         reasons = (
             f"{reach}, at least the {show(min_gain)} claimed.",
-            f"No gain is rejected at {alpha:g}: {test}.",
+            f'"No gain" is rejected at {alpha:g}: {test}.',
         )
         return Verdict("confirmed", reasons, best, tuple(evidence))
     if best.gain_high < min_gain:
         reasons = (
             f"{reach}; the {interval} excludes the {show(min_gain)} claimed.",
-            f"{'Some gain is there' if best.p_adjusted < alpha else 'No gain is not rejected'}: "
-            f"{test}.",
+            f"{'Some gain is there' if best.p_adjusted < alpha else _NOT_REJECTED}: {test}.",
         )
         return Verdict("refuted", reasons, best, tuple(evidence))
     if math.isnan(best.gain_high):
@@ -55,7 +62,7 @@ def decide(
         why = f"{reach}, less than the {show(min_gain)} claimed, but the {interval} reaches it."
     else:
         why = (
-            f"{reach}, at least the {show(min_gain)} claimed, but no gain is not rejected: {test}."
+            f"{reach}, at least the {show(min_gain)} claimed, but {_NOT_REJECTED.lower()}: {test}."
         )
     return Verdict("inconclusive", (why,), best, tuple(evidence))
 

@@ -1,0 +1,102 @@
+"""The forecasts of a run as one Parquet file, written whole and read back long."""
+
+from __future__ import annotations
+
+import os
+import re
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    import polars as pl
+
+
+@dataclass(frozen=True)
+class HorizonForecasts:
+    """Out-of-sample forecasts of one horizon.
+
+    `frame`, n rows: symbol (str), formed_at and resolved_at (Datetime, UTC), window (int32),
+    y (float64), and one float64 column for each of `models`.
+    """
+
+    horizon: str
+    models: tuple[str, ...]
+    frame: pl.DataFrame
+
+
+def write_forecasts(path: Path, forecasts: Sequence[HorizonForecasts]) -> None:
+    """One row per decision and horizon, all its models' forecasts in the list `yhat`.
+
+    One schema for every run whatever its models are called, and measured a quarter of the
+    time that one row per model takes. The record says which model stands at which place.
+    OSError when the disk refuses.
+    """
+    import polars as pl
+
+    frame = pl.concat([_stored(part) for part in forecasts] or [_no_forecasts()], rechunk=False)
+    try:
+        frame.write_parquet(path, compression="lz4", statistics=False, row_group_size=1 << 20)
+    except pl.exceptions.PolarsError as error:
+        # Polars hides a full disk in an error of its own, with the system's number in words.
+        found = re.search(r"os error (\d+)", str(error))
+        if found is None:
+            raise
+        raise OSError(int(found[1]), os.strerror(int(found[1]))) from error
+
+
+def _stored(part: HorizonForecasts) -> pl.DataFrame:
+    import numpy as np
+    import polars as pl
+
+    frame = part.frame
+    yhat = np.empty((frame.height, len(part.models)))
+    for position, model in enumerate(part.models):
+        yhat[:, position] = frame[model].to_numpy()
+    times = pl.col("formed_at", "resolved_at")
+    return frame.select(
+        pl.lit(part.horizon).cast(pl.Categorical).alias("horizon"),
+        # A dictionary column: a long column of text costs four times as much to write.
+        pl.col("symbol").cast(pl.Categorical),
+        times.dt.replace_time_zone(None).dt.cast_time_unit("us"),
+        pl.col("window").cast(pl.Int32),
+        pl.col("y").cast(pl.Float64),
+    ).with_columns(pl.Series("yhat", yhat).cast(pl.List(pl.Float64)))
+
+
+def _no_forecasts() -> pl.DataFrame:
+    import polars as pl
+
+    schema = {"horizon": pl.Categorical, "symbol": pl.Categorical}
+    schema |= {"formed_at": pl.Datetime("us"), "resolved_at": pl.Datetime("us")}
+    schema |= {"window": pl.Int32, "y": pl.Float64, "yhat": pl.List(pl.Float64)}
+    return pl.DataFrame(schema=schema)
+
+
+def read_forecasts(path: Path, models: Mapping[str, Sequence[str]]) -> pl.DataFrame:
+    """The stored forecasts, long; `models` are each horizon's, in the order they were stored.
+
+    Columns as `Log.read_forecasts` says. OSError for a file that cannot be read any more.
+    """
+    import polars as pl
+
+    try:
+        stored = pl.read_parquet(path)
+    except pl.exceptions.PolarsError as error:
+        raise OSError(str(error)) from error
+    utc = pl.col("formed_at", "resolved_at").dt.replace_time_zone("UTC")
+    parts = [
+        stored.filter(pl.col("horizon") == horizon).select(
+            pl.col("horizon").cast(pl.String),
+            pl.lit(model).alias("model"),
+            pl.col("symbol").cast(pl.String),
+            utc,
+            "window",
+            "y",
+            pl.col("yhat").list.get(position),
+        )
+        for horizon, names in models.items()
+        for position, model in enumerate(names)
+    ]
+    return pl.concat(parts) if parts else stored.clear().with_columns(utc)
