@@ -77,7 +77,7 @@ def run(files: tuple[str, ...], fresh: bool, log_dir: str | None, as_json: bool)
     harness run hypotheses/sp500-har.toml
     """
     from harness.hypothesis import load_hypothesis
-    from harness.log import open_log
+    from harness.log import open_log, require_writable
     from harness.pipeline import run as run_one
     from harness.pipeline import set_up
     from harness.screen import Progress, show_outcome
@@ -86,6 +86,7 @@ def run(files: tuple[str, ...], fresh: bool, log_dir: str | None, as_json: bool)
     for hypothesis in hypotheses:
         set_up(hypothesis, panel_folders(hypothesis.path))
     log = open_log(log_dir)
+    require_writable(log)
     outcomes, failed = [], None
     for hypothesis in hypotheses:
         try:

@@ -62,6 +62,13 @@ def open_log(path: str | Path | None = None) -> Log:
     return Log(root)
 
 
+def require_writable(log: Log) -> None:
+    """UsageError where the log's folder, or the one it would be made in, cannot be written."""
+    there = next(folder for folder in (log.root, *log.root.parents) if folder.exists())
+    if not os.access(there, os.W_OK | os.X_OK):
+        raise UsageError(f"{log.root}: cannot be written (--log DIR or HARNESS_LOG say where to)")
+
+
 def with_decision(card: str, latest: Mapping[str, str] | None) -> str:
     """The card with its one `Decision: ` line saying the latest decision."""
     return _DECISION_LINE.sub(lambda _: decision_line(latest), card, count=1)

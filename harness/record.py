@@ -12,7 +12,7 @@ from harness.cards.render import render_card
 from harness.log import HorizonForecasts
 from harness.measures.store import PanelFacts
 from harness.metrics import METRICS, Scores
-from harness.types import Forecasts, Verdict
+from harness.types import Forecasts, LeakProof, Verdict
 from harness.verdict import Show
 
 if TYPE_CHECKING:
@@ -70,7 +70,7 @@ def make_record(
         "seconds": round(seconds, 3),
         "status": verdict.status,
         "seed": h.run.seed,
-        "panel": _panel(study, facts, kept, dropped),
+        "panel": _panel(study, facts, kept, dropped, forecasts[str(h.verdict.horizon)].proofs),
         "settings": _settings(study, forecasts),
         "environment": dict(environment),
         "verdict": _verdict(study, verdict),
@@ -88,7 +88,11 @@ def make_record(
 
 
 def _panel(
-    study: Study, facts: PanelFacts, kept: bool, dropped: Mapping[str, int]
+    study: Study,
+    facts: PanelFacts,
+    kept: bool,
+    dropped: Mapping[str, int],
+    proofs: Sequence[LeakProof],
 ) -> dict[str, Any]:
     spec = study.panel_spec
     gaps = sorted(facts.gaps, key=lambda g: (-g.missing, g.start))
@@ -117,6 +121,7 @@ def _panel(
             for g in gaps[:_MOST_GAPS]
         ],
         "measures_kept": kept,
+        "short_windows": sum(p.train_start < facts.start for p in proofs),
         "dropped": dict(dropped),
     }
 
