@@ -138,9 +138,9 @@ def student_t_quantile(p: float, df: float) -> float:
     for _ in range(100):
         density = math.exp(log_constant - (df + 1.0) / 2.0 * math.log1p(t * t / df))
         step = (student_t_sf(t, df) - (1.0 - p)) / density
-        t += step
-        if abs(step) <= 1e-14 * max(t, 1.0):
+        if step <= 1e-13 * t:  # from below the steps only shrink: what is left is rounding
             break
+        t += step
     return t
 
 

@@ -86,27 +86,40 @@ class Study:
     def windows(self, horizon: str, end: int, *, beyond: bool = False) -> tuple[Window, ...]:
         """The test windows of a horizon on a panel that ends at `end` (UTC ns)."""
         w = self.hypothesis.walk_forward
-        return make_windows(
-            scheme=w.scheme,
-            train=w.train,
-            test=w.test,
-            step=w.step,
-            first_test=w.first_test,
-            span_end=end,
-            embargo=self.embargo(horizon),
-            beyond=beyond,
-        )
+        key = self.embargo(horizon), end, beyond
+        if key not in self._windows:
+            self._windows[key] = make_windows(
+                scheme=w.scheme,
+                train=w.train,
+                test=w.test,
+                step=w.step,
+                first_test=w.first_test,
+                span_end=end,
+                embargo=key[0],
+                beyond=beyond,
+            )
+        return self._windows[key]
+
+    @cached_property
+    def _windows(self) -> dict[tuple[int, int, bool], tuple[Window, ...]]:
+        return {}
+
+    @cached_property
+    def _models(self) -> dict[str, dict[str, Forecaster]]:
+        return {}
 
     def models(self, horizon: str) -> dict[str, Forecaster]:
         """Every model of the hypothesis, unfitted, for one horizon."""
-        target = self.hypothesis.target
-        own = f"{target.measure}_{horizon}"
-        step = -(-self.plan.windows[horizon] // self.plan.every)
-        task = Task(horizon, f"log({own})" if target.scale == "log" else own, step)
-        return {
-            name: make_model(spec.kind, spec.params, task)
-            for name, spec in self.hypothesis.models.items()
-        }
+        if horizon not in self._models:
+            target = self.hypothesis.target
+            own = f"{target.measure}_{horizon}"
+            step = -(-self.plan.windows[horizon] // self.plan.every)
+            task = Task(horizon, f"log({own})" if target.scale == "log" else own, step)
+            self._models[horizon] = {
+                name: make_model(spec.kind, spec.params, task)
+                for name, spec in self.hypothesis.models.items()
+            }
+        return self._models[horizon]
 
 
 def set_up(hypothesis: Hypothesis, search: Sequence[Path]) -> Study:

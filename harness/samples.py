@@ -96,7 +96,11 @@ def _symbol_rows(
         z[j] = decided.feature(expression)
     z[-1] = scale.target(measured.columns[target][end])
     keep = inside & np.isfinite(z).all(axis=0)
-    return measured.known_at[at[keep]], measured.known_at[end[keep]], np.compress(keep, z, axis=1)
+    kept = np.flatnonzero(keep)
+    if kept.size and kept[-1] - kept[0] + 1 == kept.size:  # as a rule: only the ends are dropped
+        rows = slice(kept[0], kept[-1] + 1)
+        return measured.known_at[at[rows]], measured.known_at[end[rows]], z[:, rows]
+    return measured.known_at[at[kept]], measured.known_at[end[kept]], np.take(z, kept, axis=1)
 
 
 def _step(measured: Sequence[Measured]) -> int:

@@ -16,6 +16,7 @@ from harness.kernels.loader import kernel
 # (first neglected term 2 z^11/11); a block with a larger move is done again with log().
 _C3, _C5, _C7, _C9 = 2.0 / 3.0, 2.0 / 5.0, 2.0 / 7.0, 2.0 / 9.0
 _SMALL = 1e-3
+_CHUNK = 1_024
 
 
 def _moves(now, before, out):
@@ -86,8 +87,12 @@ def window_sums(blocks, width, out):
     """out[k] = blocks[k - width + 1] + … + blocks[k], summed afresh; NaN for k < width - 1."""
     for k in range(min(width - 1, out.size)):
         out[k] = math.nan
-    for k in range(width - 1, out.size):
-        total = 0.0
-        for j in range(k - width + 1, k + 1):
-            total += blocks[j]
-        out[k] = total
+    for first in range(width - 1, out.size, _CHUNK):
+        # Many windows at a time, each adding its oldest block first: that vectorises.
+        sums = out[first : min(first + _CHUNK, out.size)]
+        for k in range(sums.size):
+            sums[k] = 0.0
+        for age in range(width - 1, -1, -1):
+            added = blocks[first - age : first - age + sums.size]
+            for k in range(sums.size):
+                sums[k] += added[k]

@@ -32,7 +32,10 @@ class Forecaster(Protocol):
     def fit(
         self, rows: Rows, y: F64, *, validation: tuple[Rows, F64] | None = None, seed: int = 0
     ) -> Self:
-        """Fit on rows (n, p) and targets y (n,); ModelError when they do not allow it."""
+        """A fitted copy; ModelError when rows (n, p) and targets y (n,) do not allow one.
+
+        The model itself stays as it was: the next fold starts from it.
+        """
         ...
 
     def predict(self, rows: Rows) -> F64:

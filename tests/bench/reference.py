@@ -29,8 +29,10 @@ def read(bars: str) -> pd.Series:
     close = frame["close"].loc[SPAN[0] : SPAN[1] - pd.Timedelta(minutes=1)]
     if close.dtype == "float32":
         close = close.astype("float64").round(2)
-    minutes = pd.date_range(*SPAN, freq="1min", inclusive="left")
-    return close if len(close) == len(minutes) else close.reindex(minutes).ffill()
+    if len(close) == (SPAN[1] - SPAN[0]) // pd.Timedelta(minutes=1):
+        return close
+    # Not reindex(date_range(…)): stamps of another unit than the file's cost pandas two minutes.
+    return close.asfreq("1min").ffill()
 
 
 def features(close: pd.Series) -> pd.DataFrame:
