@@ -39,6 +39,11 @@ class Duration:
             raise ValueError(f"{self} has no fixed length")
         return self.count * _FIXED[self.unit] * NS_PER_MINUTE
 
+    @property
+    def months(self) -> int:
+        """Its length in calendar months; KeyError for a fixed one."""
+        return self.count * _MONTHS[self.unit]
+
     def after(self, moment_ns: int, times: int = 1) -> int:
         """`moment_ns` plus `times` such durations (negative: minus); UTC nanoseconds.
 
@@ -49,7 +54,7 @@ class Duration:
             return moment_ns + times * self.ns
         seconds, rest = divmod(moment_ns, 1_000_000_000)
         date = _EPOCH + timedelta(seconds=seconds)
-        months = date.year * 12 + date.month - 1 + times * self.count * _MONTHS[self.unit]
+        months = date.year * 12 + date.month - 1 + times * self.months
         year, month = divmod(months, 12)
         day = min(date.day, calendar.monthrange(year, month + 1)[1])
         moved = date.replace(year=year, month=month + 1, day=day)

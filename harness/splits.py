@@ -10,15 +10,19 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 import numpy as np
+from numpy.typing import NDArray
 
 from harness.durations import Duration, show_moment
 from harness.errors import RunError, UsageError
-from harness.types import Fold, LeakProof, Samples, Window
+from harness.types import I64, Fold, LeakProof, Samples, Window
 
 
 def effective_embargo(embargo: Duration, horizon_ns: int) -> int:
     """The larger of the declared embargo and the horizon, in ns."""
     return max(embargo.ns, horizon_ns)
+
+
+Moments = NDArray[np.datetime64]
 
 
 def make_windows(
@@ -38,17 +42,34 @@ def make_windows(
     `train` before the first test. `beyond`: go on while the training span starts within the
     span, whether or not there is anything to test (see models/linear.py for what that is for).
     """
-    windows: list[Window] = []
+    # In microseconds, which do not run over however many windows are tried.
+    first, last = np.datetime64(first_test, "ns").astype("M8[us]"), span_end // 1_000
+    number = 64
     while True:
-        i = len(windows)
-        cut = step.after(first_test, i)
+        cut = after(step, np.full(number + 1, first), np.arange(number + 1))
         # Counted from first_test like the cuts, so that month ends leave no day untested.
-        end = step.after(first_test, i + 1) if step == test else test.after(cut)
-        start = train.after(cut if scheme == "rolling" else first_test, -1)
+        end = cut[1:] if step == test else after(test, cut[:-1])
+        cut = cut[:-1]
+        start = after(train, cut if scheme == "rolling" else np.full(number, first), -1)
         reach = end if not beyond else start if scheme == "rolling" else cut
-        if reach > span_end:
-            return tuple(windows)
-        windows.append(Window(i, start, cut - embargo, cut, end))
+        inside = int(np.searchsorted(reach.view(np.int64), last, side="right"))
+        if inside < number:
+            times = (t[:inside].astype("M8[ns]").view(np.int64) for t in (start, cut, end))
+            rows = zip(*(t.tolist() for t in times), strict=True)
+            return tuple(Window(i, s, c - embargo, c, e) for i, (s, c, e) in enumerate(rows))
+        number *= 4
+
+
+def after(duration: Duration, moments: Moments, times: I64 | int = 1) -> Moments:
+    """Duration.after for many moments (n,), datetime64[us]."""
+    if not duration.is_calendar:
+        return moments + times * np.timedelta64(duration.ns // 1_000, "us")
+    days = moments.astype("M8[D]")
+    months = days.astype("M8[M]")
+    moved = months + times * duration.months
+    first, following = moved.astype("M8[D]"), (moved + 1).astype("M8[D]")
+    day = np.minimum(days - months.astype("M8[D]"), following - first - 1)
+    return first + day + (moments - days)
 
 
 def make_folds(samples: Samples, windows: Sequence[Window]) -> list[Fold]:
@@ -77,23 +98,24 @@ def prove_no_leak(samples: Samples, folds: Sequence[Fold], embargo: int) -> tupl
     after cut - embargo or was formed outside the training span, a test row was formed outside
     its window, or either side is empty.
     """
-    formed, resolved = samples.rows.formed_at, samples.resolved_at
+    formed = _Times(samples.rows.formed_at)
+    resolved = _Times(samples.resolved_at)
     proofs = []
     for fold in folds:
         window = fold.window
-        train = resolved[fold.train]
-        test = formed[fold.test]
-        if not train.size or not test.size:
-            side = "training" if not train.size else "test"
+        n_train, n_test = formed.count(fold.train), formed.count(fold.test)
+        if not n_train or not n_test:
+            side = "test" if n_train else "training"
             raise RunError(
                 f"{_where(samples, window)}: no {side} rows: the panel does not reach it"
             )
-        latest = int(train.max())
-        if latest > window.cut - embargo or int(formed[fold.train].min()) < window.train_start:
+        latest = resolved.span(fold.train)[1]
+        if latest > window.cut - embargo or formed.span(fold.train)[0] < window.train_start:
             raise RunError(
                 f"{_where(samples, window)}: leak: training rows outside span or embargo"
             )
-        if int(test.min()) < window.cut or int(test.max()) >= window.end:
+        first, last = formed.span(fold.test)
+        if first < window.cut or last >= window.end:
             raise RunError(f"{_where(samples, window)}: leak: test rows outside the window")
         slack = window.cut - embargo - latest
         proofs.append(
@@ -106,11 +128,27 @@ def prove_no_leak(samples: Samples, folds: Sequence[Fold], embargo: int) -> tupl
                 embargo=embargo,
                 latest_resolution=latest,
                 slack=slack,
-                n_train=train.size,
-                n_test=test.size,
+                n_train=n_train,
+                n_test=n_test,
             )
         )
     return tuple(proofs)
+
+
+class _Times:
+    """Times by row: the earliest and the latest of some rows, at the ends where they ascend."""
+
+    def __init__(self, times: I64) -> None:
+        self._times, self._ascending = times, bool((times[1:] >= times[:-1]).all())
+
+    def count(self, rows: slice | I64) -> int:
+        return self._times[rows].size
+
+    def span(self, rows: slice | I64) -> tuple[int, int]:
+        picked = self._times[rows]
+        if self._ascending and isinstance(rows, slice):
+            return int(picked[0]), int(picked[-1])
+        return int(picked.min()), int(picked.max())
 
 
 def _where(samples: Samples, window: Window) -> str:

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from functools import partial
+from itertools import pairwise
 
 import numpy as np
 
@@ -44,7 +45,7 @@ def walk_forward(
     folds = make_folds(samples, windows)
     proofs = prove_no_leak(samples, folds, embargo)
     edges = np.cumsum([0, *(p.n_test for p in proofs)], dtype=np.int64)
-    test = np.concatenate([np.arange(f.test.start, f.test.stop) for f in folds])
+    test = _test_rows(folds)
     linear = {name: m for name, m in models.items() if isinstance(m, Linear)}
     done: dict[str, Fitted] = {}
     if linear and all(isinstance(f.train, slice) for f in folds):
@@ -69,6 +70,13 @@ def walk_forward(
         proofs=proofs,
         overlap=samples.overlap,
     )
+
+
+def _test_rows(folds: Sequence[Fold]) -> slice | I64:
+    """All test rows: one slice where the windows follow each other without a gap."""
+    if all(a.test.stop == b.test.start for a, b in pairwise(folds)):
+        return slice(folds[0].test.start, folds[-1].test.stop)
+    return np.concatenate([np.arange(f.test.start, f.test.stop) for f in folds])
 
 
 def _sweep(

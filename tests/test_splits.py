@@ -6,11 +6,14 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 from worlds import DAY, START, make_samples
 
-from harness.durations import NS_PER_MINUTE, parse_duration, parse_moment, show_moment
+from harness.durations import NS_PER_MINUTE, Duration, parse_duration, parse_moment, show_moment
 from harness.errors import RunError, UsageError
 from harness.splits import (
+    after,
     effective_embargo,
     make_folds,
     make_windows,
@@ -195,3 +198,15 @@ def test_a_span_without_a_whole_window_is_said_with_its_dates():
     require_windows(walk(CASES["ragged"], "rolling", 0), "h.toml", START, START)
     with pytest.raises(UsageError, match=r"walk_forward: no whole test window .*2021-03-01"):
         require_windows((), "h.toml", START, START + DAY)
+
+
+@given(
+    st.integers(1, 30),
+    st.sampled_from(["mo", "y", "w", "d", "h", "m"]),
+    st.integers(-(10**15), 4 * 10**15),
+    st.integers(-20, 20),
+)
+def test_many_moments_move_as_one_does(count, unit, moment, times):
+    duration = Duration(count, unit)
+    moved = after(duration, np.array([moment]).view("M8[us]"), times)
+    assert int(moved.view(np.int64)[0]) * 1_000 == duration.after(moment * 1_000, times)

@@ -137,14 +137,15 @@ def _columns(bars: Mapping[str, F64], blocks: int, plan: CascadePlan) -> Iterato
             bv = _over(products, m)
             if edge:
                 bv += _over(straddles, edge)
-            bv = np.sqrt(bv * (math.pi / 2.0 / w))
+            bv *= math.pi / 2.0 / w
+            np.sqrt(bv, out=bv)
         for name in [m for m, s in plan.columns.values() if s == scale]:
             if name == "rv":
                 yield f"rv_{scale}", rv
             elif name == "bv":
                 yield f"bv_{scale}", bv
             elif name == "j":
-                yield f"j_{scale}", np.sqrt(np.maximum(rv * rv - bv * bv, 0.0))
+                yield f"j_{scale}", _jump(rv, bv)
             elif name == "pk":
                 yield f"pk_{scale}", _sigma(sums["pk"], m, 1.0 / w)
             else:
@@ -158,7 +159,16 @@ def _over(blocks: F64, width: int) -> F64:
 
 
 def _sigma(blocks: F64, width: int, per_bar: float) -> F64:
-    return np.sqrt(_over(blocks, width) * per_bar)
+    out = _over(blocks, width)
+    out *= per_bar
+    return np.sqrt(out, out=out)
+
+
+def _jump(rv: F64, bv: F64) -> F64:
+    out = rv * rv
+    out -= bv * bv
+    np.maximum(out, 0.0, out=out)
+    return np.sqrt(out, out=out)
 
 
 def _inputs(measure_name: str) -> tuple[str, ...]:
