@@ -146,7 +146,7 @@ def list_runs(hypothesis: str | None, limit: int, log_dir: str | None, as_json: 
     \b
     harness list --hypothesis har-rv-j
     """
-    from harness.log import open_log
+    from harness.log import find_log, open_log
     from harness.query import load_runs
     from harness.screen import show_table
 
@@ -161,9 +161,18 @@ def list_runs(hypothesis: str | None, limit: int, log_dir: str | None, as_json: 
     if as_json:
         echo_json(runs)
     elif not runs:
-        click.echo("no runs yet: harness run FILE", err=True)
+        click.echo(f"no runs in {find_log(log_dir)} yet: harness run FILE", err=True)
     else:
-        columns = ("run_id", "started", "hypothesis", "status", "gain", "decision", "seconds")
+        columns = (
+            "run_id",
+            "started",
+            "hypothesis",
+            "status",
+            "gain",
+            "metric",
+            "horizon",
+            "decision",
+        )
         show_table(columns, [[run[c] for c in columns] for run in runs])
 
 
@@ -285,13 +294,18 @@ def index(log_dir: str | None) -> None:
 
     log = open_log(log_dir)
     path = rebuild_index(log)
-    runs = log.runs()
+    runs, left_out = log.runs(), 0
     for run_id in runs:
         try:
             log.write_card(log.read(run_id))
-        except RecordError as error:
-            click.echo(f"warning: {error}", err=True)
-    click.echo(f"{path}: {len(runs)} runs")
+        except RecordError:  # rebuild_index has said so
+            left_out += 1
+            continue
+        if not log.has_forecasts(run_id):
+            click.echo(f"warning: the forecasts of run {run_id} are missing", err=True)
+    click.echo(f"{path}: {len(runs) - left_out} runs" + f", {left_out} left out" * bool(left_out))
+    if left_out:
+        raise SystemExit(1)
 
 
 @cli.command()

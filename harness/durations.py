@@ -15,8 +15,8 @@ NS_PER_MINUTE = 60_000_000_000
 _FIXED = {"m": 1, "h": 60, "d": 1_440, "w": 10_080}
 _MONTHS = {"mo": 1, "y": 12}
 _PATTERN = re.compile(r"([1-9][0-9]*)(mo|m|h|d|w|y)")
-EXAMPLES = "a duration such as '30m', '4h', '1d', '2w', '12mo' or '5y'"
-FIXED_EXAMPLES = "a fixed duration such as '30m', '4h', '1d' or '2w'"
+EXAMPLES = "a duration above 0 such as '30m', '4h', '1d', '2w', '12mo' or '5y'"
+FIXED_EXAMPLES = "a fixed duration above 0 such as '30m', '4h', '1d' or '2w'"
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 
 

@@ -18,7 +18,7 @@ def guarded(command: Callable[[], Any]) -> int:
     try:
         result = command()
     except HarnessError as error:
-        click.echo(f"error: {error}", err=True)
+        click.echo(f"error: {_printable(str(error))}", err=True)
         return error.exit_code
     except click.exceptions.Exit as error:
         return error.exit_code
@@ -36,6 +36,11 @@ def guarded(command: Callable[[], Any]) -> int:
         click.echo("error: out of memory: take a shorter span or fewer symbols", err=True)
         return 1
     return result if isinstance(result, int) else 0
+
+
+def _printable(text: str) -> str:
+    """Text from a user's file must not drive a terminal."""
+    return "".join(c if c.isprintable() else "�" for c in text)
 
 
 def _one_line(error: click.ClickException) -> str:

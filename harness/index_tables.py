@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     import polars as pl
 
 # An index made by another version of the tables below is made anew: raise this with them.
-INDEX_FORMAT = 1
+INDEX_FORMAT = 2
 _TEXT, _REAL, _COUNT, TIME = "VARCHAR", "DOUBLE", "BIGINT", "TIMESTAMP"
 _SCORES = {
     "run_id": _TEXT, "horizon": _TEXT, "model": _TEXT, "scope": _TEXT, "window_start": TIME,
@@ -42,8 +42,8 @@ _COEFFICIENTS = {
     "value": _REAL,
 }  # fmt: skip
 _WINS = {
-    "run_id": _TEXT, "horizon": _TEXT, "model": _TEXT, "metric": _TEXT, "wins": _COUNT,
-    "windows": _COUNT,
+    "run_id": _TEXT, "horizon": _TEXT, "model": _TEXT, "baseline": _TEXT, "metric": _TEXT,
+    "wins": _COUNT, "windows": _COUNT,
 }  # fmt: skip
 # Filled from the table of the same name in each record.
 _RECORDED = {
@@ -58,7 +58,8 @@ _RUNS = {
     "run_id": _TEXT, "hypothesis": _TEXT, "title": _TEXT, "claim": _TEXT, "spec_hash": _TEXT,
     "started": TIME, "seconds": _REAL, "status": _TEXT, "panel": _TEXT, "fingerprint": _TEXT,
     "panel_start": TIME, "panel_end": TIME, "bars": _COUNT, "filled_share": _REAL,
-    "seed": _COUNT, "gain": _REAL, "code_version": _TEXT,
+    "seed": _COUNT, "gain": _REAL, "gain_as": _TEXT, "metric": _TEXT, "horizon": _TEXT,
+    "code_version": _TEXT,
 }  # fmt: skip
 TABLES = {
     **_RECORDED,
@@ -135,7 +136,7 @@ def _recorded(table: str, records: Sequence[Mapping[str, Any]]) -> Rows:
 
 
 def _run_row(record: Mapping[str, Any]) -> dict[str, Any]:
-    panel = record.get("panel") or {}
+    panel, verdict = record.get("panel") or {}, record.get("verdict") or {}
     return {
         **record,
         "panel": panel.get("name"),
@@ -144,7 +145,7 @@ def _run_row(record: Mapping[str, Any]) -> dict[str, Any]:
         "panel_end": panel.get("end"),
         "bars": panel.get("bars"),
         "filled_share": panel.get("filled_share"),
-        "gain": (record.get("verdict") or {}).get("gain"),
+        **{key: verdict.get(key) for key in ("gain", "gain_as", "metric", "horizon")},
         "code_version": (record.get("environment") or {}).get("code_version"),
     }
 

@@ -14,6 +14,7 @@ D/.tmp, synced to disk, and only then given its name.
 
 from __future__ import annotations
 
+import hashlib
 import json
 import math
 import os
@@ -37,6 +38,7 @@ FORMAT = 1
 DECISIONS = ("dropped", "adopted", "parked")
 UNDECIDED = "Decision: none yet."
 _DAY_SECONDS = 86_400
+_SEAL = "record.sha256"
 _RUN_NAME = re.compile(r"run_id=([0-9a-f]{8})")
 _DECISION_LINE = re.compile(r"^Decision: .*$", re.MULTILINE)
 _NAME = re.compile(r"[a-z0-9][a-z0-9-]*")
@@ -120,7 +122,9 @@ class Log:
                 record = {"format": FORMAT, "run_id": run_id, "forecasts": models}
                 record = {**record_of(run_id), **record}
                 _require(record, run_id)
-                _write(scratch / "record.json", _encode(record))
+                data = _encode(record)
+                _write(scratch / "record.json", data)
+                _write(scratch / _SEAL, _digest(data))
                 _sync(scratch)
                 self.runs_directory.mkdir(exist_ok=True)
                 if _claim(scratch, self.runs_directory / f"run_id={run_id}"):
@@ -158,6 +162,7 @@ class Log:
         record = _read_json(self._run(run_id) / "record.json")
         try:
             _require(record, run_id)
+            self._check_seal(run_id)
         except ValueError as error:
             raise RecordError(f"{self._run(run_id) / 'record.json'}: {error}") from None
         return record
@@ -174,6 +179,20 @@ class Log:
             return read_forecasts(path, self.read(run_id)["forecasts"])
         except OSError as error:
             raise RecordError(f"{path}: cannot be read: {one_line(error)}") from None
+
+    def _check_seal(self, run_id: str) -> None:
+        """ValueError when the record is not what was published, byte for byte."""
+        try:
+            data = (self._run(run_id) / "record.json").read_bytes()
+            sealed = (self._run(run_id) / _SEAL).read_bytes()
+        except OSError:
+            raise ValueError(f"its seal, {_SEAL}, cannot be read") from None
+        if sealed != _digest(data):
+            raise ValueError("changed since it was published")
+
+    def has_forecasts(self, run_id: str) -> bool:
+        """Whether the run's forecasts are still there."""
+        return (self._run(run_id) / "forecasts.parquet").is_file()
 
     # -- decisions -------------------------------------------------------------------------
 
@@ -306,6 +325,10 @@ def _require(record: Any, run_id: str) -> None:
     wrong = [key for key, kind in kinds.items() if not isinstance(record.get(key), kind)]
     if wrong:
         raise ValueError(f"{', '.join(wrong)}: missing, or not of the right kind")
+
+
+def _digest(data: bytes) -> bytes:
+    return f"sha256:{hashlib.sha256(data).hexdigest()}\n".encode()
 
 
 def _read_json(path: Path) -> dict[str, Any]:

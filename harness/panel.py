@@ -277,8 +277,9 @@ def describe_panel(
     panel = open_panel(spec, start=start, end=end, columns=spec.columns)
     symbols = [_describe_symbol(spec, raw) for raw in panel.source.bars()]
     rows = sum(symbol["rows"] for symbol in symbols)
-    missing = sum(symbol["missing"] for symbol in symbols)
-    filled = missing if spec.fill == "carry" else 0
+    known = all(symbol["missing"] is not None for symbol in symbols)
+    missing = sum(symbol["missing"] for symbol in symbols) if known else None
+    filled = missing or 0 if spec.fill == "carry" else 0
     return {
         "name": spec.name,
         "title": spec.title,
@@ -293,9 +294,9 @@ def describe_panel(
         "rows": rows,
         "start": min((s["start"] for s in symbols if s["start"]), default=None),
         "end": max((s["end"] for s in symbols if s["end"]), default=None),
-        "gaps": sum(symbol["gaps"] for symbol in symbols),
+        "gaps": sum(symbol["gaps"] for symbol in symbols) if known else None,
         "missing": missing,
-        "share_filled": filled / (rows + filled) if rows else 0.0,
+        "share_filled": filled / (rows + filled) if rows and known else None,
         "fingerprint": panel_fingerprint(symbol["fingerprint"] for symbol in symbols),
         "symbols": symbols,
     }
@@ -311,8 +312,9 @@ def _describe_symbol(spec: PanelSpec, raw: RawBars) -> dict[str, Any]:
         "rows": report.rows,
         "start": _maybe(report.start),
         "end": _maybe(report.end),
-        "gaps": len(report.gaps),
-        "missing": missing,
+        # Stamps that are out of order or off the grid: what is missing cannot be told.
+        "gaps": None if report.problems else len(report.gaps),
+        "missing": None if report.problems else missing,
         "longest_gap": _gaps((longest,))[0] if longest else None,
         "ranges": {
             name: [float(values.min()), float(values.max())]

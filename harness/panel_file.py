@@ -41,7 +41,9 @@ class _Panel(_Section):
     calendar: Literal["24/7", "sessions"]
     timezone: str | None = None
     fill: Literal["carry", "none"] = "none"
-    how_to_get: str = Field(min_length=1, description="one line that says how to get the data")
+    how_to_get: str = Field(
+        default="the panel does not say", description="one line that says how to get the data"
+    )
     note: str | None = None
     decimals: int | None = Field(
         default=None, ge=0, le=12, description="a whole number of decimals from 0 to 12"

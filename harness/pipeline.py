@@ -104,6 +104,18 @@ class Study:
     def _windows(self) -> dict[tuple[int, int, bool], tuple[Window, ...]]:
         return {}
 
+    def _task(self, horizon: str) -> Task:
+        h = self.hypothesis
+        own, period = f"{h.target.measure}_{horizon}", f"{h.target.measure}_{h.sample.every}"
+        squared = self.scale.unit == "variance"
+        back = "{}" if squared else "sqrt({})"
+        return Task(
+            horizon,
+            own=f"log({own})" if self.scale.is_log else own,
+            variance=period if squared else f"square({period})",
+            back=f"log({back})" if self.scale.is_log else back,
+        )
+
     @cached_property
     def _models(self) -> dict[str, dict[str, Forecaster]]:
         return {}
@@ -111,10 +123,7 @@ class Study:
     def models(self, horizon: str) -> dict[str, Forecaster]:
         """Every model of the hypothesis, unfitted, for one horizon."""
         if horizon not in self._models:
-            target = self.hypothesis.target
-            own = f"{target.measure}_{horizon}"
-            step = -(-self.plan.windows[horizon] // self.plan.every)
-            task = Task(horizon, f"log({own})" if target.scale == "log" else own, step)
+            task = self._task(horizon)
             self._models[horizon] = {
                 name: make_model(spec.kind, spec.params, task)
                 for name, spec in self.hypothesis.models.items()

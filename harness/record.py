@@ -9,10 +9,11 @@ from typing import TYPE_CHECKING, Any
 import polars as pl
 
 from harness.cards.render import render_card
+from harness.cautions import cautions
 from harness.log import HorizonForecasts
 from harness.measures.store import PanelFacts
 from harness.metrics import METRICS, Scores
-from harness.types import Forecasts, LeakProof, Verdict
+from harness.types import Forecasts, Verdict
 from harness.verdict import Show
 
 if TYPE_CHECKING:
@@ -70,10 +71,11 @@ def make_record(
         "seconds": round(seconds, 3),
         "status": verdict.status,
         "seed": h.run.seed,
-        "panel": _panel(study, facts, kept, dropped, forecasts[str(h.verdict.horizon)].proofs),
+        "panel": _panel(study, facts, kept, dropped),
         "settings": _settings(study, forecasts),
         "environment": dict(environment),
         "verdict": _verdict(study, verdict),
+        "cautions": cautions(forecasts, study.scale, verdict, facts.start),
         "tables": {
             "scores": _scores(forecasts, scores),
             "tests": _tests(verdict),
@@ -92,7 +94,6 @@ def _panel(
     facts: PanelFacts,
     kept: bool,
     dropped: Mapping[str, int],
-    proofs: Sequence[LeakProof],
 ) -> dict[str, Any]:
     spec = study.panel_spec
     gaps = sorted(facts.gaps, key=lambda g: (-g.missing, g.start))
@@ -121,7 +122,6 @@ def _panel(
             for g in gaps[:_MOST_GAPS]
         ],
         "measures_kept": kept,
-        "short_windows": sum(p.train_start < facts.start for p in proofs),
         "dropped": dict(dropped),
     }
 

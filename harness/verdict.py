@@ -39,32 +39,41 @@ def decide(
         why = f"{best.metric} is not defined for {best.candidate} or for {best.baseline}."
         return Verdict("void", (why,), best, tuple(evidence))
     show = Show(best.metric, relative)
-    reach = f"{best.candidate} gains {show(best.gain)} over {best.baseline}"
+    if best.gain >= 0.0:
+        reach = f"{best.candidate} gains {show(best.gain)} over {best.baseline}"
+    else:
+        reach = f"{best.candidate} loses {show(-best.gain).lstrip('+')} to {best.baseline}"
+    claim = f"the {show(min_gain)} claimed" if min_gain else "any gain"
     interval = f"{best.level:.0%} interval {show(best.gain_low)} to {show(best.gain_high)}"
-    test = f"Diebold-Mariano p = {best.p_adjusted:.2g}" + (
+    named = "Diebold-Mariano" if METRICS[best.metric].loss else "Influence-value"
+    p = p_value(best.p_adjusted)
+    test = f"{named} test, p {p if p.startswith('<') else '= ' + p}" + (
         f" (adjusted for {len(evidence)} candidates)" if len(evidence) > 1 else ""
     )
     if best.gain >= min_gain and best.p_adjusted < alpha:
         reasons = (
-            f"{reach}, at least the {show(min_gain)} claimed.",
+            f"{reach}, at least {claim}.",
             f'"No gain" is rejected at {alpha:g}: {test}.',
         )
         return Verdict("confirmed", reasons, best, tuple(evidence))
     if best.gain_high < min_gain:
         reasons = (
-            f"{reach}; the {interval} excludes the {show(min_gain)} claimed.",
+            f"{reach}; the {interval} excludes {claim}.",
             f"{'Some gain is there' if best.p_adjusted < alpha else _NOT_REJECTED}: {test}.",
         )
         return Verdict("refuted", reasons, best, tuple(evidence))
     if math.isnan(best.gain_high):
         why = f"{reach}, but {best.n} decision times are too few for an interval."
     elif best.gain < min_gain:
-        why = f"{reach}, less than the {show(min_gain)} claimed, but the {interval} reaches it."
+        why = f"{reach}, less than {claim}, but the {interval} reaches it."
     else:
-        why = (
-            f"{reach}, at least the {show(min_gain)} claimed, but {_NOT_REJECTED.lower()}: {test}."
-        )
+        why = f"{reach}, at least {claim}, but {_NOT_REJECTED.lower()}: {test}."
     return Verdict("inconclusive", (why,), best, tuple(evidence))
+
+
+def p_value(p: float) -> str:
+    """A p-value to two digits; under 1e-16 only that it is."""
+    return "< 1e-16" if p < 1e-16 else f"{p:.2g}"
 
 
 class Show:

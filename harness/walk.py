@@ -117,7 +117,7 @@ def _sweep(
         done[name] = (
             yhat,
             ModelFit(
-                name, model.coefficient_names, beta[:, model.skip :], shifts[:, 0], shifts[:, 1]
+                name, model.coefficient_names, beta[:, model.stated], shifts[:, 0], shifts[:, 1]
             ),
         )
     return done

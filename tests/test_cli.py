@@ -325,7 +325,7 @@ def test_doctor_gives_every_check_and_fails_with_a_reason(at_desk, command):
 
 def test_an_empty_log_reads_as_empty(at_desk, command):
     assert command("list", "--json").done().json == []
-    assert "no runs yet" in command("list").done().err
+    assert "no runs in reports yet" in command("list").done().err
     assert command("query", "from scores", "--json").done().json == []
     assert not (at_desk / "reports").exists()
 

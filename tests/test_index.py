@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 import os
 import runpy
@@ -193,6 +194,7 @@ def test_a_run_that_was_taken_away_leaves_the_index_too(tmp_path):
         ({"tables": {"scores": {"n": [1], "value": []}}}, "columns of unequal length"),
         ({"tables": {"scores": {"n": ["x"]}}}, "not as it was written"),
         ({"forecasts": 3}, "forecasts: missing"),
+        ({"status": "refuted"}, "changed since it was published"),
     ],
 )
 def test_a_changed_record_is_left_out_with_one_line_each_time(tmp_path, changes, words):
@@ -202,6 +204,9 @@ def test_a_changed_record_is_left_out_with_one_line_each_time(tmp_path, changes,
     path.write_text(
         "{" if changes is None else json.dumps({**json.loads(path.read_text()), **changes})
     )
+    if "published" not in words:  # as a program that writes other records would have sealed it
+        seal = hashlib.sha256(path.read_bytes()).hexdigest()
+        path.with_name("record.sha256").write_text(f"sha256:{seal}\n")
     for _ in range(2):
         said: list[str] = []
         update_index(log, said.append)

@@ -56,6 +56,7 @@ def test_a_published_run_is_read_back_as_it_was_with_nan_as_null(tmp_path):
     assert files_under(tmp_path) == [
         f"runs/run_id={run_id}/forecasts.parquet",
         f"runs/run_id={run_id}/record.json",
+        f"runs/run_id={run_id}/record.sha256",
     ]
     assert not list((tmp_path / ".tmp").iterdir())
 

@@ -13,7 +13,7 @@ from harness.models.table import KINDS
 from harness.scale import TargetScale
 from harness.types import Rows
 
-TASK = Task("4h", "log(rv_4h)", 4)
+TASK = Task("4h", "log(rv_4h)", "square(rv_1h)", "log(sqrt({}))")
 
 
 def rows_of(x: np.ndarray) -> Rows:
@@ -102,43 +102,45 @@ def test_too_few_training_rows_are_counted_in_the_error():
     assert Linear(samples.rows.names, intercept=False).fit(samples.rows, samples.y).beta
 
 
-def hand_mean(x: np.ndarray, window: int, step: int) -> list[float]:
-    out = []
-    for t in range(x.size):
-        back = [t - k * step for k in range(window)]
-        out.append(np.mean([x[b] for b in back]) if min(back) >= 0 else np.nan)
-    return out
+def hand_mean(x: np.ndarray, window: int) -> list[float]:
+    return [
+        np.mean(x[t - window + 1 : t + 1]) if t >= window - 1 else np.nan for t in range(x.size)
+    ]
 
 
-def hand_ewma(x: np.ndarray, decay: float, step: int) -> list[float]:
+def hand_ewma(x: np.ndarray, decay: float) -> list[float]:
     out: list[float] = []
     for t in range(x.size):
-        terms = [x[b] for b in range(t, -1, -step)]
+        terms = x[t::-1]
         weights = [(1.0 - decay) * decay**k for k in range(len(terms) - 1)]
         weights.append(decay ** (len(terms) - 1))
         out.append(float(np.dot(weights, terms)))
     return out
 
 
-@pytest.mark.parametrize("step", [1, 4])
 @pytest.mark.parametrize(
     ("kind", "params", "by_hand"),
     [
-        ("persistence", {}, lambda x, step: x),
-        ("moving-average", {"window": 3}, lambda x, step: hand_mean(x, 3, step)),
-        ("ewma", {"decay": 0.7}, lambda x, step: hand_ewma(x, 0.7, step)),
+        ("persistence", {}, lambda own, period: np.log(own)),
+        ("moving-average", {"window": 1}, lambda own, v: 0.5 * np.log(v)),
+        ("moving-average", {"window": 3}, lambda own, v: 0.5 * np.log(hand_mean(v, 3))),
+        ("ewma", {"decay": 0.7}, lambda own, v: 0.5 * np.log(hand_ewma(v, 0.7))),
     ],
 )
-def test_baselines_forecast_what_one_computes_by_hand(kind, params, by_hand, step):
-    rv = np.random.default_rng(6).gamma(2.0, 1e-3, 40)
-    model = make_model(kind, KINDS[kind].params(**params), Task("4h", "log(rv_4h)", step))
+def test_baselines_forecast_what_one_computes_by_hand(kind, params, by_hand):
+    own, period = np.random.default_rng(6).gamma(2.0, 1e-3, (2, 40))
+    model = make_model(kind, KINDS[kind].params(**params), TASK)
     (feature,) = model.features
-    x = evaluate(parse_feature(feature), {"rv_4h": rv}, {"rv_4h": "sigma"}, 1e-6)
-    rows = Rows(x[:, None].copy(), model.features, np.zeros(40, np.int32), np.arange(40))
-    forecast = model.fit(rows, rv).predict(rows)
-    assert close_to(forecast, by_hand(np.log(rv), step), 1e-12)
-    assert np.isfinite(forecast).any()
-    assert not model.coefficients
+    columns, units = {"rv_4h": own, "rv_1h": period}, {"rv_4h": "sigma", "rv_1h": "sigma"}
+    x = evaluate(parse_feature(feature), columns, units, 1e-6)
+    kept = np.isfinite(x)
+    x, y = x[kept], np.log(own)[kept]
+    rows = Rows(x[:, None].copy(), model.features, np.zeros(x.size, np.int32), np.arange(x.size))
+    fitted = model.fit(rows, y)
+    expected = np.asarray(by_hand(own, np.square(period)))[kept]
+    moved = 0.0 if kind == "persistence" else np.mean(y - expected)
+    assert close_to(fitted.predict(rows), expected + moved, 1e-12)
+    assert list(fitted.coefficients.values()) == pytest.approx([moved] * (kind != "persistence"))
 
 
 def test_ols_takes_its_features_at_the_horizon():

@@ -51,7 +51,7 @@ def feature_of(function: Function) -> str:
 def models_of(horizon: str) -> dict[str, Forecaster]:
     missing = set(KINDS) - set(PARAMS)
     assert not missing, f"add parameters for {sorted(missing)} to PARAMS"
-    task = Task(horizon, f"log(rv_{horizon})", 1)
+    task = Task(horizon, f"log(rv_{horizon})", f"square(rv_{horizon})", "log(sqrt({}))")
     return {k: make_model(k, KINDS[k].params(**PARAMS[k]), task) for k in KINDS}
 
 

@@ -30,7 +30,7 @@ def in_sample(spec: PanelSpec, target: str, features: list[str]) -> tuple[list[f
         measures=list(spec.extra_units), target=target, extra=dict(spec.extra_units),
     )  # fmt: skip
     (bars,) = open_panel(spec, start=None, end=None, columns=plan.inputs).bars()
-    task = Task("1d", f"{target}_1d", 1)
+    task = Task("1d", f"{target}_1d", f"square({target}_1d)", "sqrt({})")
     model = make_model("ols", KINDS["ols"].params(features=features), task)
     samples = build_samples(
         [Decided(measure(bars, plan), plan.units, 1e-6)],

@@ -45,6 +45,7 @@ verdict
 sections
 hypothesis
 cards.render
+cautions
 forecast_file
 log
 record environment

@@ -87,13 +87,14 @@ def test_the_reasons_say_what_decided_in_the_unit_of_the_metric():
     found = verdict(evidence(0.05, 0.04, 0.06, 0.001), evidence(0.01, 0, 0.02, 0.1, name="b"))
     assert found.reasons == (
         "har-j gains +5.00 pp over har, at least the +3.00 pp claimed.",
-        '"No gain" is rejected at 0.05: Diebold-Mariano p = 0.001 (adjusted for 2 candidates).',
+        '"No gain" is rejected at 0.05: Diebold-Mariano test, p = 0.001 '
+        "(adjusted for 2 candidates).",
     )
     found = verdict(evidence(0.002, -0.001, 0.006, 0.3))
     assert found.reasons == (
         "har-j gains +0.20 pp over har; the 90% interval -0.10 pp to +0.60 pp excludes the "
         "+3.00 pp claimed.",
-        '"No gain" is not rejected: Diebold-Mariano p = 0.3.',
+        '"No gain" is not rejected: Diebold-Mariano test, p = 0.3.',
     )
     found = verdict(evidence(0.02, 0.01, 0.05, 0.01, metric="qlike"), relative=True)
     assert "gains +2.00 % over har, less than the +3.00 % claimed" in found.reasons[0]

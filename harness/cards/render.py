@@ -17,7 +17,7 @@ from typing import Any
 import jinja2
 
 from harness.metrics import METRICS
-from harness.verdict import Show
+from harness.verdict import Show, p_value
 
 _SPECIAL = re.compile(r"([\\`*_{}\[\]<>|~#!&$^])")
 _HEADINGS = {
@@ -70,6 +70,7 @@ def _template() -> jinja2.Template:
         "prose": prose,
         "code": code,
         "num": number,
+        "p": p_value,
         "day": day,
         "span": minutes_in_words,
     }

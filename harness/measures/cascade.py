@@ -64,7 +64,7 @@ def plan_cascade(
     extra: Mapping[str, str],
     bipower_edge: str,
 ) -> CascadePlan:
-    """All measures over all scales, the target's over every horizon; durations turned to bars.
+    """All measures over all scales, the target's over every horizon and from decision to decision.
 
     SpecError names a duration that is no whole number of bars.
     """
@@ -76,7 +76,8 @@ def plan_cascade(
         for i, duration in enumerate(durations):
             windows[str(duration)] = _bars(f"{key}[{i}]", duration, bar, regular, path)
     pairs = [(m, str(s)) for m in measures for s in scales]
-    pairs += [(target, str(d)) for d in (*scales, *horizons)]
+    windows.setdefault(str(every), step)
+    pairs += [(target, str(d)) for d in (*scales, *horizons, every)]
     columns = {f"{m}_{s}": (m, s) for m, s in pairs}
     _check_minimum(path, columns, windows)
     return CascadePlan(

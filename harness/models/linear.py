@@ -26,7 +26,7 @@ _CHUNK = 256  # rows of a segment that are centred at a time: they stay in the n
 
 @dataclass(frozen=True)
 class Linear:
-    """A forecast b0 + sum_j b_j x_j. With `fixed` coefficients there is nothing to fit."""
+    """A forecast b0 + sum_j b_j x_j. With `fixed` slopes only the intercept, if any, is fitted."""
 
     features: tuple[str, ...]
     intercept: bool = True
@@ -52,19 +52,18 @@ class Linear:
     @property
     def coefficients(self) -> Mapping[str, float]:
         """Intercept and slopes by feature; nothing for a model without parameters."""
-        return dict(zip(self.coefficient_names, self.beta[self.skip :], strict=True))
+        return dict(zip(self.coefficient_names, self.beta[self.stated], strict=True))
 
     @property
     def coefficient_names(self) -> tuple[str, ...]:
-        """The names of what is fitted: intercept and features; none with fixed coefficients."""
-        if self.fixed is not None:
-            return ()
-        return ("intercept", *self.features) if self.intercept else self.features
+        """The names of what is fitted: the intercept, if any, and the slopes that are not fixed."""
+        slopes = self.features if self.fixed is None else ()
+        return ("intercept", *slopes) if self.intercept else slopes
 
     @property
-    def skip(self) -> int:
-        """How many leading entries of beta are not coefficients of this model."""
-        return len(self.features) + 1 - len(self.coefficient_names)
+    def stated(self) -> slice:
+        """Where the fitted coefficients stand in beta."""
+        return slice(0 if self.intercept else 1, 1 if self.fixed is not None else None)
 
 
 class Ols(Linear):
@@ -128,6 +127,8 @@ class WindowMoments:
         beta = np.zeros((self.n.size, 1 + p))
         if model.fixed is not None:
             beta[:, 1:] = model.fixed
+            if model.intercept:
+                beta[:, 0] = self.centre[:, target] - self.centre[:, columns] @ model.fixed
         else:
             self._check_rows(p + model.intercept)
             gram = self.gram if model.intercept else self._about_zero()

@@ -1,7 +1,10 @@
 """Baselines without parameters to fit: persistence, moving average, exponential average.
 
 Each is one expression over the target's own measure, so each is a linear forecast with the
-coefficient 1; its training residuals still give the way back from logs.
+coefficient 1; its training residuals still give the way back from logs. Averages are of variances
+per bar, period by period from decision to decision, so they mean the same at every horizon: with
+daily decisions `window = 22` is the last 22 days. The log of an average lies above the average
+log, so an average is moved by its mean training residual: its one fitted number.
 """
 
 from __future__ import annotations
@@ -14,8 +17,8 @@ from harness.models.protocol import Task
 from harness.models.table import EwmaParams, MovingAverageParams, PersistenceParams
 
 
-def _one(cls: type[Linear], expression: str) -> Linear:
-    return cls((parse_feature(expression).text,), intercept=False, fixed=(1.0,))
+def _one(cls: type[Linear], expression: str, *, unbiased: bool) -> Linear:
+    return cls((parse_feature(expression).text,), intercept=unbiased, fixed=(1.0,))
 
 
 class Persistence(Linear):
@@ -24,22 +27,24 @@ class Persistence(Linear):
     @classmethod
     def build(cls, params: PersistenceParams, task: Task) -> Self:
         """`log(rv_4h)` for a log target."""
-        return _one(cls, task.own)
+        return _one(cls, task.own, unbiased=False)
 
 
 class MovingAverage(Linear):
-    """Mean of the target's measure over the last `window` horizons, which do not overlap."""
+    """Mean variance per bar since each of the last `window` decisions, on the target's scale."""
 
     @classmethod
     def build(cls, params: MovingAverageParams, task: Task) -> Self:
-        """`mean(log(rv_4h), window, step)`, step decisions apart."""
-        return _one(cls, f"mean({task.own}, {params.window}, {task.step})")
+        """`log(sqrt(mean(square(rv_1h), window)))` for a log target and hourly decisions."""
+        average = f"mean({task.variance}, {params.window})"
+        return _one(cls, task.back.format(average), unbiased=True)
 
 
 class Ewma(Linear):
-    """Exponentially weighted mean over horizons that do not overlap (RiskMetrics 1996, 5.2)."""
+    """Exponentially weighted variance per bar over decisions (RiskMetrics 1996, section 5.2)."""
 
     @classmethod
     def build(cls, params: EwmaParams, task: Task) -> Self:
-        """`ewma(log(rv_4h), decay, step)`, step decisions apart."""
-        return _one(cls, f"ewma({task.own}, {params.decay!r}, {task.step})")
+        """`log(sqrt(ewma(square(rv_1h), decay, 1)))` for a log target and hourly decisions."""
+        average = f"ewma({task.variance}, {params.decay!r}, 1)"
+        return _one(cls, task.back.format(average), unbiased=True)

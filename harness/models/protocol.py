@@ -13,15 +13,18 @@ from harness.types import F64, Rows
 
 @dataclass(frozen=True)
 class Task:
-    """What a model is asked to forecast: the horizon's name and length in decisions, the target.
+    """What a model is asked to forecast, in feature expressions known at the decision.
 
-    `own` is the expression of the target's own measure over the last horizon, on the target's
-    scale (`log(rv_4h)`); `step` how many decisions apart two horizons that touch are.
+    `horizon` is its name; `own` the target's measure over the last horizon, on the target's
+    scale: `log(rv_4h)`; `variance` its square over the time since the last decision, per bar:
+    `square(rv_1h)`; `back` puts an expression of a variance on the target's scale:
+    `log(sqrt({}))`.
     """
 
     horizon: str
     own: str
-    step: int
+    variance: str
+    back: str
 
 
 class Forecaster(Protocol):

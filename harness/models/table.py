@@ -22,13 +22,13 @@ class PersistenceParams(Params):
 
 
 class MovingAverageParams(Params):
-    """`moving-average`: `window`, a count of horizon-long periods."""
+    """`moving-average`: `window`, how many periods from decision to decision."""
 
     window: int = Field(ge=1, le=10_000)
 
 
 class EwmaParams(Params):
-    """`ewma`: `decay`, the weight kept from one horizon-long period to the next."""
+    """`ewma`: `decay`, the weight kept from one decision to the next."""
 
     decay: float = Field(default=0.94, gt=0.0, lt=1.0)
 
@@ -65,14 +65,16 @@ KINDS: dict[str, Kind] = {
             "moving-average",
             "harness.models.naive:MovingAverage",
             MovingAverageParams,
-            "mean of the target's own measure over the last `window` periods, on its scale",
+            "mean variance of the last `window` periods from decision to decision, put on the "
+            "target's scale and moved by the mean training residual",
             "simple moving average",
         ),
         Kind(
             "ewma",
             "harness.models.naive:Ewma",
             EwmaParams,
-            "exponentially weighted mean of the target's own measure, on its scale",
+            "exponentially weighted variance of the periods from decision to decision, put on the "
+            "target's scale and moved by the mean training residual",
             "RiskMetrics Technical Document (1996), section 5.2",
         ),
         Kind(

@@ -110,9 +110,9 @@ class FileSource:
             yield self._open(paths).read(symbol)
 
     def identity(self) -> object:
-        """Each file's resolved path, size, modification time and inode."""
+        """Each file's resolved path, size, modification and change times, and inode."""
         stats = [(path.resolve(), path.stat()) for path in self._paths]
-        return [[str(path), s.st_size, s.st_mtime_ns, s.st_ino] for path, s in stats]
+        return [[str(path), s.st_size, s.st_mtime_ns, s.st_ctime_ns, s.st_ino] for path, s in stats]
 
     def _batches(self) -> Iterator[dict[str, _Place]]:
         batch: dict[str, _Place] = {}

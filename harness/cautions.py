@@ -1,0 +1,48 @@
+"""What a reader of the card should know before believing it: thin data, outages, short spans."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+
+import numpy as np
+
+from harness.scale import TargetScale
+from harness.types import Forecasts, Verdict
+
+_ROWS_PER_COEFFICIENT = 10
+_DECISIONS_PER_LAG = 5
+
+
+def cautions(
+    forecasts: Mapping[str, Forecasts], scale: TargetScale, verdict: Verdict, start: int
+) -> list[str]:
+    """Sentences, the most serious first; `start` is where the data begin (UTC ns)."""
+    found = []
+    for horizon, part in forecasts.items():
+        floored = int(np.sum(scale.log_sigma(part.y) <= math.log(scale.floor)))
+        if floored:
+            found.append(
+                f"{floored:,} of {part.y.size:,} targets at {horizon} lie at the floor "
+                "(no price moved: an outage, or filled bars); logs and QLIKE there depend on the "
+                "floor, and such rows can decide a ranking."
+            )
+        most = max((len(fit.names) for fit in part.fits.values()), default=0)
+        least = min(p.n_train for p in part.proofs)
+        if most and least < _ROWS_PER_COEFFICIENT * most:
+            found.append(
+                f"A window at {horizon} has {least} training rows for {most} coefficients."
+            )
+        short = sum(p.train_start < start for p in part.proofs)
+        if short:
+            found.append(
+                f"{short} of {len(part.proofs)} windows at {horizon} train on less than the "
+                "declared span: it begins before the data."
+            )
+    best = verdict.best
+    if best.n < _DECISIONS_PER_LAG * max(best.bandwidth, 1):
+        found.append(
+            f"{best.n} decision times are few for a long-run variance over {best.bandwidth} lags: "
+            "take test and interval with care."
+        )
+    return found

@@ -1,0 +1,64 @@
+"""What the card warns of before it is believed."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import numpy as np
+from worlds import DAY, START, make_forecasts
+
+from harness.cautions import cautions
+from harness.inference import evidence
+from harness.metrics import series
+from harness.scale import TargetScale
+from harness.types import LeakProof
+from harness.verdict import decide
+
+WINDOWS = 2
+SCALE = TargetScale("log", "sigma", "naive", 1e-6)
+
+
+def a_study():
+    rng = np.random.default_rng(1)
+    y = rng.normal(-8.0, 0.5, 400)
+    noise = rng.normal(0.0, 0.3, (2, 400))
+    made = make_forecasts(y, {"base": y + noise[0], "other": y + noise[1]}, windows=WINDOWS)
+    proofs = [
+        LeakProof(k, "1d", START - 100 * DAY, START, START + DAY, DAY, START - DAY, 0, 100, 200)
+        for k in range(WINDOWS)
+    ]
+    return replace(made, proofs=tuple(proofs))
+
+
+def said(forecasts, start=START - 10**18, n=100_000):
+    outcome, models = series(forecasts, SCALE)
+    names = list(models)
+    found = evidence(
+        forecasts, outcome, models, baseline=names[0], candidates=(names[1],), metric="r2_log",
+        gains={names[1]: 0.1}, relative=False, baseline_value=0.5, alpha=0.05,
+    )  # fmt: skip
+    verdict = decide([replace(found[0], n=n)], min_gain=0.0, alpha=0.05, relative=False)
+    return cautions({"4h": forecasts}, SCALE, verdict, start)
+
+
+def test_ample_and_moving_data_need_no_caution():
+    assert said(a_study()) == []
+
+
+def test_targets_at_the_floor_are_counted():
+    forecasts = a_study()
+    y = forecasts.y.copy()
+    y[:3] = np.log(1e-6)
+    (sentence,) = said(replace(forecasts, y=y))
+    assert sentence.startswith(f"3 of {y.size} targets at 4h lie at the floor")
+
+
+def test_a_training_span_that_begins_before_the_data_is_told():
+    forecasts = a_study()
+    (sentence,) = said(forecasts, start=max(p.train_start for p in forecasts.proofs) + 1)
+    assert sentence.startswith(f"{WINDOWS} of {WINDOWS} windows at 4h train on less")
+
+
+def test_few_decisions_for_the_bandwidth_are_told():
+    (sentence,) = said(a_study(), n=4)
+    assert sentence.startswith("4 decision times are few")
