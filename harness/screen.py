@@ -102,7 +102,8 @@ def show_plan(plan: Mapping[str, Any]) -> None:
 
 def show_comparison(found: Mapping[str, Any]) -> None:
     """Two runs: heads, spec differences, scores."""
-    show_table(("", "first", "second"), [list(row.values()) for row in found["runs"]])
+    heads = [[one_line(_cell(v), 30).strip("'") for v in row.values()] for row in found["runs"]]
+    show_table(("", "first", "second"), heads)
     click.echo("\nspec: " + ("the same" if not found["spec_difference"] else ""))
     for line in found["spec_difference"]:
         click.echo("  " + line)
