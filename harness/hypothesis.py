@@ -21,6 +21,7 @@ from harness.measures.table import MEASURES
 from harness.metrics import METRICS
 from harness.models.table import KINDS, Params
 from harness.sections import (
+    LATER,
     NAME,
     NAME_WANTED,
     SECTIONS,
@@ -134,16 +135,18 @@ def check_measures(hypothesis: Hypothesis, extra: Collection[str]) -> None:
 def canonical(hypothesis: Hypothesis) -> dict[str, Any]:
     """Everything that can change a number or the verdict, the claim included, as plain JSON values.
 
-    Title and approach are left out. Defaults are spelled out, moments are UTC ns, lengths are
-    months or minutes, and lists whose order means nothing are sorted.
+    Title and approach are left out. Defaults are spelled out (but for keys that came later),
+    moments are UTC ns, lengths are months or minutes, and lists whose order means nothing are
+    sorted.
     """
     plain: dict[str, Any] = {
         key: {
             field: _plain(value)
             for field, value in getattr(hypothesis, attribute)
             if field not in ("title", "approach")
+            and not ((key, field) in LATER and value == section.model_fields[field].default)
         }
-        for key, (attribute, _) in SECTIONS.items()
+        for key, (attribute, section) in SECTIONS.items()
     }
     plain["models"] = {
         name: {"kind": model.kind, **model.params.model_dump(mode="json")}

@@ -147,6 +147,8 @@ def set_up(hypothesis: Hypothesis, search: Sequence[Path]) -> Study:
         target=h.target.measure,
         extra=spec.extra_units,
         bipower_edge=h.sample.bipower_edge,
+        interval=h.sample.interval,
+        jump_alpha=h.sample.jump_alpha,
     )
     panel = open_panel(spec, start=h.panel.start, end=h.panel.end, columns=plan.inputs)
     return Study(h, spec, panel, plan)

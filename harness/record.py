@@ -134,6 +134,8 @@ def _settings(study: Study, forecasts: Mapping[str, Forecasts]) -> dict[str, Any
         "measures": list(h.sample.measures),
         "bipower_edge": h.sample.bipower_edge,
         "floor": h.sample.floor,
+        "interval": str(h.sample.interval) if h.sample.interval else None,
+        "jump_alpha": h.sample.jump_alpha,
         "target": h.target.measure,
         "unit": study.scale.unit,
         "scale": h.target.scale,

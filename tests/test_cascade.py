@@ -66,7 +66,7 @@ def assert_as_naive(bars: Bars, plan: CascadePlan, at: list[int]) -> None:
 @pytest.mark.parametrize("edge", ["inside", "straddle"])
 def test_every_measure_is_its_formula_over_the_window_that_ends_at_the_decision(edge):
     bars = make_bars(4 * 1_440, seed=1, start=START + 17 * NS_PER_MINUTE)
-    measures = [*MEASURES, "flow"]
+    measures = ["rv", "bv", "j", "pk", "flow"]  # test_realised.py has the others
     plan = make_plan(
         every="1h", scales=["1h", "4h", "1d"], horizons=["2h"], measures=measures,
         extra=EXTRA, edge=edge,
@@ -79,9 +79,9 @@ def test_a_measure_is_missing_until_its_window_is_full():
     plan = make_plan(
         every="1h", scales=["1h", "4h"], measures=[*MEASURES, "flow"], extra=EXTRA, edge="straddle"
     )
-    columns = measure(make_bars(10 * 60, seed=2), plan).columns
-    # The first bar has no return; high, low and extra columns need none.
-    blocks = {"pk": 0, "flow": 0}
+    columns = measure(make_bars(16 * 60, seed=2), plan).columns
+    # The first bar has no return, and lm looks 602 back; ranges and extra columns need none.
+    blocks = {"pk": 0, "gk": 0, "rs": 0, "flow": 0, "lm": 11}
     for column, (name, scale) in plan.columns.items():
         full = plan.windows[scale] // plan.block - 1 + blocks.get(name, 1)
         assert np.flatnonzero(np.isfinite(columns[column]))[0] == full, column

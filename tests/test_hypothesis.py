@@ -25,6 +25,7 @@ from harness.hypothesis import (
     load_hypothesis,
     parse_hypothesis,
 )
+from harness.measures.table import MEASURES
 
 GOOD = '''
 [hypothesis]
@@ -137,7 +138,7 @@ def test_a_hypothesis_is_frozen_and_travels_between_processes():
             'every = "1h"',
             'evry = "1h"',
             "sample.evry: got 'evry', wanted one of the keys every, scales, measures, "
-            "bipower_edge, floor; did you mean 'every'?",
+            "bipower_edge, floor, interval, jump_alpha; did you mean 'every'?",
         ),
         ('train = "12mo"\n', "", "walk_forward.train: wanted this key, which is missing: " + DURATIONS),
         ('test = "3mo"', 'test = "3x"', f"walk_forward.test: got '3x', wanted {DURATIONS}"),
@@ -162,7 +163,8 @@ def test_a_hypothesis_is_frozen_and_travels_between_processes():
         (
             '"rv", "bv", "j"]',
             '"rv", "BV"]',
-            "sample.measures[1]: got 'BV', wanted a measure (rv, bv, j, pk, or a panel's extra column)",
+            "sample.measures[1]: got 'BV', wanted a measure ("
+            f"{', '.join(MEASURES)}, or a panel's extra column)",
         ),
         (
             'back = "lognormal"',
@@ -305,7 +307,7 @@ def test_measures_are_checked_against_the_panels_extra_columns():
     with pytest.raises(SpecError) as caught:
         check_measures(h, {"vix"})
     assert str(caught.value) == (
-        "h.toml: sample.measures[2]: got 'vixx', wanted one of rv, bv, j, pk, vix; "
+        f"h.toml: sample.measures[2]: got 'vixx', wanted one of {', '.join(MEASURES)}, vix; "
         "did you mean 'vix'?"
     )
     check_measures(h, {"vixx"})
@@ -326,6 +328,7 @@ def test_measures_are_checked_against_the_panels_extra_columns():
         ('train = "12mo"', 'train = "1y"'),
         ('test = "3mo"', 'test = "3mo"\nstep = "3mo"'),
         ('every = "1h"', 'every = "1h"\nfloor = 0.000001\nbipower_edge = "inside"'),
+        ('every = "1h"', 'every = "1h"\njump_alpha = 0.001'),
         ('kind = "ewma"', 'kind = "ewma"\ndecay = 0.94'),
         ('"log(rv_4h)"', '" log( rv_4h )"'),
         ("alpha = 0.05", 'alpha = 5e-2\ngain = "difference"\n[run]\nseed = 1'),
@@ -349,6 +352,8 @@ def test_how_a_hypothesis_is_written_does_not_change_its_hash(old, new):
         ('every = "1h"', 'every = "2h"'),
         ('every = "1h"', 'every = "1h"\nfloor = 1e-7'),
         ('every = "1h"', 'every = "1h"\nbipower_edge = "straddle"'),
+        ('every = "1h"', 'every = "1h"\ninterval = "5m"'),
+        ('every = "1h"', 'every = "1h"\njump_alpha = 0.01'),
         ('"1d"]\nmeasures', '"1d", "1w"]\nmeasures'),
         ('measure = "rv"', 'measure = "bv"'),
         ('back = "lognormal"', 'back = "naive"'),

@@ -14,7 +14,7 @@ import scipy.stats
 from worlds import close_to, exact_sum, make_bars
 
 import harness.kernels
-from harness.kernels import cascade, moments, ranks, scores
+from harness.kernels import cascade, moments, ranks, scores, windows
 from harness.kernels.loader import Kernel
 
 Arguments = tuple[object, ...]
@@ -64,6 +64,24 @@ def window_sum_cases() -> Iterator[Arguments]:
         x = rng.exponential(size=blocks)
         x[0] = math.nan
         yield x, width, np.empty(blocks)
+
+
+def centred_cases() -> Iterator[Arguments]:
+    rng = np.random.default_rng(10)
+    for blocks, size, width in [(1, 1, 1), (9, 7, 2), (6, 60, 4), (3, 5, 4)]:
+        x = rng.gumbel(size=blocks * size) + 5.0
+        x[0] = math.nan
+        yield x, size, width, np.empty(blocks)
+
+
+def through_noise_cases() -> Iterator[Arguments]:
+    rng = np.random.default_rng(11)
+    for blocks, size, width, sparse in [(1, 2, 1, 1), (9, 13, 2, 5), (5, 60, 3, 20), (4, 6, 2, 9)]:
+        n = blocks * size
+        y = np.log(make_bars(n, seed=blocks).columns["close"]) + 2e-4 * (rng.random(n) < 0.5)
+        y[: n // 3] = y[0]  # nothing moves
+        y[2 * n // 3 :] = y[-1] + 1e-3 * (np.arange(n - 2 * n // 3) % 2)  # nothing but noise
+        yield np.diff(y, prepend=math.nan), y, size, width, sparse, np.empty(blocks)
 
 
 def table(rng: np.random.Generator, n: int, q: int) -> np.ndarray:
@@ -171,6 +189,9 @@ CASES: dict[str, Callable[[], Iterator[Arguments]]] = {
     "moments.linear_forecasts": linear_forecast_cases,
     "ranks.ranks_from_order": rank_cases,
     "scores.group_scores": score_cases,
+    "windows.centred_squares": centred_cases,
+    "windows.realised_kernels": through_noise_cases,
+    "windows.two_scales": through_noise_cases,
 }
 
 
@@ -237,6 +258,14 @@ def test_window_sums_are_sums_of_the_last_blocks_and_missing_before():
         for k in range(out.size):
             last = blocks[k - width + 1 : k + 1] if k >= width - 1 else [math.nan]
             assert close_to(out[k], exact_sum(last), 1e-13)
+
+
+def test_centred_squares_are_about_the_windows_own_mean():
+    for x, size, width, out in centred_cases():
+        windows.centred_squares(x, size, width, out)
+        for k in range(out.size):
+            own = x[(k + 1 - width) * size : (k + 1) * size] if k >= width - 1 else x[:1]
+            assert close_to(out[k], exact_sum((own - exact_sum(own) / own.size) ** 2), 1e-12)
 
 
 def test_segment_and_window_moments_are_those_of_their_rows():

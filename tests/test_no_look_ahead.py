@@ -58,7 +58,7 @@ def models_of(horizon: str) -> dict[str, Forecaster]:
 class World:
     """A small panel and how its chain is run, from bars to per-window scores."""
 
-    def __init__(self, bars: list[Bars], first_test: int) -> None:
+    def __init__(self, bars: list[Bars], first_test: int, interval: str | None = None) -> None:
         self.bars, self.first_test = bars, first_test
         self.end = max(int(b.known_at(np.int64(b.n - 1))) for b in bars)
         daily = bars[0].ts is not None
@@ -66,11 +66,13 @@ class World:
         self.train, self.test = parse_duration("100d" if daily else "15d"), parse_duration(days)
         self.plan = make_plan(
             every="1d" if daily else "4h",
-            scales=["2d", "5d"] if daily else ["4h", "1d"],
+            scales=["3d", "5d"] if daily else ["4h", "1d"],
             horizons=[self.horizon],
             measures=[*MEASURES, "flow"],
             calendar="sessions" if daily else "24/7",
             extra={"flow": "none"},
+            interval=interval,
+            jump_alpha=0.3,  # a window of three bars seldom rejects at less
         )
 
     def known(
@@ -155,7 +157,7 @@ def minutes() -> World:
 def panel_of_minutes() -> World:
     late = START + 2 * DAY + 100 * NS_PER_MINUTE
     bars = [make_bars(40 * 1_440, seed=2), make_bars(38 * 1_440, seed=3, symbol="B", start=late)]
-    return World(bars, START + 17 * DAY)
+    return World(bars, START + 17 * DAY, interval="5m")
 
 
 def panel_of_sessions() -> World:

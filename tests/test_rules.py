@@ -31,8 +31,11 @@ panel_file
 sources.files
 sources.*
 panel
+measures.windows
+measures.realised
+measures.ranges
 measures.cascade
-measures.store
+measures.estimate measures.store
 features scale
 samples splits
 models.protocol

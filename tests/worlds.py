@@ -42,6 +42,7 @@ def make_bars(
         "low": close * np.exp(-rng.random(n) * 1e-3),
         "flow": rng.gamma(0.7, 2.0, n),
     }
+    columns["open"] = columns["low"] + rng.random(n) * (columns["high"] - columns["low"])
     bar = NS_PER_MINUTE if ts is None else DAY
     start = start if ts is None else int(ts[0])
     return Bars(symbol, start, bar, n, ts, columns, n, (), "xxh3:0")
@@ -66,6 +67,8 @@ def make_plan(
     edge: str = "inside",
     extra: dict[str, str] | None = None,
     bar: int | None = None,
+    interval: str | None = None,
+    jump_alpha: float = 0.001,
 ) -> CascadePlan:
     """A plan of a cascade from durations as people write them."""
     return plan_cascade(
@@ -79,6 +82,8 @@ def make_plan(
         target=target,
         extra=extra or {},
         bipower_edge=edge,
+        interval=parse_duration(interval) if interval else None,
+        jump_alpha=jump_alpha,
     )
 
 

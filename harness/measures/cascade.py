@@ -1,8 +1,9 @@
 """Measures over a cascade of scales at every decision, one symbol at a time.
 
 Bars are summed once into blocks, as long as the greatest length that divides the decision grid,
-every scale and every horizon; a window is a direct sum of its blocks. See measures/table.py for
-the formulas and kernels/cascade.py for the loops.
+every scale and every horizon; a window is a direct sum of its blocks, or worked out by itself.
+With an interval, bars are first merged into bars so long, on the same grid. See
+measures/table.py for the formulas, realised.py and ranges.py for the code.
 """
 
 from __future__ import annotations
@@ -14,12 +15,15 @@ from dataclasses import dataclass
 import numpy as np
 
 from harness.durations import Duration
-from harness.errors import SpecError
+from harness.errors import SpecError, nearest
 from harness.kernels import cascade as loops
-from harness.measures.table import MEASURES
+from harness.measures import ranges, realised
+from harness.measures.table import JUMP_ALPHA, MEASURES
+from harness.measures.windows import Blocks, Window
 from harness.types import F64, Bars, Measured
 
-_CHUNK_BARS = 1_440  # a chunk of returns that stays in the first-level cache
+ESTIMATORS = {**realised.ESTIMATORS, **ranges.ESTIMATORS}
+_TARGET_UNITS = ("sigma", "variance")
 
 
 @dataclass(frozen=True)
@@ -27,7 +31,8 @@ class CascadePlan:
     """What to measure: which measures over which windows (in bars), on which grid.
 
     `columns` maps `rv_1h` to ("rv", "1h"); `windows` a scale's name to its bars; `extra` the
-    panel's own columns to their units; `block` and `every` are in bars.
+    panel's own columns to their units; `block`, `every` and `interval` are in bars. A block is
+    a whole number of intervals.
     """
 
     bar: int
@@ -38,6 +43,8 @@ class CascadePlan:
     extra: Mapping[str, str]
     bipower_edge: str
     regular: bool
+    interval: int
+    jump_alpha: float
 
     @property
     def inputs(self) -> tuple[str, ...]:
@@ -63,10 +70,14 @@ def plan_cascade(
     target: str,
     extra: Mapping[str, str],
     bipower_edge: str,
+    interval: Duration | None = None,
+    jump_alpha: float = JUMP_ALPHA,
 ) -> CascadePlan:
     """All measures over all scales, the target's over every horizon and from decision to decision.
 
-    SpecError names a duration that is no whole number of bars.
+    `interval` is that of the returns, the panel's bar when None; `jump_alpha` the significance
+    of jc and jj. SpecError names a duration that is no whole number of bars, an interval that
+    does not divide the grid, a window too short for its measure, a target that is no volatility.
     """
     scales, horizons = tuple(scales), tuple(horizons)
     regular = calendar == "24/7"
@@ -79,16 +90,24 @@ def plan_cascade(
     windows.setdefault(str(every), step)
     pairs += [(target, str(d)) for d in (*scales, *horizons, every)]
     columns = {f"{m}_{s}": (m, s) for m, s in pairs}
-    _check_minimum(path, columns, windows)
+    block = math.gcd(step, *windows.values())
+    merged = 1 if interval is None else _bars("sample.interval", interval, bar, regular, path)
+    if block % merged:
+        wanted = "a length that divides sample.every and every scale and horizon"
+        raise SpecError(str(path), "sample.interval", got=str(interval), wanted=wanted)
+    _check_minimum(path, columns, windows, merged)
+    _check_target(path, target, extra)
     return CascadePlan(
         bar=bar,
-        block=math.gcd(step, *windows.values()),
+        block=block,
         every=step,
         windows=windows,
         columns=columns,
         extra=dict(extra),
         bipower_edge=bipower_edge,
         regular=regular,
+        interval=merged,
+        jump_alpha=jump_alpha,
     )
 
 
@@ -110,66 +129,38 @@ def measure(bars: Bars, plan: CascadePlan) -> Measured:
         decisions = np.flatnonzero(known_at % (plan.every * bars.bar) == 0)
     else:
         decisions = np.arange(every - 1, blocks, every, dtype=np.int64)
-    columns = dict(_columns({k: v[used] for k, v in bars.columns.items()}, blocks, plan))
+    columns = dict(_columns({k: v[used] for k, v in bars.columns.items()}, blocks, plan, bars.bar))
     return Measured(bars.symbol, known_at, columns, decisions, size, bars.bar)
 
 
-def _columns(bars: Mapping[str, F64], blocks: int, plan: CascadePlan) -> Iterator[tuple[str, F64]]:
-    size = plan.block
-    wanted = {m for m, _ in plan.columns.values()}
-    if wanted & {"rv", "bv", "j"}:
-        squares, products, straddles = (np.empty(blocks) for _ in range(3))
-        room = np.empty(max(_CHUNK_BARS // size, 1) * size)
-        loops.block_sums(bars["close"], size, room, squares, products, straddles)
-    sums = {}
-    if "pk" in wanted:
-        sums["pk"] = np.empty(blocks)
-        loops.parkinson_sums(bars["high"], bars["low"], size, sums["pk"])
-    for name in plan.extra:
-        if name in wanted:
-            sums[name] = np.empty(blocks)
-            loops.plain_sums(bars[name], size, sums[name])
+def _columns(
+    bars: Mapping[str, F64], count: int, plan: CascadePlan, bar: int
+) -> Iterator[tuple[str, F64]]:
+    blocks = Blocks(
+        bars,
+        count=count,
+        raw_size=plan.block,
+        interval=plan.interval,
+        bar=bar,
+        straddle=plan.bipower_edge == "straddle",
+        jump_alpha=plan.jump_alpha,
+    )
     for scale, w in plan.windows.items():
-        m = w // size
-        if wanted & {"rv", "j"}:
-            rv = _sigma(squares, m, 1.0 / w)
-        if wanted & {"bv", "j"}:
-            edge = m if plan.bipower_edge == "straddle" else m - 1
-            bv = _over(products, m)
-            if edge:
-                bv += _over(straddles, edge)
-            bv *= math.pi / 2.0 / w
-            np.sqrt(bv, out=bv)
+        window = Window(blocks, w // plan.block)
         for name in [m for m, s in plan.columns.values() if s == scale]:
-            if name == "rv":
-                yield f"rv_{scale}", rv
-            elif name == "bv":
-                yield f"bv_{scale}", bv
-            elif name == "j":
-                yield f"j_{scale}", _jump(rv, bv)
-            elif name == "pk":
-                yield f"pk_{scale}", _sigma(sums["pk"], m, 1.0 / w)
-            else:
-                yield f"{name}_{scale}", _over(sums[name], m) * (1.0 / w)
+            estimator = ESTIMATORS.get(name)
+            yield f"{name}_{scale}", estimator(window) if estimator else _mean(window, name)
 
 
-def _over(blocks: F64, width: int) -> F64:
-    out = np.empty(blocks.size)
-    loops.window_sums(blocks, width, out)
-    return out
+def _mean(window: Window, name: str) -> F64:
+    """The mean of a panel's own column, in its own unit."""
 
+    def sums() -> F64:
+        out = np.empty(window.blocks.count)
+        loops.plain_sums(window.blocks.raw[name], window.blocks.raw_size, out)
+        return out
 
-def _sigma(blocks: F64, width: int, per_bar: float) -> F64:
-    out = _over(blocks, width)
-    out *= per_bar
-    return np.sqrt(out, out=out)
-
-
-def _jump(rv: F64, bv: F64) -> F64:
-    out = rv * rv
-    out -= bv * bv
-    np.maximum(out, 0.0, out=out)
-    return np.sqrt(out, out=out)
+    return window.over(window.blocks.once(name, sums)) * (1.0 / window.bars)
 
 
 def _inputs(measure_name: str) -> tuple[str, ...]:
@@ -191,14 +182,26 @@ def _bars(key: str, duration: Duration, bar: int, regular: bool, path: object) -
 
 
 def _check_minimum(
-    path: object, columns: Mapping[str, tuple[str, str]], windows: Mapping[str, int]
+    path: object, columns: Mapping[str, tuple[str, str]], windows: Mapping[str, int], interval: int
 ) -> None:
     for name, scale in columns.values():
         known = MEASURES.get(name)
-        if known and windows[scale] < known.minimum_bars:
+        bars = windows[scale] // interval
+        if known and bars < known.minimum_bars:
+            unit = "bar" if interval == 1 else "interval"
             raise SpecError(
                 str(path),
                 "sample.measures",
-                got=f"{name} over {scale} ({windows[scale]} bar)",
-                wanted=f"a window of at least {known.minimum_bars} bars for {name}",
+                got=f"{name} over {scale} ({bars} {unit})",
+                wanted=f"a window of at least {known.minimum_bars} {unit}s for {name}",
             )
+
+
+def _check_target(path: object, target: str, extra: Mapping[str, str]) -> None:
+    units = {**{m.name: m.unit for m in MEASURES.values()}, **extra}
+    if units[target] not in _TARGET_UNITS:
+        fit = [name for name, unit in units.items() if unit in _TARGET_UNITS]
+        wanted = f"a volatility or a variance, which {target} is not: {', '.join(fit)}"
+        raise SpecError(
+            str(path), "target.measure", got=target, wanted=wanted, nearest=nearest(target, fit)
+        )
