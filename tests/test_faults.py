@@ -197,7 +197,8 @@ def test_a_record_that_was_damaged_is_named_and_the_rest_is_read(log_copy, comma
     record.write_bytes(record.read_bytes()[:500])
     assert f"{record}: not JSON any more" in command("show", first, "--log", log_copy).refused()
     ran = command("index", "--log", log_copy)
-    assert ran.code == 0
+    assert ran.code == 1
+    assert "1 runs, 1 left out" in ran.out
     assert str(record) in ran.err
     rows = command("query", "select run_id from runs", "--json", "--log", log_copy)
     assert rows.json == [{"run_id": second}]
