@@ -53,7 +53,7 @@ class _Panel(_Section):
     @classmethod
     def _has_a_length(cls, bar: str) -> str:
         try:
-            parse_duration(bar).ns  # noqa: B018
+            parse_duration(bar).ns  # noqa: B018 - raises for months
         except ValueError:
             raise ValueError(FIXED_EXAMPLES) from None
         return bar

@@ -25,7 +25,7 @@ def compile_kernel(kernel: Kernel) -> bytes:
     mentions for exceptions and reference counts: a kernel, which allocates and raises nothing,
     never reaches them. ValueError for a kernel that does allocate.
     """
-    print(f"compiling {kernel.name} (once on this machine)", file=sys.stderr)  # noqa: T201
+    print(f"compiling {kernel.name} (once on this machine)", file=sys.stderr)  # noqa: T201 - for people, from any caller
     function = numba.cfunc(_c_signature(kernel), **_OPTIONS)(_with_pointers(kernel))
     llvm.initialize_native_target()
     llvm.initialize_native_asmprinter()

@@ -111,7 +111,7 @@ def _keep(path: Path, content: bytes) -> None:
             stream.write(content)
         Path(temporary).replace(path)
     except OSError as error:
-        print(f"kernel not kept in {path.parent}: {error.strerror}", file=sys.stderr)  # noqa: T201
+        print(f"kernel not kept in {path.parent}: {error.strerror}", file=sys.stderr)  # noqa: T201 - for people, from any caller
 
 
 @cache

@@ -68,7 +68,7 @@ def find_files(path: str, request: Request) -> list[Path]:
         if folder is None:
             continue
         if any(sign in path for sign in "*?["):
-            found = sorted(folder / name for name in glob.glob(path, root_dir=folder))  # noqa: PTH207
+            found = sorted(folder / name for name in glob.glob(path, root_dir=folder))  # noqa: PTH207 - knows root_dir
         else:
             found = [folder / path]
         if found := [file for file in found if file.is_file()]:
