@@ -170,7 +170,6 @@ def sample(study: Study, decided: Sequence[Decided], horizon: str) -> Samples:
         decided,
         horizon=horizon,
         bars=study.plan.windows[horizon],
-        length=study.horizon_ns(horizon),
         measure=h.target.measure,
         scale=study.scale,
         features=list(wanted.values()),

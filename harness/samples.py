@@ -41,14 +41,13 @@ def build_samples(
     *,
     horizon: str,
     bars: int,
-    length: int,
     measure: str,
     scale: TargetScale,
     features: Collection[Expression],
 ) -> Samples:
     """Rows and targets of one horizon over all symbols, sorted by decision time then symbol.
 
-    `bars` and `length` (ns) are the horizon's; `measure` the target's. A decision with a feature
+    `bars` are the horizon's; `measure` the target's. A decision with a feature
     or a target that is not finite is dropped and counted. RunError when nothing is left.
     """
     parts = [_symbol_rows(d, f"{measure}_{horizon}", bars, scale, features) for d in decided]
@@ -73,7 +72,6 @@ def build_samples(
         resolved_at=resolved,
         symbols=tuple(m.symbol for m in measured),
         dropped=sum(m.decisions.size for m in measured) - formed.size,
-        length=length,
         overlap=max(-(-bars // _step(measured)) - 1, 0),
     )
 

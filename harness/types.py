@@ -96,7 +96,7 @@ class Rows:
 class Samples:
     """Rows with their targets: y (n,) on the declared scale, resolved_at (n,) UTC ns.
 
-    `horizon` is the horizon's name, `length` its ns, `dropped` how many decisions had no
+    `horizon` is its name, `dropped` how many decisions had no
     complete feature or target, `overlap` over how many decisions after it a target shares bars.
     """
 
@@ -106,7 +106,6 @@ class Samples:
     resolved_at: I64
     symbols: tuple[str, ...]
     dropped: int
-    length: int
     overlap: int
 
 

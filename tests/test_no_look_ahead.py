@@ -106,7 +106,6 @@ class World:
             decided,
             horizon=self.horizon,
             bars=self.plan.windows[self.horizon],
-            length=length,
             measure="rv",
             scale=LOG_SIGMA,
             features=[parse_feature(t) for t in texts],

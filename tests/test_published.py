@@ -36,7 +36,6 @@ def in_sample(spec: PanelSpec, target: str, features: list[str]) -> tuple[list[f
         [Decided(measure(bars, plan), plan.units, 1e-6)],
         horizon="1d",
         bars=1,
-        length=plan.bar,
         measure=target,
         scale=TargetScale("level", spec.extra_units[target], "none", 1e-6),
         features=[parse_feature(text) for text in model.features],

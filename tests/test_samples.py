@@ -32,7 +32,6 @@ def samples_of(
         [Decided(measure(b, plan), plan.units, 1e-6) for b in bars],
         horizon=horizon,
         bars=plan.windows[horizon],
-        length=parse_duration(horizon).ns,
         measure=target,
         scale=scale,
         features=[parse_feature(f) for f in features],

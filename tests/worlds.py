@@ -115,7 +115,6 @@ def make_samples(
         resolved_at=formed + hour * steps,
         symbols=tuple(f"S{k}" for k in range(symbols)),
         dropped=0,
-        length=hour * (overlap + 1),
         overlap=overlap,
     )
 
