@@ -24,7 +24,7 @@ from harness.metrics import Scores, score, series
 from harness.models.protocol import Forecaster, Task, make_model
 from harness.panel import Panel, PanelSpec, find_panel, open_panel
 from harness.record import horizon_forecasts, make_record
-from harness.samples import Decided, build_samples
+from harness.samples import Decided, LookBack, build_samples
 from harness.scale import TargetScale
 from harness.splits import effective_embargo, make_windows, require_windows
 from harness.types import Evidence, Forecasts, Measured, Samples, Verdict, Window
@@ -107,6 +107,7 @@ class Study:
     def _task(self, horizon: str) -> Task:
         h = self.hypothesis
         own, period = f"{h.target.measure}_{horizon}", f"{h.target.measure}_{h.sample.every}"
+        steps = -(-self.plan.windows[horizon] // self.plan.every)
         squared = self.scale.unit == "variance"
         back = "{}" if squared else "sqrt({})"
         return Task(
@@ -114,6 +115,10 @@ class Study:
             own=f"log({own})" if self.scale.is_log else own,
             variance=period if squared else f"square({period})",
             back=f"log({back})" if self.scale.is_log else back,
+            steps=steps,
+            every=str(h.sample.every),
+            bars=self.plan.every,
+            scale=self.scale,
         )
 
     @cached_property
@@ -164,8 +169,12 @@ def sample(study: Study, decided: Sequence[Decided], horizon: str) -> Samples:
     """Rows and targets of one horizon, with the features that its models ask for."""
     h = study.hypothesis
     wanted: dict[str, Expression] = {}
+    past: list[LookBack] = []
     for model in study.models(horizon).values():
-        wanted |= {text: parse_feature(text) for text in model.features}
+        own = {text: parse_feature(text) for text in model.features}
+        wanted |= own
+        if model.look_back:
+            past.append(LookBack(model.look_back, tuple(own.values())))
     return build_samples(
         decided,
         horizon=horizon,
@@ -173,6 +182,7 @@ def sample(study: Study, decided: Sequence[Decided], horizon: str) -> Samples:
         measure=h.target.measure,
         scale=study.scale,
         features=list(wanted.values()),
+        look_back=past,
     )
 
 

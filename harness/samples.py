@@ -8,13 +8,15 @@ where that window has ended.
 from __future__ import annotations
 
 from collections.abc import Collection, Mapping, Sequence
+from dataclasses import dataclass
 
 import numpy as np
+from numpy.typing import NDArray
 
 from harness.errors import RunError
 from harness.features import Expression, evaluate
 from harness.scale import TargetScale
-from harness.types import F64, I64, Measured, Rows, Samples
+from harness.types import F64, I64, History, Measured, Rows, Samples
 
 
 class Decided:
@@ -36,6 +38,14 @@ class Decided:
         return found
 
 
+@dataclass(frozen=True)
+class LookBack:
+    """What models look back on: over how many `decisions`, a row's own included, at `features`."""
+
+    decisions: int
+    features: Collection[Expression]
+
+
 def build_samples(
     decided: Sequence[Decided],
     *,
@@ -44,30 +54,39 @@ def build_samples(
     measure: str,
     scale: TargetScale,
     features: Collection[Expression],
+    look_back: Collection[LookBack] = (),
 ) -> Samples:
     """Rows and targets of one horizon over all symbols, sorted by decision time then symbol.
 
-    `bars` are the horizon's; `measure` the target's. A decision with a feature
-    or a target that is not finite is dropped and counted. RunError when nothing is left.
+    `bars` are the horizon's; `measure` the target's. A decision with a feature or a target that
+    is not finite, or with one that a model looks back on, is dropped and counted. RunError when
+    nothing is left.
     """
-    parts = [_symbol_rows(d, f"{measure}_{horizon}", bars, scale, features) for d in decided]
-    formed = np.concatenate([p[0] for p in parts])
-    resolved = np.concatenate([p[1] for p in parts])
-    z = parts[0][2] if len(parts) == 1 else np.concatenate([p[2] for p in parts], axis=1)
-    symbol = np.repeat(np.arange(len(parts), dtype=np.int32), [p[0].size for p in parts])
+    parts = [
+        _symbol_rows(d, f"{measure}_{horizon}", bars, scale, features, look_back) for d in decided
+    ]
+    formed = np.concatenate([p.formed_at for p in parts])
+    resolved = np.concatenate([p.resolved_at for p in parts])
+    z = parts[0].z if len(parts) == 1 else np.concatenate([p.z for p in parts], axis=1)
+    symbol = np.repeat(
+        np.arange(len(parts), dtype=np.int32), np.array([p.formed_at.size for p in parts])
+    )
+    history, at = _history(decided, parts, look_back) if look_back else (None, None)
     if len(parts) > 1:
         order = np.lexsort((symbol, formed))
         formed, resolved, symbol = formed[order], resolved[order], symbol[order]
         z = np.take(z, order, axis=1)  # unlike z[:, order], stored row by row
+        at = None if at is None else at[order]
     if not formed.size:
         raise RunError(
             f"horizon {horizon}: no decision has complete features and a target: "
             "the span is shorter than the longest window"
         )
     measured = [d.measured for d in decided]
+    names = tuple(e.text for e in features)
     return Samples(
         horizon=horizon,
-        rows=Rows(z[:-1].T, tuple(e.text for e in features), symbol, formed),
+        rows=Rows(z[:-1].T, names, symbol, formed, history, at),
         y=z[-1],
         resolved_at=resolved,
         symbols=tuple(m.symbol for m in measured),
@@ -76,14 +95,24 @@ def build_samples(
     )
 
 
+@dataclass(frozen=True)
+class _SymbolRows:
+    """One symbol's n rows: z (p + 1, n) the features with the target below, decisions (n,)."""
+
+    formed_at: I64
+    resolved_at: I64
+    z: F64
+    kept: slice | I64
+
+
 def _symbol_rows(
     decided: Decided,
     target: str,
     bars: int,
     scale: TargetScale,
     features: Collection[Expression],
-) -> tuple[I64, I64, F64]:
-    """formed_at (n,), resolved_at (n,) and the features with the target below them (p + 1, n)."""
+    look_back: Collection[LookBack],
+) -> _SymbolRows:
     measured = decided.measured
     at = measured.decisions
     end = at + bars // measured.block
@@ -94,11 +123,45 @@ def _symbol_rows(
         z[j] = decided.feature(expression)
     z[-1] = scale.target(measured.columns[target][end])
     keep = inside & np.isfinite(z).all(axis=0)
+    for past in look_back:
+        keep &= _complete(decided, past)
     kept = np.flatnonzero(keep)
     if kept.size and kept[-1] - kept[0] + 1 == kept.size:  # as a rule: only the ends are dropped
         rows = slice(kept[0], kept[-1] + 1)
-        return measured.known_at[at[rows]], measured.known_at[end[rows]], z[:, rows]
-    return measured.known_at[at[kept]], measured.known_at[end[kept]], np.take(z, kept, axis=1)
+        return _SymbolRows(
+            measured.known_at[at[rows]], measured.known_at[end[rows]], z[:, rows], rows
+        )
+    return _SymbolRows(
+        measured.known_at[at[kept]], measured.known_at[end[kept]], np.take(z, kept, axis=1), kept
+    )
+
+
+def _complete(decided: Decided, past: LookBack) -> NDArray[np.bool_]:
+    """Whether every feature is finite at the last `past.decisions` decisions (D,)."""
+    finite = np.ones(decided.measured.decisions.size, bool)
+    for expression in past.features:
+        finite &= np.isfinite(decided.feature(expression))
+    place = np.arange(finite.size)
+    gap = np.maximum.accumulate(np.where(finite, -1, place))  # the last incomplete one so far
+    return place - gap >= past.decisions
+
+
+def _history(
+    decided: Sequence[Decided], parts: Sequence[_SymbolRows], look_back: Collection[LookBack]
+) -> tuple[History, I64]:
+    """Every decision's features that are looked back on, and each row's place among them."""
+    wanted = {e.text: e for past in look_back for e in past.features}
+    sizes = [d.measured.decisions.size for d in decided]
+    begins = np.cumsum([0, *sizes], dtype=np.int64)
+    values = np.empty((len(wanted), begins[-1]))
+    for d, a, b in zip(decided, begins[:-1], begins[1:], strict=True):
+        for j, expression in enumerate(wanted.values()):
+            values[j, a:b] = d.feature(expression)
+    at = [
+        a + np.arange(size, dtype=np.int64)[part.kept]
+        for a, size, part in zip(begins[:-1], sizes, parts, strict=True)
+    ]
+    return History(values, tuple(wanted), begins), np.concatenate(at)
 
 
 def _step(measured: Sequence[Measured]) -> int:

@@ -68,28 +68,57 @@ class Measured:
 
 
 @dataclass(frozen=True)
+class History:
+    """Features at every decision, also those that became no rows: symbol after symbol, in time.
+
+    values (q, T) float64, NaN where a feature is missing; `names` its q expressions; symbol s has
+    the columns begins[s] to begins[s + 1] - 1 of it.
+    """
+
+    values: F64
+    names: tuple[str, ...]
+    begins: I64
+
+
+@dataclass(frozen=True)
 class Rows:
     """What a model may see of n decisions: no target in it.
 
     X (n, p) float64, stored column after column; `names` its p feature expressions; `symbol`
-    (n,) int32 codes; `formed_at` (n,) UTC ns, ascending.
+    (n,) int32 codes; `formed_at` (n,) UTC ns, ascending. Where a model looks back, `at` (n,) is
+    each row's place in `history`: what lies before it there was known when the row was formed.
     """
 
     X: F64
     names: tuple[str, ...]
     symbol: I32
     formed_at: I64
+    history: History | None = None
+    at: I64 | None = None
 
     def take(self, rows: slice | I64) -> Rows:
         """The rows at these positions."""
-        return Rows(self.X[rows], self.names, self.symbol[rows], self.formed_at[rows])
+        at = None if self.at is None else self.at[rows]
+        return Rows(
+            self.X[rows], self.names, self.symbol[rows], self.formed_at[rows], self.history, at
+        )
 
     def columns(self, names: tuple[str, ...]) -> Rows:
         """The same rows with only these features, in this order."""
         if names == self.names:
             return self
         X = self.X.T[[self.names.index(name) for name in names]].T
-        return Rows(X, names, self.symbol, self.formed_at)
+        return Rows(X, names, self.symbol, self.formed_at, self.history, self.at)
+
+    def sequences(self, length: int) -> F64:
+        """The features at each row's last `length` decisions (n, length, p), its own the last.
+
+        Complete for every row when `length` is at most the model's `look_back`.
+        """
+        assert self.history is not None, "a model that looks back declares it by look_back"
+        columns = [self.history.names.index(name) for name in self.names]
+        places = self.at[:, None] + np.arange(1 - length, 1)
+        return np.moveaxis(self.history.values[columns][:, places], 0, -1)
 
 
 @dataclass(frozen=True)
@@ -113,7 +142,8 @@ class Samples:
 class Window:
     """A test window and its training span: `train_start <= formed_at`, `resolved_at <= limit`.
 
-    `cut <= formed_at < end` is tested; limit = cut - embargo. UTC ns.
+    `cut <= formed_at < end` is tested; limit = cut - embargo. Rows formed from `validation` on
+    are held out by models that stop early. UTC ns.
     """
 
     index: int
@@ -121,6 +151,25 @@ class Window:
     limit: int
     cut: int
     end: int
+    validation: int | None = None
+
+
+@dataclass(frozen=True)
+class Training:
+    """How a fit went, where there is something to tell.
+
+    `parameters` fitted; `converged` false where an optimiser gave up and a fall-back stands;
+    `epochs` run and `best` the one kept (from 1); losses after every epoch; `attention` the mean
+    weight by step of the sequence, oldest first.
+    """
+
+    parameters: int
+    converged: bool = True
+    epochs: int = 0
+    best: int = 0
+    train_loss: tuple[float, ...] = ()
+    validation_loss: tuple[float, ...] = ()
+    attention: tuple[float, ...] = ()
 
 
 @dataclass(frozen=True)

@@ -4,16 +4,16 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
-from worlds import LOG_SIGMA, close_to, make_samples
+from worlds import LOG_SIGMA, close_to, make_samples, make_task
 
 from harness.features import evaluate, parse_feature
 from harness.models.linear import Linear, WindowMoments, linear_forecasts
-from harness.models.protocol import ModelError, Task, make_model
+from harness.models.protocol import ModelError, make_model
 from harness.models.table import KINDS
 from harness.scale import TargetScale
 from harness.types import Rows
 
-TASK = Task("4h", "log(rv_4h)", "square(rv_1h)", "log(sqrt({}))")
+TASK = make_task()
 
 
 def rows_of(x: np.ndarray) -> Rows:

@@ -13,7 +13,7 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
-from worlds import DAY, LOG_SIGMA, START, Nearest, make_bars, make_plan, sessions
+from worlds import DAY, LOG_SIGMA, START, Nearest, make_bars, make_plan, make_task, sessions
 
 from harness import features as feature_table
 from harness.durations import NS_PER_MINUTE, parse_duration
@@ -21,9 +21,9 @@ from harness.features import FUNCTIONS, Function, parse_feature
 from harness.measures.cascade import CascadePlan, measure
 from harness.measures.table import MEASURES
 from harness.metrics import METRICS, score, series
-from harness.models.protocol import Forecaster, Task, make_model
+from harness.models.protocol import Forecaster, make_model
 from harness.models.table import KINDS
-from harness.samples import Decided, build_samples
+from harness.samples import Decided, LookBack, build_samples
 from harness.splits import make_windows
 from harness.types import F64, I64, Bars, Measured, Rows
 from harness.walk import walk_forward
@@ -51,7 +51,8 @@ def feature_of(function: Function) -> str:
 def models_of(horizon: str) -> dict[str, Forecaster]:
     missing = set(KINDS) - set(PARAMS)
     assert not missing, f"add parameters for {sorted(missing)} to PARAMS"
-    task = Task(horizon, f"log(rv_{horizon})", f"square(rv_{horizon})", "log(sqrt({}))")
+    every, steps, bars = ("1d", 5, 1) if horizon == "5d" else (horizon, 1, 240)
+    task = make_task(horizon, every=every, steps=steps, bars=bars)
     return {k: make_model(k, KINDS[k].params(**PARAMS[k]), task) for k in KINDS}
 
 
@@ -109,6 +110,11 @@ class World:
             measure="rv",
             scale=LOG_SIGMA,
             features=[parse_feature(t) for t in texts],
+            look_back=[
+                LookBack(m.look_back, [parse_feature(t) for t in m.features])
+                for m in models.values()
+                if m.look_back
+            ],
         )
         spans = [
             make_windows(

@@ -7,11 +7,11 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from worlds import daily_panel, make_plan
+from worlds import LEVEL_SIGMA, daily_panel, make_plan, make_task
 
 from harness.features import parse_feature
 from harness.measures.cascade import measure
-from harness.models.protocol import Task, make_model
+from harness.models.protocol import make_model
 from harness.models.table import KINDS
 from harness.panel import PanelSpec, find_panel, open_panel
 from harness.samples import Decided, build_samples
@@ -30,7 +30,7 @@ def in_sample(spec: PanelSpec, target: str, features: list[str]) -> tuple[list[f
         measures=list(spec.extra_units), target=target, extra=dict(spec.extra_units),
     )  # fmt: skip
     (bars,) = open_panel(spec, start=None, end=None, columns=plan.inputs).bars()
-    task = Task("1d", f"{target}_1d", f"square({target}_1d)", "sqrt({})")
+    task = make_task("1d", measure=target, every="1d", steps=1, bars=1, scale=LEVEL_SIGMA)
     model = make_model("ols", KINDS["ols"].params(features=features), task)
     samples = build_samples(
         [Decided(measure(bars, plan), plan.units, 1e-6)],

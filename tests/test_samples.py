@@ -12,7 +12,7 @@ from harness.durations import NS_PER_MINUTE, parse_duration
 from harness.errors import RunError
 from harness.features import parse_feature
 from harness.measures.cascade import CascadePlan, measure
-from harness.samples import Decided, build_samples
+from harness.samples import Decided, LookBack, build_samples
 from harness.scale import TargetScale
 from harness.types import Bars, Samples
 
@@ -138,3 +138,32 @@ def test_a_span_too_short_for_any_row_is_an_error_in_words():
     plan = make_plan(every="1h", scales=["1d"], horizons=["1h"], measures=["rv"])
     with pytest.raises(RunError, match="horizon 1h: no decision has complete features"):
         samples_of([make_bars(600, seed=8)], plan, "1h", features=("rv_1d",))
+
+
+def test_a_look_back_gives_each_row_its_own_past_and_drops_what_has_none():
+    one, two = (
+        make_bars(40, seed=1, ts=sessions(40)),
+        make_bars(30, seed=2, symbol="B", ts=sessions(30)),
+    )
+    plan = make_plan(
+        every="1d", scales=["1d", "3d"], horizons=["1d"], measures=["rv"], calendar="sessions"
+    )
+    decided = [Decided(measure(b, plan), plan.units, 1e-6) for b in (one, two)]
+    features = [parse_feature("rv_1d"), parse_feature("rv_3d")]
+    settings = {
+        "horizon": "1d", "bars": 1, "measure": "rv", "scale": LOG_SIGMA, "features": features
+    }  # fmt: skip
+    plain = build_samples(decided, **settings)
+    samples = build_samples(decided, **settings, look_back=[LookBack(5, features[:1])])
+    # rv_3d begins at the fourth bar; five of rv_1d, which begins at the second, at the sixth.
+    assert samples.dropped == plain.dropped + 2 * 2
+    past = samples.rows.columns(("rv_1d",)).sequences(5)
+    assert past.shape == (samples.y.size, 5, 1)
+    for row in range(samples.y.size):
+        code = samples.rows.symbol[row]
+        values = decided[code].feature(features[0])
+        known = decided[code].measured.known_at
+        place = int(np.searchsorted(known, samples.rows.formed_at[row]))
+        assert np.array_equal(past[row, :, 0], values[place - 4 : place + 1])
+    few = samples.rows.take(np.array([7, 3]))
+    assert np.array_equal(few.columns(("rv_1d",)).sequences(5), past[[7, 3]])

@@ -6,12 +6,13 @@ import math
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Self
+from typing import ClassVar, Self
 
 import numpy as np
 
 from harness.durations import NS_PER_MINUTE, parse_duration, parse_moment
 from harness.measures.cascade import CascadePlan, plan_cascade
+from harness.models.protocol import Task
 from harness.panel import PanelSpec, read_panel
 from harness.scale import TargetScale
 from harness.types import F64, I64, Bars, Forecasts, ModelFit, Rows, Samples
@@ -84,6 +85,29 @@ def make_plan(
         bipower_edge=edge,
         interval=parse_duration(interval) if interval else None,
         jump_alpha=jump_alpha,
+    )
+
+
+def make_task(
+    horizon: str = "4h",
+    *,
+    measure: str = "rv",
+    every: str = "1h",
+    steps: int = 4,
+    bars: int = 60,
+    scale: TargetScale = LOG_SIGMA,
+) -> Task:
+    """The task of forecasting a sigma over this horizon."""
+    own, back = f"{measure}_{horizon}", "sqrt({})"
+    return Task(
+        horizon,
+        own=f"log({own})" if scale.is_log else own,
+        variance=f"square({measure}_{every})",
+        back=f"log({back})" if scale.is_log else back,
+        steps=steps,
+        every=every,
+        bars=bars,
+        scale=scale,
     )
 
 
@@ -163,6 +187,9 @@ class Nearest:
     features: tuple[str, ...]
     x: F64 | None = None
     y: F64 | None = None
+    look_back: ClassVar[int] = 0
+    validates: ClassVar[bool] = False
+    training: ClassVar[None] = None
 
     def fit(self, rows: Rows, y: F64, *, validation: object = None, seed: int = 0) -> Self:
         return replace(self, x=rows.X.copy(), y=y.copy())

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from typing import Self
+from typing import ClassVar, Self
 
 import numpy as np
 
@@ -32,6 +32,9 @@ class Linear:
     intercept: bool = True
     fixed: tuple[float, ...] | None = None
     beta: tuple[float, ...] = field(default=())
+    look_back: ClassVar[int] = 0
+    validates: ClassVar[bool] = False
+    training: ClassVar[None] = None
 
     def fit(
         self, rows: Rows, y: F64, *, validation: tuple[Rows, F64] | None = None, seed: int = 0

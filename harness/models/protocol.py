@@ -3,34 +3,47 @@
 from __future__ import annotations
 
 import importlib
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, Protocol, Self
+from typing import Any, ClassVar, Protocol, Self, runtime_checkable
 
 from harness.models.table import KINDS, Params
-from harness.types import F64, Rows
+from harness.scale import TargetScale
+from harness.types import F64, I64, Rows, Training
 
 
 @dataclass(frozen=True)
 class Task:
     """What a model is asked to forecast, in feature expressions known at the decision.
 
-    `horizon` is its name; `own` the target's measure over the last horizon, on the target's
-    scale: `log(rv_4h)`; `variance` its square over the time since the last decision, per bar:
-    `square(rv_1h)`; `back` puts an expression of a variance on the target's scale:
-    `log(sqrt({}))`.
+    `horizon` is its name, `steps` how many decisions long it is; `own` the target's measure over
+    the last horizon, on the target's scale: `log(rv_4h)`; `variance` its square over the time
+    since the last decision, per bar: `square(rv_1h)`; `back` puts an expression of a variance on
+    the target's scale: `log(sqrt({}))`; `every` is the time between decisions as a scale's name,
+    `bars` how many bars it has; `scale` the target's.
     """
 
     horizon: str
     own: str
     variance: str
     back: str
+    steps: int
+    every: str
+    bars: int
+    scale: TargetScale
 
 
 class Forecaster(Protocol):
-    """A model of one target. `features` are the expressions it wants as columns of its rows."""
+    """A model of one target. `features` are the expressions it wants as columns of its rows.
+
+    `look_back` is over how many decisions, its own included, a row needs all of them known; 0 for
+    a model that looks at the row alone, whose rows then have no history. `validates` says that
+    it stops early on rows held out, which `fit` then gets and never trains on.
+    """
 
     features: tuple[str, ...]
+    look_back: ClassVar[int] | int
+    validates: ClassVar[bool] | bool
 
     def fit(
         self, rows: Rows, y: F64, *, validation: tuple[Rows, F64] | None = None, seed: int = 0
@@ -48,6 +61,22 @@ class Forecaster(Protocol):
     @property
     def coefficients(self) -> Mapping[str, float]:
         """What the fitted model states of itself for the card, by name."""
+        ...
+
+    @property
+    def training(self) -> Training | None:
+        """How the fit went; None where there is nothing to tell."""
+        ...
+
+
+@runtime_checkable
+class Chained(Protocol):
+    """A model of one symbol whose fits follow each other cheaply, each from the one before."""
+
+    def fit_chain(
+        self, rows: Rows, y: F64, trains: Sequence[slice | I64], *, seed: int = 0
+    ) -> Iterator[Forecaster]:
+        """A fitted copy per training set, in time order; it depends on earlier ones only."""
         ...
 
 
