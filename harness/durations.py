@@ -72,6 +72,13 @@ def parse_duration(text: str) -> Duration:
     return Duration(int(found[1]), found[2])
 
 
+def length(duration: Duration) -> int:
+    """Months or minutes: `12mo` and `1y` are one length, and so are `24h` and `1d`."""
+    if duration.is_calendar:
+        return duration.count * (12 if duration.unit == "y" else 1)
+    return duration.ns // NS_PER_MINUTE
+
+
 def parse_moment(text: str) -> int:
     """`2021-01-02` or `2021-01-02T06:00[Z]` as UTC nanoseconds; a moment without a zone is UTC."""
     moment = datetime.fromisoformat(text)

@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     import polars as pl
 
 # An index made by another version of the tables below is made anew: raise this with them.
-INDEX_FORMAT = 2
+INDEX_FORMAT = 3
 _TEXT, _REAL, _COUNT, TIME = "VARCHAR", "DOUBLE", "BIGINT", "TIMESTAMP"
 _SCORES = {
     "run_id": _TEXT, "horizon": _TEXT, "model": _TEXT, "scope": _TEXT, "window_start": TIME,
@@ -35,11 +35,24 @@ _TESTS = {
 _FOLDS = {
     "run_id": _TEXT, "fold": _COUNT, "horizon": _TEXT, "cut": TIME, "train_start": TIME,
     "test_end": TIME, "embargo_ns": _COUNT, "latest_resolution": TIME, "slack_ns": _COUNT,
-    "n_train": _COUNT, "n_test": _COUNT,
+    "n_train": _COUNT, "n_test": _COUNT, "refit": _TEXT,
 }  # fmt: skip
 _COEFFICIENTS = {
-    "run_id": _TEXT, "fold": _COUNT, "horizon": _TEXT, "model": _TEXT, "name": _TEXT,
-    "value": _REAL,
+    "run_id": _TEXT, "fold": _COUNT, "cut": TIME, "horizon": _TEXT, "model": _TEXT,
+    "name": _TEXT, "value": _REAL,
+}  # fmt: skip
+_FITS = {
+    "run_id": _TEXT, "horizon": _TEXT, "model": _TEXT, "scope": _TEXT, "refit": _TEXT,
+    "fit": _COUNT, "cut": TIME, "fits": _COUNT, "failed": _COUNT, "parameters": _COUNT,
+    "epochs": _COUNT, "best_epoch": _COUNT,
+}  # fmt: skip
+_FIT_TIMES = {
+    "run_id": _TEXT, "horizon": _TEXT, "model": _TEXT, "fit": _COUNT, "fit_seconds": _REAL,
+    "predict_seconds": _REAL,
+}  # fmt: skip
+_TRAINING = {
+    "run_id": _TEXT, "horizon": _TEXT, "model": _TEXT, "fit": _COUNT, "split": _TEXT,
+    "epoch": _COUNT, "loss": _REAL,
 }  # fmt: skip
 _WINS = {
     "run_id": _TEXT, "horizon": _TEXT, "model": _TEXT, "baseline": _TEXT, "metric": _TEXT,
@@ -51,6 +64,9 @@ _RECORDED = {
     "tests": _TESTS,
     "folds": _FOLDS,
     "coefficients": _COEFFICIENTS,
+    "fits": _FITS,
+    "fit_times": _FIT_TIMES,
+    "training": _TRAINING,
     "wins": _WINS,
     "timings": {"run_id": _TEXT, "stage": _TEXT, "seconds": _REAL},
 }

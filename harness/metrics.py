@@ -216,11 +216,9 @@ class Scores:
 def series(forecasts: Forecasts, scale: TargetScale) -> tuple[Values, dict[str, Values]]:
     """The outcome and every model's forecast as the metrics read them."""
     outcome = _values(forecasts, scale, forecasts.y, 0.0, 0.0)
-    repeat = np.diff(forecasts.edges)
     models = {}
     for name, yhat in forecasts.yhat.items():
-        fit = forecasts.fits[name]
-        shifts = np.repeat(fit.var_shift, repeat), np.repeat(fit.sigma_shift, repeat)
+        shifts = forecasts.fits[name].shifts(forecasts.symbol)
         models[name] = _values(forecasts, scale, yhat, *shifts)
     return outcome, models
 

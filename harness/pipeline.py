@@ -7,7 +7,6 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime
-from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -15,21 +14,18 @@ from harness.durations import show_moment
 from harness.environment import CodeVersion, describe
 from harness.errors import SpecError
 from harness.features import Expression, parse_feature
-from harness.hypothesis import Hypothesis, check_measures
+from harness.hypothesis import Hypothesis
 from harness.inference import evidence
 from harness.log import Log
-from harness.measures.cascade import CascadePlan, plan_cascade
-from harness.measures.store import PanelFacts, measure_panel
+from harness.measures.store import measure_panel
 from harness.metrics import Scores, score, series
-from harness.models.protocol import Forecaster, Task, make_model
-from harness.panel import Panel, PanelSpec, find_panel, open_panel
 from harness.record import horizon_forecasts, make_record
 from harness.samples import Decided, LookBack, build_samples
-from harness.scale import TargetScale
-from harness.splits import effective_embargo, make_windows, require_windows
+from harness.splits import require_windows
+from harness.study import Span, Study, set_up
 from harness.types import Evidence, Forecasts, Measured, Samples, Verdict, Window
 from harness.verdict import decide, pooled_gain
-from harness.walk import walk_forward
+from harness.walk import Settings, walk_forward
 
 Progress = Callable[[str], None]
 
@@ -56,107 +52,6 @@ class Outcome:
             "card": str(self.card),
             "seconds": round(self.seconds, 3),
         }
-
-
-@dataclass(frozen=True)
-class Study:
-    """A hypothesis set up on its panel: nothing read, nothing measured yet."""
-
-    hypothesis: Hypothesis
-    panel_spec: PanelSpec
-    panel: Panel
-    plan: CascadePlan
-
-    @cached_property
-    def scale(self) -> TargetScale:
-        """The target's scale and way back."""
-        h = self.hypothesis
-        units = self.plan.units
-        unit = units[f"{h.target.measure}_{h.target.horizons[0]}"]
-        return TargetScale(h.target.scale, unit, h.target.back or "none", h.sample.floor)
-
-    def horizon_ns(self, horizon: str) -> int:
-        """A horizon's length in ns of bars."""
-        return self.plan.windows[horizon] * self.plan.bar
-
-    def embargo(self, horizon: str) -> int:
-        """The effective embargo of a horizon, ns."""
-        return effective_embargo(self.hypothesis.walk_forward.embargo, self.horizon_ns(horizon))
-
-    def windows(self, horizon: str, end: int, *, beyond: bool = False) -> tuple[Window, ...]:
-        """The test windows of a horizon on a panel that ends at `end` (UTC ns)."""
-        w = self.hypothesis.walk_forward
-        key = self.embargo(horizon), end, beyond
-        if key not in self._windows:
-            self._windows[key] = make_windows(
-                scheme=w.scheme,
-                train=w.train,
-                test=w.test,
-                step=w.step,
-                first_test=w.first_test,
-                span_end=end,
-                embargo=key[0],
-                beyond=beyond,
-            )
-        return self._windows[key]
-
-    @cached_property
-    def _windows(self) -> dict[tuple[int, int, bool], tuple[Window, ...]]:
-        return {}
-
-    def _task(self, horizon: str) -> Task:
-        h = self.hypothesis
-        own, period = f"{h.target.measure}_{horizon}", f"{h.target.measure}_{h.sample.every}"
-        steps = -(-self.plan.windows[horizon] // self.plan.every)
-        squared = self.scale.unit == "variance"
-        back = "{}" if squared else "sqrt({})"
-        return Task(
-            horizon,
-            own=f"log({own})" if self.scale.is_log else own,
-            variance=period if squared else f"square({period})",
-            back=f"log({back})" if self.scale.is_log else back,
-            steps=steps,
-            every=str(h.sample.every),
-            bars=self.plan.every,
-            scale=self.scale,
-        )
-
-    @cached_property
-    def _models(self) -> dict[str, dict[str, Forecaster]]:
-        return {}
-
-    def models(self, horizon: str) -> dict[str, Forecaster]:
-        """Every model of the hypothesis, unfitted, for one horizon."""
-        if horizon not in self._models:
-            task = self._task(horizon)
-            self._models[horizon] = {
-                name: make_model(spec.kind, spec.params, task)
-                for name, spec in self.hypothesis.models.items()
-            }
-        return self._models[horizon]
-
-
-def set_up(hypothesis: Hypothesis, search: Sequence[Path]) -> Study:
-    """Find the panel and plan what to measure; UsageError for what does not fit together."""
-    h = hypothesis
-    spec = find_panel(h.panel.name, search)
-    check_measures(h, spec.extra_units)
-    plan = plan_cascade(
-        h.path,
-        bar=spec.bar.ns,
-        calendar=spec.calendar,
-        every=h.sample.every,
-        scales=h.sample.scales,
-        horizons=h.target.horizons,
-        measures=h.sample.measures,
-        target=h.target.measure,
-        extra=spec.extra_units,
-        bipower_edge=h.sample.bipower_edge,
-        interval=h.sample.interval,
-        jump_alpha=h.sample.jump_alpha,
-    )
-    panel = open_panel(spec, start=h.panel.start, end=h.panel.end, columns=plan.inputs)
-    return Study(h, spec, panel, plan)
 
 
 def decide_on(study: Study, measured: Sequence[Measured]) -> list[Decided]:
@@ -187,21 +82,19 @@ def sample(study: Study, decided: Sequence[Decided], horizon: str) -> Samples:
 
 
 def forecast(
-    study: Study, samples: Samples, end: int, progress: Progress = lambda _: None
+    study: Study, samples: Samples, span: Span, progress: Progress = lambda _: None
 ) -> Forecasts:
-    """Walk one horizon forward over the panel's span, which ends at `end` (UTC ns)."""
-    windows = study.windows(samples.horizon, end)
-    w = study.hypothesis.walk_forward
-    require_windows(windows, study.hypothesis.path, w.first_test, end)
+    """Walk one horizon forward over the panel's span."""
+    h, horizon = study.hypothesis, samples.horizon
+    windows = study.windows(horizon, span)
+    require_windows(windows, h.path, study.scheme(span).first_test, span.end)
     _require_training(study, samples, windows[0])
     return walk_forward(
-        study.models(samples.horizon),
+        study.models(horizon),
         samples,
         windows,
-        beyond=study.windows(samples.horizon, end, beyond=True),
-        embargo=study.embargo(samples.horizon),
-        scale=study.scale,
-        seed=study.hypothesis.run.seed,
+        study.fittings(horizon, span, windows),
+        Settings(study.embargo(horizon), study.scale, h.run.seed, h.walk_forward.min_train),
         progress=progress,
     )
 
@@ -273,6 +166,7 @@ def run(
     started, timer, code = clock(), Timer(), CodeVersion()
     with timer("set up"):
         study = set_up(hypothesis, [Path(folder) for folder in search])
+        study.require_validation()
     with timer("measure"):
         measured, facts, kept = measure_panel(
             study.panel, study.plan, keep=keep_measures, progress=progress
@@ -285,7 +179,7 @@ def run(
             samples = sample(study, decided, horizon)
             dropped[horizon] = samples.dropped
         with timer("fit and forecast"):
-            forecasts[horizon] = forecast(study, samples, span_end(study, facts), progress)
+            forecasts[horizon] = forecast(study, samples, study.span(facts), progress)
     with timer("score and judge"):
         scores, verdict = judge(study, forecasts)
     with timer("record and card"):
@@ -335,9 +229,3 @@ class Timer:
         begin = time.perf_counter()
         yield
         self.stages[stage] = self.stages.get(stage, 0.0) + time.perf_counter() - begin
-
-
-def span_end(study: Study, facts: PanelFacts) -> int:
-    """Where the span ends: as declared, but not after the last bar."""
-    declared = study.hypothesis.panel.end
-    return facts.end if declared is None else min(declared, facts.end)

@@ -10,7 +10,8 @@ from typing import Any
 from harness.durations import show_moment
 from harness.hypothesis import Hypothesis
 from harness.measures.store import measure_panel
-from harness.pipeline import decide_on, forecast, sample, set_up, span_end
+from harness.pipeline import decide_on, forecast, sample
+from harness.study import set_up
 
 _NS_PER_MINUTE = 60_000_000_000
 
@@ -24,11 +25,11 @@ def plan_run(hypothesis: Hypothesis, search: Sequence[Path]) -> dict[str, Any]:
     began = time.perf_counter()
     study = set_up(hypothesis, search)
     measured, facts, _ = measure_panel(study.panel, study.plan, keep=False)
-    end = span_end(study, facts)
+    span = study.span(facts)
     decided = decide_on(study, measured)
     windows: list[dict[str, Any]] = []
     for horizon in map(str, hypothesis.target.horizons):
-        part = forecast(study, sample(study, decided, horizon), end)
+        part = forecast(study, sample(study, decided, horizon), span)
         windows += [
             {
                 "horizon": horizon,
@@ -46,7 +47,7 @@ def plan_run(hypothesis: Hypothesis, search: Sequence[Path]) -> dict[str, Any]:
         "spec_hash": hypothesis.spec_hash,
         "panel": study.panel_spec.name,
         "symbols": len(facts.symbols),
-        "span": f"{show_moment(facts.start)} to {show_moment(end)}",
+        "span": f"{show_moment(span.start)} to {show_moment(span.end)}",
         "bars": facts.bars,
         "filled bars": facts.filled,
         "effective embargo (minutes)": {

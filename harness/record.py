@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Any
 
@@ -10,14 +10,16 @@ import polars as pl
 
 from harness.cards.render import render_card
 from harness.cautions import cautions
+from harness.durations import show_moment
 from harness.log import HorizonForecasts
 from harness.measures.store import PanelFacts
 from harness.metrics import METRICS, Scores
-from harness.types import Forecasts, Verdict
+from harness.types import FitReport, Forecasts, ModelFit, Verdict
 from harness.verdict import Show
 
 if TYPE_CHECKING:
-    from harness.pipeline import Study
+    from harness.sections import WalkForward
+    from harness.study import Study
 
 Table = dict[str, list[Any]]
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
@@ -81,6 +83,9 @@ def make_record(
             "tests": _tests(verdict),
             "folds": _folds(forecasts),
             "coefficients": _coefficients(forecasts),
+            "fits": _fits(forecasts),
+            "fit_times": _fit_times(forecasts),
+            "training": _training(forecasts),
             "wins": _wins(h.verdict.baseline, h.verdict.metric, scores),
             "timings": {"stage": list(timings), "seconds": [round(t, 6) for t in timings.values()]},
         },
@@ -142,7 +147,8 @@ def _settings(study: Study, forecasts: Mapping[str, Forecasts]) -> dict[str, Any
         "back": h.target.back,
         "horizons": list(forecasts),
         "scheme": w.scheme,
-        "train": str(w.train),
+        "walk": _walk_words(w),
+        "train": str(w.train) if w.train else None,
         "test": str(w.test),
         "step": str(w.step),
         "embargo": str(w.embargo),
@@ -150,11 +156,29 @@ def _settings(study: Study, forecasts: Mapping[str, Forecasts]) -> dict[str, Any
             name: study.embargo(name) // _NS_PER_MINUTE for name in forecasts
         },
         "overlap": {name: part.overlap for name, part in forecasts.items()},
-        "models": {
-            name: {"kind": spec.kind, **spec.params.model_dump(mode="json")}
-            for name, spec in h.models.items()
-        },
+        "models": {name: spec.words() for name, spec in h.models.items()},
     }
+
+
+def _walk_words(w: WalkForward) -> str:
+    """The scheme in words, with the lengths and moments that belong to it."""
+    words = [w.scheme]
+    if w.train:
+        words.append(f"train {w.train}")
+    if w.train_from is not None:
+        words.append(f"train from {show_moment(w.train_from)}")
+    if w.shares:
+        words.append("train, held out and test shares " + ", ".join(f"{s:g}" for s in w.shares))
+    if w.validate_from is not None:
+        words.append(f"held out from {show_moment(w.validate_from)}")
+    if w.validation:
+        words.append(f"the last {w.validation} of it held out by models that stop early")
+    if w.first_test is not None and not w.train:
+        words.append(f"test from {show_moment(w.first_test)}")
+    words += [f"test {w.test}", f"step {w.step}"]
+    if w.refit:
+        words.append(f"refit {w.refit}")
+    return ", ".join(words)
 
 
 def _verdict(study: Study, verdict: Verdict) -> dict[str, Any]:
@@ -182,9 +206,10 @@ def _scores(forecasts: Mapping[str, Forecasts], scores: Sequence[Scores]) -> Tab
     names = list(METRICS)
     rows: list[tuple[Any, ...]] = []
     for part in scores:
-        proofs = forecasts[part.horizon].proofs
-        first, last = _iso(proofs[0].cut), _iso(proofs[-1].end)
-        spans = [(_iso(p.cut), _iso(p.end), p.n_test) for p in proofs]
+        windows = forecasts[part.horizon].windows
+        first, last = _iso(windows[0].cut), _iso(windows[-1].end)
+        ends = zip(windows, part.window_n, strict=True)
+        spans = [(_iso(w.cut), _iso(w.end), n) for w, n in ends]
         for model, pooled in part.pooled.items():
             head = (part.horizon, model)
             rows += [
@@ -212,11 +237,11 @@ def _tests(verdict: Verdict) -> Table:
 def _folds(forecasts: Mapping[str, Forecasts]) -> Table:
     columns = (
         "window", "horizon", "train_start", "cut", "test_end", "embargo_ns",
-        "latest_resolution", "slack_ns", "n_train", "n_test",
+        "latest_resolution", "slack_ns", "n_train", "n_test", "refit",
     )  # fmt: skip
     rows = [
         (p.window, p.horizon, _iso(p.train_start), _iso(p.cut), _iso(p.end), p.embargo,
-         _iso(p.latest_resolution), p.slack, p.n_train, p.n_test)
+         _iso(p.latest_resolution), p.slack, p.n_train, p.n_test, p.refit)
         for part in forecasts.values()
         for p in part.proofs
     ]  # fmt: skip
@@ -225,13 +250,61 @@ def _folds(forecasts: Mapping[str, Forecasts]) -> Table:
 
 def _coefficients(forecasts: Mapping[str, Forecasts]) -> Table:
     rows = [
-        (proof.window, horizon, model, name, value)
+        (number, _iso(cut), horizon, model, name, value)
         for horizon, part in forecasts.items()
         for model, fit in part.fits.items()
-        for proof, values in zip(part.proofs, fit.shifted.tolist(), strict=True)
+        for number, (cut, values) in enumerate(zip(fit.cuts, fit.shifted.tolist(), strict=True))
         for name, value in zip(fit.stated, values, strict=True)
     ]
-    return _table(("window", "horizon", "model", "name", "value"), rows)
+    return _table(("window", "cut", "horizon", "model", "name", "value"), rows)
+
+
+def _fits(forecasts: Mapping[str, Forecasts]) -> Table:
+    """How every fit went."""
+    columns = (
+        "horizon", "model", "scope", "refit", "fit", "cut", "fits", "failed", "parameters",
+        "epochs", "best_epoch",
+    )  # fmt: skip
+    rows = []
+    for horizon, model, fit, k, r in _reports(forecasts):
+        t = r.training
+        told = (t.parameters, t.epochs, t.best) if t else (len(fit.names), 0, 0)
+        where = horizon, model, fit.scope, fit.refit, k, _iso(fit.cuts[k])
+        rows.append((*where, r.fits, r.failed, *told))
+    return _table(columns, rows)
+
+
+def _fit_times(forecasts: Mapping[str, Forecasts]) -> Table:
+    """What every fit took, apart from what can be made again."""
+    columns = "horizon", "model", "fit", "fit_seconds", "predict_seconds"
+    return _table(
+        columns,
+        [
+            (horizon, model, k, round(r.fit_seconds, 6), round(r.predict_seconds, 6))
+            for horizon, model, _, k, r in _reports(forecasts)
+        ],
+    )
+
+
+def _reports(
+    forecasts: Mapping[str, Forecasts],
+) -> Iterator[tuple[str, str, ModelFit, int, FitReport]]:
+    for horizon, part in forecasts.items():
+        for model, fit in part.fits.items():
+            for k, report in enumerate(fit.reports):
+                yield horizon, model, fit, k, report
+
+
+def _training(forecasts: Mapping[str, Forecasts]) -> Table:
+    """The losses after every epoch of the fits that have them."""
+    rows = [
+        (horizon, model, k, split, epoch, loss)
+        for horizon, model, _, k, report in _reports(forecasts)
+        if report.training is not None
+        for split in ("train", "validation")
+        for epoch, loss in enumerate(getattr(report.training, f"{split}_loss"), 1)
+    ]
+    return _table(("horizon", "model", "fit", "split", "epoch", "loss"), rows)
 
 
 def _wins(baseline: str, metric: str, scores: Sequence[Scores]) -> Table:

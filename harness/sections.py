@@ -31,6 +31,11 @@ NAME = re.compile(r"[a-z0-9][a-z0-9-]{0,59}")
 _MEASURE = re.compile(r"[a-z][a-z0-9_]{0,59}")
 NAME_WANTED = "a name of a-z, 0-9 and '-' that starts with a letter or digit, at most 60 long"
 _MEASURE_WANTED = f"a measure ({', '.join(MEASURES)}, or a panel's extra column)"
+_REFIT_WANTED = "'never' or a duration above 0 such as '1d', '3mo' or '1y'"
+_SHARES_WANTED = (
+    "three shares of the span that add up to 1: to train, to stop early, to test, such as "
+    "[0.5, 0.25, 0.25]"
+)
 _MOMENT_WANTED = "a date such as 2021-01-02 or 2021-01-02T06:00Z, from 1900 to 2199"
 
 
@@ -90,6 +95,24 @@ def _fixed(value: object) -> Duration:
     return duration
 
 
+def _refit(value: object) -> Duration | str:
+    if value == "never":
+        return "never"
+    try:
+        return _duration(value)
+    except ValueError:
+        raise ValueError(_REFIT_WANTED) from None
+
+
+def _shares(value: object) -> tuple[float, ...]:
+    numbers = isinstance(value, list) and all(
+        isinstance(v, int | float) and not isinstance(v, bool) and v >= 0.0 for v in value
+    )
+    if not numbers or len(value) != 3 or abs(sum(value) - 1.0) > 1e-9 or not value[0] * value[2]:
+        raise ValueError(_SHARES_WANTED)
+    return tuple(map(float, value))
+
+
 def _moment(value: object) -> int:
     try:
         moment = parse_moment(value.isoformat() if isinstance(value, date) else value)
@@ -106,6 +129,8 @@ MeasureName = Annotated[str, PlainValidator(_measure)]
 AnyDuration = Annotated[Duration, PlainValidator(_duration)]
 FixedDuration = Annotated[Duration, PlainValidator(_fixed)]
 Moment = Annotated[int, PlainValidator(_moment)]
+Refit = Annotated[Duration | str, PlainValidator(_refit)]
+Shares = Annotated[tuple[float, float, float], PlainValidator(_shares)]
 
 
 def _many(wanted: str) -> Any:
@@ -160,14 +185,45 @@ class Target(Section):
 
 
 class WalkForward(Section):
-    """`[walk_forward]`: how test windows follow one another; `first_test` UTC ns."""
+    """`[walk_forward]`: how test windows follow one another; moments UTC ns.
 
-    scheme: Literal["rolling", "expanding"] = Field(description="rolling or expanding")
-    train: AnyDuration = Field(description=EXAMPLES)
+    Which keys belong to which scheme is in SCHEMES. Lengths are calendar time: `1y` holds about
+    252 sessions of an exchange. `refit` is how often parameters are fitted again, at every
+    window unless it says so; state (look-backs, variance recursions) always goes on daily.
+    """
+
+    scheme: Literal["rolling", "expanding", "fixed", "proportional"] = Field(
+        description="rolling, expanding, fixed or proportional"
+    )
+    train: AnyDuration | None = Field(default=None, description=EXAMPLES)
     test: AnyDuration = Field(description=EXAMPLES)
     step: AnyDuration = Field(default_factory=lambda data: data["test"], description=EXAMPLES)
     embargo: FixedDuration = Field(description=FIXED_EXAMPLES)
-    first_test: Moment = Field(description=_MOMENT_WANTED)
+    first_test: Moment | None = Field(default=None, description=_MOMENT_WANTED)
+    validation: AnyDuration | None = Field(default=None, description=EXAMPLES)
+    train_from: Moment | None = Field(default=None, description=_MOMENT_WANTED)
+    validate_from: Moment | None = Field(default=None, description=_MOMENT_WANTED)
+    shares: Shares | None = Field(default=None, description=_SHARES_WANTED)
+    refit: Refit | None = Field(default=None, description=_REFIT_WANTED)
+    min_train: int = Field(default=100, ge=2, description="a whole number from 2 on")
+
+
+# Which keys a scheme needs, and which it may have besides.
+SCHEMES: dict[str, tuple[tuple[str, ...], tuple[str, ...]]] = {
+    "rolling": (("train", "first_test"), ("validation",)),
+    "expanding": (("train", "first_test"), ("validation",)),
+    "fixed": (("train_from", "first_test"), ("validate_from",)),
+    "proportional": (("shares",), ()),
+}
+
+
+class ModelKeys(Section):
+    """What every `[models.NAME]` may say beside its kind's parameters."""
+
+    scope: Literal["pooled", "effects", "asset"] | None = Field(
+        default=None, description="pooled, effects or asset"
+    )
+    refit: Refit | None = Field(default=None, description=_REFIT_WANTED)
 
 
 class Acceptance(Section):
@@ -190,7 +246,18 @@ class Run(Section):
 
 # Keys that came later: left out of the hash at their default, where they change nothing, so that
 # a hypothesis written before them keeps its own.
-LATER = frozenset({("sample", "interval"), ("sample", "jump_alpha")})
+LATER = frozenset(
+    {
+        ("sample", "interval"),
+        ("sample", "jump_alpha"),
+        ("walk_forward", "validation"),
+        ("walk_forward", "train_from"),
+        ("walk_forward", "validate_from"),
+        ("walk_forward", "shares"),
+        ("walk_forward", "refit"),
+        ("walk_forward", "min_train"),
+    }
+)
 
 SECTIONS: dict[str, tuple[str, type[Section]]] = {
     "hypothesis": ("identity", Identity),

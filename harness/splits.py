@@ -8,6 +8,7 @@ horizon, for gaps and for ragged panels, never typed as a count of rows.
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import dataclass, replace
 
 import numpy as np
 from numpy.typing import NDArray
@@ -16,48 +17,107 @@ from harness.durations import Duration, show_moment
 from harness.errors import RunError, UsageError
 from harness.types import I64, Fold, LeakProof, Samples, Window
 
+Moments = NDArray[np.datetime64]
+
 
 def effective_embargo(embargo: Duration, horizon_ns: int) -> int:
     """The larger of the declared embargo and the horizon, in ns."""
     return max(embargo.ns, horizon_ns)
 
 
-Moments = NDArray[np.datetime64]
+@dataclass(frozen=True)
+class Scheme:
+    """How training spans lie: `train` long and ending at each cut, or all from `train_from` on.
+
+    `validation` is how long the held out end of each is, as a duration or in ns. UTC ns.
+    """
+
+    first_test: int
+    train: Duration | None = None
+    train_from: int | None = None
+    validation: Duration | int | None = None
+
+    def starts(self, cuts: Moments) -> Moments:
+        """Where the training spans of these cuts start."""
+        if self.train_from is not None:
+            return np.full(cuts.size, np.datetime64(self.train_from, "ns").astype("M8[us]"))
+        return after(self.train, cuts, -1)
+
+    def held_out(self, cuts: Moments) -> list[int | None]:
+        """From when on rows are held out before these cuts, UTC ns."""
+        if self.validation is None:
+            return [None] * cuts.size
+        if isinstance(self.validation, int):
+            begins = cuts - np.timedelta64(self.validation // 1_000, "us")
+        else:
+            begins = after(self.validation, cuts, -1)
+        return begins.astype("M8[ns]").view(np.int64).tolist()
 
 
 def make_windows(
+    scheme: Scheme,
     *,
-    scheme: str,
-    train: Duration,
     test: Duration,
     step: Duration,
-    first_test: int,
     span_end: int,
     embargo: int,
     beyond: bool = False,
 ) -> tuple[Window, ...]:
     """Every window whose test span ends within `span_end` (UTC ns); the last part-window is left.
 
-    Rolling: the training span is `train` long and ends at the cut. Expanding: it always starts
-    `train` before the first test. `beyond`: go on while the training span starts within the
-    span, whether or not there is anything to test (see models/linear.py for what that is for).
+    `beyond`: go on while the training span starts within the span, or the test span where all
+    training spans start together, whether or not there is anything to test (see
+    models/linear.py for what that is for).
     """
     # In microseconds, which do not run over however many windows are tried.
-    first, last = np.datetime64(first_test, "ns").astype("M8[us]"), span_end // 1_000
+    first, last = np.datetime64(scheme.first_test, "ns").astype("M8[us]"), span_end // 1_000
     number = 64
     while True:
         cut = after(step, np.full(number + 1, first), np.arange(number + 1))
         # Counted from first_test like the cuts, so that month ends leave no day untested.
         end = cut[1:] if step == test else after(test, cut[:-1])
         cut = cut[:-1]
-        start = after(train, cut if scheme == "rolling" else np.full(number, first), -1)
-        reach = end if not beyond else start if scheme == "rolling" else cut
+        start = scheme.starts(cut)
+        reach = end if not beyond else start if scheme.train_from is None else cut
         inside = int(np.searchsorted(reach.view(np.int64), last, side="right"))
         if inside < number:
             times = (t[:inside].astype("M8[ns]").view(np.int64) for t in (start, cut, end))
-            rows = zip(*(t.tolist() for t in times), strict=True)
-            return tuple(Window(i, s, c - embargo, c, e) for i, (s, c, e) in enumerate(rows))
+            held_out = scheme.held_out(cut[:inside])
+            rows = zip(*(t.tolist() for t in times), held_out, strict=True)
+            return tuple(Window(i, s, c - embargo, c, e, v) for i, (s, c, e, v) in enumerate(rows))
         number *= 4
+
+
+@dataclass(frozen=True)
+class Fitting:
+    """When a model is fitted and for whom: `windows` with the rows that each fit forecasts.
+
+    `beyond` as in make_windows; `refit` is `window`, `never` or a duration; `scope` is `pooled`
+    (one fit for all symbols), `effects` (shared slopes, own intercepts) or `asset` (each alone).
+    """
+
+    windows: tuple[Window, ...]
+    beyond: tuple[Window, ...]
+    refit: str = "window"
+    scope: str = "pooled"
+
+
+def make_refits(
+    scheme: Scheme, windows: Sequence[Window], refit: Duration | None, span_end: int, embargo: int
+) -> tuple[tuple[Window, ...], tuple[Window, ...]]:
+    """The windows of fits made every `refit` (None: once) over adjoining test `windows`.
+
+    The first fit is made at the first cut, the last forecasts to the last window's end. With the
+    windows `beyond` the span, as make_windows gives them.
+    """
+    end = windows[-1].end
+    if refit is None:
+        return (replace(windows[0], end=end),), windows[:1]
+    every = make_windows(
+        scheme, test=refit, step=refit, span_end=span_end, embargo=embargo, beyond=True
+    )
+    used = tuple(replace(w, end=min(w.end, end)) for w in every if w.cut < end)
+    return used, every
 
 
 def after(duration: Duration, moments: Moments, times: I64 | int = 1) -> Moments:
@@ -91,7 +151,26 @@ def make_folds(samples: Samples, windows: Sequence[Window]) -> list[Fold]:
     return [Fold(*parts) for parts in zip(windows, trains, tests, strict=True)]
 
 
-def prove_no_leak(samples: Samples, folds: Sequence[Fold], embargo: int) -> tuple[LeakProof, ...]:
+def hold_out(samples: Samples, fold: Fold, embargo: int) -> tuple[I64, I64]:
+    """The fold's training rows apart: those to train on, those held out to stop early.
+
+    Purged between the two as before the test: a row to train on resolves the embargo before the
+    first row held out is formed. RunError when either is empty.
+    """
+    rows = np.arange(samples.y.size)[fold.train]
+    begin = fold.window.validation
+    assert begin is not None, "asked for before the walk"
+    held_out = rows[samples.rows.formed_at[rows] >= begin]
+    train = rows[samples.resolved_at[rows] <= begin - embargo]
+    if not (train.size and held_out.size):
+        side = "rows held out" if train.size else "training rows before those held out"
+        raise RunError(f"{_where(samples, fold.window)}: no {side}, from {show_moment(begin)} on")
+    return train, held_out
+
+
+def prove_no_leak(
+    samples: Samples, folds: Sequence[Fold], embargo: int, refit: str = "window"
+) -> tuple[LeakProof, ...]:
     """Prove again, from the stored times alone, that no training label saw the test span.
 
     Independent of make_folds: RunError names the first window in which a training row resolves
@@ -130,6 +209,7 @@ def prove_no_leak(samples: Samples, folds: Sequence[Fold], embargo: int) -> tupl
                 slack=slack,
                 n_train=n_train,
                 n_test=n_test,
+                refit=refit,
             )
         )
     return tuple(proofs)

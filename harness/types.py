@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 from numpy.typing import NDArray
@@ -137,6 +137,15 @@ class Samples:
     dropped: int
     overlap: int
 
+    def of(self, positions: I64) -> Samples:
+        """The rows at these positions."""
+        return replace(
+            self,
+            rows=self.rows.take(positions),
+            y=self.y[positions],
+            resolved_at=self.resolved_at[positions],
+        )
+
 
 @dataclass(frozen=True)
 class Window:
@@ -183,7 +192,10 @@ class Fold:
 
 @dataclass(frozen=True)
 class LeakProof:
-    """What was checked of one fold: `slack` = cut - embargo - latest training resolution, ns."""
+    """What was checked of one fold: `slack` = cut - embargo - latest training resolution, ns.
+
+    `refit` is how often such fits are made: `window` for one per test window.
+    """
 
     window: int
     horizon: str
@@ -195,15 +207,35 @@ class LeakProof:
     slack: int
     n_train: int
     n_test: int
+    refit: str = "window"
+
+
+@dataclass(frozen=True)
+class FitReport:
+    """The fits of one model in one window: how many, what they took and how they went.
+
+    `fits` is 1, or one per symbol; `failed` of them did not converge; the rest as in Training,
+    its counts averaged over the fits and its losses of a single fit only. Seconds of wall time,
+    shared evenly where many windows are fitted at once.
+    """
+
+    fits: int
+    failed: int
+    fit_seconds: float
+    predict_seconds: float
+    training: Training | None = None
 
 
 @dataclass(frozen=True)
 class ModelFit:
-    """One model over the w windows of a horizon: what it states of itself, and the way back.
+    """One model over its w fits of a horizon: what it states of itself, and the way back.
 
-    `coefficients` (w, len(names)), NaN where a window has no such coefficient. With a log
-    target, forecast variance = exp(2 f + var_shift) and forecast sigma = exp(f + sigma_shift),
-    f the forecast of ln sigma; both shifts (w,) are 0 for a target in levels.
+    `coefficients` (w, len(names)), NaN where a fit has no such coefficient; of a model fitted by
+    symbol they are medians over the symbols. With a log target, forecast variance =
+    exp(2 f + var_shift) and forecast sigma = exp(f + sigma_shift), f the forecast of ln sigma;
+    both shifts, (w,) or by symbol (w, s), are 0 for a target in levels. `cuts` (w,) are when the
+    fits were made (UTC ns), `edges` (w + 1,) where the rows that each forecasts begin and end.
+    `scope` and `refit` say for whom and how often.
     """
 
     model: str
@@ -211,6 +243,11 @@ class ModelFit:
     coefficients: F64
     var_shift: F64
     sigma_shift: F64
+    cuts: I64
+    edges: I64
+    reports: tuple[FitReport, ...] = ()
+    scope: str = "pooled"
+    refit: str = "window"
 
     @property
     def stated(self) -> tuple[str, ...]:
@@ -220,15 +257,35 @@ class ModelFit:
     @property
     def shifted(self) -> F64:
         """The values of `stated` (w, len(names) + 2)."""
-        return np.column_stack((self.coefficients, self.var_shift, self.sigma_shift))
+        shifts = (middle(s) if s.ndim > 1 else s for s in (self.var_shift, self.sigma_shift))
+        return np.column_stack((self.coefficients, *shifts))
+
+    def shifts(self, symbol: I32) -> tuple[F64, F64]:
+        """(var_shift, sigma_shift) of every forecast (n,), whose symbols are given."""
+        repeat = np.diff(self.edges)
+        if self.var_shift.ndim == 1:
+            return np.repeat(self.var_shift, repeat), np.repeat(self.sigma_shift, repeat)
+        fit = np.repeat(np.arange(repeat.size), repeat)
+        return self.var_shift[fit, symbol], self.sigma_shift[fit, symbol]
+
+
+def middle(values: F64) -> F64:
+    """The median over the second axis of those that are numbers; NaN where none is."""
+    ordered = np.sort(values, axis=1)  # NaN last
+    count = np.isfinite(values).sum(axis=1)[:, None]
+    low = np.take_along_axis(ordered, np.maximum(count - 1, 0) // 2, axis=1)
+    high = np.take_along_axis(ordered, np.minimum(count // 2, values.shape[1] - 1), axis=1)
+    return np.where(count > 0, 0.5 * (low + high), np.nan).squeeze(1)
 
 
 @dataclass(frozen=True)
 class Forecasts:
     """Out-of-sample forecasts of one horizon, n test rows in time order.
 
-    `window` (n,) int32 codes windows from 0; rows of window w are edges[w]:edges[w + 1];
-    `yhat` model -> (n,) on the target's scale; `fits` model -> its fits in every window.
+    `window` (n,) int32 codes `windows` from 0; rows of window w are edges[w]:edges[w + 1];
+    `yhat` model -> (n,) on the target's scale; `fits` model -> its fits; `proofs` are of every
+    fit, by how often they are made. `unfitted` symbol -> how many of its test rows were left out
+    because its own training rows were too few.
     """
 
     horizon: str
@@ -237,12 +294,14 @@ class Forecasts:
     formed_at: I64
     resolved_at: I64
     window: I32
+    windows: tuple[Window, ...]
     edges: I64
     y: F64
     yhat: Mapping[str, F64]
     fits: Mapping[str, ModelFit]
     proofs: tuple[LeakProof, ...]
     overlap: int
+    unfitted: Mapping[str, int] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)

@@ -44,7 +44,8 @@ def record_of(folder: Path, text: str = desk.HYPOTHESIS, panel: str = desk.PANEL
         keep_measures=False,
     )
     record = log.read(outcome.run_id)
-    timings = record["tables"]["timings"]
+    timings, times = record["tables"]["timings"], record["tables"]["fit_times"]
+    quarter = [0.25] * len(times["fit"])
     return {
         **record,
         "run_id": "0badcafe",
@@ -53,6 +54,7 @@ def record_of(folder: Path, text: str = desk.HYPOTHESIS, panel: str = desk.PANEL
         "tables": {
             **record["tables"],
             "timings": {"stage": timings["stage"], "seconds": [0.25] * len(timings["stage"])},
+            "fit_times": times | {"fit_seconds": quarter, "predict_seconds": quarter},
         },
     }
 

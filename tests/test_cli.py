@@ -138,7 +138,7 @@ VIEWS = {
     "folds": "run_id fold horizon cut latest_resolution slack_ns n_train n_test",
     "timings": "run_id stage seconds",
     "cards": "run_id markdown",
-    "coefficients": "run_id fold horizon model name value",
+    "coefficients": "run_id fold cut horizon model name value",
     "wins": "run_id horizon model metric wins windows",
 }
 

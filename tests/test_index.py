@@ -22,8 +22,8 @@ from harness.query import load_runs, run_query
 small = SimpleNamespace(**runpy.run_path(str(Path(__file__).with_name("log_writers.py"))))
 AT = datetime(2026, 5, 19, 23, 30, tzinfo=UTC)
 TABLES = [
-    "cards", "coefficients", "decisions", "folds", "forecasts", "hypotheses", "runs", "scores",
-    "tests", "timings", "verdicts", "wins",
+    "cards", "coefficients", "decisions", "fit_times", "fits", "folds", "forecasts", "hypotheses",
+    "runs", "scores", "tests", "timings", "training", "verdicts", "wins",
 ]  # fmt: skip
 
 
@@ -58,7 +58,7 @@ def test_every_table_says_what_the_record_said(tmp_path):
         (run_id, "1h", "har", "pooled", None, None, "ic", 0.8, 4),
         (run_id, "1h", "har", "window", start, end, "ic", None, 2),
     ]
-    ((_, fold, horizon, *_, embargo, _, _, _, _),) = tables["folds"]
+    ((_, fold, horizon, *_, embargo, _, _, _, _, _),) = tables["folds"]
     assert (fold, horizon, embargo) == (0, "1h", 60_000_000_000)
     ((*_, gain, _, _, _, _, p_value, reasons),) = tables["verdicts"]
     assert (gain, p_value, reasons) == (0.002, None, ["too small", "by far"])

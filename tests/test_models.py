@@ -7,7 +7,7 @@ import pytest
 from worlds import LOG_SIGMA, close_to, make_samples, make_task
 
 from harness.features import evaluate, parse_feature
-from harness.models.linear import Linear, WindowMoments, linear_forecasts
+from harness.models.linear import Linear, linear_forecasts, window_moments
 from harness.models.protocol import ModelError, make_model
 from harness.models.table import KINDS
 from harness.scale import TargetScale
@@ -156,7 +156,7 @@ def test_residual_moments_are_those_of_the_training_residuals(fixed, intercept):
     model = Linear(samples.rows.names, intercept=intercept and fixed is None, fixed=fixed)
     z = np.vstack((samples.rows.X.T, samples.y))
     first, last = np.array([0, 20, 50]), np.array([60, 90, 120])
-    beta, mean, variance = WindowMoments(z, first, last).solve(model, samples.rows.names)
+    beta, mean, variance = window_moments(z, first, last).solve(model, samples.rows.names)
     edges = np.array([0, 60, 130, 200])
     fitted = linear_forecasts(z, samples.rows.names, model, beta, first, edges)
     for k, (a, b) in enumerate(zip(first, last, strict=True)):

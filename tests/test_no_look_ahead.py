@@ -24,9 +24,9 @@ from harness.metrics import METRICS, score, series
 from harness.models.protocol import Forecaster, make_model
 from harness.models.table import KINDS
 from harness.samples import Decided, LookBack, build_samples
-from harness.splits import make_windows
+from harness.splits import Fitting, Scheme, make_windows
 from harness.types import F64, I64, Bars, Measured, Rows
-from harness.walk import walk_forward
+from harness.walk import Settings, walk_forward
 
 HOUR = 60 * NS_PER_MINUTE
 ORIGINS = 24
@@ -116,21 +116,21 @@ class World:
                 if m.look_back
             ],
         )
+        scheme = Scheme(self.first_test, train=self.train)
         spans = [
             make_windows(
-                scheme="rolling",
-                train=self.train,
+                scheme,
                 test=self.test,
                 step=self.test,
-                first_test=self.first_test,
                 span_end=self.end,
                 embargo=length,
                 beyond=beyond,
             )
             for beyond in (False, True)
         ]
+        fitting = Fitting(*spans)
         part = walk_forward(
-            models, samples, spans[0], beyond=spans[1], embargo=length, scale=LOG_SIGMA
+            models, samples, spans[0], dict.fromkeys(models, fitting), Settings(length, LOG_SIGMA)
         )
         scores = score(part, LOG_SIGMA, *series(part, LOG_SIGMA))
         last = [part.resolved_at[a:b].max() for a, b in itertools.pairwise(part.edges)]

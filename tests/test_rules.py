@@ -41,12 +41,15 @@ samples splits
 models.protocol
 models.linear
 models.*
+sweeps
 walk
 metrics
 inference
 verdict
 sections
+conflicts
 hypothesis
+study
 cards.render
 cautions
 forecast_file

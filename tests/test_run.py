@@ -22,7 +22,9 @@ def lasting(record: dict[str, Any]) -> dict[str, Any]:
     """A record without its name, times and timings, and without whether measures were kept."""
     kept = {key: value for key, value in record.items() if key not in VOLATILE}
     kept["panel"] = {k: v for k, v in record["panel"].items() if k != "measures_kept"}
-    kept["tables"] = {k: v for k, v in record["tables"].items() if k != "timings"}
+    kept["tables"] = {
+        k: v for k, v in record["tables"].items() if k not in ("timings", "fit_times")
+    }
     return kept
 
 

@@ -13,6 +13,7 @@ from worlds import DAY, START, make_samples
 from harness.durations import NS_PER_MINUTE, Duration, parse_duration, parse_moment, show_moment
 from harness.errors import RunError, UsageError
 from harness.splits import (
+    Scheme,
     after,
     effective_embargo,
     make_folds,
@@ -29,12 +30,13 @@ def windows(
     scheme: str, train: str, test: str, first: str, end: str, *, step: str | None = None,
     embargo: int = 0, beyond: bool = False,
 ) -> tuple[Window, ...]:  # fmt: skip
+    start = parse_moment(first)
+    length = parse_duration(train)
+    begin = None if scheme == "rolling" else length.after(start, -1)
     return make_windows(
-        scheme=scheme,
-        train=parse_duration(train),
+        Scheme(start, train=length, train_from=begin),
         test=parse_duration(test),
         step=parse_duration(step or test),
-        first_test=parse_moment(first),
         span_end=parse_moment(end),
         embargo=embargo,
         beyond=beyond,

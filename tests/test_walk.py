@@ -5,6 +5,7 @@ from __future__ import annotations
 import multiprocessing
 from concurrent.futures import ProcessPoolExecutor
 from dataclasses import replace
+from typing import ClassVar
 
 import numpy as np
 import pytest
@@ -16,9 +17,9 @@ from harness.models.linear import Linear
 from harness.models.naive import Persistence
 from harness.models.protocol import Forecaster
 from harness.scale import TargetScale
-from harness.splits import make_folds, make_windows
+from harness.splits import Fitting, Scheme, make_folds, make_refits, make_windows
 from harness.types import Forecasts, Rows, Samples, Window
-from harness.walk import fit_fold, walk_forward
+from harness.walk import Settings, fit_fold, walk_forward
 
 HOUR = 60 * NS_PER_MINUTE
 SAMPLES = make_samples(500, seed=11, features=3, overlap=2)
@@ -32,15 +33,18 @@ LINEAR: dict[str, Forecaster] = {
     "reordered": Linear((X2, X0)),
     "through-zero": Linear((X0, X2), intercept=False),
 }
+TRAIN = parse_duration("5d")
+SCHEMES = {
+    "rolling": Scheme(FIRST_TEST, train=TRAIN),
+    "expanding": Scheme(FIRST_TEST, train_from=FIRST_TEST - TRAIN.ns),
+}
 
 
 def spans(end: int, scheme: str = "rolling", *, beyond: bool = False) -> tuple[Window, ...]:
     return make_windows(
-        scheme=scheme,
-        train=parse_duration("5d"),
+        SCHEMES[scheme],
         test=parse_duration("30h"),
         step=parse_duration("30h"),
-        first_test=FIRST_TEST,
         span_end=end,
         embargo=EMBARGO,
         beyond=beyond,
@@ -54,18 +58,20 @@ def walk(
     scheme: str = "rolling",
     scale: TargetScale = LOG_SIGMA,
     end: int | None = None,
-    **settings: object,
+    refit: str | None = None,
+    scope: str = "pooled",
+    **more: object,
 ) -> Forecasts:
     end = end or int(samples.resolved_at.max())
-    return walk_forward(
-        models,
-        samples,
-        spans(end, scheme),
-        beyond=spans(end, scheme, beyond=True),
-        embargo=EMBARGO,
-        scale=scale,
-        **settings,
-    )
+    windows = spans(end, scheme)
+    if refit is None:
+        fitting = Fitting(windows, spans(end, scheme, beyond=True), scope=scope)
+    else:
+        cadence = None if refit == "never" else parse_duration(refit)
+        made = make_refits(SCHEMES[scheme], windows, cadence, end, EMBARGO)
+        fitting = Fitting(*made, refit, scope)
+    settings = Settings(EMBARGO, scale, min_train=20)
+    return walk_forward(models, samples, windows, dict.fromkeys(models, fitting), settings, **more)
 
 
 @pytest.mark.parametrize("scheme", ["rolling", "expanding"])
@@ -78,7 +84,8 @@ def test_the_sweep_gives_what_each_fold_fitted_alone_gives(scheme, back):
     for name, model in LINEAR.items():
         for fold in folds:
             k = fold.window.index
-            yhat, stated, shifts = fit_fold(name, model, SAMPLES, scale, 0, fold)
+            alone = fit_fold(name, model, SAMPLES, Settings(EMBARGO, scale), fold)
+            yhat, stated, shifts = alone.yhat, alone.stated, alone.shifts
             part = swept.yhat[name][swept.edges[k] : swept.edges[k + 1]]
             fit = swept.fits[name]
             assert close_to(part, yhat, 1e-10), (name, k)
@@ -169,7 +176,7 @@ def test_a_failed_fit_names_model_horizon_and_window():
         walk({"persistence": LINEAR["persistence"], "all": LINEAR["all"]}, samples)
     fold = make_folds(samples, spans(int(samples.resolved_at[-1])))[3]
     with pytest.raises(RunError, match=words):
-        fit_fold("all", LINEAR["all"], samples, LOG_SIGMA, 0, fold)
+        fit_fold("all", LINEAR["all"], samples, Settings(EMBARGO, LOG_SIGMA), fold)
 
 
 class Infinite(Nearest):
@@ -186,3 +193,145 @@ def test_progress_tells_of_every_model():
     lines: list[str] = []
     walk({**LINEAR, "nearest": Nearest((X0,))}, progress=lines.append)
     assert lines == ["1h: 5 linear models, 11 windows", "1h: nearest, 11 windows"]
+
+
+PANEL = make_samples(500, seed=14, overlap=2, symbols=3)
+NEAREST = Nearest((X0, X2))
+
+
+def test_effects_are_least_squares_with_a_dummy_for_every_symbol():
+    rows, y = PANEL.rows, PANEL.y + 3.0 * PANEL.rows.symbol
+    samples = replace(PANEL, y=y)
+    got = walk({"all": LINEAR["all"]}, samples, scope="effects")
+    dummies = rows.symbol[:, None] == np.arange(3)
+    design = np.column_stack((dummies, rows.X))
+    for k, window in enumerate(spans(int(samples.resolved_at.max()))):
+        train = (rows.formed_at >= window.train_start) & (samples.resolved_at <= window.limit)
+        inside = (rows.formed_at >= window.cut) & (rows.formed_at < window.end)
+        beta, *_ = np.linalg.lstsq(design[train], y[train])
+        part = slice(got.edges[k], got.edges[k + 1])
+        assert close_to(got.yhat["all"][part], design[inside] @ beta, 1e-9)
+        assert close_to(got.fits["all"].coefficients[k, 1:], beta[3:], 1e-9)
+        residuals = (y - design @ beta)[train]
+        wanted = LOG_SIGMA.shifts(0.0, residuals.var())
+        assert np.allclose((got.fits["all"].var_shift[k], got.fits["all"].sigma_shift[k]), wanted)
+
+
+@pytest.mark.parametrize("back", ["lognormal", "smearing"])
+@pytest.mark.parametrize("refit", [None, "20h", "60h", "never"])
+def test_by_asset_every_symbol_gets_what_it_gets_alone(refit, back):
+    models = {"all": LINEAR["all"], "persistence": LINEAR["persistence"], "nearest": NEAREST}
+    scale = replace(LOG_SIGMA, back=back)
+    together = walk(models, PANEL, scope="asset", refit=refit, scale=scale)
+    for code in range(3):
+        alone = walk(
+            models, PANEL.of(np.flatnonzero(PANEL.rows.symbol == code)), refit=refit, scale=scale
+        )
+        mine = together.symbol == code
+        for name in models:
+            assert close_to(together.yhat[name][mine], alone.yhat[name], 1e-10), name
+            both = (
+                together.fits[name].shifts(together.symbol),
+                alone.fits[name].shifts(alone.symbol),
+            )
+            for some, all_of in zip(*both, strict=True):
+                assert np.allclose(some[mine], all_of, 1e-8, 1e-12), name
+    assert {r.fits for r in together.fits["nearest"].reports} == {3}
+
+
+def test_a_pooled_fit_of_a_ragged_panel_is_that_of_all_rows_together():
+    late = PANEL.of(np.flatnonzero((PANEL.rows.symbol < 2) | (PANEL.rows.formed_at > FIRST_TEST)))
+    odd = np.where(late.rows.symbol == 1, HOUR, 0)  # no longer in the order of the decisions
+    samples = replace(late, resolved_at=late.resolved_at + odd)
+    got = walk({"all": LINEAR["all"]}, samples)
+    ones = np.column_stack((np.ones(len(samples.y)), samples.rows.X))
+    for k, window in enumerate(spans(int(samples.resolved_at.max()))):
+        train = samples.rows.formed_at >= window.train_start
+        train &= samples.resolved_at <= window.limit
+        beta, *_ = np.linalg.lstsq(ones[train], samples.y[train])
+        assert close_to(got.fits["all"].coefficients[k], beta, 1e-9)
+
+
+def test_fits_at_their_own_cadence_use_the_rows_known_when_each_was_made():
+    got = walk({"all": LINEAR["all"], "nearest": NEAREST}, refit="12h")
+    formed, resolved = SAMPLES.rows.formed_at, SAMPLES.resolved_at
+    ones = np.column_stack((np.ones(formed.size), SAMPLES.rows.X))
+    fit = got.fits["all"]
+    assert (np.diff(fit.cuts) == 12 * HOUR).all()
+    assert fit.edges[-1] == got.y.size == got.edges[-1]
+    for k, cut in enumerate(fit.cuts):
+        train = (formed >= cut - TRAIN.ns) & (resolved <= cut - EMBARGO)
+        beta, *_ = np.linalg.lstsq(ones[train], SAMPLES.y[train])
+        part = slice(fit.edges[k], fit.edges[k + 1])
+        inside = np.searchsorted(formed, got.formed_at[part])
+        assert close_to(got.yhat["all"][part], ones[inside] @ beta, 1e-10)
+        assert (got.formed_at[part] >= cut).all() and (got.formed_at[part] < cut + 12 * HOUR).all()
+    assert [p.refit for p in got.proofs] == ["12h"] * fit.cuts.size
+
+
+def test_fitted_once_the_last_forecast_is_made_with_the_first_fit():
+    got = walk({"all": LINEAR["all"], "nearest": NEAREST}, refit="never")
+    every = walk({"all": LINEAR["all"], "nearest": NEAREST})
+    n = every.edges[1]
+    for name in got.yhat:
+        assert close_to(got.yhat[name][:n], every.yhat[name][:n], 1e-12)
+        assert got.fits[name].cuts.tolist() == [FIRST_TEST]
+        assert not np.array_equal(got.yhat[name], every.yhat[name])
+    assert got.edges.tolist() == every.edges.tolist()
+
+
+@pytest.mark.parametrize("scope", ["effects", "asset"])
+def test_a_symbol_with_too_few_training_rows_is_left_out_and_counted(scope):
+    begin = FIRST_TEST + 20 * HOUR  # the third symbol comes after the first cut
+    keep = np.flatnonzero((PANEL.rows.symbol < 2) | (PANEL.rows.formed_at >= begin))
+    got = walk({"all": LINEAR["all"], "own": Persistence((X0,), False, (1.0,))}, PANEL.of(keep),
+               scope=scope)  # fmt: skip
+    assert set(got.unfitted) == {"S2"}
+    rows = got.symbol == 2
+    first = got.formed_at[rows].min()
+    # 20 rows, each resolved three hours on and the embargo before the cut of its window.
+    assert first >= begin + 20 * HOUR + 3 * HOUR + EMBARGO
+    whole = int(np.sum((PANEL.rows.formed_at[keep] >= FIRST_TEST) & (PANEL.rows.symbol[keep] == 2)
+                       & (PANEL.rows.formed_at[keep] < got.windows[-1].end)))  # fmt: skip
+    assert got.unfitted["S2"] == whole - rows.sum()
+    assert all(np.isfinite(v).all() for v in got.yhat.values())
+    counts = [f.fits for f in got.fits["all"].reports]
+    assert counts == ([1] * 11 if scope == "effects" else [2, 2, *[3] * 9])
+
+
+class Stopping(Nearest):
+    """Keeps what it was given to train and to stop on."""
+
+    validates = True
+    seen: ClassVar[list[tuple[Rows, Rows]]] = []
+
+    def fit(self, rows, y, *, validation=None, seed=0):
+        self.seen.append((rows, validation[0]))
+        assert validation[0].formed_at.size == validation[1].size
+        return super().fit(rows, y)
+
+
+def test_rows_held_out_are_never_trained_on_and_lie_apart_from_those_that_are():
+    scheme = replace(SCHEMES["rolling"], validation=parse_duration("30h"))
+    end = int(SAMPLES.resolved_at.max())
+    windows = make_windows(scheme, test=TRAIN, step=TRAIN, span_end=end, embargo=EMBARGO)
+    fitting = Fitting(windows, windows)
+    Stopping.seen.clear()
+    walk_forward({"m": Stopping((X0,))}, SAMPLES, windows, {"m": fitting},
+                 Settings(EMBARGO, LOG_SIGMA))  # fmt: skip
+    assert len(Stopping.seen) == len(windows) > 1
+    for window, (train, held_out) in zip(windows, Stopping.seen, strict=True):
+        begin = window.cut - 30 * HOUR
+        assert held_out.formed_at.min() == begin
+        assert held_out.formed_at.max() == window.limit - 3 * HOUR
+        assert train.formed_at.max() == begin - EMBARGO - 3 * HOUR
+        assert train.formed_at.min() == window.train_start
+
+
+def test_a_validation_span_without_rows_is_said_with_its_window():
+    scheme = replace(SCHEMES["rolling"], validation=parse_duration("3h"))
+    end = int(SAMPLES.resolved_at.max())
+    windows = make_windows(scheme, test=TRAIN, step=TRAIN, span_end=end, embargo=EMBARGO)
+    with pytest.raises(RunError, match=r"window 1 .*no rows held out, from 2021-"):
+        walk_forward({"m": Stopping((X0,))}, SAMPLES, windows, {"m": Fitting(windows, windows)},
+                     Settings(EMBARGO, LOG_SIGMA))  # fmt: skip

@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from itertools import pairwise
 from pathlib import Path
 from typing import ClassVar, Self
 
@@ -15,7 +16,7 @@ from harness.measures.cascade import CascadePlan, plan_cascade
 from harness.models.protocol import Task
 from harness.panel import PanelSpec, read_panel
 from harness.scale import TargetScale
-from harness.types import F64, I64, Bars, Forecasts, ModelFit, Rows, Samples
+from harness.types import F64, I64, Bars, Forecasts, ModelFit, Rows, Samples, Window
 
 DAY = 1_440 * NS_PER_MINUTE
 START = parse_moment("2021-03-01")
@@ -161,9 +162,8 @@ def make_forecasts(
     for name in yhat:
         var_shift, sigma_shift = (shifts or {}).get(name, (0.0, 0.0))
         nothing = np.empty((windows, 0))
-        fits[name] = ModelFit(
-            name, (), nothing, np.full(windows, var_shift), np.full(windows, sigma_shift)
-        )
+        shift = np.full(windows, var_shift), np.full(windows, sigma_shift)
+        fits[name] = ModelFit(name, (), nothing, *shift, formed[edges[:-1]], edges)
     return Forecasts(
         horizon="1d",
         symbols=tuple(f"S{k}" for k in range(symbols)),
@@ -171,6 +171,10 @@ def make_forecasts(
         formed_at=formed,
         resolved_at=formed + (overlap + 1) * DAY,
         window=window,
+        windows=tuple(
+            Window(k, 0, int(formed[a]), int(formed[a]), int(formed[b - 1]) + DAY)
+            for k, (a, b) in enumerate(pairwise(edges))
+        ),
         edges=edges,
         y=y,
         yhat=yhat,

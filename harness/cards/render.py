@@ -30,6 +30,8 @@ _HEADINGS = {
     "qlike": "QLIKE",
     "corr": "Corr σ",
 }
+_TOTALS = ("fits", "failed", "fit_seconds", "predict_seconds")
+_MOST_PROOFS = 100
 
 
 def render_card(record: Mapping[str, Any]) -> str:
@@ -48,7 +50,9 @@ def render_card(record: Mapping[str, Any]) -> str:
         pooled=_pooled(record),
         windows=_windows(record),
         coefficients=_coefficients(record),
+        costs=_costs(record),
         folds=_rows(record["tables"]["folds"]),
+        proofs=_proofs(record),
         tests=_rows(record["tables"]["tests"]),
         wins=_rows(record["tables"]["wins"]),
         timings=_rows(record["tables"]["timings"]),
@@ -73,6 +77,7 @@ def _template() -> jinja2.Template:
         "p": p_value,
         "day": day,
         "span": minutes_in_words,
+        "settings": settings,
     }
     return environment.get_template("card.md.j2")
 
@@ -109,6 +114,17 @@ def day(moment: str) -> str:
     """`2021-01-02`, with the time of day where it is not midnight."""
     date, _, clock = moment.partition("T")
     return date if clock.startswith("00:00:00") else f"{date} {clock[:5]}"
+
+
+def settings(model: Mapping[str, Any]) -> str:
+    """A model's features and parameters on one line."""
+    words = [", ".join(code(f) for f in model.get("features") or [])]
+    for key, value in model.items():
+        if key == "intercept":
+            words.append("" if value else "no intercept")
+        elif key not in ("kind", "features") and value is not None:
+            words.append(f"{key} {escape(value)}")
+    return ", ".join(word for word in words if word) or "none"
 
 
 def minutes_in_words(minutes: float) -> str:
@@ -157,7 +173,9 @@ def _coefficients(record: Mapping[str, Any]) -> list[dict[str, Any]]:
     for row in _rows(record["tables"]["coefficients"]):
         shift = row["name"] in ("var_shift", "sigma_shift")
         if row["horizon"] == record["verdict"]["horizon"] and not shift:
-            values.setdefault((row["model"], row["name"]), []).append(row["value"])
+            path = values.setdefault((row["model"], row["name"]), [])
+            if row["value"] is not None and math.isfinite(row["value"]):
+                path.append(row["value"])
     return [
         {
             "model": model,
@@ -170,4 +188,41 @@ def _coefficients(record: Mapping[str, Any]) -> list[dict[str, Any]]:
             "last": path[-1],
         }
         for (model, name), path in values.items()
+        if path
     ]
+
+
+def _costs(record: Mapping[str, Any]) -> list[dict[str, Any]]:
+    """What every model took at the verdict's horizon, beside what it gained."""
+    verdict = record["verdict"]
+    models: dict[str, list[dict[str, Any]]] = {}
+    tables = (_rows(record["tables"][name]) for name in ("fits", "fit_times"))
+    for row, times in zip(*tables, strict=True):
+        if row["horizon"] == verdict["horizon"]:
+            models.setdefault(row["model"], []).append(row | times)
+    pooled = {r["model"]: r for r in _pooled(record) if r["horizon"] == verdict["horizon"]}
+    return [
+        {
+            **rows[0],
+            **{key: sum(r[key] for r in rows) for key in _TOTALS},
+            "parameters": max(r["parameters"] for r in rows),
+            "epochs": round(statistics.fmean(r["epochs"] for r in rows)),
+            "value": pooled[model][verdict["metric"]],
+        }
+        for model, rows in models.items()
+    ]
+
+
+def _proofs(record: Mapping[str, Any]) -> dict[str, dict[str, Any]]:
+    """The proofs at the verdict's horizon by how often fits are made; of very many, both ends."""
+    kinds: dict[str, list[dict[str, Any]]] = {}
+    for row in _rows(record["tables"]["folds"]):
+        if row["horizon"] == record["verdict"]["horizon"]:
+            kinds.setdefault(row.get("refit", "window"), []).append(row)
+    return {
+        refit: {
+            "all": len(rows),
+            "shown": rows if len(rows) <= _MOST_PROOFS else [rows[0], rows[-1]],
+        }
+        for refit, rows in kinds.items()
+    }

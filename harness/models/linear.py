@@ -41,7 +41,7 @@ class Linear:
     ) -> Self:
         """Least squares on these rows; ModelError for a constant or collinear feature."""
         z = np.ascontiguousarray(np.vstack((rows.columns(self.features).X.T, y)))
-        moments = WindowMoments(z, np.zeros(1, np.int64), np.full(1, len(y), np.int64))
+        moments = window_moments(z, np.zeros(1, np.int64), np.full(1, len(y), np.int64))
         beta, _, _ = moments.solve(self, tuple(self.features))
         return replace(self, beta=tuple(beta[0]))
 
@@ -89,35 +89,27 @@ def linear_forecasts(
     return out
 
 
-class WindowMoments:
-    """Moments of rows first[k] … last[k] - 1 of every window k, each segment summed once.
+@dataclass(frozen=True)
+class Moments:
+    """Rows n (w,), means `centre` (w, q) and `gram` (w, q, q) about them; the target last."""
 
-    z (q, n), a column of rows after the other, the target last; first, last (w,). `boundaries`
-    are further positions to cut the segments at: given those of later windows too, a window's
-    sums do not depend on how many windows follow it.
-    """
+    n: F64
+    centre: F64
+    gram: F64
 
-    def __init__(self, z: F64, first: I64, last: I64, boundaries: I64 | None = None) -> None:
-        self.q = q = z.shape[0]
-        extra = boundaries if boundaries is not None else first
-        cuts = np.unique(np.concatenate((first, last, extra)))
-        cuts = cuts[(cuts >= first.min()) & (cuts <= last.max())].astype(np.int64)
-        segments = cuts.size - 1
-        leaves = 1 << max(segments - 1, 0).bit_length()
-        count = np.zeros(2 * leaves)
-        mean = np.zeros((2 * leaves, q))
-        cross = np.zeros((2 * leaves, q, q))
-        own = slice(leaves, leaves + segments)
-        loops.segment_moments(z, cuts, np.empty((q, _CHUNK)), count[own], mean[own], cross[own])
-        loops.merge_tree(leaves, count, mean, cross)
-        self.n = np.empty(first.size)
-        self.centre = np.empty((first.size, q))
-        self.gram = np.empty((first.size, q, q))
-        loops.window_moments(
-            leaves, count, mean, cross,
-            np.searchsorted(cuts, first), np.searchsorted(cuts, last),
-            self.n, self.centre, self.gram,
-        )  # fmt: skip
+    @property
+    def q(self) -> int:
+        """How many columns, the target among them."""
+        return self.centre.shape[1]
+
+    def plus(self, other: Moments) -> Moments:
+        """Of both sets of rows together (Chan, Golub & LeVeque 1979, eq. 2.1)."""
+        n = self.n + other.n
+        share = np.divide(other.n, n, out=np.zeros_like(n), where=n > 0.0)
+        apart = np.where(other.n[:, None] > 0.0, other.centre - self.centre, 0.0)
+        gram = self.gram + other.gram
+        gram += (self.n * share)[:, None, None] * apart[:, :, None] * apart[:, None]
+        return Moments(n, self.centre + share[:, None] * apart, gram)
 
     def solve(self, model: Linear, names: Sequence[str]) -> tuple[F64, F64, F64]:
         """Coefficients (w, 1 + p), and mean and variance (w,) of the training residuals.
@@ -166,6 +158,33 @@ class WindowMoments:
             raise WindowError(
                 window, f"{int(self.n[window])} training rows for {parameters} parameters"
             )
+
+
+def window_moments(z: F64, first: I64, last: I64, boundaries: I64 | None = None) -> Moments:
+    """Moments of rows first[k] … last[k] - 1 of every window k, each segment summed once.
+
+    z (q, n), a column of rows after the other, the target last; first, last (w,). `boundaries`
+    are further positions to cut the segments at: given those of later windows too, a window's
+    sums do not depend on how many windows follow it.
+    """
+    q, extra = z.shape[0], boundaries if boundaries is not None else first
+    cuts = np.unique(np.concatenate((first, last, extra)))
+    cuts = cuts[(cuts >= first.min()) & (cuts <= last.max())].astype(np.int64)
+    segments = cuts.size - 1
+    leaves = 1 << max(segments - 1, 0).bit_length()
+    count = np.zeros(2 * leaves)
+    mean = np.zeros((2 * leaves, q))
+    cross = np.zeros((2 * leaves, q, q))
+    own = slice(leaves, leaves + segments)
+    loops.segment_moments(z, cuts, np.empty((q, _CHUNK)), count[own], mean[own], cross[own])
+    loops.merge_tree(leaves, count, mean, cross)
+    n, centre = np.empty(first.size), np.empty((first.size, q))
+    gram = np.empty((first.size, q, q))
+    loops.window_moments(
+        leaves, count, mean, cross,
+        np.searchsorted(cuts, first), np.searchsorted(cuts, last), n, centre, gram,
+    )  # fmt: skip
+    return Moments(n, centre, gram)
 
 
 class WindowError(ModelError):

@@ -42,13 +42,18 @@ class OlsParams(Params):
 
 @dataclass(frozen=True)
 class Kind:
-    """A kind of model: where its class is, its parameters, what it does and its source."""
+    """A kind of model: where its class is, its parameters, what it does and its source.
+
+    `scopes` are for whom it can be fitted, the first one unless a hypothesis says so: `pooled`
+    (one fit for all symbols), `effects` (shared slopes, own intercepts) or `asset` (each alone).
+    """
 
     name: str
     target: str
     params: type[Params]
     summary: str
     source: str
+    scopes: tuple[str, ...] = ("pooled", "asset")
 
 
 KINDS: dict[str, Kind] = {
@@ -83,6 +88,7 @@ KINDS: dict[str, Kind] = {
             OlsParams,
             "least squares of the target on feature expressions: HAR-RV and every variant",
             "Corsi (2009), J. Financial Econometrics 7, eq. 9",
+            ("pooled", "effects", "asset"),
         ),
     )
 }

@@ -1,0 +1,168 @@
+"""What is wrong between keys of a hypothesis that are each right alone."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from typing import TYPE_CHECKING
+
+from harness.durations import Duration, length, parse_moment, show_moment
+from harness.errors import nearest
+from harness.features import OWN_SCALE, Expression, parse_feature, split_column
+from harness.metrics import METRICS
+from harness.sections import SCHEMES
+from harness.spec_errors import Loc, Problem, unknown_word
+
+if TYPE_CHECKING:
+    from harness.hypothesis import Hypothesis
+
+
+def conflicts(h: Hypothesis) -> Iterator[Problem]:
+    """What is wrong between keys that are each right alone."""
+    yield from _scheme_conflicts(h)
+    yield from _span_conflicts(h)
+    yield from _repeats(("sample", "measures"), h.sample.measures)
+    yield from _repeats(("sample", "scales"), h.sample.scales)
+    yield from _repeats(("target", "horizons"), h.target.horizons)
+    if h.target.scale == "log" and h.target.back is None:
+        wanted = "one of naive, lognormal, smearing, because target.scale is 'log'"
+        yield Problem(("target", "back"), wanted)
+    if h.target.scale == "level" and h.target.back is not None:
+        wanted = "no such key, because target.scale is 'level'"
+        yield Problem(("target", "back"), wanted, h.target.back)
+    for name, model in h.models.items():
+        loc: Loc = ("models", name, "features")
+        features = [parse_feature(text) for text in getattr(model.params, "features", ())]
+        for i, feature in enumerate(features):
+            yield from _column_conflicts(h, feature, (*loc, i))
+        yield from _feature_repeats(h, features, loc)
+    yield from _verdict_conflicts(h)
+
+
+def _scheme_conflicts(h: Hypothesis) -> Iterator[Problem]:
+    """Keys that a scheme needs or has no use for."""
+    walk = h.walk_forward
+    needed, allowed = SCHEMES[walk.scheme]
+    own = {key for keys in SCHEMES.values() for part in keys for key in part}
+    for key in sorted(own):
+        loc: Loc = ("walk_forward", key)
+        value = getattr(walk, key)
+        if key in needed and value is None:
+            described = type(walk).model_fields[key].description
+            yield Problem(loc, f"this key, which is missing: {described}")
+        elif key not in needed and key not in allowed and value is not None:
+            keys = ", ".join((*needed, *allowed))
+            shown = list(value) if isinstance(value, tuple) else str(value)
+            yield Problem(loc, f"no such key for scheme '{walk.scheme}', which has {keys}", shown)
+
+
+def _span_conflicts(h: Hypothesis) -> Iterator[Problem]:
+    start, end, walk = h.panel.start, h.panel.end, h.walk_forward
+    if start is not None and end is not None and end <= start:
+        wanted = f"a moment after panel.start, {show_moment(start)}"
+        yield Problem(("panel", "end"), wanted, show_moment(end))
+    order = [("panel.start", start)]
+    for key in ("train_from", "validate_from", "first_test"):
+        moment, loc = getattr(walk, key), ("walk_forward", key)
+        if moment is None:
+            continue
+        for name, earlier in order:
+            same = name == "panel.start" and key == "train_from"
+            if earlier is not None and (moment < earlier if same else moment <= earlier):
+                wanted = f"a moment after {name}, {show_moment(earlier)}"
+                yield Problem(loc, wanted, show_moment(moment))
+                break
+        if end is not None and moment >= end:
+            yield Problem(
+                loc, f"a moment before panel.end, {show_moment(end)}", show_moment(moment)
+            )
+        order.append((f"walk_forward.{key}", moment))
+    if _shorter(walk.step, walk.test):
+        wanted = f"at least walk_forward.test, {walk.test}, or test windows would overlap"
+        yield Problem(("walk_forward", "step"), wanted, str(walk.step))
+    yield from _refit_conflicts(h)
+
+
+def _refit_conflicts(h: Hypothesis) -> Iterator[Problem]:
+    """Fits at a cadence of their own need test windows that adjoin."""
+    walk = h.walk_forward
+    if walk.step == walk.test:
+        return
+    if walk.refit is not None:
+        wanted = "no such key unless walk_forward.step is walk_forward.test"
+        yield Problem(("walk_forward", "refit"), wanted, str(walk.refit))
+    for name, model in h.models.items():
+        if model.refit is not None:
+            wanted = "no such key unless walk_forward.step is walk_forward.test"
+            yield Problem(("models", name, "refit"), wanted, str(model.refit))
+
+
+def _shorter(step: Duration, test: Duration) -> bool:
+    """Whether `step` can be shorter than `test`; between days and months, in any month."""
+    if step.is_calendar == test.is_calendar:
+        return length(step) < length(test)
+    january = parse_moment("2000-01-01")
+    starts = [Duration(1, "mo").after(january, times) for times in range(48)]
+    return any(step.after(start) < test.after(start) for start in starts)
+
+
+def _repeats(loc: Loc, values: Sequence[str | Duration]) -> Iterator[Problem]:
+    same = [length(value) if isinstance(value, Duration) else value for value in values]
+    for i, value in enumerate(values):
+        if same[i] in same[:i]:
+            yield Problem((*loc, i), f"{loc[-1]} that differ", str(value))
+
+
+def _feature_repeats(h: Hypothesis, features: list[Expression], loc: Loc) -> Iterator[Problem]:
+    """Two equal features cannot be told apart by a fit; `rv_h` is `rv_4h` at the horizon 4h."""
+    for i, feature in enumerate(features):
+        for horizon in map(str, h.target.horizons):
+            before = [
+                earlier for earlier in features[:i] if earlier.at(horizon) == feature.at(horizon)
+            ]
+            if before:
+                wanted = f"features that differ; at the horizon {horizon} it is {before[0].text}"
+                yield Problem((*loc, i), wanted, feature.text)
+                break
+
+
+def _column_conflicts(h: Hypothesis, feature: Expression, loc: Loc) -> Iterator[Problem]:
+    """A feature may name what the cascade has: its measures, the target's, its scales and `h`."""
+    measures = list(dict.fromkeys((*h.sample.measures, h.target.measure)))
+    scales = [str(scale) for scale in h.sample.scales]
+    known = [f"{m}_{s}" for m in measures for s in (*scales, OWN_SCALE)]
+    for column in sorted(feature.columns):
+        measure, scale = split_column(column)
+        if column not in known:
+            wanted = (
+                f"columns of {', '.join(measures)} over {', '.join(scales)} or {OWN_SCALE} "
+                f"(sample.measures, sample.scales), not {column}"
+            )
+            like = [name for name in known if name.endswith("_h") == column.endswith("_h")]
+            yield Problem(loc, wanted, feature.text, nearest(column, like))
+        elif scale == OWN_SCALE:
+            for horizon in map(str, h.target.horizons):
+                if horizon not in scales:
+                    wanted = (
+                        f"every horizon in sample.scales, since {column} is {measure} over the "
+                        f"horizon's own scale; {horizon} is not"
+                    )
+                    yield Problem(loc, wanted, feature.text)
+
+
+def _verdict_conflicts(h: Hypothesis) -> Iterator[Problem]:
+    rule, names = h.verdict, list(h.models)
+    if rule.baseline not in names:
+        yield unknown_word(("verdict", "baseline"), rule.baseline, names)
+    for i, candidate in enumerate(rule.candidates):
+        loc: Loc = ("verdict", "candidates", i)
+        if candidate not in names:
+            yield unknown_word(loc, candidate, names)
+        elif candidate == rule.baseline:
+            yield Problem(loc, "a model other than the baseline", candidate)
+    yield from _repeats(("verdict", "candidates"), rule.candidates)
+    if rule.horizon not in h.target.horizons:
+        horizons = [str(horizon) for horizon in h.target.horizons]
+        yield unknown_word(("verdict", "horizon"), str(rule.horizon), horizons)
+    if rule.gain == "relative" and METRICS[rule.metric].higher:
+        wanted = f"'difference': {rule.metric} is no loss of which a share could be saved"
+        yield Problem(("verdict", "gain"), wanted, rule.gain)

@@ -1,0 +1,195 @@
+"""A hypothesis set up on its panel: what to measure, when to fit, which models. Nothing is read."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+
+from harness.errors import SpecError
+from harness.hypothesis import Hypothesis, check_measures
+from harness.measures.cascade import CascadePlan, plan_cascade
+from harness.measures.store import PanelFacts
+from harness.models.protocol import Forecaster, Task, make_model
+from harness.panel import Panel, PanelSpec, find_panel, open_panel
+from harness.scale import TargetScale
+from harness.splits import (
+    Fitting,
+    Scheme,
+    effective_embargo,
+    make_refits,
+    make_windows,
+)
+from harness.types import Window
+
+_DAY_NS = 86_400_000_000_000
+
+
+@dataclass(frozen=True)
+class Span:
+    """A stretch of time, UTC ns."""
+
+    start: int
+    end: int
+
+    def at(self, share: float) -> int:
+        """The midnight (UTC) before this share of it has passed."""
+        moment = self.start + int(share * (self.end - self.start))
+        return moment - moment % _DAY_NS
+
+
+@dataclass(frozen=True)
+class Study:
+    """A hypothesis set up on its panel: nothing read, nothing measured yet."""
+
+    hypothesis: Hypothesis
+    panel_spec: PanelSpec
+    panel: Panel
+    plan: CascadePlan
+
+    @cached_property
+    def scale(self) -> TargetScale:
+        """The target's scale and way back."""
+        h = self.hypothesis
+        units = self.plan.units
+        unit = units[f"{h.target.measure}_{h.target.horizons[0]}"]
+        return TargetScale(h.target.scale, unit, h.target.back or "none", h.sample.floor)
+
+    def horizon_ns(self, horizon: str) -> int:
+        """A horizon's length in ns of bars."""
+        return self.plan.windows[horizon] * self.plan.bar
+
+    def embargo(self, horizon: str) -> int:
+        """The effective embargo of a horizon, ns."""
+        return effective_embargo(self.hypothesis.walk_forward.embargo, self.horizon_ns(horizon))
+
+    def span(self, facts: PanelFacts) -> Span:
+        """What is walked over: as declared, but not before the first bar or after the last."""
+        start, end = self.hypothesis.panel.start, self.hypothesis.panel.end
+        first, last = facts.start, facts.end
+        return Span(
+            first if start is None else max(start, first), last if end is None else min(end, last)
+        )
+
+    def scheme(self, span: Span) -> Scheme:
+        """How training spans lie."""
+        w = self.hypothesis.walk_forward
+        if w.scheme == "rolling":
+            return Scheme(w.first_test, train=w.train, validation=w.validation)
+        if w.scheme == "expanding":
+            begin = w.train.after(w.first_test, -1)
+            return Scheme(w.first_test, train_from=begin, validation=w.validation)
+        if w.scheme == "fixed":
+            held = None if w.validate_from is None else w.first_test - w.validate_from
+            return Scheme(w.first_test, train_from=w.train_from, validation=held)
+        train, held_out, _ = w.shares
+        first = span.at(train + held_out)
+        held = first - span.at(train) if held_out else None
+        return Scheme(first, train_from=span.start, validation=held)
+
+    def windows(self, horizon: str, span: Span, *, beyond: bool = False) -> tuple[Window, ...]:
+        """The test windows of a horizon; `beyond` as make_windows has it."""
+        w = self.hypothesis.walk_forward
+        return make_windows(
+            self.scheme(span),
+            test=w.test,
+            step=w.step,
+            span_end=span.end,
+            embargo=self.embargo(horizon),
+            beyond=beyond,
+        )
+
+    def require_validation(self) -> None:
+        """SpecError for a model that stops early where no rows are held out for it."""
+        w = self.hypothesis.walk_forward
+        if w.validation or w.validate_from or (w.shares and w.shares[1]):
+            return
+        keys = {"fixed": "validate_from", "proportional": "shares"}
+        for horizon in map(str, self.hypothesis.target.horizons):
+            for name, model in self.models(horizon).items():
+                if model.validates:
+                    raise SpecError(
+                        self.hypothesis.path,
+                        f"walk_forward.{keys.get(w.scheme, 'validation')}",
+                        wanted=f"rows to hold out, since models.{name} stops early on them",
+                    )
+
+    def fittings(self, horizon: str, span: Span, windows: Sequence[Window]) -> dict[str, Fitting]:
+        """When and for whom each model is fitted."""
+        w, scheme, embargo = self.hypothesis.walk_forward, self.scheme(span), self.embargo(horizon)
+        usual = w.refit or ("never" if w.scheme in ("fixed", "proportional") else "window")
+        made: dict[str, tuple[tuple[Window, ...], tuple[Window, ...]]] = {}
+        found = {}
+        for name, model in self.hypothesis.models.items():
+            refit = model.refit or usual
+            key = str(refit)
+            if key not in made and key == "window":
+                later = make_windows(
+                    scheme,
+                    test=w.test,
+                    step=w.step,
+                    span_end=span.end,
+                    embargo=embargo,
+                    beyond=True,
+                )
+                made[key] = tuple(windows), later
+            elif key not in made:
+                cadence = None if refit == "never" else refit
+                made[key] = make_refits(scheme, windows, cadence, span.end, embargo)
+            found[name] = Fitting(*made[key], refit=key, scope=model.scope)
+        return found
+
+    def _task(self, horizon: str) -> Task:
+        h = self.hypothesis
+        own, period = f"{h.target.measure}_{horizon}", f"{h.target.measure}_{h.sample.every}"
+        steps = -(-self.plan.windows[horizon] // self.plan.every)
+        squared = self.scale.unit == "variance"
+        back = "{}" if squared else "sqrt({})"
+        return Task(
+            horizon,
+            own=f"log({own})" if self.scale.is_log else own,
+            variance=period if squared else f"square({period})",
+            back=f"log({back})" if self.scale.is_log else back,
+            steps=steps,
+            every=str(h.sample.every),
+            bars=self.plan.every,
+            scale=self.scale,
+        )
+
+    @cached_property
+    def _models(self) -> dict[str, dict[str, Forecaster]]:
+        return {}
+
+    def models(self, horizon: str) -> dict[str, Forecaster]:
+        """Every model of the hypothesis, unfitted, for one horizon."""
+        if horizon not in self._models:
+            task = self._task(horizon)
+            self._models[horizon] = {
+                name: make_model(spec.kind, spec.params, task)
+                for name, spec in self.hypothesis.models.items()
+            }
+        return self._models[horizon]
+
+
+def set_up(hypothesis: Hypothesis, search: Sequence[Path]) -> Study:
+    """Find the panel and plan what to measure; UsageError for what does not fit together."""
+    h = hypothesis
+    spec = find_panel(h.panel.name, search)
+    check_measures(h, spec.extra_units)
+    plan = plan_cascade(
+        h.path,
+        bar=spec.bar.ns,
+        calendar=spec.calendar,
+        every=h.sample.every,
+        scales=h.sample.scales,
+        horizons=h.target.horizons,
+        measures=h.sample.measures,
+        target=h.target.measure,
+        extra=spec.extra_units,
+        bipower_edge=h.sample.bipower_edge,
+        interval=h.sample.interval,
+        jump_alpha=h.sample.jump_alpha,
+    )
+    panel = open_panel(spec, start=h.panel.start, end=h.panel.end, columns=plan.inputs)
+    return Study(h, spec, panel, plan)

@@ -1,0 +1,288 @@
+"""Linear models over all windows at once: rows are summed once, windows merge the sums.
+
+Pooled, one set of coefficients serves all symbols; with effects the slopes are shared and every
+symbol has an intercept of its own (least squares with a dummy per symbol, Wooldridge 2010,
+Econometric Analysis of Cross Section and Panel Data, section 10.5); by asset each symbol is fitted
+alone. Symbols are swept one after the other, so cost is linear in them.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
+
+import numpy as np
+
+from harness.models.linear import (
+    Linear,
+    Moments,
+    WindowError,
+    linear_forecasts,
+    window_moments,
+)
+from harness.scale import TargetScale
+from harness.splits import make_folds
+from harness.types import F64, I64, FitReport, Fold, Samples, Window, middle
+
+
+@dataclass(frozen=True)
+class Walked:
+    """A model's forecasts of the test rows (n,) in their order, and its w fits as in ModelFit.
+
+    A forecast is NaN where the row's symbol had too few rows to be fitted on.
+    """
+
+    yhat: F64
+    names: tuple[str, ...]
+    coefficients: F64
+    var_shift: F64
+    sigma_shift: F64
+    reports: tuple[FitReport, ...]
+
+
+@dataclass(frozen=True)
+class Part:
+    """One symbol's rows in a walk: its samples, its folds, and where its test rows stand."""
+
+    samples: Samples
+    folds: list[Fold]
+    places: I64
+
+    def trained(self, least: int) -> I64:
+        """The folds (positions) in which it has `least` training rows."""
+        sizes = [_stop(f) - _start(f) for f in self.folds]
+        return np.flatnonzero(np.array(sizes) >= least)
+
+    def split(self) -> I64:
+        """Where each fold's test rows begin and end among this symbol's (w + 1,)."""
+        return np.cumsum([0, *(f.test.stop - f.test.start for f in self.folds)], dtype=np.int64)
+
+
+def by_symbol(samples: Samples, windows: Sequence[Window], test: slice | I64) -> Iterator[Part]:
+    """The walk's parts, symbol after symbol; `test` are the walk's test rows."""
+    place = np.full(samples.y.size, -1, np.int64)
+    place[test] = np.arange(place[test].size)
+    for code in range(len(samples.symbols)):
+        positions = np.flatnonzero(samples.rows.symbol == code)
+        part = samples.of(positions)
+        folds = make_folds(part, windows)
+        tested = [positions[f.test] for f in folds]
+        yield Part(part, folds, place[np.concatenate(tested)])
+
+
+def sweep(
+    models: Mapping[str, Linear],
+    samples: Samples,
+    folds: Sequence[Fold],
+    beyond: Sequence[Window],
+    scale: TargetScale,
+) -> dict[str, Walked]:
+    """Pooled models whose training rows are slices. WindowError names the window of a failure."""
+    began = time.perf_counter()
+    series = _Series(models, samples, folds, beyond)
+    moments = series.moments(np.arange(len(folds)))
+    done: dict[str, Walked] = {}
+    for name, model in models.items():
+        beta, mean, variance = _solved(name, moments, model, series.names)
+        shifts = series.shifts(model, beta, mean, variance, scale)
+        done[name] = Walked(
+            series.forecasts(model, beta),
+            model.coefficient_names,
+            beta[:, model.stated],
+            shifts[:, 0],
+            shifts[:, 1],
+            _reports(len(folds), 1, (time.perf_counter() - began) / len(models)),
+        )
+    return done
+
+
+def sweep_together(
+    models: Mapping[str, Linear],
+    parts: Sequence[Part],
+    beyond: Sequence[Window],
+    scale: TargetScale,
+    *,
+    effects: bool,
+    least: int,
+) -> dict[str, Walked]:
+    """Slopes shared by all symbols; with effects, a symbol's own intercept from `least` rows on."""
+    began, w = time.perf_counter(), len(parts[0].folds)
+    swept = [_Series(models, p.samples, p.folds, beyond) for p in parts]
+    every = np.arange(w)
+    moments = [series.moments(every) for series in swept]
+    total = moments[0]
+    for own in moments[1:]:
+        total = total.plus(own)
+    within = replace(total, gram=np.sum([m.gram for m in moments], axis=0)) if effects else total
+    size = sum(p.places.size for p in parts)
+    done: dict[str, Walked] = {}
+    for name, model in models.items():
+        names = swept[0].names
+        beta, mean, variance = _solved(name, within, model, names)
+        yhat, residuals = np.full(size, np.nan), []
+        for part, series, own in zip(parts, swept, moments, strict=True):
+            local = _own_intercept(own, beta, model, names, least) if effects else beta
+            yhat[part.places] = series.forecasts(model, local)
+            if scale.back == "smearing":
+                residuals.append(series.residuals(model, np.nan_to_num(local)))
+        if scale.back == "smearing":
+            shifts = np.array(
+                [scale.smearing_shifts(np.concatenate(r)) for r in zip(*residuals, strict=True)]
+            )
+        else:
+            shifts = np.column_stack(scale.shifts(mean * (not effects), variance))
+        seconds = (time.perf_counter() - began) / len(models)
+        done[name] = Walked(
+            yhat,
+            model.coefficient_names,
+            beta[:, model.stated],
+            shifts[:, 0],
+            shifts[:, 1],
+            _reports(w, 1, seconds),
+        )
+    return done
+
+
+def sweep_apart(
+    models: Mapping[str, Linear],
+    parts: Sequence[Part],
+    beyond: Sequence[Window],
+    scale: TargetScale,
+    *,
+    least: int,
+) -> dict[str, Walked]:
+    """Every symbol fitted alone, in the windows in which it has `least` training rows."""
+    w, s, size = len(parts[0].folds), len(parts), sum(p.places.size for p in parts)
+    yhat = {name: np.full(size, np.nan) for name in models}
+    stated = {name: np.full((w, s, len(m.coefficient_names)), np.nan) for name, m in models.items()}
+    shifts = {name: np.full((2, w, s), np.nan) for name in models}
+    fitted, began = np.zeros(w, np.int64), time.perf_counter()
+    for code, part in enumerate(parts):
+        known = part.trained(least)
+        fitted[known] += 1
+        if not known.size:
+            continue
+        series = _Series(models, part.samples, part.folds, beyond)
+        moments = series.moments(known)
+        for name, model in models.items():
+            beta = np.full((w, 1 + len(model.features)), np.nan)
+            where = f" of {part.samples.symbols[code]}"
+            beta[known], mean, variance = _solved(name, moments, model, series.names, known, where)
+            found = series.shifts(model, beta[known], mean, variance, scale, known)
+            shifts[name][:, known, code] = found.T
+            stated[name][:, code] = beta[:, model.stated]
+            yhat[name][part.places] = series.forecasts(model, beta)
+    seconds = (time.perf_counter() - began) / len(models)
+    return {
+        name: Walked(
+            yhat[name],
+            model.coefficient_names,
+            np.column_stack([middle(c) for c in np.moveaxis(stated[name], 2, 0)])
+            if model.coefficient_names
+            else np.empty((w, 0)),
+            shifts[name][0],
+            shifts[name][1],
+            tuple(FitReport(int(n), 0, seconds / w, 0.0) for n in fitted),
+        )
+        for name, model in models.items()
+    }
+
+
+class SweepError(Exception):
+    """A model that could not be fitted in one window: its name, the window's position, why."""
+
+    def __init__(self, model: str, window: int, reason: str) -> None:
+        super().__init__(reason)
+        self.model, self.window = model, window
+
+
+class _Series:
+    """One stretch of rows, z (q, n) with the target last, and the folds cut out of it."""
+
+    def __init__(
+        self,
+        models: Mapping[str, Linear],
+        samples: Samples,
+        folds: Sequence[Fold],
+        beyond: Sequence[Window],
+    ) -> None:
+        self.names = tuple(dict.fromkeys(f for m in models.values() for f in m.features))
+        self.z = np.ascontiguousarray(np.vstack((samples.rows.columns(self.names).X.T, samples.y)))
+        self.first = np.array([_start(f) for f in folds], np.int64)
+        self.last = np.array([_stop(f) for f in folds], np.int64)
+        self._start = np.array([f.test.start for f in folds], np.int64)
+        self._edges = np.cumsum([0, *(f.test.stop - f.test.start for f in folds)], dtype=np.int64)
+        later = [w.train_start for w in beyond]
+        self._boundaries = np.searchsorted(samples.rows.formed_at, later)
+
+    def moments(self, windows: I64) -> Moments:
+        """Of the training rows of these windows."""
+        return window_moments(self.z, self.first[windows], self.last[windows], self._boundaries)
+
+    def forecasts(self, model: Linear, beta: F64) -> F64:
+        """Of the test rows of every window, one after the other."""
+        return linear_forecasts(self.z, self.names, model, beta, self._start, self._edges)
+
+    def residuals(self, model: Linear, beta: F64, windows: I64 | None = None) -> list[F64]:
+        """Of the training rows, window by window; beta (w, 1 + p) has a row per window asked."""
+        pick = slice(None) if windows is None else windows
+        first, last = self.first[pick], self.last[pick]
+        edges = np.cumsum([0, *(last - first)], dtype=np.int64)
+        fitted = linear_forecasts(self.z, self.names, model, beta, first, edges)
+        y = self.z[-1]
+        parts = np.split(fitted, edges[1:-1])
+        return [y[a:b] - part for a, b, part in zip(first, last, parts, strict=True)]
+
+    def shifts(
+        self,
+        model: Linear,
+        beta: F64,
+        mean: F64,
+        variance: F64,
+        scale: TargetScale,
+        windows: I64 | None = None,
+    ) -> F64:
+        """(var_shift, sigma_shift) of every window asked (w, 2)."""
+        if scale.back != "smearing":
+            return np.column_stack(scale.shifts(mean, variance))
+        return np.array([scale.smearing_shifts(r) for r in self.residuals(model, beta, windows)])
+
+
+def _start(fold: Fold) -> int:
+    assert isinstance(fold.train, slice)
+    return fold.train.start
+
+
+def _stop(fold: Fold) -> int:
+    assert isinstance(fold.train, slice)
+    return fold.train.stop
+
+
+def _solved(
+    name: str,
+    moments: Moments,
+    model: Linear,
+    names: Sequence[str],
+    windows: I64 | None = None,
+    where: str = "",
+) -> tuple[F64, F64, F64]:
+    try:
+        return moments.solve(model, names)
+    except WindowError as error:
+        window = error.window if windows is None else int(windows[error.window])
+        raise SweepError(name, window, f"{error}{where}") from None
+
+
+def _own_intercept(own: Moments, beta: F64, model: Linear, names: Sequence[str], least: int) -> F64:
+    """The shared slopes with one symbol's intercepts; NaN where it has under `least` rows."""
+    columns = [names.index(f) for f in model.features]
+    local = beta.copy()
+    slopes = np.einsum("wp,wp->w", own.centre[:, columns], beta[:, 1:])
+    local[:, 0] = own.centre[:, -1] - slopes
+    local[own.n < least, 0] = np.nan
+    return local
+
+
+def _reports(windows: int, fits: int, seconds: float) -> tuple[FitReport, ...]:
+    return (FitReport(fits, 0, seconds / windows, 0.0),) * windows
