@@ -22,6 +22,7 @@ from harness.measures.cascade import CascadePlan, plan_cascade
 from harness.measures.store import PanelFacts, measure_panel
 from harness.metrics import Scores, score, series
 from harness.models.protocol import Forecaster, Task, make_model
+from harness.models.table import KINDS
 from harness.panel import Panel, PanelSpec, find_panel, open_panel
 from harness.record import horizon_forecasts, make_record
 from harness.samples import Decided, LookBack, build_samples
@@ -154,6 +155,7 @@ def set_up(hypothesis: Hypothesis, search: Sequence[Path]) -> Study:
         bipower_edge=h.sample.bipower_edge,
         interval=h.sample.interval,
         jump_alpha=h.sample.jump_alpha,
+        periods=any(KINDS[model.kind].periods for model in h.models.values()),
     )
     panel = open_panel(spec, start=h.panel.start, end=h.panel.end, columns=plan.inputs)
     return Study(h, spec, panel, plan)

@@ -42,13 +42,17 @@ class OlsParams(Params):
 
 @dataclass(frozen=True)
 class Kind:
-    """A kind of model: where its class is, its parameters, what it does and its source."""
+    """A kind of model: where its class is, its parameters, what it does and its source.
+
+    `periods` says that it reads the target's measure from decision to decision (Task.variance).
+    """
 
     name: str
     target: str
     params: type[Params]
     summary: str
     source: str
+    periods: bool = False
 
 
 KINDS: dict[str, Kind] = {
@@ -68,6 +72,7 @@ KINDS: dict[str, Kind] = {
             "mean variance of the last `window` periods from decision to decision, put on the "
             "target's scale and moved by the mean training residual",
             "simple moving average",
+            periods=True,
         ),
         Kind(
             "ewma",
@@ -76,6 +81,7 @@ KINDS: dict[str, Kind] = {
             "exponentially weighted variance of the periods from decision to decision, put on the "
             "target's scale and moved by the mean training residual",
             "RiskMetrics Technical Document (1996), section 5.2",
+            periods=True,
         ),
         Kind(
             "ols",
