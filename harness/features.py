@@ -116,7 +116,6 @@ def _ewma(x: F64, decay: float, stride: int) -> F64:
     return np.array(out, dtype=np.float64)
 
 
-_STRIDE = Constant("stride", default=1)
 FUNCTIONS: dict[str, Function] = {
     f.name: f
     for f in (
@@ -130,7 +129,7 @@ FUNCTIONS: dict[str, Function] = {
             "mean",
             "mean of x now and at the k - 1 decisions before, `stride` decisions apart",
             _mean,
-            (Constant("k"), _STRIDE),
+            (Constant("k"), Constant("stride", default=1)),
         ),
         Function(
             "ewma",
@@ -378,12 +377,9 @@ def _at(node: Node, scale: str) -> Node:
 
 
 def _rank(node: Node) -> int:
-    match node:
-        case Binary(sign):
-            return _RANK[sign]
-        case Negative():
-            return _RANK_NEGATIVE
-    return _RANK_ATOM
+    if isinstance(node, Binary):
+        return _RANK[node.sign]
+    return _RANK_NEGATIVE if isinstance(node, Negative) else _RANK_ATOM
 
 
 def _text(node: Node, least: int = 0) -> str:

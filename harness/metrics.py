@@ -257,13 +257,21 @@ def _values(
     var_shift: F64 | float,
     sigma_shift: F64 | float,
 ) -> Values:
-    pooled, within = np.empty(y.size), np.empty(y.size)
-    edges = forecasts.edges
-    order = np.argsort(y)
-    rank_loops.ranks_from_order(
-        y[order], order.astype(np.int32), forecasts.window, edges,
-        np.empty(edges.size - 1, np.int64), np.empty(y.size, np.int32), np.empty(y.size),
-        pooled, within,
-    )  # fmt: skip
+    pooled, within = _ranks(y, forecasts)
     sigma, variance = scale.sigma(y, sigma_shift), scale.variance(y, var_shift)
     return Values(y, scale.log_sigma(y), sigma, variance, pooled, within)
+
+
+def _ranks(y: F64, forecasts: Forecasts) -> tuple[F64, F64]:
+    """Average ranks of y (n,) over all rows and over the rows of each window."""
+    row_bits = y.size.bit_length()
+    order = np.empty(y.size, np.int64)
+    rank_loops.sort_keys(y.view(np.int64), row_bits, order)
+    order.sort()
+    pooled, within = np.empty(y.size), np.empty(y.size)
+    rest = (
+        y, forecasts.window, np.empty(forecasts.edges.size - 1, np.int64), pooled, within
+    )  # fmt: skip
+    if rank_loops.average_ranks(order, row_bits, *rest):
+        rank_loops.average_ranks(np.argsort(y, kind="stable"), row_bits, *rest)
+    return pooled, within

@@ -12,6 +12,7 @@ from harness.hypothesis import Hypothesis, check_measures
 from harness.measures.cascade import CascadePlan, plan_cascade
 from harness.measures.store import PanelFacts
 from harness.models.protocol import Forecaster, Task, make_model
+from harness.models.table import KINDS
 from harness.panel import Panel, PanelSpec, find_panel, open_panel
 from harness.scale import TargetScale
 from harness.splits import (
@@ -190,6 +191,7 @@ def set_up(hypothesis: Hypothesis, search: Sequence[Path]) -> Study:
         bipower_edge=h.sample.bipower_edge,
         interval=h.sample.interval,
         jump_alpha=h.sample.jump_alpha,
+        periods=any(KINDS[model.kind].periods for model in h.models.values()),
     )
     panel = open_panel(spec, start=h.panel.start, end=h.panel.end, columns=plan.inputs)
     return Study(h, spec, panel, plan)

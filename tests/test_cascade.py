@@ -95,6 +95,14 @@ def test_a_straddling_product_needs_the_return_before_the_window():
         assert np.flatnonzero(np.isfinite(bv))[0] == first
 
 
+def test_only_averages_over_decisions_need_the_target_from_one_to_the_next():
+    often = {"every": "1m", "scales": ["4m"], "horizons": ["4m"], "measures": [], "target": "bv"}
+    assert list(make_plan(**often).columns) == ["bv_4m"]
+    with pytest.raises(SpecError, match=r"got 'bv over 1m \(1 bar\)'"):
+        make_plan(**often, periods=True)
+    assert "rv_1m" in make_plan(**often | {"target": "rv"}, periods=True).columns
+
+
 @pytest.mark.parametrize("late", [0, 1, 17, 59])
 def test_blocks_and_decisions_stand_on_the_clock_wherever_the_span_starts(late):
     bars = make_bars(600, seed=4, start=START + late * NS_PER_MINUTE)

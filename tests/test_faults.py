@@ -10,8 +10,9 @@ import shutil
 import signal
 import subprocess
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from pathlib import Path
+from types import MappingProxyType
 
 import pytest
 from desk import finish, process
@@ -171,7 +172,7 @@ def test_a_forecast_that_is_no_number_fails_the_run_by_name(at_desk, command, mo
 
     class Broken:
         features = ("log(rv_1h)",)
-        coefficients: dict[str, float] = {}  # noqa: RUF012
+        coefficients: Mapping[str, float] = MappingProxyType({})
 
         def fit(self, rows, y, *, validation=None, seed=0):
             return self

@@ -153,17 +153,30 @@ def linear_forecast_cases() -> Iterator[Arguments]:
     yield z, np.array([2, 0]), beta, start, edges, np.empty(11)
 
 
-def rank_cases() -> Iterator[Arguments]:
+def ranked() -> Iterator[tuple[np.ndarray, list[int]]]:
+    """Values, and where windows begin and end."""
     rng = np.random.default_rng(8)
-    ties, spread = rng.integers(0, 5, 37).astype(float), rng.gumbel(size=37)
-    one, flat = np.array([3.0]), np.zeros(6)
-    for x, edges in [(ties, [0, 1, 20, 37]), (spread, [0, 37]), (one, [0, 1]), (flat, [0, 2, 6])]:
-        order = rng.permutation(x.size)
-        order = order[np.argsort(x[order], kind="stable")].astype(np.int32)
-        edges, empty = np.array(edges), np.empty(x.size)
-        window = np.repeat(np.arange(edges.size - 1, dtype=np.int32), np.diff(edges))
-        room = np.empty(edges.size - 1, np.int64), np.empty(x.size, np.int32), np.empty(x.size)
-        yield x[order], order, window, edges, *room, np.copy(empty), np.copy(empty)
+    ties, spread = rng.integers(-2, 3, 37).astype(float), rng.gumbel(size=37)
+    ties[ties == 0.0] = np.where(rng.random(37) < 0.5, 0.0, -0.0)[ties == 0.0]
+    wide = np.concatenate((-np.geomspace(1e-300, 1e300, 9), np.geomspace(1e300, 1e-300, 9)))
+    yield ties, [0, 1, 20, 37]
+    yield spread, [0, 37]
+    yield wide, [0, 7, 18]
+    yield np.array([3.0]), [0, 1]
+    yield np.zeros(6), [0, 2, 6]
+
+
+def key_cases() -> Iterator[Arguments]:
+    for x, _ in ranked():
+        yield x.view(np.int64), x.size.bit_length(), np.empty(x.size, np.int64)
+
+
+def rank_cases() -> Iterator[Arguments]:
+    for x, edges in ranked():
+        order = np.argsort(x, kind="stable")
+        window = np.repeat(np.arange(len(edges) - 1, dtype=np.int32), np.diff(edges))
+        room = np.empty(len(edges) - 1, np.int64), np.empty(x.size), np.empty(x.size)
+        yield order, x.size.bit_length(), x, window, *room
 
 
 def score_cases() -> Iterator[Arguments]:
@@ -187,7 +200,8 @@ CASES: dict[str, Callable[[], Iterator[Arguments]]] = {
     "moments.window_moments": window_moment_cases,
     "moments.least_squares": least_squares_cases,
     "moments.linear_forecasts": linear_forecast_cases,
-    "ranks.ranks_from_order": rank_cases,
+    "ranks.sort_keys": key_cases,
+    "ranks.average_ranks": rank_cases,
     "scores.group_scores": score_cases,
     "windows.centred_squares": centred_cases,
     "windows.realised_kernels": through_noise_cases,
@@ -309,14 +323,25 @@ def test_linear_forecasts_are_the_rows_times_the_coefficients():
 
 
 def test_ranks_are_scipys_average_ranks_pooled_and_within_windows():
-    for case in rank_cases():
-        ascending, order, _, edges, *_, pooled, within = case
-        ranks.ranks_from_order(*case)
-        x = np.empty(order.size)
-        x[order] = ascending
+    for case, (x, edges) in zip(rank_cases(), ranked(), strict=True):
+        *_, pooled, within = case
+        assert ranks.average_ranks(*case) == 0
         assert np.array_equal(pooled, scipy.stats.rankdata(x))
         parts = [scipy.stats.rankdata(x[a:b]) for a, b in itertools.pairwise(edges)]
         assert np.array_equal(within, np.concatenate(parts))
+
+
+def test_sorted_keys_put_rows_in_the_order_of_their_values_ties_by_row():
+    for bits, row_bits, keys in key_cases():
+        ranks.sort_keys(bits, row_bits, keys)
+        assert (keys >= 0).all()
+        order = np.sort(keys) & ((1 << row_bits) - 1)
+        assert np.array_equal(order, np.argsort(bits.view(np.float64), kind="stable"))
+
+
+def test_ranks_say_when_an_order_is_none():
+    order, row_bits, *rest = next(rank_cases())
+    assert ranks.average_ranks(order[::-1].copy(), row_bits, *rest) == 1
 
 
 def correlation(a: np.ndarray, b: np.ndarray) -> float:

@@ -195,3 +195,15 @@ def test_ranks_are_those_of_each_series_over_all_rows_and_within_windows():
     assert np.array_equal(
         values.within, np.concatenate([scipy.stats.rankdata(part) for part in parts])
     )
+
+
+def test_ranks_are_exact_for_values_that_differ_in_their_last_bits_only():
+    # Beside so wide a range the last bits find no room in the keys that are sorted.
+    rng = np.random.default_rng(4)
+    y = np.concatenate((1.0 + rng.permutation(50) * 2.0**-52, [-1e300, 1e300]))
+    outcome, _ = series(
+        make_forecasts(y, {"far": y}, windows=2), TargetScale("level", "variance", "none", 1e-12)
+    )
+    assert np.array_equal(outcome.pooled, scipy.stats.rankdata(y))
+    halves = scipy.stats.rankdata(y[:26]), scipy.stats.rankdata(y[26:])
+    assert np.array_equal(outcome.within, np.concatenate(halves))

@@ -56,6 +56,13 @@ def models_of(horizon: str) -> dict[str, Forecaster]:
     return {k: make_model(k, KINDS[k].params(**PARAMS[k]), task) for k in KINDS}
 
 
+def test_a_kind_that_reads_the_target_from_decision_to_decision_says_so():
+    task = make_task("4h", every="2h", steps=2, bars=120)
+    for name, kind in KINDS.items():
+        features = make_model(name, kind.params(**PARAMS[name]), task).features
+        assert kind.periods == any("rv_2h" in feature for feature in features), name
+
+
 class World:
     """A small panel and how its chain is run, from bars to per-window scores."""
 
@@ -66,6 +73,7 @@ class World:
         self.own, self.horizon, days = ("5d", "5d", "20d") if daily else ("4h", "4h", "10d")
         self.train, self.test = parse_duration("100d" if daily else "15d"), parse_duration(days)
         self.plan = make_plan(
+            periods=True,
             every="1d" if daily else "4h",
             scales=["3d", "5d"] if daily else ["4h", "1d"],
             horizons=[self.horizon],

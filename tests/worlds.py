@@ -71,6 +71,7 @@ def make_plan(
     bar: int | None = None,
     interval: str | None = None,
     jump_alpha: float = 0.001,
+    periods: bool = False,
 ) -> CascadePlan:
     """A plan of a cascade from durations as people write them."""
     return plan_cascade(
@@ -86,6 +87,7 @@ def make_plan(
         bipower_edge=edge,
         interval=parse_duration(interval) if interval else None,
         jump_alpha=jump_alpha,
+        periods=periods,
     )
 
 

@@ -10,12 +10,15 @@ import math
 import re
 import statistics
 from collections.abc import Mapping
+from contextlib import suppress
 from datetime import datetime
 from functools import cache
+from pathlib import Path
 from typing import Any
 
 import jinja2
 
+from harness.kernels.loader import cache_folder
 from harness.metrics import METRICS
 from harness.verdict import Show, p_value
 
@@ -59,10 +62,21 @@ def render_card(record: Mapping[str, Any]) -> str:
     )
 
 
+class _Kept(jinja2.FileSystemBytecodeCache):
+    """The compiled template beside the kernels: compiling it again costs more than the scores."""
+
+    def dump_bytecode(self, bucket: jinja2.bccache.Bucket) -> None:
+        # A full or read-only cache folder only means compiling again next time.
+        with suppress(OSError):
+            Path(self.directory).mkdir(parents=True, exist_ok=True)
+            super().dump_bytecode(bucket)
+
+
 @cache
 def _template() -> jinja2.Template:
     environment = jinja2.Environment(
         loader=jinja2.PackageLoader("harness.cards", "."),
+        bytecode_cache=_Kept(str(cache_folder() / "cards")),
         undefined=jinja2.StrictUndefined,
         trim_blocks=True,
         lstrip_blocks=True,

@@ -1,46 +1,84 @@
-"""Average ranks, pooled and within each window, from one sort."""
+"""Average ranks, pooled and within each window, from one sort of whole numbers."""
 
 from __future__ import annotations
 
 from harness.kernels.loader import kernel
 
+_ALL_BUT_SIGN = 0x7FFFFFFFFFFFFFFF
 
-@kernel("f8[:] i4[:] i4[:] i8[:] i8[:] i4[:] f8[:] f8[:] f8[:] -> void")
-def ranks_from_order(ascending, order, window, edges, place, inner, dealt, pooled, within):
+
+@kernel("i8[:] i8 i8[:] -> void")
+def sort_keys(bits, row_bits, keys):
+    """Whole numbers >= 0 that sort as the values do, each with its row in the lowest `row_bits`.
+
+    bits (n,) are the values' float64 bits, n <= 2^row_bits; keys (n,). NumPy sorts such keys in
+    a third of the time of an argsort. What of a value finds no room is cut off, so rows whose
+    values agree to about 2^-45 may come in the order of the rows: `average_ranks` tells.
+    """
+    least = most = 0
+    for i in range(bits.size):
+        key = bits[i]
+        if key < 0:
+            key = (key ^ _ALL_BUT_SIGN) + 1  # lesser for greater bits; -0.0 ties with 0.0
+        key >>= 1  # so that no difference of two keys runs over
+        least = key if i == 0 else min(least, key)
+        most = key if i == 0 else max(most, key)
+        keys[i] = key
+    cut = 0
+    while (most - least) >> cut >> (63 - row_bits) > 0:
+        cut += 1
+    for i in range(bits.size):
+        keys[i] = (((keys[i] - least) >> cut) << row_bits) | i
+
+
+@kernel("i8[:] i8 f8[:] i4[:] i8[:] f8[:] f8[:] -> i8")
+def average_ranks(order, row_bits, values, window, place, pooled, within):
     """Ranks from 1, ties averaged: over all rows, and over the rows of each window.
 
-    ascending (n,) are the values in order, order (n,) their rows; window (n,) codes each row's
-    window, whose rows are edges[w]:edges[w + 1]; place (windows,), inner (n,) and dealt (n,)
-    working room; pooled, within (n,) by row. One pass over the pooled order deals the rows out
-    to their windows, already sorted.
+    order (n,) holds in its lowest `row_bits` the rows in ascending order of their values, equal
+    ones by row; values (n,) and window (n,), which codes each row's window, ascending, are by
+    row; place (windows,) is working room; pooled, within (n,) by row. One pass deals the rows
+    out to their windows, already sorted. Returns 1, the ranks worthless, if that is no such order.
     """
-    n = ascending.size
+    n, mask = order.size, (1 << row_bits) - 1
     for w in range(place.size):
-        place[w] = edges[w]
-    i = 0
-    while i < n:
-        value = ascending[i]
-        j = i + 1
-        while j < n and ascending[j] == value:
-            j += 1
-        rank = 0.5 * (i + j + 1)
-        for m in range(i, j):
-            row = order[m]
-            pooled[row] = rank
-            w = window[row]
-            at = place[w]
-            inner[at] = row
-            dealt[at] = value
-            place[w] = at + 1
-        i = j
-    for w in range(place.size):
-        start, end = edges[w], edges[w + 1]
-        i = start
-        while i < end:
+        place[w] = 0
+    ties = 0
+    before = values[order[0] & mask]
+    for i in range(n):
+        row = order[i] & mask
+        value = values[row]
+        if value < before:
+            return 1
+        ties += value == before
+        before = value
+        w = window[row]
+        place[w] += 1
+        pooled[row] = i + 1.0
+        within[row] = place[w]
+    if ties > 1:  # the first row ties with itself
+        i = 0
+        while i < n:
+            value = values[order[i] & mask]
             j = i + 1
-            while j < end and dealt[j] == dealt[i]:
+            while j < n and values[order[j] & mask] == value:
                 j += 1
-            rank = 0.5 * (i + j + 1) - start
-            for m in range(i, j):
-                within[inner[m]] = rank
+            if j - i > 1:
+                _share(order, mask, i, j, window, pooled, within)
             i = j
+    return 0
+
+
+def _share(order, mask, i, j, window, pooled, within):
+    """Give the tied rows i … j - 1 of the order their mean rank, of all and of each window."""
+    a = i
+    while a < j:
+        w = window[order[a] & mask]
+        b = a + 1
+        while b < j and window[order[b] & mask] == w:
+            b += 1
+        mean = 0.5 * (within[order[a] & mask] + within[order[b - 1] & mask])
+        for m in range(a, b):
+            pooled[order[m] & mask] = 0.5 * (i + j + 1)
+            within[order[m] & mask] = mean
+        a = b

@@ -72,12 +72,14 @@ def plan_cascade(
     bipower_edge: str,
     interval: Duration | None = None,
     jump_alpha: float = JUMP_ALPHA,
+    periods: bool = False,
 ) -> CascadePlan:
-    """All measures over all scales, the target's over every horizon and from decision to decision.
+    """All measures over all scales, the target's over every horizon.
 
-    `interval` is that of the returns, the panel's bar when None; `jump_alpha` the significance
-    of jc and jj. SpecError names a duration that is no whole number of bars, an interval that
-    does not divide the grid, a window too short for its measure, a target that is no volatility.
+    With `periods` the target is measured from decision to decision too. `interval` is that of
+    the returns, the panel's bar when None; `jump_alpha` the significance of jc and jj. SpecError
+    names a duration that is no whole number of bars, an interval that does not divide the grid, a
+    window too short for its measure, a target that is no volatility.
     """
     scales, horizons = tuple(scales), tuple(horizons)
     regular = calendar == "24/7"
@@ -87,8 +89,10 @@ def plan_cascade(
         for i, duration in enumerate(durations):
             windows[str(duration)] = _bars(f"{key}[{i}]", duration, bar, regular, path)
     pairs = [(m, str(s)) for m in measures for s in scales]
-    windows.setdefault(str(every), step)
-    pairs += [(target, str(d)) for d in (*scales, *horizons, every)]
+    pairs += [(target, str(d)) for d in (*scales, *horizons)]
+    if periods:
+        windows.setdefault(str(every), step)
+        pairs.append((target, str(every)))
     columns = {f"{m}_{s}": (m, s) for m, s in pairs}
     block = math.gcd(step, *windows.values())
     merged = 1 if interval is None else _bars("sample.interval", interval, bar, regular, path)

@@ -46,6 +46,7 @@ class Kind:
 
     `scopes` are for whom it can be fitted, the first one unless a hypothesis says so: `pooled`
     (one fit for all symbols), `effects` (shared slopes, own intercepts) or `asset` (each alone).
+    `periods` says that it reads the target's measure from decision to decision (Task.variance).
     """
 
     name: str
@@ -54,6 +55,7 @@ class Kind:
     summary: str
     source: str
     scopes: tuple[str, ...] = ("pooled", "asset")
+    periods: bool = False
 
 
 KINDS: dict[str, Kind] = {
@@ -73,6 +75,7 @@ KINDS: dict[str, Kind] = {
             "mean variance of the last `window` periods from decision to decision, put on the "
             "target's scale and moved by the mean training residual",
             "simple moving average",
+            periods=True,
         ),
         Kind(
             "ewma",
@@ -81,6 +84,7 @@ KINDS: dict[str, Kind] = {
             "exponentially weighted variance of the periods from decision to decision, put on the "
             "target's scale and moved by the mean training residual",
             "RiskMetrics Technical Document (1996), section 5.2",
+            periods=True,
         ),
         Kind(
             "ols",
