@@ -7,7 +7,7 @@ are built on them (inference.py).
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -15,17 +15,19 @@ import numpy as np
 from harness.kernels import ranks as rank_loops
 from harness.kernels import scores as score_loops
 from harness.scale import TargetScale
-from harness.types import F64, I64, Forecasts
+from harness.types import F64, I32, I64, Forecasts
 
 
 @dataclass(frozen=True)
 class Values:
     """One series, outcome or forecast, n rows: on the target's scale, ln sigma, sigma, variance.
 
-    `pooled` and `within` are its average ranks over all rows and over its window's.
+    `pooled` and `within` are its average ranks over all rows and over its window's; `last` is
+    the outcome of the horizon before, on the target's scale.
     """
 
     y: F64
+    last: F64
     log_sigma: F64
     sigma: F64
     variance: F64
@@ -72,6 +74,27 @@ def _squared_variance(o: Values, f: Values) -> F64:
 def _qlike(o: Values, f: Values) -> F64:
     x = o.variance / f.variance
     return x - np.log(x) - 1.0
+
+
+def _wrong_way(o: Values, f: Values) -> F64:
+    wrong = (np.sign(f.y - o.last) != np.sign(o.y - o.last)).astype(np.float64)
+    wrong[np.isnan(o.last)] = np.nan
+    return wrong
+
+
+def _direction_loss(o: Values, f: Values) -> F64:
+    wrong = _wrong_way(o, f)
+    known = np.isfinite(wrong)
+    # A row without a last value counts as the average row: it moves nothing.
+    return np.where(known, wrong, wrong[known].mean()) if known.any() else np.zeros(wrong.size)
+
+
+def _direction_influence(o: Values, f: Values) -> F64:
+    wrong = _wrong_way(o, f)
+    known = np.isfinite(wrong)
+    if not known.any():
+        return np.full(wrong.size, np.nan)
+    return np.where(known, wrong[known].mean() - wrong, 0.0) / known.mean()
 
 
 def _mean_influence(loss: Callable[[Values, Values], F64]) -> Callable[[Values, Values], F64]:
@@ -169,6 +192,12 @@ METRICS: dict[str, Metric] = {
         ),
         _metric("mae", "sigma per bar", "mean |sigma - forecast sigma|", _absolute_sigma),
         _metric(
+            "mse",
+            "sigma per bar, squared",
+            "mean (sigma - forecast sigma)^2, the square of rmse",
+            _squared_sigma,
+        ),
+        _metric(
             "mse_var",
             "variance per bar, squared",
             "mean (sigma^2 - forecast variance)^2",
@@ -189,13 +218,22 @@ METRICS: dict[str, Metric] = {
             None,
             _corr_influence,
         ),
+        Metric(
+            "direction",
+            True,
+            "share of rows, 0 to 1",
+            "share of forecasts on the same side as the target of its measure over the last "
+            "horizon; a forecast of no change is right only where there is none",
+            _direction_loss,
+            _direction_influence,
+        ),
     )
 }
 
 
 @dataclass(frozen=True)
 class Scores:
-    """Every metric of every model at one horizon: pooled (8,) and per window (w, 8)."""
+    """Every metric of every model at one horizon: pooled (10,) and per window (w, 10)."""
 
     horizon: str
     n: int
@@ -233,13 +271,9 @@ def score(
     for name, f in models.items():
         pooled[name] = np.empty(len(METRICS))
         windows[name] = np.empty((edges.size - 1, len(METRICS)))
-        log_e, s_e = outcome.log_sigma - f.log_sigma, outcome.sigma - f.sigma
-        values = (
-            outcome.log_sigma, log_e, np.abs(log_e), outcome.sigma, f.sigma, s_e, np.abs(s_e),
-            outcome.variance - f.variance, _qlike(outcome, f),
-        )  # fmt: skip
-        score_loops.group_scores(whole, outcome.pooled, f.pooled, *values, pooled[name][None])
-        score_loops.group_scores(edges, outcome.within, f.within, *values, windows[name])
+        columns = _columns(outcome, f)
+        score_loops.group_scores(whole, outcome.pooled, f.pooled, *columns, pooled[name][None])
+        score_loops.group_scores(edges, outcome.within, f.within, *columns, windows[name])
     return Scores(
         horizon=forecasts.horizon,
         n=n,
@@ -250,6 +284,36 @@ def score(
     )
 
 
+def score_groups(
+    outcome: Values, models: Mapping[str, Values], groups: Sequence[I64]
+) -> dict[str, F64]:
+    """Every metric of every model over each group of rows (g, 10); groups may share rows.
+
+    `groups` are positions of rows. Ranks are those within the group; a group without rows is NaN.
+    """
+    rows = np.concatenate([np.empty(0, np.int64), *groups])
+    edges = np.cumsum([0, *(g.size for g in groups)], dtype=np.int64)
+    code = np.repeat(np.arange(len(groups), dtype=np.int32), np.diff(edges))
+    found = {name: np.full((len(groups), len(METRICS)), np.nan) for name in models}
+    if not rows.size:
+        return found
+    rank_y = _ranks(outcome.y[rows], code, len(groups))[1]
+    for name, f in models.items():
+        columns = (column[rows] for column in _columns(outcome, f))
+        rank_f = _ranks(f.y[rows], code, len(groups))[1]
+        score_loops.group_scores(edges, rank_y, rank_f, *columns, found[name])
+    return found
+
+
+def _columns(outcome: Values, f: Values) -> tuple[F64, ...]:
+    """What the score loops read of one model, but for the ranks."""
+    log_e, s_e = outcome.log_sigma - f.log_sigma, outcome.sigma - f.sigma
+    return (
+        outcome.log_sigma, log_e, np.abs(log_e), outcome.sigma, f.sigma, s_e, np.abs(s_e),
+        outcome.variance - f.variance, _qlike(outcome, f), _wrong_way(outcome, f),
+    )  # fmt: skip
+
+
 def _values(
     forecasts: Forecasts,
     scale: TargetScale,
@@ -257,21 +321,19 @@ def _values(
     var_shift: F64 | float,
     sigma_shift: F64 | float,
 ) -> Values:
-    pooled, within = _ranks(y, forecasts)
+    pooled, within = _ranks(y, forecasts.window, forecasts.edges.size - 1)
     sigma, variance = scale.sigma(y, sigma_shift), scale.variance(y, var_shift)
-    return Values(y, scale.log_sigma(y), sigma, variance, pooled, within)
+    return Values(y, forecasts.last, scale.log_sigma(y), sigma, variance, pooled, within)
 
 
-def _ranks(y: F64, forecasts: Forecasts) -> tuple[F64, F64]:
-    """Average ranks of y (n,) over all rows and over the rows of each window."""
+def _ranks(y: F64, group: I32, groups: int) -> tuple[F64, F64]:
+    """Average ranks of y (n,) over all rows and over those of each group, `group` ascending."""
     row_bits = y.size.bit_length()
     order = np.empty(y.size, np.int64)
     rank_loops.sort_keys(y.view(np.int64), row_bits, order)
     order.sort()
     pooled, within = np.empty(y.size), np.empty(y.size)
-    rest = (
-        y, forecasts.window, np.empty(forecasts.edges.size - 1, np.int64), pooled, within
-    )  # fmt: skip
+    rest = y, group, np.empty(groups, np.int64), pooled, within
     if rank_loops.average_ranks(order, row_bits, *rest):
         rank_loops.average_ranks(np.argsort(y, kind="stable"), row_bits, *rest)
     return pooled, within

@@ -67,6 +67,7 @@ def build_samples(
     ]
     formed = np.concatenate([p.formed_at for p in parts])
     resolved = np.concatenate([p.resolved_at for p in parts])
+    last = np.concatenate([p.last for p in parts])
     z = parts[0].z if len(parts) == 1 else np.concatenate([p.z for p in parts], axis=1)
     symbol = np.repeat(
         np.arange(len(parts), dtype=np.int32), np.array([p.formed_at.size for p in parts])
@@ -75,6 +76,7 @@ def build_samples(
     if len(parts) > 1:
         order = np.lexsort((symbol, formed))
         formed, resolved, symbol = formed[order], resolved[order], symbol[order]
+        last = last[order]
         z = np.take(z, order, axis=1)  # unlike z[:, order], stored row by row
         at = None if at is None else at[order]
     if not formed.size:
@@ -88,6 +90,7 @@ def build_samples(
         horizon=horizon,
         rows=Rows(z[:-1].T, names, symbol, formed, history, at),
         y=z[-1],
+        last=last,
         resolved_at=resolved,
         symbols=tuple(m.symbol for m in measured),
         dropped=sum(m.decisions.size for m in measured) - formed.size,
@@ -97,10 +100,11 @@ def build_samples(
 
 @dataclass(frozen=True)
 class _SymbolRows:
-    """One symbol's n rows: z (p + 1, n) the features with the target below, decisions (n,)."""
+    """One symbol's n rows, z (p + 1, n) the features with the target below; `kept` decisions."""
 
     formed_at: I64
     resolved_at: I64
+    last: F64
     z: F64
     kept: slice | I64
 
@@ -128,12 +132,12 @@ def _symbol_rows(
     kept = np.flatnonzero(keep)
     if kept.size and kept[-1] - kept[0] + 1 == kept.size:  # as a rule: only the ends are dropped
         rows = slice(kept[0], kept[-1] + 1)
-        return _SymbolRows(
-            measured.known_at[at[rows]], measured.known_at[end[rows]], z[:, rows], rows
-        )
-    return _SymbolRows(
-        measured.known_at[at[kept]], measured.known_at[end[kept]], np.take(z, kept, axis=1), kept
-    )
+        z = z[:, rows]
+    else:
+        rows, z = kept, np.take(z, kept, axis=1)
+    known, begin = measured.known_at, at[rows]
+    last = scale.target(measured.columns[target][begin])
+    return _SymbolRows(known[begin], known[end[rows]], last, z, rows)
 
 
 def _complete(decided: Decided, past: LookBack) -> NDArray[np.bool_]:

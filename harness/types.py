@@ -125,6 +125,8 @@ class Rows:
 class Samples:
     """Rows with their targets: y (n,) on the declared scale, resolved_at (n,) UTC ns.
 
+    `last` (n,) is the target's own measure over the last horizon, known at the decision, on the
+    same scale; NaN where its window was not full.
     `horizon` is its name, `dropped` how many decisions had no
     complete feature or target, `overlap` over how many decisions after it a target shares bars.
     """
@@ -132,6 +134,7 @@ class Samples:
     horizon: str
     rows: Rows
     y: F64
+    last: F64
     resolved_at: I64
     symbols: tuple[str, ...]
     dropped: int
@@ -143,6 +146,7 @@ class Samples:
             self,
             rows=self.rows.take(positions),
             y=self.y[positions],
+            last=self.last[positions],
             resolved_at=self.resolved_at[positions],
         )
 
@@ -283,9 +287,9 @@ class Forecasts:
     """Out-of-sample forecasts of one horizon, n test rows in time order.
 
     `window` (n,) int32 codes `windows` from 0; rows of window w are edges[w]:edges[w + 1];
-    `yhat` model -> (n,) on the target's scale; `fits` model -> its fits; `proofs` are of every
-    fit, by how often they are made. `unfitted` symbol -> how many of its test rows were left out
-    because its own training rows were too few.
+    `y` and `last` as in Samples; `yhat` model -> (n,) on the target's scale; `fits` model -> its
+    fits; `proofs` are of every fit, by how often they are made. `unfitted` symbol -> how many of
+    its test rows were left out because its own training rows were too few.
     """
 
     horizon: str
@@ -297,6 +301,7 @@ class Forecasts:
     windows: tuple[Window, ...]
     edges: I64
     y: F64
+    last: F64
     yhat: Mapping[str, F64]
     fits: Mapping[str, ModelFit]
     proofs: tuple[LeakProof, ...]

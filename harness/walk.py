@@ -361,6 +361,7 @@ def _forecasts(
         windows=walk.windows,
         edges=kept[edges],
         y=samples.y[test][pick],
+        last=samples.last[test][pick],
         yhat={name: d.yhat[pick] for name, d in done.items()},
         fits=fits,
         proofs=tuple(p for proofs in walk.proofs.values() for p in proofs),

@@ -181,13 +181,15 @@ def rank_cases() -> Iterator[Arguments]:
 
 def score_cases() -> Iterator[Arguments]:
     rng = np.random.default_rng(9)
-    for n, edges in [(45, [0, 45]), (45, [0, 1, 30, 45]), (64, [0, 64])]:
+    for n, edges in [(45, [0, 45]), (45, [0, 1, 30, 30, 45]), (64, [0, 64])]:
         y, e, s_y, s_f = rng.gumbel(size=(4, n))
         rank_f = rng.gumbel(size=n)
         rank_f[30:] = 0.1
         s_e, v_e, qlike = s_y - s_f, rng.gumbel(size=n), rng.gamma(2.0, 1.0, n)
-        args = y + 9.0, rank_f, y, e, np.abs(e), s_y, s_f, s_e, np.abs(s_e), v_e, qlike
-        yield np.array(edges), *args, np.empty((len(edges) - 1, 8))
+        wrong = rng.integers(0, 2, n).astype(float)
+        wrong[[0, 31]] = np.nan
+        args = y + 9.0, rank_f, y, e, np.abs(e), s_y, s_f, s_e, np.abs(s_e), v_e, qlike, wrong
+        yield np.array(edges), *args, np.empty((len(edges) - 1, 10))
 
 
 CASES: dict[str, Callable[[], Iterator[Arguments]]] = {
@@ -354,7 +356,13 @@ def test_group_scores_are_their_formulas():
         edges, *_, out = case
         scores.group_scores(*case)
         for g, (a, b) in enumerate(itertools.pairwise(edges)):
-            rank_y, rank_f, y, e, _, s_y, s_f, s_e, _, v_e, qlike = (x[a:b] for x in case[1:-1])
+            rank_y, rank_f, y, e, _, s_y, s_f, s_e, _, v_e, qlike, wrong = (
+                x[a:b] for x in case[1:-1]
+            )
+            if a == b:
+                assert np.isnan(out[g]).all()
+                continue
+            known = wrong[np.isfinite(wrong)]
             spread = np.sum((y - y.mean()) ** 2)
             want = [
                 correlation(rank_y, rank_f),
@@ -362,9 +370,11 @@ def test_group_scores_are_their_formulas():
                 np.abs(e).mean(),
                 np.sqrt(np.mean(s_e**2)),
                 np.abs(s_e).mean(),
+                np.mean(s_e**2),
                 np.mean(v_e**2),
                 qlike.mean(),
                 correlation(s_y, s_f),
+                1.0 - known.mean() if known.size else math.nan,
             ]
             assert close_to(out[g], want, 1e-10), g
             undefined += math.isnan(want[0])

@@ -11,7 +11,7 @@ import scipy.stats
 import sklearn.metrics
 from worlds import LOG_SIGMA, close_to, make_forecasts
 
-from harness.metrics import METRICS, Scores, Values, score, series
+from harness.metrics import METRICS, Scores, Values, score, score_groups, series
 from harness.scale import TargetScale
 from harness.types import Forecasts
 
@@ -35,7 +35,9 @@ def scored(forecasts: Forecasts, scale: TargetScale = NAIVE) -> Scores:
     return score(forecasts, scale, *series(forecasts, scale))
 
 
-def directly(y: np.ndarray, f: np.ndarray, shifts: tuple[float, float]) -> dict[str, float]:
+def directly(
+    y: np.ndarray, f: np.ndarray, last: np.ndarray, shifts: tuple[float, float]
+) -> dict[str, float]:
     """Every metric of log forecasts by SciPy, scikit-learn and NumPy."""
     s_y, s_f = np.exp(y), np.exp(f + shifts[1])
     v_y, v_f = np.exp(2 * y), np.exp(2 * f + shifts[0])
@@ -45,10 +47,12 @@ def directly(y: np.ndarray, f: np.ndarray, shifts: tuple[float, float]) -> dict[
         "mae_log": sklearn.metrics.mean_absolute_error(y, f),
         "rmse": sklearn.metrics.root_mean_squared_error(s_y, s_f),
         "mae": sklearn.metrics.mean_absolute_error(s_y, s_f),
+        "mse": sklearn.metrics.mean_squared_error(s_y, s_f),
         "mse_var": sklearn.metrics.mean_squared_error(v_y, v_f),
         # The gamma deviance is twice x - ln x - 1.
         "qlike": 0.5 * sklearn.metrics.mean_gamma_deviance(v_y, v_f),
         "corr": scipy.stats.pearsonr(s_y, s_f).statistic,
+        "direction": sklearn.metrics.accuracy_score(np.sign(y - last), np.sign(f - last)),
     }
 
 
@@ -58,11 +62,12 @@ def test_a_metric_is_what_other_software_computes_pooled_and_per_window(metric, 
     forecasts = some_forecasts()
     scores, fit = scored(forecasts), forecasts.fits[model]
     shifts = fit.var_shift[0], fit.sigma_shift[0]
-    want = directly(forecasts.y, forecasts.yhat[model], shifts)[metric]
+    y, f, last = forecasts.y, forecasts.yhat[model], forecasts.last
+    want = directly(y, f, last, shifts)[metric]
     assert scores.value(model, metric) == pytest.approx(want, rel=1e-10)
     for k in range(3):
         rows = slice(forecasts.edges[k], forecasts.edges[k + 1])
-        want = directly(forecasts.y[rows], forecasts.yhat[model][rows], shifts)[metric]
+        want = directly(y[rows], f[rows], last[rows], shifts)[metric]
         assert scores.by_window(model, metric)[k] == pytest.approx(want, rel=1e-10)
     assert scores.n == 211
     assert scores.window_n == tuple(np.diff(forecasts.edges))
@@ -74,6 +79,7 @@ def test_a_metric_with_a_loss_is_a_function_of_its_mean(metric):
     outcome, models = series(forecasts, NAIVE)
     mean = METRICS[metric].loss(outcome, models["near"]).mean()
     figure = {"rmse": math.sqrt(mean), "r2_log": 1 - mean / outcome.log_sigma.var()}
+    figure["direction"] = 1 - mean
     assert scored(forecasts).value("near", metric) == pytest.approx(
         figure.get(metric, mean), rel=1e-12
     )
@@ -92,13 +98,16 @@ ELICITS = {
     "mae_log": np.median,
     "rmse": lambda y: math.log(np.exp(y).mean()),
     "mae": np.median,
+    "mse": lambda y: math.log(np.exp(y).mean()),
     "mse_var": lambda y: 0.5 * math.log(np.exp(2 * y).mean()),
     "qlike": lambda y: 0.5 * math.log(np.exp(2 * y).mean()),
 }
 
 
 def test_every_loss_says_here_what_it_elicits():
-    assert set(ELICITS) == {m for m in METRICS if METRICS[m].loss}, "add the new loss to ELICITS"
+    # Any forecast on the right side of the last value is as good as another.
+    losses = {m for m in METRICS if METRICS[m].loss} - {"direction"}
+    assert set(ELICITS) == losses, "add the new loss to ELICITS"
 
 
 @pytest.mark.parametrize("metric", ELICITS)
@@ -120,7 +129,7 @@ def resampled(forecasts: Forecasts, rows: np.ndarray) -> Forecasts:
         for name, fit in forecasts.fits.items()
     }
     yhat = {name: values[rows] for name, values in forecasts.yhat.items()}
-    return make_forecasts(forecasts.y[rows], yhat, shifts=shifts)
+    return make_forecasts(forecasts.y[rows], yhat, shifts=shifts, last=forecasts.last[rows])
 
 
 @pytest.mark.parametrize("metric", METRICS)
@@ -207,3 +216,30 @@ def test_ranks_are_exact_for_values_that_differ_in_their_last_bits_only():
     assert np.array_equal(outcome.pooled, scipy.stats.rankdata(y))
     halves = scipy.stats.rankdata(y[:26]), scipy.stats.rankdata(y[26:])
     assert np.array_equal(outcome.within, np.concatenate(halves))
+
+
+def test_a_row_whose_last_value_is_not_known_counts_for_no_direction():
+    y, f = np.array([0.0, 1.0, 2.0, 1.0]), np.array([9.0, 0.5, 1.5, 1.5])
+    last = np.array([np.nan, 0.0, 1.0, 2.0])
+    scores = scored(make_forecasts(y, {"m": f, "same": last}, last=last))
+    assert scores.value("m", "direction") == 1.0
+    assert scores.value("same", "direction") == 0.0
+    last[3] = 1.2
+    forecasts = make_forecasts(y, {"m": f}, last=last)
+    assert scored(forecasts).value("m", "direction") == pytest.approx(2 / 3)
+    outcome, models = series(forecasts, NAIVE)
+    loss = METRICS["direction"].loss(outcome, models["m"])
+    assert loss.tolist() == pytest.approx([1 / 3, 0.0, 0.0, 1.0])
+
+
+def test_groups_are_scored_as_if_their_rows_were_all_there_is():
+    forecasts = some_forecasts(windows=1)
+    groups = [np.arange(211), np.arange(50, 130), np.empty(0, np.int64), np.array([7, 9, 3, 180])]
+    found = score_groups(*series(forecasts, NAIVE), groups)
+    for g, rows in enumerate(groups):
+        if rows.size:
+            alone = scored(resampled(forecasts, rows))
+            for name in ("near", "far"):
+                assert close_to(found[name][g], alone.pooled[name], 1e-12), (g, name)
+        else:
+            assert np.isnan(found["near"][g]).all()

@@ -139,6 +139,7 @@ def make_samples(
         horizon="1h",
         rows=Rows(x, names, symbol, formed),
         y=y,
+        last=np.roll(y, symbols),
         resolved_at=formed + hour * steps,
         symbols=tuple(f"S{k}" for k in range(symbols)),
         dropped=0,
@@ -154,6 +155,7 @@ def make_forecasts(
     shifts: dict[str, tuple[float, float]] | None = None,
     overlap: int = 0,
     symbols: int = 1,
+    last: F64 | None = None,
 ) -> Forecasts:
     """Forecasts of given values on `windows` windows of nearly equal length."""
     n = y.size
@@ -179,6 +181,7 @@ def make_forecasts(
         ),
         edges=edges,
         y=y,
+        last=np.roll(y, 1) if last is None else last,
         yhat=yhat,
         fits=fits,
         proofs=(),

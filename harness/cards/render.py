@@ -29,9 +29,11 @@ _HEADINGS = {
     "mae_log": "MAE log",
     "rmse": "RMSE σ",
     "mae": "MAE σ",
+    "mse": "MSE σ",
     "mse_var": "MSE σ²",
     "qlike": "QLIKE",
     "corr": "Corr σ",
+    "direction": "Direction",
 }
 _TOTALS = ("fits", "failed", "fit_seconds", "predict_seconds")
 _MOST_PROOFS = 100
