@@ -71,7 +71,10 @@ def _squared_variance(o: Values, f: Values) -> F64:
 
 def _qlike(o: Values, f: Values) -> F64:
     x = o.variance / f.variance
-    return x - np.log(x) - 1.0
+    out = np.log(x)
+    np.subtract(x, out, out=out)
+    out -= 1.0
+    return out
 
 
 def _mean_influence(loss: Callable[[Values, Values], F64]) -> Callable[[Values, Values], F64]:
@@ -233,10 +236,9 @@ def score(
     for name, f in models.items():
         pooled[name] = np.empty(len(METRICS))
         windows[name] = np.empty((edges.size - 1, len(METRICS)))
-        log_e, s_e = outcome.log_sigma - f.log_sigma, outcome.sigma - f.sigma
         values = (
-            outcome.log_sigma, log_e, np.abs(log_e), outcome.sigma, f.sigma, s_e, np.abs(s_e),
-            outcome.variance - f.variance, _qlike(outcome, f),
+            outcome.log_sigma, f.log_sigma, outcome.sigma, f.sigma, outcome.variance, f.variance,
+            _qlike(outcome, f),
         )  # fmt: skip
         score_loops.group_scores(whole, outcome.pooled, f.pooled, *values, pooled[name][None])
         score_loops.group_scores(edges, outcome.within, f.within, *values, windows[name])

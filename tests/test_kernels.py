@@ -182,11 +182,10 @@ def rank_cases() -> Iterator[Arguments]:
 def score_cases() -> Iterator[Arguments]:
     rng = np.random.default_rng(9)
     for n, edges in [(45, [0, 45]), (45, [0, 1, 30, 45]), (64, [0, 64])]:
-        y, e, s_y, s_f = rng.gumbel(size=(4, n))
+        y, f, s_y, s_f, v_y, v_f = rng.gumbel(size=(6, n))
         rank_f = rng.gumbel(size=n)
         rank_f[30:] = 0.1
-        s_e, v_e, qlike = s_y - s_f, rng.gumbel(size=n), rng.gamma(2.0, 1.0, n)
-        args = y + 9.0, rank_f, y, e, np.abs(e), s_y, s_f, s_e, np.abs(s_e), v_e, qlike
+        args = y + 9.0, rank_f, y, f, s_y, s_f, v_y, v_f, rng.gamma(2.0, 1.0, n)
         yield np.array(edges), *args, np.empty((len(edges) - 1, 8))
 
 
@@ -354,7 +353,8 @@ def test_group_scores_are_their_formulas():
         edges, *_, out = case
         scores.group_scores(*case)
         for g, (a, b) in enumerate(itertools.pairwise(edges)):
-            rank_y, rank_f, y, e, _, s_y, s_f, s_e, _, v_e, qlike = (x[a:b] for x in case[1:-1])
+            rank_y, rank_f, y, f, s_y, s_f, v_y, v_f, qlike = (x[a:b] for x in case[1:-1])
+            e, s_e, v_e = y - f, s_y - s_f, v_y - v_f
             spread = np.sum((y - y.mean()) ** 2)
             want = [
                 correlation(rank_y, rank_f),
@@ -383,6 +383,6 @@ def test_a_column_that_never_moves_has_no_spread_whatever_its_value(value):
     assert (mean[:, 0] == value).all()
     assert not cross[:, 0].any()
     out = np.empty((1, 8))
-    args = flat, moving, flat, moving, moving, flat, moving, moving, moving, moving, moving
+    args = flat, moving, flat, moving, flat, moving, moving, moving, moving
     scores.group_scores(np.array([0, n]), *args, out)
     assert np.isnan(out[0, [0, 1, 7]]).all()

@@ -1,45 +1,42 @@
-"""All scores of one model over groups of rows, from its errors."""
+"""All scores of one model over groups of rows, each pair of series read once."""
 
 from __future__ import annotations
 
 import math
 
-from harness.kernels.lanes import average, centred_dot, dot, total
+from harness.kernels.lanes import average, centred_dot, centred_products, differences, total
 from harness.kernels.loader import kernel
 
 
 def _pearson(a, b):
     """Pearson's correlation of a and b (n,); NaN when either is constant."""
-    mean_a, mean_b = average(a), average(b)
-    aa = centred_dot(a, mean_a, a, mean_a)
-    bb = centred_dot(b, mean_b, b, mean_b)
+    aa, ab, bb = centred_products(a, average(a), b, average(b))
     if not (aa > 0.0 and bb > 0.0):
         return math.nan
-    return centred_dot(a, mean_a, b, mean_b) / math.sqrt(aa * bb)
+    return ab / math.sqrt(aa * bb)
 
 
-@kernel(
-    "i8[:] f8[:] f8[:] f8[:] f8[:] f8[:] f8[:] f8[:] f8[:] f8[:] f8[:] f8[:] f8[:,:] -> void",
-)
-def group_scores(
-    edges, rank_y, rank_f, log_y, log_e, log_abs, s_y, s_f, s_e, s_abs, v_e, qlike, out
-):
+@kernel("i8[:] f8[:] f8[:] f8[:] f8[:] f8[:] f8[:] f8[:] f8[:] f8[:] f8[:,:] -> void")
+def group_scores(edges, rank_y, rank_f, log_y, log_f, s_y, s_f, v_y, v_f, qlike, out):
     """Scores of groups g, rows edges[g]:edges[g + 1] of each array (n,); out (g, 8).
 
     Columns: ic, r2_log, mae_log, rmse, mae, mse_var, qlike, corr (harness/metrics.py defines
-    them). rank_*: ranks within the group; log_*, s_*, v_*: ln sigma, sigma and variance, `_e` an
-    error and `_abs` its size; qlike: the loss of each row.
+    them). rank_*: ranks within the group; log_*, s_*, v_*: ln sigma, sigma and variance of
+    outcome and forecast; qlike: the loss of each row.
     """
     for g in range(out.shape[0]):
         a, b = edges[g], edges[g + 1]
         n = b - a
         mean = average(log_y[a:b])
         spread = centred_dot(log_y[a:b], mean, log_y[a:b], mean)
+        size, square = differences(log_y[a:b], log_f[a:b])
         out[g, 0] = _pearson(rank_y[a:b], rank_f[a:b])
-        out[g, 1] = 1.0 - dot(log_e[a:b], log_e[a:b]) / spread if spread > 0.0 else math.nan
-        out[g, 2] = total(log_abs[a:b]) / n
-        out[g, 3] = math.sqrt(dot(s_e[a:b], s_e[a:b]) / n)
-        out[g, 4] = total(s_abs[a:b]) / n
-        out[g, 5] = dot(v_e[a:b], v_e[a:b]) / n
+        out[g, 1] = 1.0 - square / spread if spread > 0.0 else math.nan
+        out[g, 2] = size / n
+        size, square = differences(s_y[a:b], s_f[a:b])
+        out[g, 3] = math.sqrt(square / n)
+        out[g, 4] = size / n
+        size, square = differences(v_y[a:b], v_f[a:b])
+        out[g, 5] = square / n
         out[g, 6] = total(qlike[a:b]) / n
         out[g, 7] = _pearson(s_y[a:b], s_f[a:b])
