@@ -73,7 +73,10 @@ def _squared_variance(o: Values, f: Values) -> F64:
 
 def _qlike(o: Values, f: Values) -> F64:
     x = o.variance / f.variance
-    return x - np.log(x) - 1.0
+    out = np.log(x)
+    np.subtract(x, out, out=out)
+    out -= 1.0
+    return out
 
 
 def _wrong_way(o: Values, f: Values) -> F64:
@@ -307,10 +310,9 @@ def score_groups(
 
 def _columns(outcome: Values, f: Values) -> tuple[F64, ...]:
     """What the score loops read of one model, but for the ranks."""
-    log_e, s_e = outcome.log_sigma - f.log_sigma, outcome.sigma - f.sigma
     return (
-        outcome.log_sigma, log_e, np.abs(log_e), outcome.sigma, f.sigma, s_e, np.abs(s_e),
-        outcome.variance - f.variance, _qlike(outcome, f), _wrong_way(outcome, f),
+        outcome.log_sigma, f.log_sigma, outcome.sigma, f.sigma, outcome.variance, f.variance,
+        _qlike(outcome, f), outcome.y, f.y, outcome.last,
     )  # fmt: skip
 
 

@@ -71,7 +71,7 @@ class TargetScale:
         """Variance per bar of values on the target's scale (n,), at least floor^2."""
         least = self.floor**2
         if self.is_log:
-            return np.maximum(np.exp(2.0 * self.log_sigma(y) + shift), least)
+            return _exp(2.0 * self.log_sigma(y) + shift, least)
         if self.unit == "variance":
             return np.maximum(y, least)
         return np.square(np.maximum(y, self.floor))
@@ -79,7 +79,7 @@ class TargetScale:
     def sigma(self, y: F64, shift: F64 | float = 0.0) -> F64:
         """Sigma per bar of values on the target's scale (n,), at least floor."""
         if self.is_log:
-            return np.maximum(np.exp(self.log_sigma(y) + shift), self.floor)
+            return _exp(self.log_sigma(y) + shift, self.floor)
         return np.sqrt(self.variance(y))
 
     def floored(self, y: F64) -> int:
@@ -87,3 +87,9 @@ class TargetScale:
         if self.is_log:
             return 0
         return int(np.sum(y < (self.floor**2 if self.unit == "variance" else self.floor)))
+
+
+def _exp(x: F64, least: float) -> F64:
+    """The larger of exp(x) and `least`, in x's own memory."""
+    np.exp(x, out=x)
+    return np.maximum(x, least, out=x)

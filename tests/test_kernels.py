@@ -182,13 +182,13 @@ def rank_cases() -> Iterator[Arguments]:
 def score_cases() -> Iterator[Arguments]:
     rng = np.random.default_rng(9)
     for n, edges in [(45, [0, 45]), (45, [0, 1, 30, 30, 45]), (64, [0, 64])]:
-        y, e, s_y, s_f = rng.gumbel(size=(4, n))
-        rank_f = rng.gumbel(size=n)
+        y, f, s_y, s_f, v_y, v_f = rng.gumbel(size=(6, n))
+        rank_f, last = rng.gumbel(size=(2, n))
         rank_f[30:] = 0.1
-        s_e, v_e, qlike = s_y - s_f, rng.gumbel(size=n), rng.gamma(2.0, 1.0, n)
-        wrong = rng.integers(0, 2, n).astype(float)
-        wrong[[0, 31]] = np.nan
-        args = y + 9.0, rank_f, y, e, np.abs(e), s_y, s_f, s_e, np.abs(s_e), v_e, qlike, wrong
+        last[[0, 31]] = np.nan
+        last[3] = y[3]
+        qlike = rng.gamma(2.0, 1.0, n)
+        args = y + 9.0, rank_f, y, f, s_y, s_f, v_y, v_f, qlike, y, f, last
         yield np.array(edges), *args, np.empty((len(edges) - 1, 10))
 
 
@@ -356,13 +356,14 @@ def test_group_scores_are_their_formulas():
         edges, *_, out = case
         scores.group_scores(*case)
         for g, (a, b) in enumerate(itertools.pairwise(edges)):
-            rank_y, rank_f, y, e, _, s_y, s_f, s_e, _, v_e, qlike, wrong = (
-                x[a:b] for x in case[1:-1]
-            )
+            columns = (x[a:b] for x in case[1:-1])
+            rank_y, rank_f, y, f, s_y, s_f, v_y, v_f, qlike, _, _, last = columns
             if a == b:
                 assert np.isnan(out[g]).all()
                 continue
-            known = wrong[np.isfinite(wrong)]
+            e, s_e, v_e = y - f, s_y - s_f, v_y - v_f
+            known = np.isfinite(last)
+            right = np.sign(y - last)[known] == np.sign(f - last)[known]
             spread = np.sum((y - y.mean()) ** 2)
             want = [
                 correlation(rank_y, rank_f),
@@ -374,7 +375,7 @@ def test_group_scores_are_their_formulas():
                 np.mean(v_e**2),
                 qlike.mean(),
                 correlation(s_y, s_f),
-                1.0 - known.mean() if known.size else math.nan,
+                right.mean() if known.any() else math.nan,
             ]
             assert close_to(out[g], want, 1e-10), g
             undefined += math.isnan(want[0])
@@ -392,7 +393,7 @@ def test_a_column_that_never_moves_has_no_spread_whatever_its_value(value):
     moments.segment_moments(z, cuts, np.empty((2, 256)), count, mean, cross)
     assert (mean[:, 0] == value).all()
     assert not cross[:, 0].any()
-    out = np.empty((1, 8))
-    args = flat, moving, flat, moving, moving, flat, moving, moving, moving, moving, moving
+    out = np.empty((1, 10))
+    args = flat, moving, flat, moving, flat, *([moving] * 7)
     scores.group_scores(np.array([0, n]), *args, out)
-    assert np.isnan(out[0, [0, 1, 7]]).all()
+    assert np.isnan(out[0, [0, 1, 8]]).all()

@@ -1,35 +1,44 @@
-"""All scores of one model over groups of rows, from its errors."""
+"""All scores of one model over groups of rows, each pair of series read once."""
 
 from __future__ import annotations
 
 import math
 
-from harness.kernels.lanes import average, centred_dot, dot, total
+from harness.kernels.lanes import average, centred_dot, centred_products, differences, total
 from harness.kernels.loader import kernel
 
 
 def _pearson(a, b):
     """Pearson's correlation of a and b (n,); NaN when either is constant."""
-    mean_a, mean_b = average(a), average(b)
-    aa = centred_dot(a, mean_a, a, mean_a)
-    bb = centred_dot(b, mean_b, b, mean_b)
+    aa, ab, bb = centred_products(a, average(a), b, average(b))
     if not (aa > 0.0 and bb > 0.0):
         return math.nan
-    return centred_dot(a, mean_a, b, mean_b) / math.sqrt(aa * bb)
+    return ab / math.sqrt(aa * bb)
+
+
+def _right_way(y, f, last):
+    """The share of forecasts f on the same side of `last` as y (n,), where `last` is a number."""
+    known, right = 0, 0
+    for i in range(y.size):
+        if last[i] == last[i]:
+            known += 1
+            up, forecast_up = y[i] > last[i], f[i] > last[i]
+            down, forecast_down = y[i] < last[i], f[i] < last[i]
+            if up == forecast_up and down == forecast_down:
+                right += 1
+    return right / known if known > 0 else math.nan
 
 
 @kernel(
     "i8[:] f8[:] f8[:] f8[:] f8[:] f8[:] f8[:] f8[:] f8[:] f8[:] f8[:] f8[:] f8[:] f8[:,:] -> void",
 )
-def group_scores(
-    edges, rank_y, rank_f, log_y, log_e, log_abs, s_y, s_f, s_e, s_abs, v_e, qlike, wrong, out
-):
+def group_scores(edges, rank_y, rank_f, log_y, log_f, s_y, s_f, v_y, v_f, qlike, y, f, last, out):
     """Scores of groups g, rows edges[g]:edges[g + 1] of each array (n,); out (g, 10).
 
     Columns: ic, r2_log, mae_log, rmse, mae, mse, mse_var, qlike, corr, direction
     (harness/metrics.py defines them). rank_*: ranks within the group; log_*, s_*, v_*: ln sigma,
-    sigma and variance, `_e` an error and `_abs` its size; qlike: the loss of each row; wrong: 1
-    for a row forecast the wrong way, NaN where that is not known. A group without rows is NaN.
+    sigma and variance of outcome and forecast; qlike: the loss of each row; y, f, last: outcome,
+    forecast and last outcome on the target's scale. A group without rows is NaN.
     """
     for g in range(out.shape[0]):
         a, b = edges[g], edges[g + 1]
@@ -40,19 +49,16 @@ def group_scores(
             continue
         mean = average(log_y[a:b])
         spread = centred_dot(log_y[a:b], mean, log_y[a:b], mean)
+        size, square = differences(log_y[a:b], log_f[a:b])
         out[g, 0] = _pearson(rank_y[a:b], rank_f[a:b])
-        out[g, 1] = 1.0 - dot(log_e[a:b], log_e[a:b]) / spread if spread > 0.0 else math.nan
-        out[g, 2] = total(log_abs[a:b]) / n
-        square = dot(s_e[a:b], s_e[a:b]) / n
-        out[g, 3] = math.sqrt(square)
-        out[g, 4] = total(s_abs[a:b]) / n
-        out[g, 5] = square
-        out[g, 6] = dot(v_e[a:b], v_e[a:b]) / n
+        out[g, 1] = 1.0 - square / spread if spread > 0.0 else math.nan
+        out[g, 2] = size / n
+        size, square = differences(s_y[a:b], s_f[a:b])
+        out[g, 3] = math.sqrt(square / n)
+        out[g, 4] = size / n
+        out[g, 5] = square / n
+        size, square = differences(v_y[a:b], v_f[a:b])
+        out[g, 6] = square / n
         out[g, 7] = total(qlike[a:b]) / n
         out[g, 8] = _pearson(s_y[a:b], s_f[a:b])
-        known, right = 0, 0
-        for row in range(a, b):
-            if wrong[row] >= 0.0:
-                known += 1
-                right += 1 if wrong[row] == 0.0 else 0
-        out[g, 9] = right / known if known > 0 else math.nan
+        out[g, 9] = _right_way(y[a:b], f[a:b], last[a:b])

@@ -15,7 +15,8 @@ from harness.hypothesis import Hypothesis, ModelSpec
 from harness.measures.store import measure_panel
 from harness.metrics import score, series
 from harness.models.table import OlsParams
-from harness.pipeline import Study, decide_on, forecast, sample, set_up, span_end
+from harness.pipeline import decide_on, forecast, sample
+from harness.study import Span, Study, set_up
 from harness.types import Samples
 
 _ASSETS = (1, 4, 16, 64)
@@ -88,12 +89,12 @@ def _on_assets(inputs: Inputs, count: int) -> Hypothesis:
 
 def _one_horizon(
     inputs: Inputs, regressions: Mapping[str, ModelSpec]
-) -> tuple[Study, Samples, int]:
+) -> tuple[Study, Samples, Span]:
     opened = set_up(inputs.hypothesis, [inputs.panels])
     measured, facts, _ = measure_panel(opened.panel, opened.plan)
     opened = replace(opened, hypothesis=replace(opened.hypothesis, models=regressions))
     samples = sample(opened, decide_on(opened, measured), _HORIZON)
-    return opened, samples, span_end(opened, facts)
+    return opened, samples, opened.span(facts)
 
 
 def _regressions(count: int) -> dict[str, ModelSpec]:

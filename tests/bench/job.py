@@ -8,7 +8,8 @@ from pathlib import Path
 from harness.hypothesis import Hypothesis
 from harness.measures.store import measure_panel
 from harness.metrics import Scores
-from harness.pipeline import Timer, decide_on, forecast, judge, sample, set_up, span_end
+from harness.pipeline import Timer, decide_on, forecast, judge, sample
+from harness.study import set_up
 
 
 def study(
@@ -25,7 +26,7 @@ def study(
         with timer("features and targets"):
             samples = sample(opened, decided, horizon)
         with timer("fit and forecast"):
-            forecasts[horizon] = forecast(opened, samples, span_end(opened, facts))
+            forecasts[horizon] = forecast(opened, samples, opened.span(facts))
     with timer("score and judge"):
         scores, _ = judge(opened, forecasts)
     return scores, timer.stages

@@ -14,7 +14,8 @@ from timing import Figure, Taken, Turn, clocked, interleave, milliseconds, ratio
 from harness.log import Log
 from harness.measures.cascade import measure
 from harness.metrics import METRICS, Scores
-from harness.pipeline import run, set_up
+from harness.pipeline import run
+from harness.study import set_up
 
 _REPEATS = 5  # short turns are repeated inside a round
 _COMPARED = ("ic", "r2_log", "mae_log")
