@@ -21,6 +21,8 @@ MOST_LINES = 420
 # it is one that may (a family). pipeline.py alone knows all stages.
 ORDER = """
 errors durations types
+figures.style
+figures.*
 guard
 kernels.compiler
 kernels.loader
@@ -77,7 +79,7 @@ HEAVY = {
         name: set()
         for name in ("torch", "sklearn", "statsmodels", "lightgbm", "arch", "scipy", "pandas")
     },
-    "matplotlib": set(),
+    "matplotlib": {"figures.style"},
     "pyarrow": set(),
 }
 
