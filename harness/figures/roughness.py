@@ -80,7 +80,7 @@ def _scaling(axes: Axes, name: str, line: ScalingLine) -> None:
     axes.set_xlabel(line.words[0])
     axes.set_ylabel(line.words[1])
     say_if_empty(axes, [y])
-    axes.legend(loc="best")
+    axes.legend(loc="lower right")  # a law that rises leaves that corner free
 
 
 def log_series(times: ArrayLike, series: Mapping[str, ArrayLike], unit: str) -> bytes:
