@@ -17,6 +17,7 @@ from typing import Any
 
 import click
 
+from harness.describe_command import describe
 from harness.environment import one_thread_each
 from harness.errors import HarnessError, UsageError, nearest
 from harness.guard import guarded
@@ -345,6 +346,7 @@ _catalogue("metrics", "the metrics: unit, direction, definition")
 
 
 cli.add_command(panel)
+cli.add_command(describe)
 
 
 @cli.command()

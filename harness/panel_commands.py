@@ -64,6 +64,8 @@ def panel_check(name: str, as_json: bool) -> None:
 def panel_describe(name: str, as_json: bool) -> None:
     """Say what a panel holds: span, gaps, filled share, ranges, fingerprint.
 
+    How its volatility behaves is `harness describe NAME`.
+
     \b
     harness panel describe sp500-daily
     """

@@ -1,0 +1,112 @@
+"""Figures of what models learned: training, coefficients, attention."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import TYPE_CHECKING
+
+import numpy as np
+from numpy.typing import ArrayLike
+
+from harness.figures.style import (
+    COLOURS,
+    GREY,
+    checked,
+    curves,
+    draw,
+    moments,
+    name_series,
+    say_if_empty,
+    time_axis,
+    whole_numbers,
+)
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+
+
+def training_history(
+    epochs: ArrayLike,
+    losses: Mapping[str, ArrayLike],
+    loss: str,
+    unit: str,
+    *,
+    kept: int | None = None,
+) -> bytes:
+    """The loss of each split (training, validation) by epoch, as SVG.
+
+    Args:
+        epochs: (e,) epochs, from 1.
+        losses: split -> (e,) its loss after each epoch.
+        loss: its name.
+        unit: its unit.
+        kept: the epoch whose weights were kept, marked by a line; None: not marked.
+
+    Raises:
+        ValueError: for a split whose figures are not (e,).
+    """
+    found = checked("training_history", epochs, losses)
+
+    def paint(axes: Axes) -> None:
+        axes.set_xlabel("epoch")
+        axes.set_ylabel(f"{loss} ({unit})")
+        whole_numbers(axes)
+        curves(axes, epochs, found)
+        if kept is not None:
+            line = axes.axvline(kept, color=GREY, linestyle=(0, (4, 3)), linewidth=1.0)
+            name_series(line, f"weights kept: epoch {kept}", [kept])
+
+    return draw(paint)
+
+
+def coefficients_through_time(
+    starts: ArrayLike, coefficients: Mapping[str, ArrayLike], unit: str = "as fitted"
+) -> bytes:
+    """A model's coefficients by test window, as SVG.
+
+    Args:
+        starts: (w,) start of each test window, UTC ns or datetime64.
+        coefficients: name -> (w,) its values, NaN where a window has none.
+        unit: their unit.
+
+    Raises:
+        ValueError: for a coefficient whose figures are not (w,).
+    """
+    times = moments(starts)
+    found = checked("coefficients_through_time", times, coefficients)
+
+    def paint(axes: Axes) -> None:
+        axes.set_ylabel(f"coefficient ({unit})")
+        time_axis(axes, times, "start of the test window (UTC)")
+        curves(axes, times, found)
+        axes.axhline(0.0, color=GREY, linewidth=0.8, zorder=1)
+
+    return draw(paint)
+
+
+def attention_by_lag(lags: ArrayLike, weights: ArrayLike) -> bytes:
+    """The weight that attention gives each lag, as SVG, beside that of no preference.
+
+    Args:
+        lags: (l,) steps back from the decision, 0 the newest.
+        weights: (l,) mean weight of each lag; they sum to 1.
+
+    Raises:
+        ValueError: for weights that are not (l,).
+    """
+    found = checked("attention_by_lag", lags, {"weights": weights})["weights"]
+
+    def paint(axes: Axes) -> None:
+        whole_numbers(axes)
+        bars = axes.bar(np.asarray(lags), np.nan_to_num(found), 0.8, color=COLOURS[0])
+        name_series(bars, "mean attention weight", found)
+        if found.size:
+            level = 1.0 / found.size
+            line = axes.axhline(level, color=COLOURS[1], linestyle=(0, (5, 2)), linewidth=1.2)
+            name_series(line, f"no preference: 1/{found.size}", [level])
+        axes.grid(axis="x", visible=False)
+        axes.set_xlabel("lag (steps before the decision)")
+        axes.set_ylabel("weight (share of 1)")
+        say_if_empty(axes, [found])
+
+    return draw(paint)

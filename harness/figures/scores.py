@@ -1,0 +1,208 @@
+"""Figures of how good forecasts were: over windows, against the outcome, by group, after shifts."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import TYPE_CHECKING
+
+import numpy as np
+from numpy.typing import ArrayLike
+
+from harness.figures.style import (
+    GREY,
+    bar_look,
+    checked,
+    curves,
+    draw,
+    log_axis,
+    moments,
+    name_series,
+    say_if_empty,
+    time_axis,
+    whole_numbers,
+)
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+
+_MOST_GROUPS = 16
+_LONGEST_GROUP = 18
+
+
+def loss_over_windows(
+    starts: ArrayLike, losses: Mapping[str, ArrayLike], metric: str, unit: str
+) -> bytes:
+    """A metric of each model by test window, as SVG.
+
+    Args:
+        starts: (w,) start of each test window, UTC ns or datetime64.
+        losses: model -> (w,) its metric in each window, NaN where there is none.
+        metric: its name.
+        unit: its unit.
+
+    Raises:
+        ValueError: for a model whose figures are not (w,).
+    """
+    times = moments(starts)
+    found = checked("loss_over_windows", times, losses)
+
+    def paint(axes: Axes) -> None:
+        axes.set_ylabel(f"{metric} ({unit})")
+        time_axis(axes, times, "start of the test window (UTC)")
+        curves(axes, times, found)
+
+    return draw(paint)
+
+
+def forecast_against_outcome(
+    times: ArrayLike,
+    outcome: ArrayLike,
+    forecasts: Mapping[str, ArrayLike],
+    quantity: str,
+    unit: str,
+    *,
+    last: int = 300,
+) -> bytes:
+    """The outcome and each model's forecast of it over the last decisions, on a log axis, as SVG.
+
+    Args:
+        times: (n,) decision times, UTC ns or datetime64, ascending.
+        outcome: (n,) what came, a volatility or variance; what is not above 0 is not drawn.
+        forecasts: model -> (n,) its forecasts.
+        quantity: what is forecast.
+        unit: its unit.
+        last: how many of the last decisions are drawn; the axis says so.
+
+    Raises:
+        ValueError: for a series that is not (n,).
+    """
+    when = moments(times)
+    if "outcome" in forecasts:
+        raise ValueError("forecast_against_outcome: got a model named 'outcome', wanted another")
+    found = checked("forecast_against_outcome", when, {"outcome": outcome, **forecasts})
+    shown = {name: np.where(v > 0, v, np.nan)[-last:] for name, v in found.items()}
+    n, when = len(when), when[-last:]
+
+    def paint(axes: Axes) -> None:
+        cut = f", the last {last:,} of {n:,} decisions" if n > last else ""
+        time_axis(axes, when, f"time (UTC){cut}")
+        axes.set_ylabel(f"{quantity}\n({unit}, log axis)")
+        log_axis(axes, "y", np.concatenate(list(shown.values())))
+        (line,) = axes.plot(when, shown["outcome"], color=GREY, linewidth=3.0, alpha=0.6)
+        name_series(line, "outcome", shown["outcome"])
+        curves(axes, when, {m: shown[m] for m in forecasts}, marked=False)
+
+    return draw(paint)
+
+
+def by_group_bars(groups: Mapping[str, Mapping[str, float]], metric: str, unit: str) -> bytes:
+    """A metric of each model within each group (calm and crisis, sectors, symbols), as SVG.
+
+    Args:
+        groups: group -> model -> the metric; NaN or a missing model is marked `n/a`. The first
+            sixteen groups are drawn, and the axis says so.
+        metric: its name.
+        unit: its unit.
+    """
+    names = list(groups)[:_MOST_GROUPS]
+    models = list(dict.fromkeys(model for group in groups.values() for model in group))
+    nothing = float("nan")
+    table = {
+        m: np.array([groups[g].get(m, nothing) for g in names], dtype=np.float64) for m in models
+    }
+
+    def paint(axes: Axes) -> None:
+        width = 0.8 / max(len(models), 1)
+        at = np.arange(len(names))
+        for index, (model, values) in enumerate(table.items()):
+            shift = (index - (len(models) - 1) / 2) * width
+            bars = axes.bar(at + shift, np.nan_to_num(values), width, **bar_look(index))
+            name_series(bars, model, values)
+            for x in np.flatnonzero(~np.isfinite(values)):
+                axes.text(x + shift, 0, "n/a", rotation=90, ha="center", va="bottom", fontsize=7)
+        axes.grid(axis="x", visible=False)
+        axes.axhline(0.0, color=GREY, linewidth=0.8)
+        _name_groups(axes, names, len(groups))
+        axes.set_ylabel(f"{metric} ({unit})")
+        say_if_empty(axes, table.values())
+
+    return draw(paint)
+
+
+def _name_groups(axes: Axes, names: list[str], total: int) -> None:
+    short = [n if len(n) <= _LONGEST_GROUP else n[: _LONGEST_GROUP - 1] + "…" for n in names]
+    crowded = sum(map(len, short)) > 70
+    axes.set_xticks(range(len(names)), short)
+    if crowded:
+        axes.tick_params(axis="x", labelrotation=35)
+        for label in axes.get_xticklabels():
+            label.set_ha("right")
+            label.set_rotation_mode("anchor")
+    if total > len(names):
+        axes.set_xlabel(f"the first {len(names)} of {total:,} groups")
+
+
+def adaptation_curves(
+    days: ArrayLike, losses: Mapping[str, ArrayLike], metric: str, unit: str
+) -> bytes:
+    """The cumulative loss of each model in the days after a volatility shift, as SVG.
+
+    Args:
+        days: (d,) days since the shift.
+        losses: model -> (d,) its loss summed from the shift on, mean over the shifts.
+        metric: the loss.
+        unit: its unit.
+
+    Raises:
+        ValueError: for a model whose figures are not (d,).
+    """
+    found = checked("adaptation_curves", days, losses)
+
+    def paint(axes: Axes) -> None:
+        axes.set_xlabel("days since the volatility shift")
+        axes.set_ylabel(f"cumulative {metric} ({unit})")
+        whole_numbers(axes)
+        curves(axes, days, found)
+
+    return draw(paint)
+
+
+def memory_curve(
+    values: ArrayLike,
+    scores: Mapping[str, ArrayLike],
+    swept: str,
+    metric: str,
+    unit: str,
+    *,
+    higher_is_better: bool,
+) -> bytes:
+    """A metric against the value of a swept parameter, the best of each model marked, as SVG.
+
+    Args:
+        values: (v,) values of the parameter, numbers.
+        scores: model -> (v,) its metric at each value.
+        swept: the parameter's name.
+        metric: the metric's name.
+        unit: its unit.
+        higher_is_better: which end of the metric is best.
+
+    Raises:
+        ValueError: for a model whose figures are not (v,).
+    """
+    x = np.asarray(values, dtype=np.float64)
+    found = checked("memory_curve", x, scores)
+
+    def paint(axes: Axes) -> None:
+        axes.set_xlabel(swept)
+        axes.set_ylabel(f"{metric} ({unit})")
+        axes.set_xticks(x if x.size <= 12 else x[:: -(-x.size // 12)])
+        curves(axes, x, found)
+        for line, y in zip(list(axes.lines), found.values(), strict=True):
+            if not np.isfinite(y).any():
+                continue
+            best = int(np.nanargmax(y) if higher_is_better else np.nanargmin(y))
+            ring = {"markersize": 13, "markerfacecolor": "none", "markeredgewidth": 1.6}
+            axes.plot(x[best], y[best], "o", color=line.get_color(), **ring)
+            line.set_label(f"{line.get_label()}, best at {x[best]:g}: {y[best]:.4g}")
+
+    return draw(paint)
