@@ -15,6 +15,7 @@ from harness.models.protocol import Forecaster, Task, make_model
 from harness.models.table import KINDS
 from harness.panel import Panel, PanelSpec, find_panel, open_panel
 from harness.scale import TargetScale
+from harness.selection import Selection
 from harness.splits import (
     Fitting,
     Scheme,
@@ -193,5 +194,12 @@ def set_up(hypothesis: Hypothesis, search: Sequence[Path]) -> Study:
         jump_alpha=h.sample.jump_alpha,
         periods=any(KINDS[model.kind].periods for model in h.models.values()),
     )
-    panel = open_panel(spec, start=h.panel.start, end=h.panel.end, columns=plan.inputs)
+    span = {"start": h.panel.start, "end": h.panel.end}
+    panel = open_panel(spec, **span, columns=plan.inputs, select=_selection(h))
     return Study(h, spec, panel, plan)
+
+
+def _selection(h: Hypothesis) -> Selection:
+    history, first_test = h.panel.min_history, h.walk_forward.first_test
+    begun_by = history.after(first_test, -1) if history else None
+    return Selection(h.path, h.panel.symbols, h.panel.draw, h.panel.draw_seed, begun_by)

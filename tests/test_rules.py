@@ -26,11 +26,15 @@ kernels.compiler
 kernels.loader
 kernels.lanes
 kernels.*
-measures.table models.table sources.table sources.times spec_errors quality
+measures.table models.table sources.table sources.times spec_errors quality row_filter side
+adjust panel_sections selection
 panel_file
+prepare
 sources.files
 sources.*
+labels
 panel
+panel_report
 measures.windows
 measures.realised
 measures.ranges
@@ -72,7 +76,7 @@ HEAVY = {
     "jinja2": {"cards.render"},
     "rich": {"screen"},
     "click": {"cli", "guard", "options", "panel_commands", "screen"},
-    "xxhash": {"panel", "panel_file", "quality", "hypothesis"},
+    "xxhash": {"panel", "panel_file", "quality", "selection", "hypothesis"},
     **{
         name: set()
         for name in ("torch", "sklearn", "statsmodels", "lightgbm", "arch", "scipy", "pandas")

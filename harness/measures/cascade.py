@@ -20,6 +20,7 @@ from harness.kernels import cascade as loops
 from harness.measures import ranges, realised
 from harness.measures.table import JUMP_ALPHA, MEASURES
 from harness.measures.windows import Blocks, Window
+from harness.quality import never_moves
 from harness.types import F64, Bars, Measured
 
 ESTIMATORS = {**realised.ESTIMATORS, **ranges.ESTIMATORS}
@@ -122,9 +123,7 @@ def measure(bars: Bars, plan: CascadePlan) -> Measured:
     clock: on a 24/7 calendar block ends are multiples of the block length since 1970 (UTC).
     """
     size = plan.block
-    length = size * bars.bar
-    skip = (-bars.start % length) // bars.bar if plan.regular else 0
-    blocks = max(bars.n - skip, 0) // size
+    skip, blocks = _grid(bars, plan)
     used = slice(skip, skip + blocks * size)
     ends = skip + size * np.arange(1, blocks + 1, dtype=np.int64) - 1
     known_at = bars.known_at(ends)
@@ -135,6 +134,23 @@ def measure(bars: Bars, plan: CascadePlan) -> Measured:
         decisions = np.arange(every - 1, blocks, every, dtype=np.int64)
     columns = dict(_columns({k: v[used] for k, v in bars.columns.items()}, blocks, plan, bars.bar))
     return Measured(bars.symbol, known_at, columns, decisions, size, bars.bar)
+
+
+def why_unfit(bars: Bars, plan: CascadePlan) -> str | None:
+    """Why nothing can be made of a symbol: too little history, or a price that never moves."""
+    needed, has = max(plan.windows.values()), _grid(bars, plan)[1] * plan.block
+    if has <= needed:
+        return f"too little history: {has:,} bars on the grid, the longest window has {needed:,}"
+    if never_moves(bars.columns):
+        return f"constant price: no price among its {bars.n:,} bars ever moves"
+    return None
+
+
+def _grid(bars: Bars, plan: CascadePlan) -> tuple[int, int]:
+    """How many bars come before the first block, and how many whole blocks there are."""
+    length = plan.block * bars.bar
+    skip = (-bars.start % length) // bars.bar if plan.regular else 0
+    return skip, max(bars.n - skip, 0) // plan.block
 
 
 def _columns(
