@@ -233,7 +233,8 @@ def _naming(spec: PanelSpec, side: str) -> Iterator[None]:
 class Checked:
     """One symbol's bars as quoted, and what the checks found: sentences, and where bars miss.
 
-    `close` (n,) is their adjusted close, None when not adjusted; `left_out` counts rows that are no bars, by why.
+    `close` (n,) is their adjusted close, None when not adjusted; `left_out` counts rows that are
+    no bars, by why.
     """
 
     raw: RawBars
@@ -302,7 +303,8 @@ def panel_fingerprint(fingerprints: Iterable[str]) -> str:
 def load_frame(spec: PanelSpec, start: int | None = None, end: int | None = None) -> pl.DataFrame:
     """All bars as a frame [symbol, ts (UTC, ns), columns…], checked, adjusted and filled.
 
-    Sorted by symbol, then ts; symbols that the panel excludes are not in it. Raises what `open_panel` and `Panel.bars` raise.
+    Sorted by symbol, then ts; symbols that the panel excludes are not in it. Raises what
+    `open_panel` and `Panel.bars` raise.
     """
     import polars as pl
 

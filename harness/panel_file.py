@@ -39,7 +39,7 @@ _SECTIONS = ("panel", "source", "columns", "rows", "labels", "side")
 
 @dataclass(frozen=True)
 class Adjusting:
-    """The column that prices are adjusted by: `adj_close`, `pre_close` or `return`, and its name."""
+    """What prices are adjusted by, `adj_close`, `pre_close` or `return`, and the file's column."""
 
     kind: str
     column: str
@@ -163,7 +163,7 @@ def read_panel(file: Path, search: Sequence[Path] = ()) -> PanelSpec:
 
 
 def _read(file: Path, known: Mapping[str, Path] | None) -> PanelSpec:
-    """With `known` None side series are left out: those of a side series' own panel are not read."""
+    """With `known` None side series are left out: a side series' own panel is read so."""
     text = read_spec(file, "a panel file")
     raw = parse_toml(text, file)
     found, problems = _sections(raw)
@@ -209,7 +209,7 @@ class _Found:
     params: Params | None = None
     panel: PanelTable | None = None
     columns: Any = None  # a Columns
-    rows: Rows = Rows()
+    rows: Rows | None = None
     labels: LabelTable | None = None
     side: dict[str, SideSeries] = field(default_factory=dict)
 

@@ -116,7 +116,7 @@ def _check_ranges(prices: Mapping[str, F64]) -> list[Problem]:
 
 
 def _range_breaks(prices: Mapping[str, F64]) -> Iterator[tuple[str, str, str, I64]]:
-    """What fails of low <= open, close <= high: in words, at which column, wanted, in which rows."""
+    """What fails of low <= open, close <= high: in words, the column, what is wanted, the rows."""
     high, low = prices.get("high"), prices.get("low")
     if high is not None and low is not None and (bad := _above(low, high)).size:
         yield "high below low", "high", "high >= low", bad
@@ -125,8 +125,9 @@ def _range_breaks(prices: Mapping[str, F64]) -> Iterator[tuple[str, str, str, I6
             continue
         over = _above(prices[name], high) if high is not None else _NO_ROWS
         under = _above(low, prices[name]) if low is not None else _NO_ROWS
-        if (bad := np.union1d(over, under)).size:
-            yield f"{name} outside low and high", name, "low <= open and close <= high", bad
+        if over.size or under.size:
+            wanted = "low <= open and close <= high"
+            yield f"{name} outside low and high", name, wanted, np.union1d(over, under)
 
 
 def _above(values: F64, bound: F64) -> I64:

@@ -44,5 +44,9 @@ class Selection:
         if self.draw > len(symbols):
             wanted = f"at most {len(symbols):,}, the symbols of {panel} in this span"
             raise SpecError(self.file, "panel.draw", got=self.draw, wanted=wanted)
-        drawn = sorted(symbols, key=lambda s: xxhash.xxh3_64(f"{self.draw_seed}\0{s}").intdigest())
+        drawn = sorted(symbols, key=lambda s: _rank(self.draw_seed, s))
         return tuple(sorted(drawn[: self.draw]))
+
+
+def _rank(seed: int, symbol: str) -> int:
+    return xxhash.xxh3_64(f"{seed}\0{symbol}".encode()).intdigest()

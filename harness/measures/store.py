@@ -85,7 +85,8 @@ def measure_panel(
     """Every symbol's measures, what was read, and whether they were kept from an earlier run.
 
     Raises PanelError for bars that fail a check and symbols of which nothing can be made, unless
-    the panel excludes such symbols, and when none is left. With `keep` false nothing is taken or kept.
+    the panel excludes such symbols, and when none is left. With `keep` false nothing is taken or
+    kept.
     """
     path = _path(panel, plan) if keep else None
     if path is not None:

@@ -22,7 +22,7 @@ from harness.types import F64, I64
 # of short histories, and never much more than this in memory. Rows of other symbols between two
 # of them are worth a pass of their own from so many on.
 _ROWS_TOGETHER = 500_000
-_ROWS_APART = 50_000
+_ROWS_APART = 250_000
 _ROW = "row number of the harness"
 
 
@@ -237,16 +237,16 @@ class _Files:
         last = max(place.last for place in batch.values())
         name = pl.col(self._request.symbol_column).cast(pl.String)
         with self._readable():
-            parts = (
+            frame = (
                 self._scan(self._paths)
                 .slice(first, last - first + 1)
                 .filter(self._inside, name.is_in(list(batch)))
                 .select(name.alias("symbol"), *self._exprs)
                 .collect()
-                .partition_by("symbol", include_key=False, as_dict=True)
             )
+        parts = _by_symbol(frame, len(batch))
         for symbol in batch:
-            yield self._raw(symbol, parts.pop((symbol,)), name == symbol)
+            yield self._raw(symbol, parts.pop(symbol), name == symbol)
 
     def _raw(self, symbol: str, frame: pl.DataFrame, of_symbol: pl.Expr) -> RawBars:
         def row(position: int) -> tuple[str, dict[str, object]]:
@@ -258,11 +258,10 @@ class _Files:
         def cell(position: int, column: str) -> object:
             return row(position)[1][self._request.columns[column]]
 
-        unread = frame["ts"].is_null()
-        bad = int(unread.sum())
+        bad = frame["ts"].null_count()
         sentences: tuple[str, ...] = ()
         if bad:
-            place, cells = row(int(unread.arg_max()))
+            place, cells = row(int(frame["ts"].is_null().arg_max()))
             why = self._time.explain(cells[self._time.column])
             sentences = (f"{why} at {place}, {bad:,} such rows",)
             frame = frame.clear()
@@ -294,6 +293,19 @@ class _Files:
         except (pl.exceptions.PolarsError, OSError) as error:
             reason = str(error).splitlines()[0] if str(error) else type(error).__name__
             raise PanelError(f"{self._where}: cannot be read: {one_line(reason, 160)}") from error
+
+
+def _by_symbol(frame: pl.DataFrame, symbols: int) -> dict[str, pl.DataFrame]:
+    """The rows of each symbol: pieces of the frame itself where each stands in one run."""
+    runs = frame["symbol"].rle().struct.unnest()
+    if runs.height != symbols:
+        parts = frame.partition_by("symbol", include_key=False, as_dict=True)
+        return {symbol: part for (symbol,), part in parts.items()}
+    ends = runs["len"].cum_sum().to_list()
+    return {
+        symbol: frame.slice(end - length, length)
+        for symbol, length, end in zip(runs["value"], runs["len"], ends, strict=True)
+    }
 
 
 def _chunks(series: pl.Series) -> Iterable[tuple[slice, np.ndarray]]:
