@@ -8,6 +8,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from functools import cached_property
 from importlib import import_module
+from importlib.metadata import version
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -16,7 +17,14 @@ import xxhash
 from harness.adjust import adjusted
 from harness.durations import show_moment
 from harness.errors import PanelError, UsageError, nearest, one_line
-from harness.panel_file import BrokenPanel, PanelSpec, find_panel, list_panels, read_panel
+from harness.panel_file import (
+    OVERNIGHT,
+    BrokenPanel,
+    PanelSpec,
+    find_panel,
+    list_panels,
+    read_panel,
+)
 from harness.prepare import Prepared, columns_to_read, prepare
 from harness.quality import (
     PRICES,
@@ -28,6 +36,7 @@ from harness.quality import (
     fingerprint,
 )
 from harness.selection import Selection
+from harness.sessions import Sessions, fill_sessions, overnight_column, without_nights
 from harness.side import Series, as_of
 from harness.sources.table import KINDS, RawBars, Request, Source
 from harness.types import F64, I64, Bars, Excluded, Gap
@@ -103,6 +112,8 @@ class Panel:
 
     def filled(self, checked: Checked) -> Bars:
         """A sound symbol's bars: adjusted, gaps filled, side series joined."""
+        if self.spec.exchange:
+            return self._in_sessions(checked)
         raw, gaps = checked.raw, checked.gaps
         read = raw.columns if checked.close is None else adjusted(raw.columns, checked.close)
         columns = read
@@ -118,6 +129,31 @@ class Panel:
             rows=len(raw.ts),
             gaps=gaps,
             fingerprint=fingerprint(raw.symbol, raw.ts, read),
+            left_out=checked.left_out,
+        )
+        return self._joined(bars) if self.series else bars
+
+    def _in_sessions(self, checked: Checked) -> Bars:
+        """As `filled`, on the grid of the exchange's sessions."""
+        raw, spec, sessions = checked.raw, self.spec, self.spec.sessions
+        read = raw.columns if checked.close is None else adjusted(raw.columns, checked.close)
+        close = read["close"]
+        if spec.overnight != "in":
+            read = adjusted(read, without_nights(sessions, raw.ts, close))
+        grid, columns, _ = fill_sessions(sessions, raw.symbol, raw.ts, read)
+        if OVERNIGHT in self.columns:
+            first, last = (int(sessions.place(raw.ts[[row]])[0][0]) for row in (0, -1))
+            columns[OVERNIGHT] = overnight_column(sessions, raw.ts, close, first, last)
+        bars = Bars(
+            symbol=raw.symbol,
+            start=int(grid[0]),
+            bar=spec.bar.ns,
+            n=len(grid),
+            ts=grid,
+            columns={name: columns[name] for name in self.columns if name in columns},
+            rows=len(raw.ts),
+            gaps=checked.gaps,
+            fingerprint=fingerprint(raw.symbol, raw.ts, {**read, "close": close}),
             left_out=checked.left_out,
         )
         return self._joined(bars) if self.series else bars
@@ -160,6 +196,7 @@ class Panel:
         span = [self.start, self.end, self.columns, self.symbols, self.begun_by]
         sides = {name: panel.identity() for name, panel in self.sides.items()}
         parts = [self.spec.digest, span, self.source.identity(), sides, self.labels]
+        parts += [version("exchange_calendars")] if self.spec.exchange else []
         return f"xxh3:{xxhash.xxh3_128(json.dumps(parts).encode()).hexdigest()}"
 
 
@@ -258,7 +295,14 @@ def _check(spec: PanelSpec, found: Prepared) -> Checked:
         return checked((f"empty span: {rest}",), nothing, ())
     grid = spec.calendar == "24/7"
     problems, breaks = check_times(raw.ts, spec.bar.ns, grid=grid)
-    gaps = () if problems else find_gaps(raw.symbol, raw.ts, spec.bar.ns, breaks)
+    if spec.exchange and not problems:
+        problems += _off_the_grid(spec.sessions, raw.ts)
+    if problems:
+        gaps = ()
+    elif spec.exchange:
+        gaps = fill_sessions(spec.sessions, raw.symbol, raw.ts, {})[2]
+    else:
+        gaps = find_gaps(raw.symbol, raw.ts, spec.bar.ns, breaks)
     problems += [*check_columns(raw.columns, spec.extra_units), *found.problems]
     sentences = [_sentence(spec, raw, problem) for problem in problems]
     if not problems and found.close is not None and not _usable(found.close):
@@ -266,6 +310,12 @@ def _check(spec: PanelSpec, found: Prepared) -> Checked:
     if gaps and (why := _unfillable(spec, raw, gaps)):
         sentences.append(why)
     return checked(sentences, breaks, gaps)
+
+
+def _off_the_grid(sessions: Sessions, ts: I64) -> list[Problem]:
+    off = np.flatnonzero(sessions.place(ts)[1] % sessions.bar)
+    wanted = "whole bars after the session's open"
+    return [Problem("wrong bar spacing", None, wanted, int(off[0]), len(off))] if off.size else []
 
 
 def _usable(close: F64) -> bool:

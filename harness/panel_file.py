@@ -22,6 +22,7 @@ from harness.panel_sections import (
     SideSeries,
 )
 from harness.row_filter import Condition, parse_keep
+from harness.sessions import Sessions, exchange_sessions, exchanges
 from harness.sources.table import KINDS, Params
 from harness.spec_errors import (
     Problem,
@@ -33,6 +34,7 @@ from harness.spec_errors import (
     validate,
 )
 
+OVERNIGHT = "overnight"  # the log return over each night, of a panel that gives it apart
 BAR_COLUMNS = ("open", "high", "low", "close", "volume")
 _SECTIONS = ("panel", "source", "columns", "rows", "labels", "side")
 
@@ -83,6 +85,8 @@ class PanelSpec:
     note: str | None
     decimals: int | None
     on_bad: str
+    exchange: str | None
+    overnight: str
     kind: str
     params: Params
     time_column: str
@@ -99,8 +103,18 @@ class PanelSpec:
 
     @property
     def names(self) -> tuple[str, ...]:
-        """Every column that can be asked for: the file's, then side series."""
-        return (*self.columns, *self.side)
+        """Every column that can be asked for: the file's, side series, the night's return."""
+        return (*self.columns, *self.side, *(self.extra_units.keys() & {OVERNIGHT}))
+
+    @property
+    def session_bars(self) -> int:
+        """Bars to a session of the grid: 1 for daily bars."""
+        return self.sessions.bars if self.exchange else 1
+
+    @property
+    def sessions(self) -> Sessions:
+        """The exchange's sessions, of a panel that names one."""
+        return exchange_sessions(self.exchange, self.bar.ns)
 
     def file_column(self, name: str) -> str:
         """The file's name of a column of this panel, the adjusting one among them."""
@@ -181,6 +195,7 @@ def _read(file: Path, known: Mapping[str, Path] | None) -> PanelSpec:
     mapped |= {name: column.column for name, column in columns.extra.items()}
     kind = next((kind for kind in ADJUSTING if getattr(columns, kind)), None)
     units = {name: column.unit for name, column in columns.extra.items()}
+    units |= {OVERNIGHT: "none"} if found.panel.overnight == "apart" else {}
     words = "".join([text, *(s.panel.digest for s in side.values())])
     return PanelSpec(
         **found.panel.model_dump(exclude={"bar"}),
@@ -271,9 +286,15 @@ def _side(
 def _panel_problems(file: Path, panel: PanelTable) -> Iterator[Problem]:
     if panel.name != file.stem:
         yield Problem(("panel", "name"), f"'{file.stem}', the file's own name", panel.name)
-    if panel.calendar == "sessions" and panel.bar != "1d":
-        yield Problem(("panel", "calendar"), "'24/7' unless panel.bar is '1d'", "sessions")
-    if panel.calendar == "sessions" and panel.fill == "carry":
+    intraday = panel.exchange is not None
+    if panel.calendar == "sessions" and panel.bar != "1d" and not intraday:
+        wanted = "'24/7' unless panel.bar is '1d' or panel.exchange says whose sessions"
+        yield Problem(("panel", "calendar"), wanted, "sessions")
+    if intraday:
+        yield from _exchange_problems(panel)
+    elif panel.overnight != "in":
+        yield Problem(("panel", "overnight"), "no such key without panel.exchange", panel.overnight)
+    if panel.calendar == "sessions" and panel.fill == "carry" and not intraday:
         wanted = "'none' for sessions, which have no grid to fill"
         yield Problem(("panel", "fill"), wanted, "carry")
     if panel.timezone not in (None, "UTC"):
@@ -285,6 +306,19 @@ def _panel_problems(file: Path, panel: PanelTable) -> Iterator[Problem]:
             near = nearest(panel.timezone, available_timezones())
             wanted = "an IANA name such as 'Europe/Berlin'"
             yield Problem(("panel", "timezone"), wanted, panel.timezone, near)
+
+
+def _exchange_problems(panel: PanelTable) -> Iterator[Problem]:
+    if panel.exchange not in (known := exchanges()):
+        near = nearest(panel.exchange, known)
+        wanted = "an exchange of the exchange_calendars library such as 'XNYS'"
+        yield Problem(("panel", "exchange"), wanted, panel.exchange, near)
+    if panel.calendar != "sessions" or panel.bar == "1d":
+        wanted = "no such key but for calendar 'sessions' and bars shorter than a day"
+        yield Problem(("panel", "exchange"), wanted, panel.exchange)
+    if panel.fill != "carry":
+        wanted = "'carry', since sessions of unequal length are filled up to the longest"
+        yield Problem(("panel", "fill"), wanted, panel.fill)
 
 
 def _column_problems(raw: Mapping[str, Any], found: _Found) -> Iterator[Problem]:
@@ -307,6 +341,11 @@ def _column_problems(raw: Mapping[str, Any], found: _Found) -> Iterator[Problem]
         yield Problem(("columns",), "close, or high and low, or a column in extra")
     if panel.fill == "carry" and columns.close is None:
         yield Problem(("columns", "close"), "a column, since fill = 'carry' carries it")
+    if panel.exchange is not None and columns.close is None:
+        yield Problem(("columns", "close"), "a column, since sessions are filled with it")
+    if panel.exchange is not None and columns.extra:
+        wanted = "no such section with panel.exchange: an extra column cannot be carried"
+        yield Problem(("columns", "extra"), wanted)
     adjusting = [kind for kind in ADJUSTING if getattr(columns, kind) is not None]
     if len(adjusting) > 1:
         wanted = f"no such key beside columns.{adjusting[0]}: prices are adjusted by one column"
@@ -317,7 +356,8 @@ def _column_problems(raw: Mapping[str, Any], found: _Found) -> Iterator[Problem]
 
 def _name_problems(found: _Found) -> Iterator[Problem]:
     """Names of the user's own: extra columns, side series, labels."""
-    taken = sorted({*Columns.model_fields, *MEASURES})
+    own = {OVERNIGHT} if found.panel.overnight == "apart" else set()
+    taken = sorted({*Columns.model_fields, *MEASURES, *own})
     for loc, names in (
         (("columns", "extra"), found.columns.extra),
         (("side",), found.side),

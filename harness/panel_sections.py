@@ -44,6 +44,8 @@ class PanelTable(Section):
         default=None, ge=0, le=12, description="a whole number of decimals from 0 to 12"
     )
     on_bad: Literal["refuse", "exclude"] = "refuse"
+    exchange: str | None = None
+    overnight: Literal["in", "out", "apart"] = "in"
 
     @field_validator("bar")
     @classmethod

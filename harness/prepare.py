@@ -12,10 +12,13 @@ from harness.adjust import check_adjusting, level
 from harness.panel_file import PanelSpec
 from harness.quality import PRICES, Problem, inconsistent_rows
 from harness.row_filter import kept_rows
+from harness.sessions import whole_sessions
 from harness.sources.table import RawBars
 from harness.types import F64
 
 _FILTER = "[rows] {}"  # how a column of the file that only a condition reads is named: no panel's
+_OUTSIDE = "rows outside the sessions of {}"
+_CUT = "rows of a first or last session that is not whole"
 _INCONSISTENT = "rows whose open, high, low and close contradict one another"
 
 
@@ -38,7 +41,7 @@ def columns_to_read(spec: PanelSpec, asked: Collection[str]) -> dict[str, str]:
     Which rows are bars does not depend on what is asked for.
     """
     read = {name for name in asked if name in spec.columns}
-    if spec.fill == "carry" and read & set(PRICES):
+    if spec.exchange or (spec.fill == "carry" and read & set(PRICES)):
         read.add("close")
     found = {}
     if spec.adjusting and read & set(PRICES):
@@ -72,6 +75,11 @@ def prepare(spec: PanelSpec, raw: RawBars) -> Prepared:
             keep[rows] = False
             left_out[_INCONSISTENT] = len(rows)
             raw, close = _taken(raw, keep), close if close is None else close[keep]
+    if spec.exchange and len(raw.ts) and not problems:
+        keep, outside, cut = whole_sessions(spec.sessions, raw.ts)
+        counts = {_OUTSIDE.format(spec.exchange): outside, _CUT: cut}
+        left_out |= {why: count for why, count in counts.items() if count}
+        raw, close = _taken(raw, keep), close if close is None else close[keep]
     read = {name: v for name, v in raw.columns.items() if name in spec.columns}
     return Prepared(replace(raw, columns=read), close, problems, left_out)
 

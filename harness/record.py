@@ -112,6 +112,8 @@ def _panel(
         "calendar": spec.calendar,
         "bar": str(spec.bar),
         "fill": spec.fill,
+        "exchange": spec.exchange,
+        "overnight": spec.overnight,
         "columns": list(study.plan.inputs),
         "symbols": list(facts.symbols),
         "available": facts.available,

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
 
+from harness.durations import parse_duration
 from harness.errors import SpecError
 from harness.hypothesis import Hypothesis, check_measures
 from harness.measures.cascade import CascadePlan, plan_cascade
@@ -59,8 +60,8 @@ class Study:
         return TargetScale(h.target.scale, unit, h.target.back or "none", h.sample.floor)
 
     def horizon_ns(self, horizon: str) -> int:
-        """A horizon's length in ns of bars."""
-        return self.plan.windows[horizon] * self.plan.bar
+        """A horizon's length in ns; a session counts as a day."""
+        return parse_duration(horizon).ns
 
     def embargo(self, horizon: str) -> int:
         """The effective embargo of a horizon, ns."""
@@ -192,6 +193,7 @@ def set_up(hypothesis: Hypothesis, search: Sequence[Path]) -> Study:
         bipower_edge=h.sample.bipower_edge,
         interval=h.sample.interval,
         jump_alpha=h.sample.jump_alpha,
+        session_bars=spec.session_bars,
         periods=any(KINDS[model.kind].periods for model in h.models.values()),
     )
     span = {"start": h.panel.start, "end": h.panel.end}

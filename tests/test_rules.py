@@ -27,6 +27,7 @@ kernels.loader
 kernels.lanes
 kernels.*
 measures.table models.table sources.table sources.times spec_errors quality row_filter side
+sessions
 adjust panel_sections selection
 panel_file
 prepare
@@ -82,6 +83,7 @@ HEAVY = {
         for name in ("torch", "sklearn", "statsmodels", "lightgbm", "arch", "scipy", "pandas")
     },
     "matplotlib": set(),
+    "exchange_calendars": {"sessions"},
     "pyarrow": set(),
 }
 

@@ -40,6 +40,7 @@ _MADE_BY = (
     "quality.py",
     "row_filter.py",
     "selection.py",
+    "sessions.py",
     "side.py",
 )
 
