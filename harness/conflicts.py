@@ -20,6 +20,7 @@ def conflicts(h: Hypothesis) -> Iterator[Problem]:
     """What is wrong between keys that are each right alone."""
     yield from _scheme_conflicts(h)
     yield from _span_conflicts(h)
+    yield from _symbol_conflicts(h)
     yield from _repeats(("sample", "measures"), h.sample.measures)
     yield from _repeats(("sample", "scales"), h.sample.scales)
     yield from _repeats(("target", "horizons"), h.target.horizons)
@@ -94,6 +95,19 @@ def _refit_conflicts(h: Hypothesis) -> Iterator[Problem]:
         if model.refit is not None:
             wanted = "no such key unless walk_forward.step is walk_forward.test"
             yield Problem(("models", name, "refit"), wanted, str(model.refit))
+
+
+def _symbol_conflicts(h: Hypothesis) -> Iterator[Problem]:
+    panel = h.panel
+    yield from _repeats(("panel", "symbols"), panel.symbols or ())
+    if panel.symbols is not None and panel.draw is not None:
+        yield Problem(("panel", "draw"), "no such key beside panel.symbols", panel.draw)
+    if panel.draw is None and "draw_seed" in panel.model_fields_set:
+        wanted = "no such key without panel.draw"
+        yield Problem(("panel", "draw_seed"), wanted, panel.draw_seed)
+    if panel.min_history is not None and h.walk_forward.first_test is None:
+        wanted = "no such key without walk_forward.first_test, before which it counts"
+        yield Problem(("panel", "min_history"), wanted, str(panel.min_history))
 
 
 def _shorter(step: Duration, test: Duration) -> bool:

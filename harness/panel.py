@@ -4,16 +4,28 @@ from __future__ import annotations
 
 import json
 from collections.abc import Collection, Iterable, Iterator, Mapping
-from dataclasses import asdict, dataclass
+from contextlib import contextmanager
+from dataclasses import dataclass, replace
+from functools import cached_property
 from importlib import import_module
-from typing import TYPE_CHECKING, Any
+from importlib.metadata import version
+from typing import TYPE_CHECKING
 
 import numpy as np
 import xxhash
 
+from harness.adjust import adjusted
 from harness.durations import show_moment
 from harness.errors import PanelError, UsageError, nearest, one_line
-from harness.panel_file import BrokenPanel, PanelSpec, find_panel, list_panels, read_panel
+from harness.panel_file import (
+    OVERNIGHT,
+    BrokenPanel,
+    PanelSpec,
+    find_panel,
+    list_panels,
+    read_panel,
+)
+from harness.prepare import Prepared, columns_to_read, prepare
 from harness.quality import (
     PRICES,
     Problem,
@@ -23,8 +35,11 @@ from harness.quality import (
     find_gaps,
     fingerprint,
 )
+from harness.selection import Selection
+from harness.sessions import Sessions, fill_sessions, overnight_column, without_nights
+from harness.side import Series, as_of
 from harness.sources.table import KINDS, RawBars, Request, Source
-from harness.types import I64, Bars, Gap
+from harness.types import F64, I64, Bars, Excluded, Gap
 
 if TYPE_CHECKING:
     import polars as pl
@@ -32,11 +47,7 @@ if TYPE_CHECKING:
 __all__ = [
     "BrokenPanel",
     "Panel",
-    "PanelReport",
     "PanelSpec",
-    "SymbolReport",
-    "check_panel",
-    "describe_panel",
     "find_panel",
     "list_panels",
     "load_frame",
@@ -48,13 +59,19 @@ __all__ = [
 
 @dataclass(frozen=True)
 class Panel:
-    """An opened panel: which symbols it has is known, no bar has been read yet."""
+    """An opened panel: which symbols it has is known, no bar has been read yet.
+
+    `available` is how many symbols the source has in the span, before any selection.
+    """
 
     spec: PanelSpec
     columns: tuple[str, ...]
     start: int | None
     end: int | None
     source: Source
+    available: int
+    begun_by: int | None
+    sides: Mapping[str, Panel]
 
     @property
     def symbols(self) -> tuple[str, ...]:
@@ -63,44 +80,146 @@ class Panel:
 
     @property
     def extra_units(self) -> Mapping[str, str]:
-        """Extra column -> its unit: `sigma`, `variance` or `none`."""
+        """Extra column or side series -> its unit: `sigma`, `variance` or `none`."""
         return self.spec.extra_units
 
     def bars(self) -> Iterator[Bars]:
-        """Each symbol's bars in the order of `symbols`; only one symbol is held at a time.
+        """Each symbol's bars in the order of `symbols`, those excluded left out; see `read`."""
+        return (found for found in self.read() if isinstance(found, Bars))
 
-        Raises PanelError for files that cannot be read and bars that fail a check.
+    def read(self) -> Iterator[Bars | Excluded]:
+        """Each symbol's bars, or why it is excluded; only one symbol is held at a time.
+
+        Raises PanelError for files that cannot be read, and for bars that fail a check unless
+        the panel excludes such symbols.
         """
-        for raw in self.source.bars():
-            checked = _check(self.spec, raw)
+        for checked in self.checked():
+            symbol = checked.raw.symbol
+            if checked.sentences and self.spec.on_bad == "refuse":
+                raise PanelError(f"{self.spec.file}: {symbol}: {checked.sentences[0]}")
             if checked.sentences:
-                raise PanelError(f"{self.spec.file}: {raw.symbol}: {checked.sentences[0]}")
-            yield _filled(self, raw, checked)
+                yield Excluded(symbol, checked.sentences[0])
+            elif self.begun_by is not None and checked.raw.ts[0] > self.begun_by:
+                began, by = show_stamp(int(checked.raw.ts[0])), show_stamp(self.begun_by)
+                yield Excluded(symbol, f"history from {began} only; wanted from {by} or before")
+            else:
+                yield self.filled(checked)
+
+    def checked(self) -> Iterator[Checked]:
+        """Each symbol's bars as quoted and what is wrong with them; nothing is raised for it."""
+        for raw in self.source.bars():
+            yield _check(self.spec, prepare(self.spec, raw))
+
+    def filled(self, checked: Checked) -> Bars:
+        """A sound symbol's bars: adjusted, gaps filled, side series joined."""
+        if self.spec.exchange:
+            return self._in_sessions(checked)
+        raw, gaps = checked.raw, checked.gaps
+        read = raw.columns if checked.close is None else adjusted(raw.columns, checked.close)
+        columns = read
+        if gaps:
+            columns = carry(columns, checked.breaks, gaps)
+        bars = Bars(
+            symbol=raw.symbol,
+            start=int(raw.ts[0]),
+            bar=self.spec.bar.ns,
+            n=len(raw.ts) + sum(gap.missing for gap in gaps),
+            ts=None if self.spec.calendar == "24/7" else raw.ts,
+            columns={name: columns[name] for name in self.columns if name in columns},
+            rows=len(raw.ts),
+            gaps=gaps,
+            fingerprint=fingerprint(raw.symbol, raw.ts, read),
+            left_out=checked.left_out,
+        )
+        return self._joined(bars) if self.series else bars
+
+    def _in_sessions(self, checked: Checked) -> Bars:
+        """As `filled`, on the grid of the exchange's sessions."""
+        raw, spec, sessions = checked.raw, self.spec, self.spec.sessions
+        read = raw.columns if checked.close is None else adjusted(raw.columns, checked.close)
+        close = read["close"]
+        if spec.overnight != "in":
+            read = adjusted(read, without_nights(sessions, raw.ts, close))
+        grid, columns, _ = fill_sessions(sessions, raw.symbol, raw.ts, read)
+        if OVERNIGHT in self.columns:
+            first, last = (int(sessions.place(raw.ts[[row]])[0][0]) for row in (0, -1))
+            columns[OVERNIGHT] = overnight_column(sessions, raw.ts, close, first, last)
+        bars = Bars(
+            symbol=raw.symbol,
+            start=int(grid[0]),
+            bar=spec.bar.ns,
+            n=len(grid),
+            ts=grid,
+            columns={name: columns[name] for name in self.columns if name in columns},
+            rows=len(raw.ts),
+            gaps=checked.gaps,
+            fingerprint=fingerprint(raw.symbol, raw.ts, {**read, "close": close}),
+            left_out=checked.left_out,
+        )
+        return self._joined(bars) if self.series else bars
+
+    def _joined(self, bars: Bars) -> Bars:
+        moments = bars.known_at(np.arange(bars.n))
+        side = {
+            name: as_of(series, moments, self.spec.side[name].max_age)
+            for name, series in self.series.items()
+        }
+        return replace(bars, columns={**bars.columns, **side})
+
+    @cached_property
+    def series(self) -> dict[str, Series]:
+        """The side series that were asked for, read whole; PanelError as `read` raises it."""
+        return {name: self._series(name, panel) for name, panel in self.sides.items()}
+
+    def _series(self, name: str, panel: Panel) -> Series:
+        with _naming(self.spec, name):
+            (bars,) = panel.read()
+            if isinstance(bars, Excluded):
+                raise PanelError(f"{panel.spec.file}: {bars.symbol}: {bars.reason}")
+        known_at = bars.known_at(np.arange(bars.n))
+        return Series(known_at, bars.columns[self.spec.side[name].column], bars.fingerprint)
+
+    @cached_property
+    def labels(self) -> Mapping[str, Mapping[str, str]]:
+        """Label -> {symbol: text}, `unknown` where the file of labels says nothing.
+
+        Raises PanelError for a file that is missing or cannot be read.
+        """
+        if self.spec.labels is None:
+            return {}
+        from harness.labels import read_labels
+
+        return read_labels(self.spec, self.symbols)
 
     def identity(self) -> str | None:
         """A key of what would be read, for caches, found without reading it."""
-        span = [self.start, self.end, self.columns]
-        parts = [self.spec.digest, span, self.source.identity()]
+        span = [self.start, self.end, self.columns, self.symbols, self.begun_by]
+        sides = {name: panel.identity() for name, panel in self.sides.items()}
+        parts = [self.spec.digest, span, self.source.identity(), sides, self.labels]
+        parts += [version("exchange_calendars")] if self.spec.exchange else []
         return f"xxh3:{xxhash.xxh3_128(json.dumps(parts).encode()).hexdigest()}"
 
 
 def open_panel(
-    spec: PanelSpec, *, start: int | None, end: int | None, columns: Collection[str]
+    spec: PanelSpec,
+    *,
+    start: int | None,
+    end: int | None,
+    columns: Collection[str],
+    select: Selection | None = None,
 ) -> Panel:
     """Open the bars with start <= ts and ts + bar <= end (UTC ns; None: open) and these columns.
 
-    Raises UsageError for a column the panel has not, PanelError for files that are missing (with
-    how to get them) or are no such files.
+    Raises UsageError for a column the panel has not, SpecError for symbols that `select` cannot
+    have, PanelError for files that are missing (with how to get them) or are no such files.
     """
     for name in columns:
-        if name not in spec.columns:
-            near = nearest(name, spec.columns)
+        if name not in spec.names:
+            near = nearest(name, spec.names)
             hint = f"; did you mean '{near}'?" if near else ""
-            has = ", ".join(spec.columns)
+            has = ", ".join(spec.names)
             raise UsageError(f"{spec.file}: no column '{name}', it has {has}{hint}")
-    read = set(columns)
-    if spec.fill == "carry" and read & set(PRICES):
-        read.add("close")
+    read = columns_to_read(spec, columns)
     request = Request(
         file=str(spec.file),
         folder=spec.file.parent,
@@ -111,7 +230,7 @@ def open_panel(
         timezone=spec.timezone,
         time_column=spec.time_column,
         symbol_column=spec.symbol_column,
-        columns={name: spec.columns[name] for name in sorted(read)},
+        columns={name: read[name] for name in sorted(read)},
         prices=frozenset(PRICES),
         decimals=spec.decimals,
     )
@@ -119,48 +238,104 @@ def open_panel(
     source = getattr(import_module(module), name)(spec.params, request)
     if not source.symbols:
         raise PanelError(f"{spec.file}: empty span: no bar {_span(start, end)}")
-    return Panel(spec, tuple(sorted(columns)), start, end, source)
+    available, select = len(source.symbols), select or Selection()
+    chosen = select.of(spec.name, source.symbols)
+    if chosen != source.symbols:
+        source = source.only(chosen)
+    sides = {name: _open_side(spec, name, start, end) for name in spec.side if name in columns}
+    names = tuple(sorted(columns))
+    return Panel(spec, names, start, end, source, available, select.begun_by, sides)
+
+
+def _open_side(spec: PanelSpec, name: str, start: int | None, end: int | None) -> Panel:
+    side = spec.side[name]
+    since = None if start is None else start - side.max_age - side.panel.bar.ns
+    with _naming(spec, name):
+        panel = open_panel(side.panel, start=since, end=end, columns=[side.column])
+        if len(panel.symbols) != 1:
+            raise PanelError(f"{side.panel.file}: {panel.available:,} symbols; wanted one")
+    return panel
+
+
+@contextmanager
+def _naming(spec: PanelSpec, side: str) -> Iterator[None]:
+    """What is wrong with a side series is said with where it was asked for."""
+    try:
+        yield
+    except PanelError as error:
+        raise PanelError(f"{spec.file}: side.{side}: {error}") from error
 
 
 @dataclass(frozen=True)
-class _Checked:
-    """What the checks found: sentences about what is wrong, and where bars miss."""
+class Checked:
+    """One symbol's bars as quoted, and what the checks found: sentences, and where bars miss.
 
+    `close` (n,) is their adjusted close, None when not adjusted; `left_out` counts rows that are
+    no bars, by why.
+    """
+
+    raw: RawBars
+    close: F64 | None
+    left_out: Mapping[str, int]
     sentences: tuple[str, ...]
     breaks: I64
     gaps: tuple[Gap, ...]
 
 
-def _check(spec: PanelSpec, raw: RawBars) -> _Checked:
-    nothing = np.empty(0, np.int64)
+def _check(spec: PanelSpec, found: Prepared) -> Checked:
+    raw, nothing = found.raw, np.empty(0, np.int64)
+
+    def checked(sentences: Iterable[str], breaks: I64, gaps: tuple[Gap, ...]) -> Checked:
+        return Checked(raw, found.close, found.left_out, tuple(sentences), breaks, gaps)
+
     if raw.bad_times:
-        return _Checked(tuple(f"{spec.time_column}: {why}" for why in raw.bad_times), nothing, ())
+        return checked((f"{spec.time_column}: {why}" for why in raw.bad_times), nothing, ())
     if not len(raw.ts):
-        return _Checked(("empty span: no bar in it",), nothing, ())
+        rest = "no bar in it" + "".join(f", {n:,} {why}" for why, n in found.left_out.items())
+        return checked((f"empty span: {rest}",), nothing, ())
     grid = spec.calendar == "24/7"
     problems, breaks = check_times(raw.ts, spec.bar.ns, grid=grid)
-    gaps = () if problems else find_gaps(raw.symbol, raw.ts, spec.bar.ns, breaks)
-    problems += check_columns(raw.columns, spec.extra_units)
+    if spec.exchange and not problems:
+        problems += _off_the_grid(spec.sessions, raw.ts)
+    if problems:
+        gaps = ()
+    elif spec.exchange:
+        gaps = fill_sessions(spec.sessions, raw.symbol, raw.ts, {})[2]
+    else:
+        gaps = find_gaps(raw.symbol, raw.ts, spec.bar.ns, breaks)
+    problems += [*check_columns(raw.columns, spec.extra_units), *found.problems]
     sentences = [_sentence(spec, raw, problem) for problem in problems]
+    if not problems and found.close is not None and not _usable(found.close):
+        sentences.append(f"{spec.adjusting.column}: adjusted prices leave the range of numbers")
     if gaps and (why := _unfillable(spec, raw, gaps)):
         sentences.append(why)
-    return _Checked(tuple(sentences), breaks, gaps)
+    return checked(sentences, breaks, gaps)
+
+
+def _off_the_grid(sessions: Sessions, ts: I64) -> list[Problem]:
+    off = np.flatnonzero(sessions.place(ts)[1] % sessions.bar)
+    wanted = "whole bars after the session's open"
+    return [Problem("wrong bar spacing", None, wanted, int(off[0]), len(off))] if off.size else []
+
+
+def _usable(close: F64) -> bool:
+    return bool(np.isfinite(close).all() and (close > 0.0).all())
 
 
 def _sentence(spec: PanelSpec, raw: RawBars, problem: Problem) -> str:
     row = problem.row
-    where = f"{raw.where(row)} ({_stamp(int(raw.ts[row]))}), {problem.count:,} such rows"
+    where = f"{raw.where(row)} ({show_stamp(int(raw.ts[row]))}), {problem.count:,} such rows"
     if problem.column is None:
         return f"{spec.time_column}: {problem.name} at {where}; wanted {problem.wanted}"
     cell = one_line(raw.cell(row, problem.column))
-    column = spec.columns[problem.column]
+    column = spec.file_column(problem.column)
     return f"{column}: {problem.name}: got {cell} at {where}; wanted {problem.wanted}"
 
 
 def _unfillable(spec: PanelSpec, raw: RawBars, gaps: tuple[Gap, ...]) -> str | None:
     """Why these gaps cannot stay, or None when the panel may carry prices through them."""
     missing = sum(gap.missing for gap in gaps)
-    first = f"{gaps[0].missing:,} from {_stamp(gaps[0].start)} to {_stamp(gaps[0].end)}"
+    first = f"{gaps[0].missing:,} from {show_stamp(gaps[0].start)} to {show_stamp(gaps[0].end)}"
     found = f"missing bars: {missing:,} in {len(gaps):,} gaps, the first {first}"
     if spec.fill == "none":
         return f"{found}; wanted none, or panel.fill = 'carry' to carry the last price"
@@ -170,37 +345,21 @@ def _unfillable(spec: PanelSpec, raw: RawBars, gaps: tuple[Gap, ...]) -> str | N
     return None
 
 
-def _filled(panel: Panel, raw: RawBars, checked: _Checked) -> Bars:
-    columns, gaps = raw.columns, checked.gaps
-    if gaps:
-        columns = carry(columns, checked.breaks, gaps)
-    return Bars(
-        symbol=raw.symbol,
-        start=int(raw.ts[0]),
-        bar=panel.spec.bar.ns,
-        n=len(raw.ts) + sum(gap.missing for gap in gaps),
-        ts=None if panel.spec.calendar == "24/7" else raw.ts,
-        columns={name: columns[name] for name in panel.columns},
-        rows=len(raw.ts),
-        gaps=gaps,
-        fingerprint=fingerprint(raw.symbol, raw.ts, raw.columns),
-    )
-
-
 def panel_fingerprint(fingerprints: Iterable[str]) -> str:
     """One hash of the symbols' fingerprints, in the order of the symbols."""
     return f"xxh3:{xxhash.xxh3_128(chr(10).join(fingerprints).encode()).hexdigest()}"
 
 
 def load_frame(spec: PanelSpec, start: int | None = None, end: int | None = None) -> pl.DataFrame:
-    """All bars as a frame [symbol, ts (UTC, ns), columns…], checked and filled.
+    """All bars as a frame [symbol, ts (UTC, ns), columns…], checked, adjusted and filled.
 
-    Sorted by symbol, then ts. Raises what `open_panel` and `Panel.bars` raise.
+    Sorted by symbol, then ts; symbols that the panel excludes are not in it. Raises what
+    `open_panel` and `Panel.bars` raise.
     """
     import polars as pl
 
     frames = []
-    for bars in open_panel(spec, start=start, end=end, columns=spec.columns).bars():
+    for bars in open_panel(spec, start=start, end=end, columns=spec.names).bars():
         ts = bars.ts if bars.ts is not None else bars.start + np.arange(bars.n) * bars.bar
         stamps = pl.Series("ts", ts).cast(pl.Datetime("ns", "UTC"))
         frame = pl.DataFrame([stamps, *(pl.Series(k, v) for k, v in bars.columns.items())])
@@ -210,144 +369,13 @@ def load_frame(spec: PanelSpec, start: int | None = None, end: int | None = None
     return pl.concat(frames)
 
 
-@dataclass(frozen=True)
-class SymbolReport:
-    """One symbol as read: times in UTC ns (None without rows), every problem in words."""
-
-    symbol: str
-    rows: int
-    start: int | None
-    end: int | None
-    gaps: tuple[Gap, ...]
-    problems: tuple[str, ...]
-
-
-@dataclass(frozen=True)
-class PanelReport:
-    """A whole panel's quality, symbol by symbol."""
-
-    name: str
-    symbols: tuple[SymbolReport, ...]
-
-    @property
-    def ok(self) -> bool:
-        """Whether no symbol has a problem."""
-        return not any(symbol.problems for symbol in self.symbols)
-
-    @property
-    def rows(self) -> int:
-        """How many rows were read."""
-        return sum(symbol.rows for symbol in self.symbols)
-
-    def as_dict(self) -> dict[str, Any]:
-        """The report as JSON values."""
-        return {"name": self.name, "ok": self.ok, "rows": self.rows} | {
-            "symbols": [
-                asdict(s) | {"start": _maybe(s.start), "end": _maybe(s.end), "gaps": _gaps(s.gaps)}
-                for s in self.symbols
-            ]
-        }
-
-
-def check_panel(spec: PanelSpec, start: int | None = None, end: int | None = None) -> PanelReport:
-    """Read every column of every symbol and report all problems; bad bars raise nothing.
-
-    Raises PanelError for files that are missing or cannot be read.
-    """
-    panel = open_panel(spec, start=start, end=end, columns=spec.columns)
-    reports = tuple(_symbol_report(spec, raw) for raw in panel.source.bars())
-    return PanelReport(spec.name, reports)
-
-
-def _symbol_report(spec: PanelSpec, raw: RawBars) -> SymbolReport:
-    checked, rows = _check(spec, raw), len(raw.ts)
-    first = int(raw.ts.min()) if rows else None
-    last = int(raw.ts.max()) + spec.bar.ns if rows else None
-    return SymbolReport(raw.symbol, rows, first, last, checked.gaps, checked.sentences)
-
-
-def describe_panel(
-    spec: PanelSpec, start: int | None = None, end: int | None = None
-) -> dict[str, Any]:
-    """What a panel holds, as JSON values, problems included: nothing is raised for bad bars.
-
-    Per symbol: rows, span, gaps, missing bars and the share of them once filled, the range of
-    each column, the share of zero returns among the bars read, and the fingerprint.
-    """
-    panel = open_panel(spec, start=start, end=end, columns=spec.columns)
-    symbols = [_describe_symbol(spec, raw) for raw in panel.source.bars()]
-    rows = sum(symbol["rows"] for symbol in symbols)
-    known = all(symbol["missing"] is not None for symbol in symbols)
-    missing = sum(symbol["missing"] for symbol in symbols) if known else None
-    filled = missing or 0 if spec.fill == "carry" else 0
-    return {
-        "name": spec.name,
-        "title": spec.title,
-        "note": spec.note,
-        "kind": spec.kind,
-        "bar": str(spec.bar),
-        "calendar": spec.calendar,
-        "timezone": spec.timezone,
-        "fill": spec.fill,
-        "columns": list(spec.columns),
-        "extra_units": dict(spec.extra_units),
-        "rows": rows,
-        "start": min((s["start"] for s in symbols if s["start"]), default=None),
-        "end": max((s["end"] for s in symbols if s["end"]), default=None),
-        "gaps": sum(symbol["gaps"] for symbol in symbols) if known else None,
-        "missing": missing,
-        "share_filled": filled / (rows + filled) if rows and known else None,
-        "fingerprint": panel_fingerprint(symbol["fingerprint"] for symbol in symbols),
-        "symbols": symbols,
-    }
-
-
-def _describe_symbol(spec: PanelSpec, raw: RawBars) -> dict[str, Any]:
-    report = _symbol_report(spec, raw)
-    missing = sum(gap.missing for gap in report.gaps)
-    close = raw.columns.get("close")
-    longest = max(report.gaps, key=lambda gap: gap.missing, default=None)
-    return {
-        "symbol": raw.symbol,
-        "rows": report.rows,
-        "start": _maybe(report.start),
-        "end": _maybe(report.end),
-        # Stamps that are out of order or off the grid: what is missing cannot be told.
-        "gaps": None if report.problems else len(report.gaps),
-        "missing": None if report.problems else missing,
-        "longest_gap": _gaps((longest,))[0] if longest else None,
-        "ranges": {
-            name: [float(values.min()), float(values.max())]
-            for name, values in raw.columns.items()
-            if len(values) and np.isfinite(values).all()
-        },
-        "zero_return_share": (
-            float(np.mean(close[1:] == close[:-1]))
-            if close is not None and len(close) > 1
-            else None
-        ),
-        "fingerprint": fingerprint(raw.symbol, raw.ts, raw.columns),
-        "problems": list(report.problems),
-    }
-
-
-def _gaps(gaps: Iterable[Gap]) -> list[dict[str, Any]]:
-    return [
-        {"start": _stamp(gap.start), "end": _stamp(gap.end), "missing": gap.missing} for gap in gaps
-    ]
-
-
-def _maybe(moment: int | None) -> str | None:
-    return None if moment is None else _stamp(moment)
-
-
-def _stamp(moment: int) -> str:
-    """As `show_moment`, with seconds and their fractions where there are any."""
+def show_stamp(moment: int) -> str:
+    """A moment as `show_moment`, with seconds and their fractions where there are any."""
     if moment % 60_000_000_000 == 0:
         return show_moment(moment)
     return str(np.datetime64(moment, "ns")).replace("T", " ").rstrip("0").rstrip(".")
 
 
 def _span(start: int | None, end: int | None) -> str:
-    since = "from the first row" if start is None else f"from {_stamp(start)}"
-    return f"{since} " + ("to the last" if end is None else f"to {_stamp(end)}")
+    since = "from the first row" if start is None else f"from {show_stamp(start)}"
+    return f"{since} " + ("to the last" if end is None else f"to {show_stamp(end)}")

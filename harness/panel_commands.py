@@ -46,7 +46,8 @@ def panel_check(name: str, as_json: bool) -> None:
     \b
     harness panel check btcusdt-1m
     """
-    from harness.panel import check_panel, find_panel
+    from harness.panel import find_panel
+    from harness.panel_report import check_panel
     from harness.screen import show_panel_report
 
     report = check_panel(find_panel(name, panel_folders(None)))
@@ -69,7 +70,8 @@ def panel_describe(name: str, as_json: bool) -> None:
     \b
     harness panel describe sp500-daily
     """
-    from harness.panel import describe_panel, find_panel
+    from harness.panel import find_panel
+    from harness.panel_report import describe_panel
     from harness.screen import show_fields
 
     found = describe_panel(find_panel(name, panel_folders(None)))

@@ -2,18 +2,27 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
 import xxhash
-from pydantic import BaseModel, ConfigDict, Field, field_validator
 
-from harness.durations import FIXED_EXAMPLES, Duration, parse_duration
+from harness.adjust import ADJUSTING
+from harness.durations import Duration, parse_duration
 from harness.errors import HarnessError, UsageError, nearest, one_line
 from harness.measures.table import MEASURES
+from harness.panel_sections import (
+    EXTRA_NAME,
+    Columns,
+    LabelTable,
+    PanelTable,
+    Rows,
+    SideSeries,
+)
+from harness.row_filter import Condition, parse_keep
+from harness.sessions import Sessions, exchange_sessions, exchanges
 from harness.sources.table import KINDS, Params
 from harness.spec_errors import (
     Problem,
@@ -25,56 +34,36 @@ from harness.spec_errors import (
     validate,
 )
 
+OVERNIGHT = "overnight"  # the log return over each night, of a panel that gives it apart
 BAR_COLUMNS = ("open", "high", "low", "close", "volume")
-_EXTRA_NAME = re.compile(r"[a-z][a-z0-9_]*")
-_SECTIONS = ("panel", "source", "columns")
+_SECTIONS = ("panel", "source", "columns", "rows", "labels", "side")
 
 
-class _Section(BaseModel):
-    model_config = ConfigDict(extra="forbid", frozen=True, strict=True)
+@dataclass(frozen=True)
+class Adjusting:
+    """What prices are adjusted by, `adj_close`, `pre_close` or `return`, and the file's column."""
 
-
-class _Panel(_Section):
-    name: str
-    title: str = Field(min_length=1, description="one line that says what the bars are")
-    bar: str
-    calendar: Literal["24/7", "sessions"]
-    timezone: str | None = None
-    fill: Literal["carry", "none"] = "none"
-    how_to_get: str = Field(
-        default="the panel does not say", description="one line that says how to get the data"
-    )
-    note: str | None = None
-    decimals: int | None = Field(
-        default=None, ge=0, le=12, description="a whole number of decimals from 0 to 12"
-    )
-
-    @field_validator("bar")
-    @classmethod
-    def _has_a_length(cls, bar: str) -> str:
-        try:
-            parse_duration(bar).ns  # noqa: B018 - raises for months
-        except ValueError:
-            raise ValueError(FIXED_EXAMPLES) from None
-        return bar
-
-
-class _Extra(_Section):
+    kind: str
     column: str
-    unit: Literal["sigma", "variance", "none"]
 
 
-class _Columns(_Section):
-    ts: str = Field(description="the file's column of time stamps")
-    open: str | None = None
-    high: str | None = None
-    low: str | None = None
-    close: str | None = None
-    volume: str | None = None
-    symbol: str | None = None
-    extra: dict[str, _Extra] = Field(
-        default={}, description="NAME = { column = '…', unit = 'sigma' | 'variance' | 'none' }"
-    )
+@dataclass(frozen=True)
+class Labels:
+    """A file of one row a symbol: its column of symbols, and label -> its column."""
+
+    path: str
+    symbol: str
+    columns: Mapping[str, str]
+
+
+@dataclass(frozen=True)
+class Side:
+    """A column of another panel, carried for at most `max_age` ns."""
+
+    panel: PanelSpec
+    column: str
+    unit: str
+    max_age: int
 
 
 @dataclass(frozen=True)
@@ -82,7 +71,8 @@ class PanelSpec:
     """What a panel file says.
 
     `columns` maps the panel's columns (extra ones too) to the file's; `extra_units` gives the
-    unit of each extra column; `digest` hashes the file's bytes.
+    unit of each extra column and side series; `digest` hashes the file's bytes, and those of the
+    panel files that its side series name.
     """
 
     name: str
@@ -94,14 +84,43 @@ class PanelSpec:
     how_to_get: str
     note: str | None
     decimals: int | None
+    on_bad: str
+    exchange: str | None
+    overnight: str
     kind: str
     params: Params
     time_column: str
     symbol_column: str | None
     columns: Mapping[str, str]
     extra_units: Mapping[str, str]
+    adjusting: Adjusting | None
+    keep: tuple[Condition, ...]
+    drop_inconsistent: bool
+    labels: Labels | None
+    side: Mapping[str, Side]
     file: Path
     digest: str
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        """Every column that can be asked for: the file's, side series, the night's return."""
+        return (*self.columns, *self.side, *(self.extra_units.keys() & {OVERNIGHT}))
+
+    @property
+    def session_bars(self) -> int:
+        """Bars to a session of the grid: 1 for daily bars."""
+        return self.sessions.bars if self.exchange else 1
+
+    @property
+    def sessions(self) -> Sessions:
+        """The exchange's sessions, of a panel that names one."""
+        return exchange_sessions(self.exchange, self.bar.ns)
+
+    def file_column(self, name: str) -> str:
+        """The file's name of a column of this panel, the adjusting one among them."""
+        adjusting = self.adjusting
+        known = adjusting is not None and name == adjusting.kind
+        return adjusting.column if known else self.columns[name]
 
 
 @dataclass(frozen=True)
@@ -125,7 +144,7 @@ def find_panel(name: str, search: Sequence[Path]) -> PanelSpec:
         places = ", ".join(str(folder) for folder in search)
         hint = f"; did you mean '{near}'?" if near else ""
         raise UsageError(f"no panel {one_line(name)} in {places}{hint}")
-    return read_panel(known[name])
+    return read_panel(known[name], search)
 
 
 def list_panels(search: Sequence[Path]) -> list[PanelSpec | BrokenPanel]:
@@ -133,7 +152,7 @@ def list_panels(search: Sequence[Path]) -> list[PanelSpec | BrokenPanel]:
     panels: list[PanelSpec | BrokenPanel] = []
     for name, file in sorted(_panel_files(search)):
         try:
-            panels.append(read_panel(file))
+            panels.append(read_panel(file, search))
         except HarnessError as error:
             panels.append(BrokenPanel(name, file, error))
     return panels
@@ -148,64 +167,134 @@ def _panel_files(search: Sequence[Path]) -> Iterator[tuple[str, Path]]:
                 yield file.stem, file
 
 
-def read_panel(file: Path) -> PanelSpec:
+def read_panel(file: Path, search: Sequence[Path] = ()) -> PanelSpec:
     """Read and check one panel file.
 
-    Raises SpecError naming file, key, got, wanted and the nearest word; UsageError when the file
-    cannot be read.
+    Panels of its side series are looked for beside it, then in `search`. Raises SpecError naming
+    file, key, got, wanted and the nearest word; UsageError when the file cannot be read.
     """
+    return _read(file, dict(_panel_files([file.parent, *search])))
+
+
+def _read(file: Path, known: Mapping[str, Path] | None) -> PanelSpec:
+    """With `known` None side series are left out: a side series' own panel is read so."""
     text = read_spec(file, "a panel file")
     raw = parse_toml(text, file)
-    kind, params, panel, columns, problems = _sections(raw)
+    found, problems = _sections(raw)
+    side: dict[str, Side] = {}
     if not problems:
-        problems = [*_panel_problems(file, panel), *_column_problems(raw, kind, panel, columns)]
+        problems = [*_panel_problems(file, found.panel), *_column_problems(raw, found)]
+        problems += _name_problems(found)
+    if not problems and known is not None:
+        side, problems = _side(found.side, known)
     if problems:
         refuse(file, raw, problems)
+    columns, labels = found.columns, found.labels
     mapped = {name: getattr(columns, name) for name in BAR_COLUMNS}
     mapped = {name: column for name, column in mapped.items() if column is not None}
     mapped |= {name: column.column for name, column in columns.extra.items()}
+    kind = next((kind for kind in ADJUSTING if getattr(columns, kind)), None)
+    units = {name: column.unit for name, column in columns.extra.items()}
+    units |= {OVERNIGHT: "none"} if found.panel.overnight == "apart" else {}
+    words = "".join([text, *(s.panel.digest for s in side.values())])
     return PanelSpec(
-        **panel.model_dump(exclude={"bar"}),
-        bar=parse_duration(panel.bar),
-        kind=kind,
-        params=params,
+        **found.panel.model_dump(exclude={"bar"}),
+        bar=parse_duration(found.panel.bar),
+        kind=found.kind,
+        params=found.params,
         time_column=columns.ts,
         symbol_column=columns.symbol,
         columns=mapped,
-        extra_units={name: column.unit for name, column in columns.extra.items()},
+        extra_units=units | {name: series.unit for name, series in side.items()},
+        adjusting=Adjusting(kind, getattr(columns, kind)) if kind else None,
+        keep=parse_keep(found.rows.keep) if found.rows.keep is not None else (),
+        drop_inconsistent=found.rows.drop_inconsistent,
+        labels=Labels(**labels.model_dump()) if labels else None,
+        side=side,
         file=file,
-        digest=f"xxh3:{xxhash.xxh3_128(text.encode()).hexdigest()}",
+        digest=f"xxh3:{xxhash.xxh3_128(words.encode()).hexdigest()}",
     )
 
 
-def _sections(raw: Mapping[str, Any]) -> tuple[str, Params, _Panel, _Columns, list[Problem]]:
-    """Each section checked by itself; where there are problems some of the four are None."""
+@dataclass
+class _Found:
+    """The sections of a file, each checked by itself."""
+
+    kind: str
+    params: Params | None = None
+    panel: PanelTable | None = None
+    columns: Any = None  # a Columns
+    rows: Rows | None = None
+    labels: LabelTable | None = None
+    side: dict[str, SideSeries] = field(default_factory=dict)
+
+
+def _sections(raw: Mapping[str, Any]) -> tuple[_Found, list[Problem]]:
+    """Each section checked by itself; where there are problems some of them are missing."""
     problems = [unknown_key((key,), _SECTIONS) for key in raw if key not in _SECTIONS]
-    panel, found = validate(_Panel, raw.get("panel"), ("panel",))
-    problems += found
+
+    def checked(model: type, table: object, *loc: str, also: tuple[str, ...] = ()) -> Any:
+        section, wrong = validate(model, table, loc, also)
+        problems.extend(wrong)
+        return section
+
     source = raw.get("source")
-    kind = source.get("kind") if isinstance(source, dict) else None
-    params = None
-    if not isinstance(kind, str) or kind not in KINDS:
-        problems.append(unknown_word(("source", "kind"), kind, KINDS))
+    found = _Found(source.get("kind") if isinstance(source, dict) else None)
+    found.panel = checked(PanelTable, raw.get("panel"), "panel")
+    if not isinstance(found.kind, str) or found.kind not in KINDS:
+        problems.append(unknown_word(("source", "kind"), found.kind, KINDS))
     else:
         rest = {key: value for key, value in source.items() if key != "kind"}
-        params, found = validate(KINDS[kind].params, rest, ("source",), ("kind",))
-        problems += found
-    if kind == "simulated":
-        columns = _Columns(ts="ts", **{name: name for name in BAR_COLUMNS})
+        found.params = checked(KINDS[found.kind].params, rest, "source", also=("kind",))
+    if found.kind == "simulated":
+        found.columns = Columns(ts="ts", **{name: name for name in BAR_COLUMNS})
     else:
-        columns, found = validate(_Columns, raw.get("columns"), ("columns",))
-        problems += found
-    return kind, params, panel, columns, problems
+        found.columns = checked(Columns, raw.get("columns"), "columns")
+    found.rows = checked(Rows, raw.get("rows", {}), "rows")
+    if "labels" in raw:
+        found.labels = checked(LabelTable, raw["labels"], "labels")
+    side = raw.get("side", {})
+    if not isinstance(side, Mapping):
+        problems.append(Problem(("side",), "tables [side.NAME]", side))
+        side = {}
+    found.side = {name: checked(SideSeries, table, "side", name) for name, table in side.items()}
+    return found, problems
 
 
-def _panel_problems(file: Path, panel: _Panel) -> Iterator[Problem]:
+def _side(
+    wanted: Mapping[str, SideSeries], known: Mapping[str, Path]
+) -> tuple[dict[str, Side], list[Problem]]:
+    """Each side series with its panel, read from the file that `known` has for its name."""
+    side: dict[str, Side] = {}
+    problems: list[Problem] = []
+    for name, series in wanted.items():
+        if series.panel not in known:
+            places = ", ".join(dict.fromkeys(str(file.parent) for file in known.values()))
+            near = nearest(series.panel, known)
+            what = f"a panel with a file in {places}"
+            problems.append(Problem(("side", name, "panel"), what, series.panel, near))
+            continue
+        panel = _read(known[series.panel], None)
+        if series.column not in panel.columns:
+            problems.append(unknown_word(("side", name, "column"), series.column, panel.columns))
+            continue
+        unit = panel.extra_units.get(series.column, "none")
+        side[name] = Side(panel, series.column, unit, parse_duration(series.max_age).ns)
+    return side, problems
+
+
+def _panel_problems(file: Path, panel: PanelTable) -> Iterator[Problem]:
     if panel.name != file.stem:
         yield Problem(("panel", "name"), f"'{file.stem}', the file's own name", panel.name)
-    if panel.calendar == "sessions" and panel.bar != "1d":
-        yield Problem(("panel", "calendar"), "'24/7' unless panel.bar is '1d'", "sessions")
-    if panel.calendar == "sessions" and panel.fill == "carry":
+    intraday = panel.exchange is not None
+    if panel.calendar == "sessions" and panel.bar != "1d" and not intraday:
+        wanted = "'24/7' unless panel.bar is '1d' or panel.exchange says whose sessions"
+        yield Problem(("panel", "calendar"), wanted, "sessions")
+    if intraday:
+        yield from _exchange_problems(panel)
+    elif panel.overnight != "in":
+        yield Problem(("panel", "overnight"), "no such key without panel.exchange", panel.overnight)
+    if panel.calendar == "sessions" and panel.fill == "carry" and not intraday:
         wanted = "'none' for sessions, which have no grid to fill"
         yield Problem(("panel", "fill"), wanted, "carry")
     if panel.timezone not in (None, "UTC"):
@@ -219,13 +308,25 @@ def _panel_problems(file: Path, panel: _Panel) -> Iterator[Problem]:
             yield Problem(("panel", "timezone"), wanted, panel.timezone, near)
 
 
-def _column_problems(
-    raw: Mapping[str, Any], kind: str, panel: _Panel, columns: _Columns
-) -> Iterator[Problem]:
-    source = raw["source"]
-    if kind == "simulated":
-        if "columns" in raw:
-            yield Problem(("columns",), "no such section: simulated bars need none")
+def _exchange_problems(panel: PanelTable) -> Iterator[Problem]:
+    if panel.exchange not in (known := exchanges()):
+        near = nearest(panel.exchange, known)
+        wanted = "an exchange of the exchange_calendars library such as 'XNYS'"
+        yield Problem(("panel", "exchange"), wanted, panel.exchange, near)
+    if panel.calendar != "sessions" or panel.bar == "1d":
+        wanted = "no such key but for calendar 'sessions' and bars shorter than a day"
+        yield Problem(("panel", "exchange"), wanted, panel.exchange)
+    if panel.fill != "carry":
+        wanted = "'carry', since sessions of unequal length are filled up to the longest"
+        yield Problem(("panel", "fill"), wanted, panel.fill)
+
+
+def _column_problems(raw: Mapping[str, Any], found: _Found) -> Iterator[Problem]:
+    source, panel, columns = raw["source"], found.panel, found.columns
+    if found.kind == "simulated":
+        for section in ("columns", "rows"):
+            if section in raw:
+                yield Problem((section,), "no such section: simulated bars need none")
         if panel.decimals is not None:
             wanted = "no such key for simulated bars, which have source.tick"
             yield Problem(("panel", "decimals"), wanted, panel.decimals)
@@ -240,8 +341,32 @@ def _column_problems(
         yield Problem(("columns",), "close, or high and low, or a column in extra")
     if panel.fill == "carry" and columns.close is None:
         yield Problem(("columns", "close"), "a column, since fill = 'carry' carries it")
-    taken = sorted({*_Columns.model_fields, *MEASURES})
-    for name in columns.extra:
-        if _EXTRA_NAME.fullmatch(name) is None or name in taken:
-            wanted = f"a name of a-z, 0-9 and _ other than {', '.join(taken)}"
-            yield Problem(("columns", "extra", name), wanted, name)
+    if panel.exchange is not None and columns.close is None:
+        yield Problem(("columns", "close"), "a column, since sessions are filled with it")
+    if panel.exchange is not None and columns.extra:
+        wanted = "no such section with panel.exchange: an extra column cannot be carried"
+        yield Problem(("columns", "extra"), wanted)
+    adjusting = [kind for kind in ADJUSTING if getattr(columns, kind) is not None]
+    if len(adjusting) > 1:
+        wanted = f"no such key beside columns.{adjusting[0]}: prices are adjusted by one column"
+        yield Problem(("columns", adjusting[1]), wanted, getattr(columns, adjusting[1]))
+    if adjusting and columns.close is None:
+        yield Problem(("columns", "close"), f"a column, since {adjusting[0]} adjusts it")
+
+
+def _name_problems(found: _Found) -> Iterator[Problem]:
+    """Names of the user's own: extra columns, side series, labels."""
+    own = {OVERNIGHT} if found.panel.overnight == "apart" else set()
+    taken = sorted({*Columns.model_fields, *MEASURES, *own})
+    for loc, names in (
+        (("columns", "extra"), found.columns.extra),
+        (("side",), found.side),
+        (("labels", "columns"), found.labels.columns if found.labels else {}),
+    ):
+        for name in names:
+            if EXTRA_NAME.fullmatch(name) is None or name in taken:
+                wanted = f"a name of a-z, 0-9 and _ other than {', '.join(taken)}"
+                yield Problem((*loc, name), wanted, name)
+    for name in found.side:
+        if name in found.columns.extra:
+            yield Problem(("side", name), "a name other than those in columns.extra", name)

@@ -6,7 +6,7 @@ them. Good bars cost one blocked pass over the stamps and two reductions per col
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 
 import numpy as np
@@ -99,21 +99,35 @@ def check_columns(columns: Mapping[str, F64], units: Mapping[str, str]) -> list[
     return problems + _check_ranges({name: columns[name] for name in PRICES if name in sound})
 
 
+def inconsistent_rows(columns: Mapping[str, F64]) -> I64:
+    """The rows where low <= open, close <= high fails between those of the four that were read."""
+    found = [rows for *_, rows in _range_breaks(columns)]
+    return np.unique(np.concatenate(found)) if found else _NO_ROWS
+
+
+def never_moves(columns: Mapping[str, F64]) -> bool:
+    """Whether there are prices among the columns (n,) and every one of them is constant."""
+    prices = [columns[name] for name in PRICES if name in columns]
+    return bool(prices) and all(values.min() == values.max() for values in prices)
+
+
 def _check_ranges(prices: Mapping[str, F64]) -> list[Problem]:
-    """Whether low <= open, close <= high holds between those of the four that were read."""
-    problems = []
+    return [_problem(*found) for found in _range_breaks(prices)]
+
+
+def _range_breaks(prices: Mapping[str, F64]) -> Iterator[tuple[str, str, str, I64]]:
+    """What fails of low <= open, close <= high: in words, the column, what is wanted, the rows."""
     high, low = prices.get("high"), prices.get("low")
     if high is not None and low is not None and (bad := _above(low, high)).size:
-        problems.append(_problem("high below low", "high", "high >= low", bad))
+        yield "high below low", "high", "high >= low", bad
     for name in ("open", "close"):
         if name not in prices:
             continue
         over = _above(prices[name], high) if high is not None else _NO_ROWS
         under = _above(low, prices[name]) if low is not None else _NO_ROWS
-        if (bad := np.union1d(over, under)).size:
+        if over.size or under.size:
             wanted = "low <= open and close <= high"
-            problems.append(_problem(f"{name} outside low and high", name, wanted, bad))
-    return problems
+            yield f"{name} outside low and high", name, wanted, np.union1d(over, under)
 
 
 def _above(values: F64, bound: F64) -> I64:

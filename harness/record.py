@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import asdict
 from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Any
 
@@ -111,8 +112,24 @@ def _panel(
         "calendar": spec.calendar,
         "bar": str(spec.bar),
         "fill": spec.fill,
+        "exchange": spec.exchange,
+        "overnight": spec.overnight,
         "columns": list(study.plan.inputs),
         "symbols": list(facts.symbols),
+        "available": facts.available,
+        "excluded": [asdict(excluded) for excluded in facts.excluded],
+        "left_out": dict(facts.left_out),
+        "adjusted_by": spec.adjusting.kind if spec.adjusting else None,
+        "labels": {name: dict(of) for name, of in facts.labels.items()},
+        "side": {
+            name: {
+                "panel": spec.side[name].panel.name,
+                "column": spec.side[name].column,
+                "fingerprint": fingerprint,
+                "missing": facts.side_missing[name],
+            }
+            for name, fingerprint in facts.side.items()
+        },
         "fingerprint": facts.fingerprint,
         "start": _iso(facts.start),
         "end": _iso(facts.end),

@@ -16,7 +16,7 @@ import click
 from harness.errors import one_line
 
 if TYPE_CHECKING:
-    from harness.panel import PanelReport
+    from harness.panel_report import PanelReport
     from harness.pipeline import Outcome
 
 _GAP = "  "
@@ -121,7 +121,12 @@ def show_panel_report(report: PanelReport) -> None:
             f"({missing:,} bars missing), {len(symbol.problems)} problems"
         )
         for problem in symbol.problems:
-            click.echo(f"  {problem}")
+            click.echo(f"  {'excluded: ' if symbol.excluded else ''}{problem}")
+        for why, count in symbol.left_out.items():
+            click.echo(f"  left out: {count:,} {why}")
+    excluded = sum(symbol.excluded for symbol in report.symbols)
+    if excluded:
+        click.echo(f"excluded: {excluded} of {len(report.symbols)} symbols")
     click.echo(f"{report.name}: {'ok' if report.ok else 'not ok'}")
 
 

@@ -154,11 +154,23 @@ class Identity(Section):
 
 
 class PanelSpan(Section):
-    """`[panel]`: which panel, from `start` (inclusive) to `end` (exclusive), UTC ns or None."""
+    """`[panel]`: which panel, from `start` (inclusive) to `end` (exclusive), UTC ns or None.
+
+    `symbols` takes these of the panel, `draw` so many of them by `draw_seed`; `min_history`
+    excludes those that began less than so long before walk_forward.first_test.
+    """
 
     name: Name = Field(description="a panel's name")
     start: Moment | None = Field(default=None, description=_MOMENT_WANTED)
     end: Moment | None = Field(default=None, description=_MOMENT_WANTED)
+    symbols: tuple[str, ...] | None = Field(
+        default=None, strict=False, min_length=1, description="a list of symbols such as ['SPY']"
+    )
+    draw: int | None = Field(default=None, ge=1, description="a whole number of symbols from 1 on")
+    draw_seed: int = Field(
+        default=1, ge=0, lt=2**32, description="a whole number from 0 to 2^32 - 1"
+    )
+    min_history: AnyDuration | None = Field(default=None, description=EXAMPLES)
 
 
 class Sample(Section):
@@ -248,6 +260,10 @@ class Run(Section):
 # a hypothesis written before them keeps its own.
 LATER = frozenset(
     {
+        ("panel", "symbols"),
+        ("panel", "draw"),
+        ("panel", "draw_seed"),
+        ("panel", "min_history"),
         ("sample", "interval"),
         ("sample", "jump_alpha"),
         ("walk_forward", "validation"),

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
 
+from harness.durations import parse_duration
 from harness.errors import SpecError
 from harness.hypothesis import Hypothesis, check_measures
 from harness.measures.cascade import CascadePlan, plan_cascade
@@ -15,6 +16,7 @@ from harness.models.protocol import Forecaster, Task, make_model
 from harness.models.table import KINDS
 from harness.panel import Panel, PanelSpec, find_panel, open_panel
 from harness.scale import TargetScale
+from harness.selection import Selection
 from harness.splits import (
     Fitting,
     Scheme,
@@ -58,8 +60,8 @@ class Study:
         return TargetScale(h.target.scale, unit, h.target.back or "none", h.sample.floor)
 
     def horizon_ns(self, horizon: str) -> int:
-        """A horizon's length in ns of bars."""
-        return self.plan.windows[horizon] * self.plan.bar
+        """A horizon's length in ns; a session counts as a day."""
+        return parse_duration(horizon).ns
 
     def embargo(self, horizon: str) -> int:
         """The effective embargo of a horizon, ns."""
@@ -191,7 +193,15 @@ def set_up(hypothesis: Hypothesis, search: Sequence[Path]) -> Study:
         bipower_edge=h.sample.bipower_edge,
         interval=h.sample.interval,
         jump_alpha=h.sample.jump_alpha,
+        session_bars=spec.session_bars,
         periods=any(KINDS[model.kind].periods for model in h.models.values()),
     )
-    panel = open_panel(spec, start=h.panel.start, end=h.panel.end, columns=plan.inputs)
+    span = {"start": h.panel.start, "end": h.panel.end}
+    panel = open_panel(spec, **span, columns=plan.inputs, select=_selection(h))
     return Study(h, spec, panel, plan)
+
+
+def _selection(h: Hypothesis) -> Selection:
+    history, first_test = h.panel.min_history, h.walk_forward.first_test
+    begun_by = history.after(first_test, -1) if history else None
+    return Selection(h.path, h.panel.symbols, h.panel.draw, h.panel.draw_seed, begun_by)

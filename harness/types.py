@@ -24,13 +24,22 @@ class Gap:
 
 
 @dataclass(frozen=True)
+class Excluded:
+    """A symbol that takes no part, and why in words."""
+
+    symbol: str
+    reason: str
+
+
+@dataclass(frozen=True)
 class Bars:
     """One symbol's bars, checked: ascending, unique, finite, on the grid of `bar` ns.
 
     `ts` (n,) is each bar's start, or None where the grid is regular from `start` on (every
     24/7 panel after filling). A bar is known at its end, `known_at`. `columns` maps `close`,
     `high`, … and extra columns to float64 (n,). `rows` is how many bars were read, so
-    `n - rows` were filled. `fingerprint` hashes what was read, before filling.
+    `n - rows` were filled. `fingerprint` hashes what was read, before filling. A side series
+    is NaN where it was not known. `left_out` counts rows of the file that are no bars, by why.
     """
 
     symbol: str
@@ -42,6 +51,7 @@ class Bars:
     rows: int
     gaps: tuple[Gap, ...]
     fingerprint: str
+    left_out: Mapping[str, int] = field(default_factory=dict)
 
     def known_at(self, position: I64) -> I64:
         """When the bars at `position` (any shape) are known: their end, UTC ns."""

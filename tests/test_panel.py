@@ -15,8 +15,6 @@ from harness.durations import NS_PER_MINUTE, parse_moment
 from harness.errors import PanelError, SpecError, UsageError
 from harness.panel import (
     BrokenPanel,
-    check_panel,
-    describe_panel,
     find_panel,
     list_panels,
     load_frame,
@@ -24,6 +22,7 @@ from harness.panel import (
     panel_fingerprint,
     read_panel,
 )
+from harness.panel_report import check_panel, describe_panel
 
 PANELS = Path(__file__).parent.parent / "panels"
 GOOD = """[panel]

@@ -29,11 +29,16 @@ kernels.compiler
 kernels.loader
 kernels.lanes
 kernels.*
-measures.table models.table sources.table sources.times spec_errors quality
+measures.table models.table sources.table sources.times spec_errors quality row_filter side
+sessions
+adjust panel_sections selection
 panel_file
+prepare
 sources.files
 sources.*
+labels
 panel
+panel_report
 measures.windows
 measures.realised
 measures.ranges
@@ -77,12 +82,13 @@ HEAVY = {
     "jinja2": {"cards.render"},
     "rich": {"screen"},
     "click": {"cli", "describe_command", "guard", "options", "panel_commands", "screen"},
-    "xxhash": {"panel", "panel_file", "quality", "hypothesis"},
+    "xxhash": {"panel", "panel_file", "quality", "selection", "hypothesis"},
     **{name: set() for name in ("torch", "sklearn", "lightgbm", "arch", "pandas")},
     "scipy": {"roughness"},
     "statsmodels": {"descriptive"},
     "matplotlib": {"figures.style"},
     "pywt": {"roughness"},
+    "exchange_calendars": {"sessions"},
     "pyarrow": set(),
 }
 

@@ -9,7 +9,8 @@ import pytest
 
 import harness
 from harness.errors import PanelError
-from harness.panel import check_panel, read_panel
+from harness.panel import read_panel
+from harness.panel_report import check_panel
 from harness.pipeline import set_up
 
 ROOT = Path(harness.__file__).parents[1]

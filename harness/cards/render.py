@@ -9,6 +9,7 @@ from __future__ import annotations
 import math
 import re
 import statistics
+from collections import Counter
 from collections.abc import Mapping
 from contextlib import suppress
 from datetime import datetime
@@ -52,6 +53,7 @@ def render_card(record: Mapping[str, Any]) -> str:
         metrics=METRICS,
         headings=_HEADINGS,
         gain=Show(record["verdict"]["metric"], record["verdict"]["gain_as"] == "relative"),
+        labels=_label_counts(record["panel"]["labels"]),
         pooled=_pooled(record),
         windows=_windows(record),
         coefficients=_coefficients(record),
@@ -158,6 +160,11 @@ def _no_block(line: str) -> str:
 
 def _rows(table: Mapping[str, list[Any]]) -> list[dict[str, Any]]:
     return [dict(zip(table, row, strict=True)) for row in zip(*table.values(), strict=True)]
+
+
+def _label_counts(labels: Mapping[str, Mapping[str, str]]) -> dict[str, list[tuple[str, int]]]:
+    """Label -> how many symbols have each text, the most common first."""
+    return {name: Counter(sorted(of.values())).most_common() for name, of in labels.items()}
 
 
 def _pooled(record: Mapping[str, Any]) -> list[dict[str, Any]]:

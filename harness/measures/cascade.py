@@ -20,6 +20,7 @@ from harness.kernels import cascade as loops
 from harness.measures import ranges, realised
 from harness.measures.table import JUMP_ALPHA, MEASURES
 from harness.measures.windows import Blocks, Window
+from harness.quality import never_moves
 from harness.types import F64, Bars, Measured
 
 ESTIMATORS = {**realised.ESTIMATORS, **ranges.ESTIMATORS}
@@ -73,21 +74,24 @@ def plan_cascade(
     interval: Duration | None = None,
     jump_alpha: float = JUMP_ALPHA,
     periods: bool = False,
+    session_bars: int = 1,
 ) -> CascadePlan:
     """All measures over all scales, the target's over every horizon.
 
     With `periods` the target is measured from decision to decision too. `interval` is that of
-    the returns, the panel's bar when None; `jump_alpha` the significance of jc and jj. SpecError
-    names a duration that is no whole number of bars, an interval that does not divide the grid, a
-    window too short for its measure, a target that is no volatility.
+    the returns, the panel's bar when None; `jump_alpha` the significance of jc and jj;
+    `session_bars` how many bars a session has on a sessions calendar. SpecError names a duration
+    that is no whole number of bars, an interval that does not divide the grid, a window too short
+    for its measure, a target that is no volatility.
     """
     scales, horizons = tuple(scales), tuple(horizons)
     regular = calendar == "24/7"
-    step = _bars("sample.every", every, bar, regular, path)
+    session = None if regular else session_bars
+    step = _bars("sample.every", every, bar, session, path)
     windows: dict[str, int] = {}
     for key, durations in (("sample.scales", scales), ("target.horizons", horizons)):
         for i, duration in enumerate(durations):
-            windows[str(duration)] = _bars(f"{key}[{i}]", duration, bar, regular, path)
+            windows[str(duration)] = _bars(f"{key}[{i}]", duration, bar, session, path)
     pairs = [(m, str(s)) for m in measures for s in scales]
     pairs += [(target, str(d)) for d in (*scales, *horizons)]
     if periods:
@@ -95,7 +99,7 @@ def plan_cascade(
         pairs.append((target, str(every)))
     columns = {f"{m}_{s}": (m, s) for m, s in pairs}
     block = math.gcd(step, *windows.values())
-    merged = 1 if interval is None else _bars("sample.interval", interval, bar, regular, path)
+    merged = 1 if interval is None else _interval(interval, bar, session, path)
     if block % merged:
         wanted = "a length that divides sample.every and every scale and horizon"
         raise SpecError(str(path), "sample.interval", got=str(interval), wanted=wanted)
@@ -122,9 +126,7 @@ def measure(bars: Bars, plan: CascadePlan) -> Measured:
     clock: on a 24/7 calendar block ends are multiples of the block length since 1970 (UTC).
     """
     size = plan.block
-    length = size * bars.bar
-    skip = (-bars.start % length) // bars.bar if plan.regular else 0
-    blocks = max(bars.n - skip, 0) // size
+    skip, blocks = _grid(bars, plan)
     used = slice(skip, skip + blocks * size)
     ends = skip + size * np.arange(1, blocks + 1, dtype=np.int64) - 1
     known_at = bars.known_at(ends)
@@ -135,6 +137,23 @@ def measure(bars: Bars, plan: CascadePlan) -> Measured:
         decisions = np.arange(every - 1, blocks, every, dtype=np.int64)
     columns = dict(_columns({k: v[used] for k, v in bars.columns.items()}, blocks, plan, bars.bar))
     return Measured(bars.symbol, known_at, columns, decisions, size, bars.bar)
+
+
+def why_unfit(bars: Bars, plan: CascadePlan) -> str | None:
+    """Why nothing can be made of a symbol: too little history, or a price that never moves."""
+    needed, has = max(plan.windows.values()), _grid(bars, plan)[1] * plan.block
+    if has <= needed:
+        return f"too little history: {has:,} bars on the grid, the longest window has {needed:,}"
+    if never_moves(bars.columns):
+        return f"constant price: no price among its {bars.n:,} bars ever moves"
+    return None
+
+
+def _grid(bars: Bars, plan: CascadePlan) -> tuple[int, int]:
+    """How many bars come before the first block, and how many whole blocks there are."""
+    length = plan.block * bars.bar
+    skip = (-bars.start % length) // bars.bar if plan.regular else 0
+    return skip, max(bars.n - skip, 0) // plan.block
 
 
 def _columns(
@@ -172,10 +191,19 @@ def _inputs(measure_name: str) -> tuple[str, ...]:
     return known.inputs if known else (measure_name,)
 
 
-def _bars(key: str, duration: Duration, bar: int, regular: bool, path: object) -> int:
-    if not regular and duration.unit != "d":
-        wanted = "days: on a sessions calendar '5d' is 5 sessions"
-        raise SpecError(str(path), key, got=str(duration), wanted=wanted)
+def _interval(interval: Duration, bar: int, session: int | None, path: object) -> int:
+    """Bars to an interval: a time, within sessions of many bars too."""
+    inside = session is not None and session > 1
+    return _bars("sample.interval", interval, bar, None if inside else session, path)
+
+
+def _bars(key: str, duration: Duration, bar: int, session: int | None, path: object) -> int:
+    """Bars to a duration; `session` is how many a session has, None on a regular grid."""
+    if session is not None:
+        if duration.unit != "d":
+            wanted = "days: on a sessions calendar '5d' is 5 sessions"
+            raise SpecError(str(path), key, got=str(duration), wanted=wanted)
+        return duration.count * session
     count, rest = divmod(duration.ns, bar)
     if rest or not count:
         minutes = bar // 60_000_000_000

@@ -12,32 +12,49 @@ import hashlib
 import json
 import os
 import tempfile
-from collections.abc import Callable
-from dataclasses import asdict, dataclass
+from collections import Counter
+from collections.abc import Callable, Mapping
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 
 import numpy as np
 import polars as pl
 
+from harness.errors import PanelError
 from harness.kernels.loader import cache_folder
-from harness.measures.cascade import CascadePlan, measure
+from harness.measures.cascade import CascadePlan, measure, why_unfit
 from harness.panel import Panel, panel_fingerprint
-from harness.types import Gap, Measured
+from harness.types import Bars, Excluded, Gap, Measured
 
-_LAYOUT = 1
+_LAYOUT = 2
 _MADE_BY = (
     "kernels/*.py",
     "measures/*.py",
     "sources/*.py",
+    "adjust.py",
+    "labels.py",
     "panel.py",
     "panel_file.py",
+    "panel_sections.py",
+    "prepare.py",
     "quality.py",
+    "row_filter.py",
+    "selection.py",
+    "sessions.py",
+    "side.py",
 )
 
 
 @dataclass(frozen=True)
 class PanelFacts:
-    """What was read: symbols, rows read, bars after filling, gaps, span (UTC ns), fingerprint."""
+    """What was read: symbols, rows read, bars after filling, gaps, span (UTC ns), fingerprint.
+
+    `available` symbols were in the span before any selection; `excluded` are those that take no
+    part, and why; `left_out` counts rows of the file that are no bars, by why. `labels` maps each
+    label to {symbol: text}, `unknown` where none is known. `side` maps each side series to the
+    fingerprint of what was read of it, `side_missing` to the bars at which it was not known. The
+    fingerprint covers labels and side series.
+    """
 
     symbols: tuple[str, ...]
     rows: int
@@ -46,6 +63,12 @@ class PanelFacts:
     end: int
     gaps: tuple[Gap, ...]
     fingerprint: str
+    available: int = 1
+    excluded: tuple[Excluded, ...] = ()
+    left_out: Mapping[str, int] = field(default_factory=dict)
+    labels: Mapping[str, Mapping[str, str]] = field(default_factory=dict)
+    side: Mapping[str, str] = field(default_factory=dict)
+    side_missing: Mapping[str, int] = field(default_factory=dict)
 
     @property
     def filled(self) -> int:
@@ -62,7 +85,9 @@ def measure_panel(
 ) -> tuple[list[Measured], PanelFacts, bool]:
     """Every symbol's measures, what was read, and whether they were kept from an earlier run.
 
-    Raises PanelError for bars that fail a check. With `keep` false nothing is taken or kept.
+    Raises PanelError for bars that fail a check and symbols of which nothing can be made, unless
+    the panel excludes such symbols, and when none is left. With `keep` false nothing is taken or
+    kept.
     """
     path = _path(panel, plan) if keep else None
     if path is not None:
@@ -70,8 +95,12 @@ def measure_panel(
         if kept is not None:
             return *kept, True
     measured: list[Measured] = []
-    read = _Tally()
-    for bars in panel.bars():
+    read = _Tally(panel)
+    for found in panel.read():
+        bars = _fit(panel, found, plan)
+        if isinstance(bars, Excluded):
+            read.excluded.append(bars)
+            continue
         read.add(bars)
         measured.append(measure(bars, plan))
         progress(f"measured {bars.symbol}")
@@ -81,23 +110,52 @@ def measure_panel(
     return measured, facts, False
 
 
+def _fit(panel: Panel, found: Bars | Excluded, plan: CascadePlan) -> Bars | Excluded:
+    """The bars, unless nothing can be made of them."""
+    why = why_unfit(found, plan) if isinstance(found, Bars) else None
+    if why is None:
+        return found
+    if panel.spec.on_bad == "refuse":
+        raise PanelError(f"{panel.spec.file}: {found.symbol}: {why}")
+    return Excluded(found.symbol, why)
+
+
 class _Tally:
-    def __init__(self) -> None:
+    def __init__(self, panel: Panel) -> None:
+        self.panel = panel
         self.symbols: list[str] = []
         self.rows = self.bars = 0
         self.spans: list[tuple[int, int]] = []
         self.gaps: list[Gap] = []
         self.fingerprints: list[str] = []
+        self.excluded: list[Excluded] = []
+        self.left_out: Counter[str] = Counter()
+        self.side_missing: Counter[str] = Counter()
 
-    def add(self, bars: object) -> None:
+    def add(self, bars: Bars) -> None:
         self.symbols.append(bars.symbol)
         self.rows += bars.rows
         self.bars += bars.n
         self.spans.append((bars.start, int(bars.known_at(np.int64(bars.n - 1)))))
         self.gaps += bars.gaps
         self.fingerprints.append(bars.fingerprint)
+        self.left_out.update(bars.left_out)
+        for name in self.panel.sides:
+            self.side_missing[name] += int(np.isnan(bars.columns[name]).sum())
 
     def facts(self) -> PanelFacts:
+        if not self.symbols:
+            first, rest = self.excluded[0], len(self.excluded) - 1
+            raise PanelError(
+                f"{self.panel.spec.file}: no symbol is left: {first.symbol}: {first.reason}"
+                + (f" (and {rest:,} more)" if rest else "")
+            )
+        side = {name: series.fingerprint for name, series in self.panel.series.items()}
+        labels = {
+            name: {symbol: of[symbol] for symbol in self.symbols}
+            for name, of in self.panel.labels.items()
+        }
+        words = [json.dumps(part, sort_keys=True) for part in (side, labels) if part]
         return PanelFacts(
             symbols=tuple(self.symbols),
             rows=self.rows,
@@ -105,7 +163,13 @@ class _Tally:
             start=min(s for s, _ in self.spans),
             end=max(e for _, e in self.spans),
             gaps=tuple(self.gaps),
-            fingerprint=panel_fingerprint(self.fingerprints),
+            fingerprint=panel_fingerprint([*self.fingerprints, *words]),
+            available=self.panel.available,
+            excluded=tuple(self.excluded),
+            left_out=dict(self.left_out),
+            labels=labels,
+            side=side,
+            side_missing=dict(self.side_missing),
         )
 
 
@@ -156,6 +220,7 @@ def _load(path: Path) -> tuple[list[Measured], PanelFacts] | None:
         return None
     facts = header["facts"]
     facts["gaps"] = tuple(Gap(**gap) for gap in facts["gaps"])
+    facts["excluded"] = tuple(Excluded(**excluded) for excluded in facts["excluded"])
     facts["symbols"] = tuple(facts["symbols"])
     return symbols, PanelFacts(**facts)
 

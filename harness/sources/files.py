@@ -5,6 +5,7 @@ from __future__ import annotations
 import glob
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
+from copy import copy
 from dataclasses import dataclass
 from os import environ
 from pathlib import Path
@@ -18,8 +19,10 @@ from harness.sources.times import TimeColumn, time_column
 from harness.types import F64, I64
 
 # Symbols of one file are read together up to so many rows: few passes over a file of thousands
-# of short histories, and never much more than this in memory.
+# of short histories, and never much more than this in memory. Rows of other symbols between two
+# of them are worth a pass of their own from so many on.
 _ROWS_TOGETHER = 500_000
+_ROWS_APART = 250_000
 _ROW = "row number of the harness"
 
 
@@ -38,13 +41,13 @@ class Format:
 
 def open_parquet(params: FileParams, request: Request) -> FileSource:
     """Parquet files; PanelError when none is found or one cannot be read."""
-    paths = find_files(params.path, request)
+    paths = find_files(params.path, request.folder, request.file, request.how_to_get)
     return FileSource(request, paths, Format(scan_parquet, text=False), params.symbol)
 
 
 def open_csv(params: FileParams, request: Request) -> FileSource:
     """CSV files with a header; PanelError when none is found or one cannot be read."""
-    paths = find_files(params.path, request)
+    paths = find_files(params.path, request.folder, request.file, request.how_to_get)
     return FileSource(request, paths, Format(scan_csv, text=True), params.symbol)
 
 
@@ -58,24 +61,27 @@ def scan_csv(paths: list[Path]) -> pl.LazyFrame:
     return pl.scan_csv(paths, glob=False, infer_schema=False)
 
 
-def find_files(path: str, request: Request) -> list[Path]:
+def find_files(
+    path: str, folder: Path, file: str, how_to_get: str, key: str = "source.path"
+) -> list[Path]:
     """The files of a path or glob: beside the panel file, else under HARNESS_DATA.
 
-    Raises PanelError, saying how to get the data, when there are none.
+    Raises PanelError, naming the panel file and its key and saying how to get the data, when
+    there are none.
     """
     data = environ.get("HARNESS_DATA")
-    for folder in (request.folder, Path(data) if data else None):
-        if folder is None:
+    for place in (folder, Path(data) if data else None):
+        if place is None:
             continue
         if any(sign in path for sign in "*?["):
-            found = sorted(folder / name for name in glob.glob(path, root_dir=folder))  # noqa: PTH207 - knows root_dir
+            found = sorted(place / name for name in glob.glob(path, root_dir=place))  # noqa: PTH207 - knows root_dir
         else:
-            found = [folder / path]
-        if found := [file for file in found if file.is_file()]:
+            found = [place / path]
+        if found := [one for one in found if one.is_file()]:
             return found
     raise PanelError(
-        f"{request.file}: source.path: {path} not found beside the panel file or under "
-        f"HARNESS_DATA ({data or 'not set'}); how to get it: {request.how_to_get}"
+        f"{file}: {key}: {path} not found beside the panel file or under "
+        f"HARNESS_DATA ({data or 'not set'}); how to get it: {how_to_get}"
     )
 
 
@@ -109,6 +115,16 @@ class FileSource:
         for symbol, paths in self._groups.items():
             yield self._open(paths).read(symbol)
 
+    def only(self, symbols: tuple[str, ...]) -> FileSource:
+        """The same files, of which the rows of other symbols are not read."""
+        part = copy(self)
+        part.symbols = symbols
+        if self._symbol_column is not None:
+            part._places = {symbol: self._places[symbol] for symbol in symbols}
+        else:
+            part._groups = {symbol: self._groups[symbol] for symbol in symbols}
+        return part
+
     def identity(self) -> object:
         """Each file's resolved path, size, modification and change times, and inode."""
         stats = [(path.resolve(), path.stat()) for path in self._paths]
@@ -116,11 +132,17 @@ class FileSource:
 
     def _batches(self) -> Iterator[dict[str, _Place]]:
         batch: dict[str, _Place] = {}
+        rows = first = last = 0
         for symbol, place in self._places.items():
-            if batch and sum(p.rows for p in batch.values()) + place.rows > _ROWS_TOGETHER:
+            apart = max(place.first - last, first - place.last)
+            if batch and (rows + place.rows > _ROWS_TOGETHER or apart > _ROWS_APART):
                 yield batch
                 batch = {}
+            if not batch:
+                rows, first, last = 0, place.first, place.last
             batch[symbol] = place
+            rows += place.rows
+            first, last = min(first, place.first), max(last, place.last)
         if batch:
             yield batch
 
@@ -215,16 +237,16 @@ class _Files:
         last = max(place.last for place in batch.values())
         name = pl.col(self._request.symbol_column).cast(pl.String)
         with self._readable():
-            parts = (
+            frame = (
                 self._scan(self._paths)
                 .slice(first, last - first + 1)
                 .filter(self._inside, name.is_in(list(batch)))
                 .select(name.alias("symbol"), *self._exprs)
                 .collect()
-                .partition_by("symbol", include_key=False, as_dict=True)
             )
+        parts = _by_symbol(frame, len(batch))
         for symbol in batch:
-            yield self._raw(symbol, parts.pop((symbol,)), name == symbol)
+            yield self._raw(symbol, parts.pop(symbol), name == symbol)
 
     def _raw(self, symbol: str, frame: pl.DataFrame, of_symbol: pl.Expr) -> RawBars:
         def row(position: int) -> tuple[str, dict[str, object]]:
@@ -236,11 +258,10 @@ class _Files:
         def cell(position: int, column: str) -> object:
             return row(position)[1][self._request.columns[column]]
 
-        unread = frame["ts"].is_null()
-        bad = int(unread.sum())
+        bad = frame["ts"].null_count()
         sentences: tuple[str, ...] = ()
         if bad:
-            place, cells = row(int(unread.arg_max()))
+            place, cells = row(int(frame["ts"].is_null().arg_max()))
             why = self._time.explain(cells[self._time.column])
             sentences = (f"{why} at {place}, {bad:,} such rows",)
             frame = frame.clear()
@@ -272,6 +293,19 @@ class _Files:
         except (pl.exceptions.PolarsError, OSError) as error:
             reason = str(error).splitlines()[0] if str(error) else type(error).__name__
             raise PanelError(f"{self._where}: cannot be read: {one_line(reason, 160)}") from error
+
+
+def _by_symbol(frame: pl.DataFrame, symbols: int) -> dict[str, pl.DataFrame]:
+    """The rows of each symbol: pieces of the frame itself where each stands in one run."""
+    runs = frame["symbol"].rle().struct.unnest()
+    if runs.height != symbols:
+        parts = frame.partition_by("symbol", include_key=False, as_dict=True)
+        return {symbol: part for (symbol,), part in parts.items()}
+    ends = runs["len"].cum_sum().to_list()
+    return {
+        symbol: frame.slice(end - length, length)
+        for symbol, length, end in zip(runs["value"], runs["len"], ends, strict=True)
+    }
 
 
 def _chunks(series: pl.Series) -> Iterable[tuple[slice, np.ndarray]]:

@@ -25,6 +25,7 @@ not depend on how many symbols, or which columns, are asked for.
 from __future__ import annotations
 
 from collections.abc import Collection, Iterator
+from copy import copy
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -39,6 +40,7 @@ if TYPE_CHECKING:
     import polars as pl
 
 _DAY = 1_440 * NS_PER_MINUTE
+_PREFIX = "SIM"
 _HOUR_OF_PEAK = 16
 _MEAN_VOLUME = 10.0
 _STREAMS = ("log_vol", "shock", "jump", "high", "low", "volume")
@@ -72,7 +74,7 @@ class Simulated:
 
     def __init__(self, params: SimulatedParams, request: Request) -> None:
         self._params, self._request = params, request
-        self.symbols = tuple(f"SIM{number:04d}" for number in range(1, params.symbols + 1))
+        self.symbols = tuple(f"{_PREFIX}{number:04d}" for number in range(1, params.symbols + 1))
 
     def bars(self) -> Iterator[RawBars]:
         """Each symbol's bars of the span."""
@@ -81,10 +83,17 @@ class Simulated:
         low = 0 if request.start is None else np.searchsorted(ts, request.start)
         last = ts[-1] if request.end is None else request.end - request.bar
         span = slice(int(low), int(np.searchsorted(ts, last, "right")))
-        for index, symbol in enumerate(self.symbols):
+        for symbol in self.symbols:
+            index = int(symbol.removeprefix(_PREFIX)) - 1
             columns, _ = _bars(self._params, request.bar, index, request.columns)
             columns = {name: values[span] for name, values in columns.items()}
             yield RawBars(symbol, ts[span], columns, (), _place, lambda i, c, of=columns: of[c][i])
+
+    def only(self, symbols: tuple[str, ...]) -> Simulated:
+        """The same bars of these symbols alone."""
+        part = copy(self)
+        part.symbols = symbols
+        return part
 
     def identity(self) -> object:
         """The parameters, and the version of the library that draws."""

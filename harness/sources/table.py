@@ -64,6 +64,10 @@ class Source(Protocol):
         """Each symbol's rows of the span; PanelError when a file cannot be read."""
         ...
 
+    def only(self, symbols: tuple[str, ...]) -> Source:
+        """The same source with these of its symbols alone: no bar of another is read."""
+        ...
+
     def identity(self) -> object:
         """A JSON value that changes when what would be read changes; reads no bars."""
         ...

@@ -16,6 +16,7 @@ from harness.errors import PanelError, one_line
 
 _ZONE = r"\d{2}:\d{2}(?::\d{2}(?:\.\d+)?)?\s*(Z|UTC|[+-]\d{2}:?\d{2})$"
 _ISO_FORMATS = ("%Y-%m-%d %H:%M:%S%.f", "%Y-%m-%d %H:%M", "%Y-%m-%d")
+NS_PER_DAY = 1_440 * NS_PER_MINUTE
 _NS_PER = {"ms": 1_000_000, "us": 1_000, "ns": 1}
 
 
@@ -104,6 +105,10 @@ def time_column(
     """
     if isinstance(dtype, pl.String):
         return _text_column(where, column, timezone, first, date_format)
+    stored = pl.col(column)
+    if isinstance(dtype, pl.Date) and timezone == "UTC":
+        days = stored.to_physical().cast(pl.Int64)
+        return TimeColumn(column, days, NS_PER_DAY, stored, dtype, timezone, None)
     if isinstance(dtype, pl.Date):
         return _naive_column(where, column, pl.col(column).cast(pl.Datetime("ns")), timezone, None)
     if not isinstance(dtype, pl.Datetime):
@@ -111,7 +116,6 @@ def time_column(
     if dtype.time_zone is None and timezone != "UTC":
         clock = pl.col(column).dt.cast_time_unit("ns")
         return _naive_column(where, column, clock, timezone, None)
-    stored = pl.col(column)
     return TimeColumn(
         column, stored.to_physical(), _NS_PER[dtype.time_unit], stored, dtype, timezone, None
     )
