@@ -192,6 +192,7 @@ def set_up(hypothesis: Hypothesis, search: Sequence[Path]) -> Study:
         interval=h.sample.interval,
         jump_alpha=h.sample.jump_alpha,
         periods=any(KINDS[model.kind].periods for model in h.models.values()),
+        stepwise=[m for spec in h.models.values() for m in KINDS[spec.kind].stepwise],
     )
     panel = open_panel(spec, start=h.panel.start, end=h.panel.end, columns=plan.inputs)
     return Study(h, spec, panel, plan)

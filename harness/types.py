@@ -173,7 +173,7 @@ class Training:
 
     `parameters` fitted; `converged` false where an optimiser gave up and a fall-back stands;
     `epochs` run and `best` the one kept (from 1); losses after every epoch; `attention` the mean
-    weight by step of the sequence, oldest first.
+    weight by step of the sequence, oldest first; `notes` counts of the kind's own, by name.
     """
 
     parameters: int
@@ -183,6 +183,7 @@ class Training:
     train_loss: tuple[float, ...] = ()
     validation_loss: tuple[float, ...] = ()
     attention: tuple[float, ...] = ()
+    notes: Mapping[str, int] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)

@@ -25,6 +25,7 @@ guard
 kernels.compiler
 kernels.loader
 kernels.lanes
+kernels.garch
 kernels.*
 measures.table models.table sources.table sources.times spec_errors quality
 panel_file
@@ -39,7 +40,7 @@ measures.estimate measures.store
 features scale
 samples splits
 models.protocol
-models.linear
+models.linear models.volatility
 models.*
 sweeps
 walk

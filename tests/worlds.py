@@ -72,6 +72,7 @@ def make_plan(
     interval: str | None = None,
     jump_alpha: float = 0.001,
     periods: bool = False,
+    stepwise: Sequence[str] = (),
 ) -> CascadePlan:
     """A plan of a cascade from durations as people write them."""
     return plan_cascade(
@@ -88,6 +89,7 @@ def make_plan(
         interval=parse_duration(interval) if interval else None,
         jump_alpha=jump_alpha,
         periods=periods,
+        stepwise=stepwise,
     )
 
 

@@ -45,9 +45,9 @@ class Chain:
     """The fits of w windows, each begun at the one before, and what they took.
 
     params (w, k), loglik (w,), converged (w,), starts (w,) climbed from and iterations (w,), the
-    likelihoods computed. `guarded` counts windows after the first that were climbed from all
-    starts on schedule, `rescued` those where another start did better than the fit before,
-    `fallbacks` those climbed from all starts because the climb from the fit before failed.
+    likelihoods computed. `guarded` (w,) marks windows after the first that were climbed from all
+    starts on schedule, `rescued` (w,) those where another start did better than the fit before,
+    `fallback` (w,) those climbed from all starts because the climb from the fit before failed.
     """
 
     params: F64
@@ -55,9 +55,9 @@ class Chain:
     converged: NDArray[np.bool_]
     starts: I64
     iterations: I64
-    guarded: int
-    rescued: int
-    fallbacks: int
+    guarded: NDArray[np.bool_]
+    rescued: NDArray[np.bool_]
+    fallback: NDArray[np.bool_]
 
 
 def parameter_names(model: Model, dist: Dist) -> tuple[str, ...]:
@@ -145,53 +145,83 @@ def refit_chain(
             f"windows must lie within the {r.size} returns, each with a first and last"
         )
     for k, (a, b) in enumerate(zip(first.tolist(), last.tolist(), strict=True)):
-        _check(r[a:b], f"window {k}: ")
+        if reason := unfit(r[a:b]):
+            raise ModelError(f"window {k}: {reason}")
     return _refit(r, first, last, model, dist, backcast, guard, _CHAIN_GAIN, None)
 
 
 def variance_path(
-    params: F64, returns: F64, model: Model, dist: Dist, *, backcast: Backcast = "arch"
+    params: F64,
+    returns: F64,
+    model: Model,
+    dist: Dist,
+    *,
+    backcast: Backcast = "arch",
+    fitted: int | None = None,
 ) -> F64:
-    """Conditional variances (n + 1,) of returns (n,); the last is the forecast of the next one."""
+    """Conditional variances (n + 1,) of returns (n,); the last is the forecast of the next one.
+
+    The backcast is that of the first `fitted` returns (of all without it): a path that runs on
+    behind the returns a model was fitted on begins as the fit did, whatever comes after them.
+    """
     r = _checked(returns)
     theta = _theta(params, model, dist)
-    mean = r.mean()
+    mean = r[:fitted].mean()
     theta[0] -= mean
     centred, h = r - mean, np.empty(r.size + 1)
-    start = _backcast(centred, backcast) + (backcast == "sample") * theta[0] ** 2
+    start = _backcast(centred[:fitted], backcast) + (backcast == "sample") * theta[0] ** 2
     garch.variances(theta, _code(model), centred, start, h)
     return h
 
 
-def average_variance(
-    params: F64, next_variance: F64, horizon: int, model: Model, dist: Dist, *, seed: int = 0
-) -> F64:
-    """The forecast of the mean variance over the next `horizon` returns, of shape (m,).
+@dataclass(frozen=True)
+class Outlook:
+    """Mean variance over the next returns from h, the next one's: constant + sum_k w_k h^p_k.
 
-    next_variance (m,) are forecasts of the next return's variance. GARCH and GJR by the
-    recursion h -> omega + (alpha + gamma / 2 + beta) h; EGARCH by simulation of _SIMULATED seeded
-    paths in mirrored pairs, one set for all m. With t errors EGARCH's variance two steps ahead
+    `weights` and `powers` are w and p, a term per return for EGARCH and one for the others.
+    """
+
+    constant: float
+    weights: tuple[float, ...]
+    powers: tuple[float, ...]
+
+    def __call__(self, next_variance: F64) -> F64:
+        """The forecasts (m,) from those of the next return's variance (m,)."""
+        if self.powers == (1.0,):
+            return self.constant + self.weights[0] * next_variance
+        log_h, total = np.log(next_variance), np.zeros(next_variance.shape)
+        for weight, power in zip(self.weights, self.powers, strict=True):
+            total += weight * np.exp(power * log_h)
+        return total
+
+
+def outlook(params: F64, horizon: int, model: Model, dist: Dist, *, seed: int = 0) -> Outlook:
+    """How the mean variance over the next `horizon` returns follows from that of the next one.
+
+    GARCH and GJR by the recursion h -> omega + (alpha + gamma / 2 + beta) h; EGARCH by simulation
+    of _SIMULATED seeded paths in mirrored pairs. With t errors EGARCH's variance two steps ahead
     has no expectation (E exp|z| is infinite; Nelson, 1991): the mean over paths is then that of a
     finite sample, as in the arch package.
     """
-    theta = _theta(params, model, dist)
-    _, omega, alpha, gamma, beta, nu = theta
-    h = np.asarray(next_variance, np.float64)
-    total = h.copy()
+    _, omega, alpha, gamma, beta, nu = _theta(params, model, dist)
     if model != "egarch":
+        constant, weight = 0.0, 1.0
+        constants, weights = [constant], [weight]
         for _ in range(horizon - 1):
-            h = omega + (alpha + 0.5 * gamma + beta) * h
-            total += h
-        return total / horizon
+            keep = alpha + 0.5 * gamma + beta
+            constant, weight = omega + keep * constant, keep * weight
+            constants.append(constant)
+            weights.append(weight)
+        return Outlook(math.fsum(constants) / horizon, (math.fsum(weights) / horizon,), (1.0,))
     z = _shocks(np.random.default_rng(seed), horizon - 1, nu if dist == "t" else None)
     news = alpha * (np.abs(z) - garch.MEAN_ABS) + gamma * z
-    log_h, walk, kept = np.log(h), np.zeros(z.shape[1]), 1.0
+    walk, weights, powers = np.zeros(z.shape[1]), [1.0], [1.0]
     for step in news:
         walk = omega + step + beta * walk
-        kept *= beta
         bounded = np.clip(walk, -garch.LOG_CLAMP, garch.LOG_CLAMP)
-        total += np.exp(kept * log_h) * np.exp(bounded).mean()
-    return total / horizon
+        weights.append(float(np.exp(bounded).mean()))
+        powers.append(beta * powers[-1])
+    return Outlook(0.0, tuple(w / horizon for w in weights), tuple(powers))
 
 
 def _shocks(rng: np.random.Generator, steps: int, nu: float | None) -> F64:
@@ -229,9 +259,9 @@ def _refit(
         converged.astype(bool),
         starts.copy(),
         iterations.copy(),
-        guarded=int(np.sum((starts > refit.STARTS) & (lost == 0))),
-        rescued=int(better.sum()),
-        fallbacks=int(lost.sum()),
+        guarded=(starts > refit.STARTS) & (lost == 0),
+        rescued=better.astype(bool),
+        fallback=lost.astype(bool),
     )
 
 
@@ -280,20 +310,24 @@ def _backcast(centred: F64, backcast: Backcast) -> float:
     if _rule(backcast) == "sample":
         return float(squares.mean())
     first = squares[:75]
-    return float(np.average(first, weights=0.94 ** np.arange(first.size)))
+    weighted = float(np.average(first, weights=0.94 ** np.arange(first.size)))
+    return max(weighted, 1e-6 * float(squares.mean()))  # as the kernel has it: not 0
 
 
 def _checked(returns: F64) -> F64:
     r = np.ascontiguousarray(returns, np.float64)
-    _check(r, "")
+    if reason := unfit(r):
+        raise ModelError(reason)
     return r
 
 
-def _check(r: F64, where: str) -> None:
+def unfit(r: F64) -> str | None:
+    """Why no model can be fitted on returns (n,), in words; None where one can."""
     if r.ndim != 1 or r.size < FEWEST:
-        raise ModelError(f"{where}{r.size} returns, wanted {FEWEST} or more in one series")
+        return f"{r.size} returns, wanted {FEWEST} or more in one series"
     if not np.isfinite(r).all():
         bad = int(np.argmin(np.isfinite(r)))
-        raise ModelError(f"{where}return {bad} is {r[bad]}, wanted finite returns")
+        return f"return {bad} is {r[bad]}, wanted finite returns"
     if np.ptp(r) == 0.0:
-        raise ModelError(f"{where}all {r.size} returns are {r[0]}: no variance to model")
+        return f"all {r.size} returns are {r[0]}: no variance to model"
+    return None

@@ -52,7 +52,8 @@ def _compare(model: Model, dist: Dist, stocks: int, wanted: str) -> list[Figure]
         began = time.process_time()
         chain = refit_chain(returns, first, first + _WINDOW, model, dist)
         ours.append(time.process_time() - began)
-        counts += [np.sum(~chain.converged), chain.fallbacks, chain.guarded, chain.rescued]
+        marks = ~chain.converged, chain.fallback, chain.guarded, chain.rescued
+        counts += [int(mark.sum()) for mark in marks]
         # Spread over the span and, from stock to stock, over the days since the last guard.
         days = (np.arange(_SAMPLED) * (_REFITS // _SAMPLED) + 7 * number) % _REFITS
         taken, theirs = zip(*(_arch(returns[k : k + _WINDOW], model, dist) for k in days),
