@@ -22,9 +22,9 @@ from harness.models.volatility import (
     log_likelihood,
     outlook,
     parameter_names,
+    recursion,
     refit_chain,
     score,
-    variance_path,
 )
 from harness.types import F64
 
@@ -139,7 +139,7 @@ def test_the_gradient_is_that_of_central_differences(model, dist, backcast):
 def test_the_information_is_the_mean_outer_product_of_the_scores_at_the_truth(model, dist):
     # The scores of disjoint stretches are independent: their covariance is the information.
     r, n, params = simulated(model, dist, 60_000), 300, true_params(model, dist)
-    h = variance_path(params, r, model, dist)
+    h = recursion(params, r, model, dist).over(r)
     scores, expected = np.zeros((r.size // n, 6)), np.zeros((6, 6))
     for row, start in zip(scores, range(0, r.size, n), strict=True):
         info = np.zeros((6, 6))
@@ -162,7 +162,7 @@ def test_the_likelihood_and_the_variances_are_archs_at_the_same_parameters(model
     r, params = simulated(model, dist), true_params(model, dist)
     fixed = theirs(r, model, dist).fix(params)
     assert log_likelihood(params, r, model, dist) == pytest.approx(fixed.loglikelihood, rel=1e-10)
-    path = variance_path(params, r, model, dist)
+    path = recursion(params, r, model, dist).over(r)
     assert path[:-1] == pytest.approx(fixed.conditional_volatility**2, rel=1e-9)
     want = fixed.forecast(horizon=1).variance.to_numpy()[-1, 0]
     assert path[-1] == pytest.approx(want, rel=1e-9)
@@ -206,7 +206,7 @@ def test_garch_on_the_dmbp_returns_is_the_published_one():
 def test_the_mean_variance_of_the_next_days_is_the_mean_of_archs_forecasts(model):
     r, params = simulated(model, "t"), true_params(model, "t")
     want = theirs(r, model, "t").fix(params).forecast(horizon=22).variance.to_numpy()[-1]
-    ahead = variance_path(params, r, model, "t")[-1:]
+    ahead = recursion(params, r, model, "t").over(r)[-1:]
     for horizon in (1, 5, 22):
         found = outlook(params, horizon, model, "t")(ahead)
         assert found == pytest.approx([want[:horizon].mean()], rel=1e-9)
@@ -253,7 +253,7 @@ def test_the_unit_of_the_returns_changes_nothing_but_the_units(model):
     ours, small = fit(r, model, "t"), fit(r * 1e-4, model, "t")
     assert small.loglik - r.size * math.log(1e4) == pytest.approx(ours.loglik, abs=1e-6)
     assert small.params[2:] == pytest.approx(ours.params[2:], rel=1e-3, abs=1e-5)
-    h, small_h = (variance_path(f.params, x, model, "t")[-1] for f, x in
+    h, small_h = (recursion(f.params, x, model, "t").over(x)[-1] for f, x in
                   ((ours, r), (small, r * 1e-4)))  # fmt: skip
     assert small_h * 1e8 == pytest.approx(h, rel=1e-4)
 

@@ -24,11 +24,12 @@ from harness.models.table import GarchParams
 from harness.models.volatility import (
     Model,
     Outlook,
+    Recursion,
     outlook,
     parameter_names,
+    recursion,
     refit_chain,
     unfit,
-    variance_path,
 )
 from harness.types import F64, I64, History, Rows, Training
 
@@ -66,14 +67,24 @@ class _Returns:
 
 @dataclass(frozen=True)
 class _Fitted:
-    """One fit: its returns, params (k,), the variances (fitted + 1,) over what it was fitted on."""
+    """One fit: its params (k,), the returns it runs over and from which on, and the variances.
+
+    `path` (n + 1,) are those over the n returns that it was fitted on.
+    """
 
     returns: _Returns
     first: int
     params: F64
+    recursion: Recursion
     path: F64
     ahead: Outlook
     offset: float
+
+    def through(self, last: int) -> F64:
+        """Variances of the first `last` returns or more, each followed by the one forecast."""
+        if last < self.path.size:
+            return self.path
+        return self.recursion.over(self.returns.known[self.first : self.first + last])
 
 
 @dataclass(frozen=True)
@@ -134,12 +145,11 @@ class Garch:
     def _begin(self, returns: _Returns, span: tuple[int, int], params: F64, seed: int) -> _Fitted:
         first, last = span
         settings, task = self.settings, self.task
-        path = variance_path(
-            params, returns.known[first:last], self.model, settings.dist,
-            backcast=settings.backcast,
-        )  # fmt: skip
-        ahead = outlook(params, task.steps, self.model, settings.dist, seed=seed)
-        return _Fitted(returns, first, params, path, ahead, task.scale.unmoved)
+        r, model, dist = returns.known[first:last], self.model, settings.dist
+        onward = recursion(params, r, model, dist, backcast=settings.backcast)
+        ahead = outlook(params, task.steps, model, dist, seed=seed)
+        path = onward.over(r)
+        return _Fitted(returns, first, params, onward, path, ahead, task.scale.unmoved)
 
     def _moved(self, rows: Rows, y: F64) -> Self:
         """This model, its forecasts moved by the mean residual of its training rows."""
@@ -155,18 +165,8 @@ class Garch:
         if one_symbol(rows) != fitted.returns.symbol:
             raise ModelError("rows of a symbol that the model was not fitted on")
         place = fitted.returns.count(rows.at) - fitted.first
-        variance = fitted.ahead(self._path(fitted, int(place.max()))[place]) / task.bars
+        variance = fitted.ahead(fitted.through(int(place.max()))[place]) / task.bars
         return task.scale.moved(task.scale.of_variance(variance), fitted.offset)
-
-    def _path(self, fitted: _Fitted, last: int) -> F64:
-        """Variances of the returns from the first fitted on, and the forecast after `last`."""
-        trained = fitted.path.size - 1
-        if last <= trained:
-            return fitted.path
-        return variance_path(
-            fitted.params, fitted.returns.known[fitted.first : fitted.first + last],
-            self.model, self.settings.dist, backcast=self.settings.backcast, fitted=trained,
-        )  # fmt: skip
 
     @property
     def coefficients(self) -> Mapping[str, float]:

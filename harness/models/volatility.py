@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import Literal, get_args
 
 import numpy as np
@@ -150,28 +151,31 @@ def refit_chain(
     return _refit(r, first, last, model, dist, backcast, guard, _CHAIN_GAIN, None)
 
 
-def variance_path(
-    params: F64,
-    returns: F64,
-    model: Model,
-    dist: Dist,
-    *,
-    backcast: Backcast = "arch",
-    fitted: int | None = None,
-) -> F64:
-    """Conditional variances (n + 1,) of returns (n,); the last is the forecast of the next one.
+@dataclass(frozen=True)
+class Recursion:
+    """The variances of a fitted model, begun as the fit began over the returns it was made on."""
 
-    The backcast is that of the first `fitted` returns (of all without it): a path that runs on
-    behind the returns a model was fitted on begins as the fit did, whatever comes after them.
-    """
+    theta: F64
+    code: int
+    mean: float
+    start: float
+
+    def over(self, returns: F64) -> F64:
+        """Variances (n + 1,) of returns (n,) from the first fitted on; the last, of the next."""
+        h = np.empty(returns.size + 1)
+        garch.variances(self.theta, self.code, returns - self.mean, self.start, h)
+        return h
+
+
+def recursion(
+    params: F64, returns: F64, model: Model, dist: Dist, *, backcast: Backcast = "arch"
+) -> Recursion:
+    """The recursion at params (k,), its backcast that of these returns (n,)."""
     r = _checked(returns)
-    theta = _theta(params, model, dist)
-    mean = r[:fitted].mean()
+    theta, mean = _theta(params, model, dist), float(r.mean())
     theta[0] -= mean
-    centred, h = r - mean, np.empty(r.size + 1)
-    start = _backcast(centred[:fitted], backcast) + (backcast == "sample") * theta[0] ** 2
-    garch.variances(theta, _code(model), centred, start, h)
-    return h
+    start = _backcast(r - mean, backcast) + (backcast == "sample") * theta[0] ** 2
+    return Recursion(theta, _code(model), mean, start)
 
 
 @dataclass(frozen=True)
@@ -213,10 +217,9 @@ def outlook(params: F64, horizon: int, model: Model, dist: Dist, *, seed: int = 
             constants.append(constant)
             weights.append(weight)
         return Outlook(math.fsum(constants) / horizon, (math.fsum(weights) / horizon,), (1.0,))
-    z = _shocks(np.random.default_rng(seed), horizon - 1, nu if dist == "t" else None)
-    news = alpha * (np.abs(z) - garch.MEAN_ABS) + gamma * z
-    walk, weights, powers = np.zeros(z.shape[1]), [1.0], [1.0]
-    for step in news:
+    z, size = _shocks(seed, horizon - 1, nu if dist == "t" else None)
+    walk, weights, powers = np.zeros(_SIMULATED), [1.0], [1.0]
+    for step in alpha * size + gamma * z:
         walk = omega + step + beta * walk
         bounded = np.clip(walk, -garch.LOG_CLAMP, garch.LOG_CLAMP)
         weights.append(float(np.exp(bounded).mean()))
@@ -224,13 +227,16 @@ def outlook(params: F64, horizon: int, model: Model, dist: Dist, *, seed: int = 
     return Outlook(0.0, tuple(w / horizon for w in weights), tuple(powers))
 
 
-def _shocks(rng: np.random.Generator, steps: int, nu: float | None) -> F64:
-    """Errors of variance 1 (steps, _SIMULATED), the second half mirroring the first."""
-    shape = steps, _SIMULATED // 2
-    z = rng.standard_normal(shape)
-    if nu is not None:
+@lru_cache(maxsize=8)  # daily refits ask for the same normal errors every day
+def _shocks(seed: int, steps: int, nu: float | None) -> tuple[F64, F64]:
+    """Errors z of variance 1 (steps, _SIMULATED), half of them mirrored, and |z| less √(2/π)."""
+    rng, shape = np.random.default_rng(seed), (steps, _SIMULATED // 2)
+    if nu is None:
+        z = rng.standard_normal(shape)
+    else:
         z = rng.standard_t(nu, shape) * math.sqrt((nu - 2.0) / nu)
-    return np.hstack((z, -z))
+    z = np.hstack((z, -z))
+    return z, np.abs(z) - garch.MEAN_ABS
 
 
 def _refit(
