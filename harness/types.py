@@ -173,7 +173,8 @@ class Training:
 
     `parameters` fitted; `converged` false where an optimiser gave up and a fall-back stands;
     `epochs` run and `best` the one kept (from 1); losses after every epoch; `attention` the mean
-    weight by step of the sequence, oldest first; `notes` counts of the kind's own, by name.
+    weight by step of the sequence, oldest first; `notes` counts of its own, by their
+    names in models.table.NOTES.
     """
 
     parameters: int

@@ -102,7 +102,8 @@ def likelihood_cases() -> Iterator[tuple]:
 def variance_cases() -> Iterator[tuple]:
     for code in range(3):
         r = simulated(MODELS[code], "t", 50)
-        yield TRUTH[MODELS[code]].copy(), code, r, 0.7, np.empty(51)
+        for low, high in [(-30.0, 30.0), (-0.2, 0.1)]:
+            yield TRUTH[MODELS[code]].copy(), code, r, 0.7, low, high, np.empty(51)
 
 
 def refit_cases() -> Iterator[tuple]:
@@ -200,6 +201,21 @@ def test_garch_on_the_dmbp_returns_is_the_published_one():
     want = [-0.00619041, 0.0107613, 0.153134, 0.805974]
     assert found.params == pytest.approx(want, rel=1e-5, abs=6e-8)
     assert fit(r, "garch", "normal").params[2] == pytest.approx(0.1455, abs=5e-5)
+
+
+def test_an_egarch_that_would_run_away_is_held_where_its_training_path_was():
+    # A large return lowers this one's variance, so the next is larger still in its units.
+    r = simulated("egarch", "normal", 400)
+    params = np.array([0.0, 0.0, -0.3, 0.0, 0.9])
+    calm = np.clip(r[:300], -1.2, 1.2)
+    model = recursion(params, calm, "egarch", "normal")
+    path = model.over(np.concatenate((calm, [9.0], r[300:])))
+    assert np.array_equal(path[:301], model.path)
+    assert path.min() == pytest.approx(0.5 * model.path.min())
+    assert path.max() <= 10.0 * model.path.max() * (1.0 + 1e-12)
+    assert np.array_equal(model.sane(np.array([0.0, 1e9])), np.exp([model.low, model.high]))
+    garch_like = recursion(true_params("garch", "normal"), calm, "garch", "normal")
+    assert garch_like.sane(np.array([1e9])) == 1e9
 
 
 @pytest.mark.parametrize("model", ["garch", "gjr"])

@@ -5,11 +5,14 @@ from __future__ import annotations
 import math
 from dataclasses import replace
 
+import desk
 import numpy as np
+import polars as pl
 import pytest
 from test_garch import MODELS, simulated, true_params
 from worlds import DAY, LEVEL_SIGMA, LOG_SIGMA, make_plan, make_task, sessions
 
+import harness
 from harness.features import parse_feature
 from harness.measures.cascade import measure
 from harness.models.protocol import Chained, Forecaster, ModelError, make_model
@@ -257,3 +260,75 @@ def test_the_return_from_decision_to_decision_is_measured_where_a_model_asks_for
         stepwise=["ret"],
     )  # fmt: skip
     assert set(asked.columns) - set(plain.columns) == {"ret_1d"}
+
+
+# --- through the whole pipeline ----------------------------------------------------------------
+
+TWO = (
+    desk.PANEL.replace("seed = 7\n", "seed = 7\nsymbols = 2\n")
+    .replace('bar = "5m"', 'bar = "2h"')
+    .replace("days = 30", "days = 330")
+)
+DAILY = desk.changed(
+    ('every = "1h"', 'every = "1d"'),
+    ('scales = ["1h", "4h", "1d"]', 'scales = ["1d", "5d"]'),
+    ('horizons = ["1h", "4h"]', 'horizons = ["1d", "5d"]'),
+    ('train = "10d"', 'train = "200d"'),
+    ('test = "5d"', 'test = "40d"'),
+    ('first_test = "2021-01-13"', 'first_test = "2021-08-01"'),
+    (desk.HYPOTHESIS[desk.HYPOTHESIS.index("[models.persistence]") :], """\
+[models.har]
+kind = "ols"
+features = ["log(rv_1d)", "log(rv_5d)"]
+
+[models.garch]
+kind = "garch"
+refit = "1d"
+guard = 7
+
+[models.egarch]
+kind = "egarch"
+
+[models.memory]
+kind = "arfima"
+filter = 20
+
+[verdict]
+baseline = "garch"
+candidates = ["har", "egarch", "memory"]
+metric = "qlike"
+horizon = "5d"
+min_gain = 0.01
+alpha = 0.05
+"""),
+)  # fmt: skip
+
+
+def test_a_panel_of_two_symbols_runs_with_daily_refits(tmp_path):
+    desk.lay_out(tmp_path)
+    (tmp_path / "panels/tiny.toml").write_text(TWO)
+    file = tmp_path / "hypotheses/tiny-har.toml"
+    file.write_text(DAILY)
+    log = harness.open_log(tmp_path / "reports")
+    outcome = harness.run(harness.load_hypothesis(file), log, search=[tmp_path / "panels"])
+    record = log.read(outcome.run_id)
+    fits = pl.DataFrame(record["tables"]["fits"]).filter(pl.col("horizon") == "5d")
+    by_model = {name: part for (name,), part in fits.group_by("model")}
+    assert by_model["garch"].height > 70  # a day each
+    assert by_model["egarch"].height == 2
+    assert set(by_model["garch"]["fits"]) == {2}  # one per symbol
+    assert set(by_model["garch"]["scope"]) == {"asset"}
+    assert set(by_model["egarch"]["parameters"]) == {5}
+    notes = pl.DataFrame(record["tables"]["fit_notes"])
+    guarded = notes.filter(
+        (pl.col("model") == "garch") & (pl.col("horizon") == "5d") & (pl.col("note") == "guarded")
+    )
+    assert guarded["fit"].to_list() == list(range(7, by_model["garch"].height, 7))
+    assert f"- garch: {guarded['count'].sum()} guarded (climbed from" in record["card"]
+    assert "guard 7" in record["card"]
+    forecasts = log.read_forecasts(outcome.run_id)
+    assert forecasts["yhat"].is_finite().all()
+    # Two hundred days of these jumps are few for a GARCH; long memory and a HAR do forecast.
+    for (_, name), part in forecasts.group_by("horizon", "model"):
+        error = (part["y"] - part["yhat"]).std()
+        assert error < (1.0 if name in ("har", "memory") else 2.0) * part["y"].std(), name

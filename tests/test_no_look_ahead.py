@@ -142,10 +142,9 @@ class World:
             )
             for beyond in (False, True)
         ]
-        fitting = Fitting(*spans)
-        part = walk_forward(
-            models, samples, spans[0], dict.fromkeys(models, fitting), Settings(length, LOG_SIGMA)
-        )
+        scopes = {name: KINDS[name].scopes[0] if name in KINDS else "pooled" for name in models}
+        fittings = {name: Fitting(*spans, scope=scope) for name, scope in scopes.items()}
+        part = walk_forward(models, samples, spans[0], fittings, Settings(length, LOG_SIGMA))
         scores = score(part, LOG_SIGMA, *series(part, LOG_SIGMA))
         last = [part.resolved_at[a:b].max() for a, b in itertools.pairwise(part.edges)]
         cuts = np.array([p.cut for p in part.proofs])

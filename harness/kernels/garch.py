@@ -283,18 +283,22 @@ def log_likelihood(theta, model, student, r, backcast, follow, grad, info, tilt)
     return _likelihood(theta, model, student, r, backcast, follow, 1, grad, info, tilt)
 
 
-@kernel("f8[:] i8 f8[:] f8 f8[:] -> void")
-def variances(theta, model, r, backcast, h):
-    """Conditional variances h (n + 1,) of r (n,), the last one that of the next return."""
+@kernel("f8[:] i8 f8[:] f8 f8 f8 f8[:] -> void")
+def variances(theta, model, r, backcast, low, high, h):
+    """Conditional variances h (n + 1,) of r (n,), the last one that of the next return.
+
+    EGARCH's ln h is held between `low` and `high`: where a large return lowers it (alpha < 0),
+    the next one is larger still in its units, and the recursion runs away.
+    """
     mu, omega, alpha, gamma, beta = theta[0], theta[1], theta[2], theta[3], theta[4]
     if model == 2:
         log_h = omega + beta * math.log(backcast)
-        for t in range(r.size):
-            log_h = min(max(log_h, -LOG_CLAMP), LOG_CLAMP)
+        for t in range(h.size):
+            log_h = min(max(log_h, low), high)
             h[t] = math.exp(log_h)
-            z = (r[t] - mu) * math.exp(-0.5 * log_h)
-            log_h = omega + alpha * (abs(z) - MEAN_ABS) + gamma * z + beta * log_h
-        h[r.size] = math.exp(log_h)
+            if t < r.size:
+                z = (r[t] - mu) * math.exp(-0.5 * log_h)
+                log_h = omega + alpha * (abs(z) - MEAN_ABS) + gamma * z + beta * log_h
         return
     h[0] = omega + (alpha + 0.5 * gamma + beta) * backcast
     for t in range(r.size):

@@ -65,6 +65,8 @@ class Arfima:
     def predict(self, rows: Rows) -> F64:
         """Forecasts (m,), each from the last `filter` decisions of its own row."""
         assert self.params is not None, "predict needs a fitted copy"
+        if not rows.symbol.size:
+            return np.empty(0)
         mu, scale = self.params["mu"], self.task.scale
         steps = [mu + self._filtered(rows, w, mu) for w in self.weights]
         variance = np.mean([np.exp(2.0 * f) for f in steps], axis=0)

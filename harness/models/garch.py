@@ -67,23 +67,19 @@ class _Returns:
 
 @dataclass(frozen=True)
 class _Fitted:
-    """One fit: its params (k,), the returns it runs over and from which on, and the variances.
-
-    `path` (n + 1,) are those over the n returns that it was fitted on.
-    """
+    """One fit: its params (k,), the returns it runs over, from which on, and how."""
 
     returns: _Returns
     first: int
     params: F64
     recursion: Recursion
-    path: F64
     ahead: Outlook
     offset: float
 
     def through(self, last: int) -> F64:
         """Variances of the first `last` returns or more, each followed by the one forecast."""
-        if last < self.path.size:
-            return self.path
+        if last < self.recursion.path.size:
+            return self.recursion.path
         return self.recursion.over(self.returns.known[self.first : self.first + last])
 
 
@@ -148,8 +144,7 @@ class Garch:
         r, model, dist = returns.known[first:last], self.model, settings.dist
         onward = recursion(params, r, model, dist, backcast=settings.backcast)
         ahead = outlook(params, task.steps, model, dist, seed=seed)
-        path = onward.over(r)
-        return _Fitted(returns, first, params, onward, path, ahead, task.scale.unmoved)
+        return _Fitted(returns, first, params, onward, ahead, task.scale.unmoved)
 
     def _moved(self, rows: Rows, y: F64) -> Self:
         """This model, its forecasts moved by the mean residual of its training rows."""
@@ -162,11 +157,14 @@ class Garch:
         """Forecasts (m,), each from the returns up to its own row."""
         fitted, task = self.fitted, self.task
         assert fitted is not None, "predict needs a fitted copy"
+        if not rows.symbol.size:
+            return np.empty(0)
         if one_symbol(rows) != fitted.returns.symbol:
             raise ModelError("rows of a symbol that the model was not fitted on")
         place = fitted.returns.count(rows.at) - fitted.first
-        variance = fitted.ahead(fitted.through(int(place.max()))[place]) / task.bars
-        return task.scale.moved(task.scale.of_variance(variance), fitted.offset)
+        variance = fitted.ahead(fitted.through(int(place.max()))[place])
+        per_bar = fitted.recursion.sane(variance) / task.bars
+        return task.scale.moved(task.scale.of_variance(per_bar), fitted.offset)
 
     @property
     def coefficients(self) -> Mapping[str, float]:

@@ -80,6 +80,13 @@ class Kind:
     stepwise: tuple[str, ...] = ()
 
 
+# What fits count of themselves (Training.notes), for the card.
+NOTES = {
+    "guarded": "climbed from further starts on schedule",
+    "rescued": "another start did better than the fit before",
+    "fallback": "further starts tried because the climb from the fit before did not converge",
+}
+
 KINDS: dict[str, Kind] = {
     k.name: k
     for k in (

@@ -9,7 +9,7 @@ be in any unit; mu is in that unit and variances in its square.
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import lru_cache
 from typing import Literal, get_args
 
@@ -153,29 +153,55 @@ def refit_chain(
 
 @dataclass(frozen=True)
 class Recursion:
-    """The variances of a fitted model, begun as the fit began over the returns it was made on."""
+    """The variances of a fitted model, begun as the fit began over the returns it was made on.
+
+    `path` (n + 1,) are those over these n returns. An EGARCH that meets other returns can run
+    away, so behind them its variance is held from half the least of the path to ten times the
+    greatest: `low` and `high`, of ln h.
+    """
 
     theta: F64
     code: int
     mean: float
     start: float
+    low: float
+    high: float
+    path: F64
 
     def over(self, returns: F64) -> F64:
-        """Variances (n + 1,) of returns (n,) from the first fitted on; the last, of the next."""
-        h = np.empty(returns.size + 1)
-        garch.variances(self.theta, self.code, returns - self.mean, self.start, h)
-        return h
+        """Variances (m + 1,) of returns (m,) from the first fitted on; the last, of the next."""
+        return _variances(self, returns - self.mean)
+
+    def sane(self, variance: F64) -> F64:
+        """Forecasts (m,), of EGARCH within the same bounds."""
+        if self.code != _code("egarch"):
+            return variance
+        return np.clip(variance, math.exp(self.low), math.exp(self.high))
 
 
 def recursion(
     params: F64, returns: F64, model: Model, dist: Dist, *, backcast: Backcast = "arch"
 ) -> Recursion:
-    """The recursion at params (k,), its backcast that of these returns (n,)."""
+    """The recursion at params (k,), fitted on these returns (n,): its backcast is theirs."""
     r = _checked(returns)
     theta, mean = _theta(params, model, dist), float(r.mean())
     theta[0] -= mean
-    start = _backcast(r - mean, backcast) + (backcast == "sample") * theta[0] ** 2
-    return Recursion(theta, _code(model), mean, start)
+    centred = r - mean
+    start = _backcast(centred, backcast) + (backcast == "sample") * theta[0] ** 2
+    level = math.log(centred @ centred / r.size)
+    first = Recursion(
+        theta, _code(model), mean, start,
+        level - garch.LOG_CLAMP, level + garch.LOG_CLAMP, np.empty(0),
+    )  # fmt: skip
+    path = _variances(first, centred)
+    low, high = math.log(0.5 * path.min()), math.log(10.0 * path.max())
+    return replace(first, low=low, high=high, path=path)
+
+
+def _variances(of: Recursion, centred: F64) -> F64:
+    h = np.empty(centred.size + 1)
+    garch.variances(of.theta, of.code, centred, of.start, of.low, of.high, h)
+    return h
 
 
 @dataclass(frozen=True)
