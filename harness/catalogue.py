@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any
+from typing import Any, Literal, get_args, get_origin
 
 from harness.features import FUNCTIONS
 from harness.measures.table import MEASURES
@@ -19,7 +19,8 @@ def models() -> Entries:
     for kind in KINDS.values():
         parameters = []
         for name, field in kind.params.model_fields.items():
-            shown = getattr(field.annotation, "__name__", str(field.annotation))
+            words = get_args(field.annotation) if get_origin(field.annotation) is Literal else ()
+            shown = " or ".join(words) or getattr(field.annotation, "__name__", "")
             default = "required" if field.is_required() else f"default {field.default}"
             parameters.append(f"{name} ({shown}, {default})")
         entries.append(

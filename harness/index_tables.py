@@ -50,6 +50,10 @@ _FIT_TIMES = {
     "run_id": _TEXT, "horizon": _TEXT, "model": _TEXT, "fit": _COUNT, "fit_seconds": _REAL,
     "predict_seconds": _REAL,
 }  # fmt: skip
+_FIT_NOTES = {
+    "run_id": _TEXT, "horizon": _TEXT, "model": _TEXT, "fit": _COUNT, "note": _TEXT,
+    "count": _COUNT,
+}  # fmt: skip
 _TRAINING = {
     "run_id": _TEXT, "horizon": _TEXT, "model": _TEXT, "fit": _COUNT, "split": _TEXT,
     "epoch": _COUNT, "loss": _REAL,
@@ -66,6 +70,7 @@ _RECORDED = {
     "coefficients": _COEFFICIENTS,
     "fits": _FITS,
     "fit_times": _FIT_TIMES,
+    "fit_notes": _FIT_NOTES,
     "training": _TRAINING,
     "wins": _WINS,
     "timings": {"run_id": _TEXT, "stage": _TEXT, "seconds": _REAL},

@@ -86,6 +86,7 @@ def make_record(
             "coefficients": _coefficients(forecasts),
             "fits": _fits(forecasts),
             "fit_times": _fit_times(forecasts),
+            "fit_notes": _fit_notes(forecasts),
             "training": _training(forecasts),
             "wins": _wins(h.verdict.baseline, h.verdict.metric, scores),
             "timings": {"stage": list(timings), "seconds": [round(t, 6) for t in timings.values()]},
@@ -310,6 +311,18 @@ def _reports(
         for model, fit in part.fits.items():
             for k, report in enumerate(fit.reports):
                 yield horizon, model, fit, k, report
+
+
+def _fit_notes(forecasts: Mapping[str, Forecasts]) -> Table:
+    """What fits counted of themselves, where it was not nothing."""
+    rows = [
+        (horizon, model, k, note, count)
+        for horizon, model, _, k, report in _reports(forecasts)
+        if report.training is not None
+        for note, count in report.training.notes.items()
+        if count
+    ]
+    return _table(("horizon", "model", "fit", "note", "count"), rows)
 
 
 def _training(forecasts: Mapping[str, Forecasts]) -> Table:

@@ -82,6 +82,23 @@ class TargetScale:
             return _exp(self.log_sigma(y) + shift, self.floor)
         return np.sqrt(self.variance(y))
 
+    def of_variance(self, variance: F64) -> F64:
+        """A variance per bar (n,) on the target's scale."""
+        return self.target(variance if self.unit == "variance" else np.sqrt(variance))
+
+    @property
+    def unmoved(self) -> float:
+        """The offset that leaves forecasts where they are."""
+        return 0.0 if self.is_log else 1.0
+
+    def offset(self, y: F64, forecast: F64) -> float:
+        """What takes forecasts (n,) to the level of y (n,): mean(y - f) of logs, else a factor."""
+        return float(np.mean(y - forecast) if self.is_log else np.mean(y) / np.mean(forecast))
+
+    def moved(self, forecast: F64, offset: float) -> F64:
+        """Forecasts (n,) moved by such an offset."""
+        return forecast + offset if self.is_log else forecast * offset
+
     def floored(self, y: F64) -> int:
         """How many forecasts in levels fell under the floor (a negative variance, say)."""
         if self.is_log:

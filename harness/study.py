@@ -195,6 +195,7 @@ def set_up(hypothesis: Hypothesis, search: Sequence[Path]) -> Study:
         jump_alpha=h.sample.jump_alpha,
         session_bars=spec.session_bars,
         periods=any(KINDS[model.kind].periods for model in h.models.values()),
+        stepwise=[m for spec in h.models.values() for m in KINDS[spec.kind].stepwise],
     )
     span = {"start": h.panel.start, "end": h.panel.end}
     panel = open_panel(spec, **span, columns=plan.inputs, select=_selection(h))

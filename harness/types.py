@@ -183,7 +183,8 @@ class Training:
 
     `parameters` fitted; `converged` false where an optimiser gave up and a fall-back stands;
     `epochs` run and `best` the one kept (from 1); losses after every epoch; `attention` the mean
-    weight by step of the sequence, oldest first.
+    weight by step of the sequence, oldest first; `notes` counts of its own, by their
+    names in models.table.NOTES.
     """
 
     parameters: int
@@ -193,6 +194,7 @@ class Training:
     train_loss: tuple[float, ...] = ()
     validation_loss: tuple[float, ...] = ()
     attention: tuple[float, ...] = ()
+    notes: Mapping[str, int] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)

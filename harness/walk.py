@@ -8,6 +8,7 @@ a chain of fits. All give the same bytes whatever the number of workers.
 from __future__ import annotations
 
 import time
+from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
@@ -299,6 +300,7 @@ def _merged(reports: Sequence[FitReport]) -> FitReport:
             converged=all(t.converged for t in told),
             epochs=round(fmean(t.epochs for t in told)),
             best=round(fmean(t.best for t in told)),
+            notes=dict(sum((Counter(t.notes) for t in told), Counter())),
         )
         if told[0].attention:
             weights = np.mean([t.attention for t in told], axis=0)

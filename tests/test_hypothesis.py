@@ -26,6 +26,7 @@ from harness.hypothesis import (
     parse_hypothesis,
 )
 from harness.measures.table import MEASURES
+from harness.models.table import KINDS
 
 GOOD = '''
 [hypothesis]
@@ -192,9 +193,9 @@ def test_a_hypothesis_is_frozen_and_travels_between_processes():
             "target.back: got 'lognormal', wanted no such key, because target.scale is 'level'",
         ),
         ("[sample]", "[sampel]", "sampel: got 'sampel', wanted one of the keys hypothesis, panel, sample, target, walk_forward, models, verdict, run; did you mean 'sample'?"),
-        ("[verdict]", "[models.verdict]\nkind='persistence'\n[models.x]", "models.x.kind: wanted this key, which is missing: one of persistence, moving-average, ewma, ols (and 1 more)"),
+        ("[verdict]", "[models.verdict]\nkind='persistence'\n[models.x]", f"models.x.kind: wanted this key, which is missing: one of {', '.join(KINDS)} (and 1 more)"),
         ("[panel]", "[[panel]]", "panel: got [{'name': 'btcusdt-1m', 'start': '2020-01-01', 'end': '2026-04-03'}], wanted a table [panel]"),
-        ('kind = "ewma"', 'kind = "emwa"', "models.smooth.kind: got 'emwa', wanted one of persistence, moving-average, ewma, ols; did you mean 'ewma'?"),
+        ('kind = "ewma"', 'kind = "emwa"', f"models.smooth.kind: got 'emwa', wanted one of {', '.join(KINDS)}; did you mean 'ewma'?"),
         ('kind = "ewma"', 'kind = "ewma"\ndecy = 0.9', "models.smooth.decy: got 'decy', wanted one of the keys kind, scope, refit, decay; did you mean 'decay'?"),
         ('kind = "ewma"', 'kind = "ewma"\ndecay = 1.0', "models.smooth.decay: got 1.0, wanted less than 1"),
         ('features = ["log(rv_1h)", "log(rv_4h)", "log(rv_1d)"]', "features = []", "models.har-rv.features: got [], wanted at least 1 item"),

@@ -11,6 +11,7 @@ from collections.abc import Callable, Iterator
 import numpy as np
 import pytest
 import scipy.stats
+from test_garch import CASES as GARCH_CASES
 from worlds import close_to, exact_sum, make_bars
 
 import harness.kernels
@@ -208,6 +209,7 @@ CASES: dict[str, Callable[[], Iterator[Arguments]]] = {
     "windows.centred_squares": centred_cases,
     "windows.realised_kernels": through_noise_cases,
     "windows.two_scales": through_noise_cases,
+    **GARCH_CASES,
 }
 
 

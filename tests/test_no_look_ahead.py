@@ -36,6 +36,10 @@ PARAMS: dict[str, dict[str, object]] = {
     "moving-average": {"window": 3},
     "ewma": {"decay": 0.8},
     "ols": {"features": ["log(rv_h)", "lag(log(rv_h), 6)", "log1p(j_h)"]},
+    "garch": {"backcast": "sample"},
+    "gjr": {"dist": "t", "rescale": False},
+    "egarch": {},
+    "arfima": {"filter": 10},
 }
 # When a value was known (n,) and the value (n,), by table, entry and column.
 Known = dict[tuple[str, str, str], tuple[I64, np.ndarray]]
@@ -71,7 +75,8 @@ class World:
         self.end = max(int(b.known_at(np.int64(b.n - 1))) for b in bars)
         daily = bars[0].ts is not None
         self.own, self.horizon, days = ("5d", "5d", "20d") if daily else ("4h", "4h", "10d")
-        self.train, self.test = parse_duration("100d" if daily else "15d"), parse_duration(days)
+        # A GARCH wants a hundred returns.
+        self.train, self.test = parse_duration("170d" if daily else "20d"), parse_duration(days)
         self.plan = make_plan(
             periods=True,
             every="1d" if daily else "4h",
@@ -82,6 +87,7 @@ class World:
             extra={"flow": "none"},
             interval=interval,
             jump_alpha=0.3,  # a window of three bars seldom rejects at less
+            stepwise=["ret"],
         )
 
     def known(
@@ -136,10 +142,9 @@ class World:
             )
             for beyond in (False, True)
         ]
-        fitting = Fitting(*spans)
-        part = walk_forward(
-            models, samples, spans[0], dict.fromkeys(models, fitting), Settings(length, LOG_SIGMA)
-        )
+        scopes = {name: KINDS[name].scopes[0] if name in KINDS else "pooled" for name in models}
+        fittings = {name: Fitting(*spans, scope=scope) for name, scope in scopes.items()}
+        part = walk_forward(models, samples, spans[0], fittings, Settings(length, LOG_SIGMA))
         scores = score(part, LOG_SIGMA, *series(part, LOG_SIGMA))
         last = [part.resolved_at[a:b].max() for a, b in itertools.pairwise(part.edges)]
         cuts = np.array([p.cut for p in part.proofs])
@@ -164,20 +169,20 @@ def noised(bars: Bars, origin: int, seed: int) -> Bars:
 
 
 def minutes() -> World:
-    return World([make_bars(45 * 1_440, seed=1)], START + 17 * DAY)
+    return World([make_bars(45 * 1_440, seed=1)], START + 23 * DAY)
 
 
 def panel_of_minutes() -> World:
     late = START + 2 * DAY + 100 * NS_PER_MINUTE
     bars = [make_bars(40 * 1_440, seed=2), make_bars(38 * 1_440, seed=3, symbol="B", start=late)]
-    return World(bars, START + 17 * DAY, interval="5m")
+    return World(bars, START + 23 * DAY, interval="5m")
 
 
 def panel_of_sessions() -> World:
     one, two = sessions(200, seed=1), sessions(190, seed=2)
     return World(
         [make_bars(200, seed=4, ts=one), make_bars(190, seed=5, symbol="B", ts=two)],
-        START + 140 * DAY,
+        START + 200 * DAY,
     )
 
 

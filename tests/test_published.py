@@ -6,17 +6,20 @@ import os
 from pathlib import Path
 
 import numpy as np
+import polars as pl
 import pytest
-from worlds import LEVEL_SIGMA, daily_panel, make_plan, make_task
+from arch import arch_model
+from worlds import DAY, LEVEL_SIGMA, daily_panel, make_plan, make_task, sessions
 
 from harness.features import parse_feature
 from harness.measures.cascade import measure
 from harness.models.protocol import make_model
 from harness.models.table import KINDS
+from harness.models.volatility import log_likelihood, parameter_names
 from harness.panel import PanelSpec, find_panel, open_panel
-from harness.samples import Decided, build_samples
+from harness.samples import Decided, LookBack, build_samples
 from harness.scale import TargetScale
-from harness.types import F64
+from harness.types import F64, Bars
 
 PANELS = Path(__file__).parent.parent / "panels"
 DATA = os.environ.get("HARNESS_DATA")
@@ -81,3 +84,67 @@ def test_har_on_the_vix_is_the_harx_of_the_arch_package():
     found, y, e = in_sample(find_panel("vix-daily", [PANELS]), "vix", har("vix"))
     assert found == pytest.approx([0.6335117, 0.9286753, -0.0317589, 0.0612488], abs=6e-8)
     assert r_squared(y, e) == pytest.approx(0.876346, abs=6e-7)
+
+
+def fitted_by_the_kind(bars: Bars, kind: str, **params: object) -> tuple[F64, F64]:
+    """Parameters of a model on all rows, as of returns in per cent, and these returns."""
+    plan = make_plan(
+        every="1d", scales=["1d"], horizons=["1d"], measures=["rv"], calendar="sessions",
+        stepwise=["ret"],
+    )  # fmt: skip
+    task = make_task("1d", every="1d", steps=1, bars=1, scale=LEVEL_SIGMA)
+    model = make_model(kind, KINDS[kind].params(**params), task)
+    features = [parse_feature(text) for text in model.features]
+    samples = build_samples(
+        [Decided(measure(bars, plan), plan.units, 1e-6)],
+        horizon="1d",
+        bars=1,
+        measure="rv",
+        scale=LEVEL_SIGMA,
+        features=features,
+        look_back=[LookBack(model.look_back, features)],
+    )
+    found = model.fit(samples.rows, samples.y)
+    assert found.training.converged
+    theta = dict(found.coefficients)
+    theta["mu"] *= 100.0
+    if kind == "egarch":
+        theta["omega"] += (1.0 - theta["beta"]) * np.log(1e4)
+    else:
+        theta["omega"] *= 1e4
+    names = parameter_names(kind, params.get("dist", "normal"))
+    return np.array([theta[name] for name in names]), 100.0 * samples.rows.X[:, 0]
+
+
+@needs_data
+def test_garch_on_the_mark_and_pound_is_that_of_bollerslev_and_ghysels():
+    # Bollerslev & Ghysels (1996) and the benchmark of Fiorentini, Calzolari & Panattoni (1996),
+    # whose recursion starts at the mean squared deviation from mu; returns are in per cent.
+    r = pl.read_parquet(Path(DATA) / "reference" / "rugarch_dmbp.parquet")["ret"].to_numpy()
+    # The first price has no return and the last day's target needs one more.
+    close = np.exp(0.01 * np.cumsum([0.0, *r, 0.0]))
+    ts = sessions(close.size)
+    bars = Bars("DMBP", int(ts[0]), DAY, close.size, ts, {"close": close}, close.size, (), "")
+    found, returns = fitted_by_the_kind(bars, "garch", backcast="sample")
+    assert returns == pytest.approx(r, abs=1e-11)
+    assert found == pytest.approx([-0.00619041, 0.0107613, 0.153134, 0.805974], rel=1e-5)
+    default, _ = fitted_by_the_kind(bars, "garch")
+    assert default[2] == pytest.approx(0.1455, abs=5e-5)
+
+
+@pytest.mark.parametrize("dist", ["normal", "t"])
+@pytest.mark.parametrize("kind", ["garch", "gjr", "egarch"])
+def test_on_the_sp500_the_kinds_have_archs_log_likelihood(kind, dist):
+    spec = find_panel("sp500-daily", [PANELS])
+    start, end = (
+        int(np.datetime64(day, "ns").astype(np.int64)) for day in ("2007-01-01", "2011-01-01")
+    )
+    (bars,) = open_panel(spec, start=start, end=end, columns=["close"]).bars()
+    params, returns = fitted_by_the_kind(bars, kind, dist=dist)
+    assert returns.size == pytest.approx(1_006, abs=5)
+    asked = {"vol": "EGARCH" if kind == "egarch" else "GARCH", "o": int(kind != "garch")}
+    theirs = arch_model(returns, mean="Constant", dist=dist, rescale=False, **asked)
+    best = theirs.fit(disp="off", show_warning=False).loglikelihood
+    ours = log_likelihood(params, returns, kind, dist)
+    assert ours == pytest.approx(best, rel=1e-6)
+    assert theirs.fix(params).loglikelihood == pytest.approx(ours, rel=1e-10)

@@ -28,6 +28,7 @@ guard
 kernels.compiler
 kernels.loader
 kernels.lanes
+kernels.garch
 kernels.*
 measures.table models.table sources.table sources.times spec_errors quality row_filter side
 sessions
@@ -47,7 +48,7 @@ measures.estimate measures.store
 features scale
 samples splits
 models.protocol
-models.linear
+models.linear models.volatility
 models.*
 sweeps
 walk

@@ -73,6 +73,7 @@ def make_plan(
     jump_alpha: float = 0.001,
     periods: bool = False,
     session_bars: int = 1,
+    stepwise: Sequence[str] = (),
 ) -> CascadePlan:
     """A plan of a cascade from durations as people write them."""
     return plan_cascade(
@@ -90,6 +91,7 @@ def make_plan(
         jump_alpha=jump_alpha,
         periods=periods,
         session_bars=session_bars,
+        stepwise=stepwise,
     )
 
 

@@ -21,6 +21,7 @@ import jinja2
 
 from harness.kernels.loader import cache_folder
 from harness.metrics import METRICS
+from harness.models.table import NOTES
 from harness.verdict import Show, p_value
 
 _SPECIAL = re.compile(r"([\\`*_{}\[\]<>|~#!&$^])")
@@ -58,6 +59,7 @@ def render_card(record: Mapping[str, Any]) -> str:
         windows=_windows(record),
         coefficients=_coefficients(record),
         costs=_costs(record),
+        notes=_notes(record),
         folds=_rows(record["tables"]["folds"]),
         proofs=_proofs(record),
         tests=_rows(record["tables"]["tests"]),
@@ -234,6 +236,15 @@ def _costs(record: Mapping[str, Any]) -> list[dict[str, Any]]:
         }
         for model, rows in models.items()
     ]
+
+
+def _notes(record: Mapping[str, Any]) -> list[str]:
+    """What the fits at the verdict's horizon counted of themselves, summed by model."""
+    horizon, totals = record["verdict"]["horizon"], Counter[tuple[str, str]]()
+    for row in _rows(record["tables"]["fit_notes"]):
+        if row["horizon"] == horizon:
+            totals[row["model"], row["note"]] += row["count"]
+    return [f"{model}: {count:,} {note} ({NOTES[note]})" for (model, note), count in totals.items()]
 
 
 def _proofs(record: Mapping[str, Any]) -> dict[str, dict[str, Any]]:

@@ -75,14 +75,15 @@ def plan_cascade(
     jump_alpha: float = JUMP_ALPHA,
     periods: bool = False,
     session_bars: int = 1,
+    stepwise: Iterable[str] = (),
 ) -> CascadePlan:
     """All measures over all scales, the target's over every horizon.
 
-    With `periods` the target is measured from decision to decision too. `interval` is that of
-    the returns, the panel's bar when None; `jump_alpha` the significance of jc and jj;
-    `session_bars` how many bars a session has on a sessions calendar. SpecError names a duration
-    that is no whole number of bars, an interval that does not divide the grid, a window too short
-    for its measure, a target that is no volatility.
+    With `periods` the target is measured from decision to decision too, and so is each measure of
+    `stepwise`. `interval` is that of the returns, the panel's bar when None; `jump_alpha` the
+    significance of jc and jj; `session_bars` how many bars a session has on a sessions calendar.
+    SpecError names a duration that is no whole number of bars, an interval that does not divide
+    the grid, a window too short for its measure, a target that is no volatility.
     """
     scales, horizons = tuple(scales), tuple(horizons)
     regular = calendar == "24/7"
@@ -94,9 +95,10 @@ def plan_cascade(
             windows[str(duration)] = _bars(f"{key}[{i}]", duration, bar, session, path)
     pairs = [(m, str(s)) for m in measures for s in scales]
     pairs += [(target, str(d)) for d in (*scales, *horizons)]
-    if periods:
+    stepped = [*([target] if periods else []), *stepwise]
+    if stepped:
         windows.setdefault(str(every), step)
-        pairs.append((target, str(every)))
+        pairs += [(m, str(every)) for m in stepped]
     columns = {f"{m}_{s}": (m, s) for m, s in pairs}
     block = math.gcd(step, *windows.values())
     merged = 1 if interval is None else _interval(interval, bar, session, path)

@@ -7,6 +7,8 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, ClassVar, Protocol, Self, runtime_checkable
 
+import numpy as np
+
 from harness.models.table import KINDS, Params
 from harness.scale import TargetScale
 from harness.types import F64, I64, Rows, Training
@@ -82,6 +84,14 @@ class Chained(Protocol):
 
 class ModelError(Exception):
     """A model that could not be fitted on these rows, in words; the walk names the window."""
+
+
+def one_symbol(rows: Rows) -> int:
+    """The code of the rows' symbol; ModelError where they are of several, or there are none."""
+    if not rows.symbol.size or (rows.symbol != rows.symbol[0]).any():
+        count = np.unique(rows.symbol).size
+        raise ModelError(f"rows of {count} symbols, wanted one: this model is fitted per symbol")
+    return int(rows.symbol[0])
 
 
 def make_model(kind: str, params: Params, task: Task) -> Forecaster:

@@ -27,6 +27,8 @@ PARTS = {
     "storing": "warm:storing",
     "neighbour": "processes:neighbour",
     "help": "processes:helps",
+    "garch": "garch:garch",
+    "garch-kin": "garch:garch_kin",
 }
 
 

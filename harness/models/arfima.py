@@ -1,0 +1,147 @@
+"""ARFIMA(1,d,0) of log volatility: long memory in two numbers and a mean, by filters.
+
+x is ln sigma of each period from decision to decision, and (1 - phi B)(1 - B)^d (x - mu) = e.
+d is Robinson's (1995) local Whittle estimate, phi least squares on the fractionally differenced
+training series, mu its mean. Forecasts come from the AR(infinity) form, cut at `filter` decisions
+(Granger & Joyeux, 1980), step after step over the horizon.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from typing import ClassVar, Self
+
+import numpy as np
+
+from harness.features import parse_feature
+from harness.models.protocol import ModelError, Task, one_symbol
+from harness.models.table import ArfimaParams
+from harness.types import F64, I64, Rows, Training
+
+FEWEST = 100  # training rows: fewer leave under twenty frequencies to tell d from
+BANDWIDTH = 0.65  # d is told by the lowest n^0.65 frequencies
+_LEAST, _MOST = -0.49, 0.99  # d: from where the series is invertible to short of a random walk
+_STATIONARY = 0.99  # |phi| at most
+_STEPS = 50
+
+
+@dataclass(frozen=True)
+class Arfima:
+    """ARFIMA(1,d,0) of one symbol's log volatility, forecasts moved by their mean residual."""
+
+    features: tuple[str, ...]
+    task: Task
+    look_back: int
+    params: Mapping[str, float] | None = None
+    weights: F64 | None = None
+    validates: ClassVar[bool] = False
+
+    @classmethod
+    def build(cls, params: ArfimaParams, task: Task) -> Self:
+        """On `log(sqrt(square(rv_1d)))` where decisions are daily."""
+        series = parse_feature(f"log(sqrt({task.variance}))").text
+        return cls((series,), task, params.filter)
+
+    def fit(
+        self, rows: Rows, y: F64, *, validation: tuple[Rows, F64] | None = None, seed: int = 0
+    ) -> Self:
+        """A fitted copy; ModelError for under 100 rows, a constant series, several symbols."""
+        one_symbol(rows)
+        x = rows.columns(self.features).X[:, 0]
+        if x.size < FEWEST:
+            raise ModelError(f"{x.size} training rows, wanted {FEWEST} or more")
+        if np.ptp(x) == 0.0:
+            raise ModelError(f"{self.features[0]} is {x[0]:g} in all {x.size} training rows")
+        mu, d = float(x.mean()), local_whittle(x)
+        differenced = self._filtered(rows, difference_weights(d, self.look_back), mu)
+        phi, scale = _autoregression(differenced, rows.at), self.task.scale
+        params = {"mu": mu, "d": d, "phi": phi, "offset": scale.unmoved}
+        weights = forecast_weights(d, phi, self.look_back, self.task.steps)
+        model = replace(self, params=params, weights=weights)
+        offset = scale.offset(y, model.predict(rows))
+        return replace(model, params=params | {"offset": offset})
+
+    def predict(self, rows: Rows) -> F64:
+        """Forecasts (m,), each from the last `filter` decisions of its own row."""
+        assert self.params is not None, "predict needs a fitted copy"
+        if not rows.symbol.size:
+            return np.empty(0)
+        mu, scale = self.params["mu"], self.task.scale
+        steps = [mu + self._filtered(rows, w, mu) for w in self.weights]
+        variance = np.mean([np.exp(2.0 * f) for f in steps], axis=0)
+        return scale.moved(scale.of_variance(variance), self.params["offset"])
+
+    def _filtered(self, rows: Rows, weights: F64, mu: float) -> F64:
+        """Weighted sums (m,) of x - mu at each row's last decisions, the newest weighted first.
+
+        One dot product a row, so that a sum does not depend on how many rows there are.
+        """
+        one_symbol(rows)
+        first, last = int(rows.at.min()), int(rows.at.max())
+        x = rows.history.values[rows.history.names.index(self.features[0])]
+        x = x[first - weights.size + 1 : last + 1] - mu
+        return np.correlate(x, weights[::-1], "valid")[rows.at - first]
+
+    @property
+    def coefficients(self) -> Mapping[str, float]:
+        """mu and d of ln sigma, phi, and what forecasts are moved by."""
+        return self.params or {}
+
+    @property
+    def training(self) -> Training | None:
+        """mu, d and phi were fitted."""
+        return Training(3) if self.params else None
+
+
+def local_whittle(x: F64) -> float:
+    """The memory d of x (n,): the least R(d) of Robinson (1995), eq. 3.2, from -0.49 to 0.99.
+
+    R(d) = ln(mean_j l_j^(2d) I(l_j)) - 2d mean_j ln l_j over the lowest n^0.65 frequencies. It is
+    convex, being a log of a sum of exponentials of d less a line: its slope has one root.
+    """
+    m = int(x.size**BANDWIDTH)
+    periodogram = np.abs(np.fft.rfft(x - x.mean())[1 : m + 1]) ** 2
+    log_frequency = np.log(2.0 * np.pi / x.size * np.arange(1, m + 1))
+    centred = log_frequency - log_frequency.mean()
+    low, high = _LEAST, _MOST
+    for _ in range(_STEPS):
+        d = 0.5 * (low + high)
+        if np.dot(np.exp(2.0 * d * centred) * periodogram, centred) < 0.0:
+            low = d
+        else:
+            high = d
+    return 0.5 * (low + high)
+
+
+def difference_weights(d: float, length: int) -> F64:
+    """The first coefficients of (1 - B)^d (length,): 1, -d, …; Granger & Joyeux (1980)."""
+    j = np.arange(1.0, length)
+    return np.concatenate(([1.0], np.cumprod((j - 1.0 - d) / j)))
+
+
+def forecast_weights(d: float, phi: float, length: int, steps: int) -> F64:
+    """Weights (steps, length) of x - mu, newest first, in the forecast of each step ahead.
+
+    One step ahead weighs by the AR(infinity) coefficients a of (1 - phi B)(1 - B)^d; k ahead by
+    a_(k + j) and, through the forecasts between, a_i times the weights of k - i ahead.
+    """
+    filtered = difference_weights(d, length + steps)
+    a = -filtered
+    a[1:] += phi * filtered[:-1]
+    weights = np.empty((steps, length))
+    for k in range(steps):
+        weights[k] = a[k + 1 : k + 1 + length]
+        for i in range(1, k + 1):
+            weights[k] += a[i] * weights[k - i]
+    return weights
+
+
+def _autoregression(u: F64, at: I64) -> float:
+    """phi of u_t = phi u_(t-1) + e by least squares about the mean, over neighbours in time."""
+    u = u - u.mean()
+    next_to = np.diff(at) == 1
+    before, after = u[:-1][next_to], u[1:][next_to]
+    spread = np.dot(before, before)
+    phi = float(np.dot(before, after) / spread) if spread > 0.0 else 0.0
+    return min(max(phi, -_STATIONARY), _STATIONARY)
