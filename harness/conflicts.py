@@ -9,6 +9,7 @@ from harness.durations import Duration, length, parse_moment, show_moment
 from harness.errors import nearest
 from harness.features import OWN_SCALE, Expression, parse_feature, split_column
 from harness.metrics import METRICS
+from harness.regime_specs import group_names
 from harness.sections import SCHEMES
 from harness.spec_errors import Loc, Problem, unknown_word
 
@@ -36,6 +37,9 @@ def conflicts(h: Hypothesis) -> Iterator[Problem]:
         for i, feature in enumerate(features):
             yield from _column_conflicts(h, feature, (*loc, i))
         yield from _feature_repeats(h, features, loc)
+    for name, regime in h.regimes.items():
+        for expression in regime.expressions:
+            yield from _column_conflicts(h, expression, ("regimes", name))
     yield from _verdict_conflicts(h)
 
 
@@ -177,6 +181,15 @@ def _verdict_conflicts(h: Hypothesis) -> Iterator[Problem]:
     if rule.horizon not in h.target.horizons:
         horizons = [str(horizon) for horizon in h.target.horizons]
         yield unknown_word(("verdict", "horizon"), str(rule.horizon), horizons)
+    groups = group_names(h.regimes)
+    if rule.regime is not None and rule.regime not in groups:
+        if groups:
+            yield unknown_word(("verdict", "regime"), rule.regime, groups)
+        else:
+            yield Problem(("verdict", "regime"), "a table [regimes] that has it", rule.regime)
+    if rule.claim == "equal" and not rule.min_gain:
+        wanted = "above 0: how far apart equal models may be"
+        yield Problem(("verdict", "min_gain"), wanted, rule.min_gain)
     if rule.gain == "relative" and METRICS[rule.metric].higher:
         wanted = f"'difference': {rule.metric} is no loss of which a share could be saved"
         yield Problem(("verdict", "gain"), wanted, rule.gain)

@@ -19,6 +19,8 @@ from harness.durations import Duration, length
 from harness.features import FeatureError, parse_feature
 from harness.measures.table import MEASURES
 from harness.models.table import KINDS, Params
+from harness.regime_specs import Sweep, expand_sweep, read_regimes
+from harness.regimes import Regime
 from harness.sections import (
     LATER,
     NAME,
@@ -44,7 +46,10 @@ from harness.spec_errors import (
     validate,
 )
 
-_KEYS = ("hypothesis", "panel", "sample", "target", "walk_forward", "models", "verdict", "run")
+_KEYS = (
+    "hypothesis", "panel", "sample", "target", "walk_forward", "models", "verdict", "regimes",
+    "sweep", "run",
+)  # fmt: skip
 
 
 @dataclass(frozen=True)
@@ -80,6 +85,8 @@ class Hypothesis:
     walk_forward: WalkForward
     models: Mapping[str, ModelSpec]
     verdict: Acceptance
+    regimes: Mapping[str, Regime]
+    sweep: Sweep | None
     run: Run
     path: Path
     text: str
@@ -120,13 +127,22 @@ def parse_hypothesis(text: str, path: Path) -> Hypothesis:
         sections[attribute], found = validate(model, raw.get(key, {}), (key,))
         problems += found
     models: dict[str, ModelSpec] = {}
+    sweep: Sweep | None = None
     if "models" in raw:
-        models, found = _models(raw["models"])
+        tables = raw["models"]
+        if "sweep" in raw:
+            tables, sweep, found = expand_sweep(raw["sweep"], tables)
+            problems += found
+        models, found = _models(tables)
         problems += found
     elif "models" not in meant:
         problems.append(_missing_section("models.NAME"))
+    regimes, found = read_regimes(raw.get("regimes", {}))
+    problems += found
     if not problems:
-        hypothesis = Hypothesis(**sections, models=models, path=path, text=text)
+        hypothesis = Hypothesis(
+            **sections, models=models, regimes=regimes, sweep=sweep, path=path, text=text
+        )
         problems = list(conflicts(hypothesis))
     if problems:
         refuse(path, raw, problems)
@@ -162,6 +178,8 @@ def canonical(hypothesis: Hypothesis) -> dict[str, Any]:
         }
         for key, (attribute, section) in SECTIONS.items()
     }
+    if hypothesis.regimes:
+        plain["regimes"] = {name: r.text for name, r in hypothesis.regimes.items()}
     plain["models"] = {name: model.words() for name, model in hypothesis.models.items()}
     return plain
 

@@ -62,6 +62,18 @@ _WINS = {
     "run_id": _TEXT, "horizon": _TEXT, "model": _TEXT, "baseline": _TEXT, "metric": _TEXT,
     "wins": _COUNT, "windows": _COUNT,
 }  # fmt: skip
+_GROUP_SCORES = {
+    "run_id": _TEXT, "horizon": _TEXT, "kind": _TEXT, "name": _TEXT, "model": _TEXT,
+    "metric": _TEXT, "value": _REAL, "n": _COUNT,
+}  # fmt: skip
+_GROUP_WINS = {
+    "run_id": _TEXT, "horizon": _TEXT, "kind": _TEXT, "model": _TEXT, "baseline": _TEXT,
+    "metric": _TEXT, "wins": _COUNT, "groups": _COUNT,
+}  # fmt: skip
+_ADAPTATION = {
+    "run_id": _TEXT, "horizon": _TEXT, "regime": _TEXT, "loss": _TEXT, "shifts": _COUNT,
+    "model": _TEXT, "decision": _COUNT, "cumulative": _REAL,
+}  # fmt: skip
 # Filled from the table of the same name in each record.
 _RECORDED = {
     "scores": _SCORES,
@@ -73,6 +85,9 @@ _RECORDED = {
     "fit_notes": _FIT_NOTES,
     "training": _TRAINING,
     "wins": _WINS,
+    "group_scores": _GROUP_SCORES,
+    "group_wins": _GROUP_WINS,
+    "adaptation": _ADAPTATION,
     "timings": {"run_id": _TEXT, "stage": _TEXT, "seconds": _REAL},
 }
 _RUNS = {

@@ -308,6 +308,14 @@ def score_groups(
     return found
 
 
+def taken(values: Values, rows: I64) -> Values:
+    """The values of these rows, ranked among themselves."""
+    y = values.y[rows]
+    pooled, within = _ranks(y, np.zeros(rows.size, np.int32), 1)
+    picked = (v[rows] for v in (values.last, values.log_sigma, values.sigma, values.variance))
+    return Values(y, *picked, pooled, within)
+
+
 def _columns(outcome: Values, f: Values) -> tuple[F64, ...]:
     """What the score loops read of one model, but for the ranks."""
     return (

@@ -10,17 +10,22 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+
 from harness.durations import show_moment
 from harness.environment import CodeVersion, describe
-from harness.errors import SpecError
+from harness.errors import RunError, SpecError
 from harness.features import Expression, parse_feature
+from harness.groups import Adaptation, GroupScores, adaptation, by_group, only
 from harness.hypothesis import Hypothesis
 from harness.inference import evidence
 from harness.log import Log
 from harness.measures.store import measure_panel
-from harness.metrics import Scores, score, series
+from harness.metrics import METRICS, Scores, Values, score, score_groups, series
 from harness.record import horizon_forecasts, make_record
+from harness.regimes import mark
 from harness.samples import Decided, LookBack, build_samples
+from harness.sections import Acceptance
 from harness.splits import require_windows
 from harness.study import Span, Study, set_up
 from harness.types import Evidence, Forecasts, Measured, Samples, Verdict, Window
@@ -112,40 +117,81 @@ def _require_training(study: Study, samples: Samples, first: Window) -> None:
         )
 
 
-def judge(study: Study, forecasts: Mapping[str, Forecasts]) -> tuple[tuple[Scores, ...], Verdict]:
-    """Scores of every horizon and the verdict on the declared one."""
-    rule = study.hypothesis.verdict
+@dataclass(frozen=True)
+class Judged:
+    """Scores of every horizon, by group too, what shifts cost, and the verdict."""
+
+    scores: tuple[Scores, ...]
+    groups: tuple[GroupScores, ...]
+    adaptations: tuple[Adaptation, ...]
+    verdict: Verdict
+
+
+def judge(
+    study: Study,
+    decided: Sequence[Decided],
+    forecasts: Mapping[str, Forecasts],
+    labels: Mapping[str, Mapping[str, str]],
+) -> Judged:
+    """Score every horizon and decide on the declared one."""
+    h, rule = study.hypothesis, study.hypothesis.verdict
     scores: list[Scores] = []
+    groups: list[GroupScores] = []
+    adaptations: list[Adaptation] = []
     found: tuple[Evidence, ...] = ()
     for horizon, part in forecasts.items():
         outcome, models = series(part, study.scale)
         scores.append(score(part, study.scale, outcome, models))
+        marked = mark(decided, part, h.regimes)
+        groups += by_group(part, outcome, models, marked, labels)
+        adaptations += adaptation(part, outcome, models, marked, rule.metric)
         if horizon != str(rule.horizon):
             continue
-        base = scores[-1].value(rule.baseline, rule.metric)
-        relative = rule.gain == "relative"
-        gains = {
-            name: pooled_gain(
-                rule.metric, base, scores[-1].value(name, rule.metric), relative=relative
-            )
-            for name in rule.candidates
-        }
-        found = evidence(
-            part,
-            outcome,
-            models,
-            baseline=rule.baseline,
-            candidates=rule.candidates,
-            metric=rule.metric,
-            gains=gains,
-            relative=relative,
-            baseline_value=base,
-            alpha=rule.alpha,
-        )
+        if rule.regime is None:
+            values = {name: scores[-1].value(name, rule.metric) for name in models}
+        else:
+            rows = marked.groups[rule.regime]
+            if rows.size < 2:
+                raise RunError(f"verdict.regime {rule.regime}: {rows.size} forecasts are in it")
+            part, outcome, models = only(part, outcome, models, rows)
+            figures = score_groups(outcome, models, [np.arange(rows.size)])
+            column = list(METRICS).index(rule.metric)
+            values = {name: float(v[0, column]) for name, v in figures.items()}
+        found = _evidence(rule, part, outcome, models, values)
     verdict = decide(
-        found, min_gain=rule.min_gain, alpha=rule.alpha, relative=rule.gain == "relative"
+        found,
+        min_gain=rule.min_gain,
+        alpha=rule.alpha,
+        relative=rule.gain == "relative",
+        claim=rule.claim,
     )
-    return tuple(scores), verdict
+    return Judged(tuple(scores), tuple(groups), tuple(adaptations), verdict)
+
+
+def _evidence(
+    rule: Acceptance,
+    part: Forecasts,
+    outcome: Values,
+    models: dict[str, Values],
+    values: Mapping[str, float],
+) -> tuple[Evidence, ...]:
+    base, relative = values[rule.baseline], rule.gain == "relative"
+    gains = {
+        name: pooled_gain(rule.metric, base, values[name], relative=relative)
+        for name in rule.candidates
+    }
+    return evidence(
+        part,
+        outcome,
+        models,
+        baseline=rule.baseline,
+        candidates=rule.candidates,
+        metric=rule.metric,
+        gains=gains,
+        relative=relative,
+        baseline_value=base,
+        alpha=rule.alpha,
+    )
 
 
 def run(
@@ -181,7 +227,7 @@ def run(
         with timer("fit and forecast"):
             forecasts[horizon] = forecast(study, samples, study.span(facts), progress)
     with timer("score and judge"):
-        scores, verdict = judge(study, forecasts)
+        judged = judge(study, decided, forecasts, facts.labels)
     with timer("record and card"):
         seconds = timer.total
         record: dict[str, Any] = {}
@@ -195,8 +241,7 @@ def run(
                     kept=kept,
                     dropped=dropped,
                     forecasts=forecasts,
-                    scores=scores,
-                    verdict=verdict,
+                    judged=judged,
                     timings=timer.stages,
                     started=started,
                     seconds=seconds,
@@ -208,7 +253,9 @@ def run(
         run_id = log.publish(record_of, [horizon_forecasts(f) for f in forecasts.values()])
         card = log.write_card(record)
     relative = hypothesis.verdict.gain == "relative"
-    return Outcome(run_id, hypothesis.identity.name, verdict, card, seconds, scores, relative)
+    return Outcome(
+        run_id, hypothesis.identity.name, judged.verdict, card, seconds, judged.scores, relative
+    )
 
 
 class Timer:

@@ -12,6 +12,7 @@ import polars as pl
 from harness.cards.render import render_card
 from harness.cautions import cautions
 from harness.durations import show_moment
+from harness.group_tables import group_tables
 from harness.log import HorizonForecasts
 from harness.measures.store import PanelFacts
 from harness.metrics import METRICS, Scores
@@ -19,6 +20,7 @@ from harness.types import FitReport, Forecasts, ModelFit, Verdict
 from harness.verdict import Show
 
 if TYPE_CHECKING:
+    from harness.pipeline import Judged
     from harness.sections import WalkForward
     from harness.study import Study
 
@@ -52,15 +54,14 @@ def make_record(
     kept: bool,
     dropped: Mapping[str, int],
     forecasts: Mapping[str, Forecasts],
-    scores: Sequence[Scores],
-    verdict: Verdict,
+    judged: Judged,
     timings: Mapping[str, float],
     started: datetime,
     seconds: float,
     environment: Mapping[str, Any],
 ) -> dict[str, Any]:
     """The whole record of a run, JSON-able, its card rendered from the rest of it."""
-    h = study.hypothesis
+    h, scores, verdict = study.hypothesis, judged.scores, judged.verdict
     record = {
         "run_id": run_id,
         "format": 1,
@@ -89,6 +90,7 @@ def make_record(
             "fit_notes": _fit_notes(forecasts),
             "training": _training(forecasts),
             "wins": _wins(h.verdict.baseline, h.verdict.metric, scores),
+            **group_tables(judged.groups, judged.adaptations, h.verdict),
             "timings": {"stage": list(timings), "seconds": [round(t, 6) for t in timings.values()]},
         },
     }
@@ -174,6 +176,8 @@ def _settings(study: Study, forecasts: Mapping[str, Forecasts]) -> dict[str, Any
             name: study.embargo(name) // _NS_PER_MINUTE for name in forecasts
         },
         "overlap": {name: part.overlap for name, part in forecasts.items()},
+        "regimes": {name: regime.text for name, regime in h.regimes.items()},
+        "sweep": asdict(h.sweep) if h.sweep else None,
         "models": {name: spec.words() for name, spec in h.models.items()},
     }
 
@@ -209,6 +213,8 @@ def _verdict(study: Study, verdict: Verdict) -> dict[str, Any]:
         "baseline": rule.baseline,
         "candidate": best.candidate,
         "candidates": list(rule.candidates),
+        "claim": rule.claim,
+        "regime": rule.regime,
         "gain": best.gain,
         "gain_low": best.gain_low,
         "gain_high": best.gain_high,

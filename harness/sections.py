@@ -248,6 +248,8 @@ class Acceptance(Section):
     min_gain: float = Field(ge=0.0, description="a number from 0 on")
     gain: Literal["difference", "relative"] = "difference"
     alpha: float = Field(gt=0.0, lt=0.5, description="a number above 0 and below 0.5")
+    claim: Literal["better", "equal"] = Field(default="better", description="better or equal")
+    regime: Name | None = Field(default=None, description="a group of [regimes]")
 
 
 class Run(Section):
@@ -266,6 +268,8 @@ LATER = frozenset(
         ("panel", "min_history"),
         ("sample", "interval"),
         ("sample", "jump_alpha"),
+        ("verdict", "claim"),
+        ("verdict", "regime"),
         ("walk_forward", "validation"),
         ("walk_forward", "train_from"),
         ("walk_forward", "validate_from"),

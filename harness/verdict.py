@@ -24,7 +24,7 @@ def pooled_gain(metric: str, baseline: float, candidate: float, *, relative: boo
 
 
 def decide(
-    evidence: Sequence[Evidence], *, min_gain: float, alpha: float, relative: bool
+    evidence: Sequence[Evidence], *, min_gain: float, alpha: float, relative: bool, claim: str
 ) -> Verdict:
     """`confirmed`, `refuted` or `inconclusive`, for the candidate with the largest gain.
 
@@ -32,12 +32,18 @@ def decide(
     number of candidates. refuted: the whole interval lies under min_gain, or under zero when no
     minimum is claimed. inconclusive: neither. void: the metric is not defined for any candidate
     (a constant series). The reasons say which sentence decided.
+
+    With the claim `equal`, min_gain is how far apart the two may be: confirmed when every
+    candidate's interval lies within it on both sides (two one-sided tests at alpha, Schuirmann
+    1987), refuted when one lies wholly outside, inconclusive otherwise.
     """
     defined = [e for e in evidence if not math.isnan(e.gain)]
     best = max(sorted(defined or evidence, key=lambda e: e.candidate), key=lambda e: e.gain)
     if not defined:
         why = f"{best.metric} is not defined for {best.candidate} or for {best.baseline}."
         return Verdict("void", (why,), best, tuple(evidence))
+    if claim == "equal":
+        return _equal(evidence, min_gain, Show(best.metric, relative))
     show = Show(best.metric, relative)
     if best.gain >= 0.0:
         reach = f"{best.candidate} gains {show(best.gain)} over {best.baseline}"
@@ -69,6 +75,23 @@ def decide(
     else:
         why = f"{reach}, at least {claim}, but {_NOT_REJECTED.lower()}: {test}."
     return Verdict("inconclusive", (why,), best, tuple(evidence))
+
+
+def _equal(evidence: Sequence[Evidence], margin: float, show: Show) -> Verdict:
+    """For the candidate furthest from the baseline; all must be near."""
+    worst = max(sorted(evidence, key=lambda e: e.candidate), key=lambda e: abs(e.gain))
+    apart = f"{worst.candidate} differs from {worst.baseline} by {show(worst.gain)}"
+    interval = f"{worst.level:.0%} interval {show(worst.gain_low)} to {show(worst.gain_high)}"
+    allowed = f"the {show(margin).lstrip('+')} allowed either way"
+    if math.isnan(worst.gain_high):
+        status, why = "inconclusive", f"{worst.n} decision times are too few for an interval"
+    elif worst.gain_low > margin or worst.gain_high < -margin:
+        status, why = "refuted", f"the {interval} lies outside {allowed}"
+    elif worst.gain_low > -margin and worst.gain_high < margin:
+        status, why = "confirmed", f"the {interval} lies within {allowed}"
+    else:
+        status, why = "inconclusive", f"the {interval} reaches over {allowed}"
+    return Verdict(status, (f"{apart}; {why}.",), worst, tuple(evidence))
 
 
 def p_value(p: float) -> str:

@@ -21,10 +21,10 @@ from harness.query import load_runs, run_query
 
 small = SimpleNamespace(**runpy.run_path(str(Path(__file__).with_name("log_writers.py"))))
 AT = datetime(2026, 5, 19, 23, 30, tzinfo=UTC)
-TABLES = [
-    "cards", "coefficients", "decisions", "fit_notes", "fit_times", "fits", "folds", "forecasts",
-    "hypotheses", "runs", "scores", "tests", "timings", "training", "verdicts", "wins",
-]  # fmt: skip
+TABLES = sorted(
+    "adaptation cards coefficients decisions fit_notes fit_times fits folds forecasts "
+    "group_scores group_wins hypotheses runs scores tests timings training verdicts wins".split()
+)
 
 
 def publish(log: Log, **changes: object) -> str:

@@ -20,12 +20,13 @@ from harness.durations import NS_PER_MINUTE, parse_duration
 from harness.features import FUNCTIONS, Function, parse_feature
 from harness.measures.cascade import CascadePlan, measure
 from harness.measures.table import MEASURES
-from harness.metrics import METRICS, score, series
+from harness.metrics import METRICS, score, score_groups, series
 from harness.models.protocol import Forecaster, make_model
 from harness.models.table import KINDS
+from harness.regimes import Terciles, mark, parse_condition, z_scores
 from harness.samples import Decided, LookBack, build_samples
 from harness.splits import Fitting, Scheme, make_windows
-from harness.types import F64, I64, Bars, Measured, Rows
+from harness.types import F64, I64, Bars, Forecasts, Measured, Rows
 from harness.walk import Settings, walk_forward
 
 HOUR = 60 * NS_PER_MINUTE
@@ -145,7 +146,8 @@ class World:
         scopes = {name: KINDS[name].scopes[0] if name in KINDS else "pooled" for name in models}
         fittings = {name: Fitting(*spans, scope=scope) for name, scope in scopes.items()}
         part = walk_forward(models, samples, spans[0], fittings, Settings(length, LOG_SIGMA))
-        scores = score(part, LOG_SIGMA, *series(part, LOG_SIGMA))
+        outcome, values = series(part, LOG_SIGMA)
+        scores = score(part, LOG_SIGMA, outcome, values)
         last = [part.resolved_at[a:b].max() for a, b in itertools.pairwise(part.edges)]
         cuts = np.array([p.cut for p in part.proofs])
         for name in models:
@@ -155,6 +157,26 @@ class World:
                 found["model", name, stated] = cuts, values
             for metric in METRICS:
                 found["metric", metric, name] = np.array(last), scores.by_window(name, metric)
+        self._grouped(found, decided, part, np.array(last))
+
+    def _grouped(self, found: Known, decided: list[Decided], part: Forecasts, last: I64) -> None:
+        """Which group a forecast is in is known with it; a window's group scores when it ended."""
+        regimes = {"calm": parse_condition(f"rv_{self.own} < 1e-3"),
+                   "thirds": Terciles(parse_feature(f"log(rv_{self.own})"))}  # fmt: skip
+        marked = mark(decided, part, regimes)
+        outcome, values = series(part, LOG_SIGMA)
+        for name, rows in marked.groups.items():
+            kind = "terciles" if name.startswith("thirds") else "when"
+            flags = np.zeros(part.y.size)
+            flags[rows] = 1.0
+            found["regime", kind, name] = part.formed_at, flags
+            windows = [rows[part.window[rows] == k] for k in range(last.size)]
+            for model, figures in score_groups(outcome, values, windows).items():
+                found["regime", "scores", f"{name} {model}"] = last, figures
+        for d in decided:
+            formed = d.measured.known_at[d.measured.decisions]
+            size = z_scores(d.feature(parse_feature(f"log(rv_{self.own})")), 10)
+            found["regime", "shifts", d.measured.symbol] = formed, size
 
 
 def noised(bars: Bars, origin: int, seed: int) -> Bars:
@@ -257,6 +279,11 @@ def test_no_model_looks_ahead(probed, name):
 @pytest.mark.parametrize("name", METRICS)
 def test_no_score_of_a_finished_window_looks_ahead(probed, name):
     assert not leaks(*probed, "metric", name)
+
+
+@pytest.mark.parametrize("name", ["when", "terciles", "shifts", "scores"])
+def test_no_regime_and_no_score_by_group_looks_ahead(probed, name):
+    assert not leaks(*probed, "regime", name)
 
 
 def test_there_are_origins_enough(probed):

@@ -53,16 +53,21 @@ models.*
 sweeps
 walk
 metrics
+regimes
+groups
 inference
 verdict
 sections
+regime_specs
 conflicts
 hypothesis
 study
+cards.group_rows
 cards.render
 cautions
 forecast_file
 log
+group_tables
 record environment
 index_tables
 index

@@ -33,8 +33,10 @@ def evidence(
     )
 
 
-def verdict(*found: Evidence, min_gain: float = 0.03, relative: bool = False) -> Verdict:
-    return decide(found, min_gain=min_gain, alpha=0.05, relative=relative)
+def verdict(
+    *found: Evidence, min_gain: float = 0.03, relative: bool = False, claim: str = "better"
+) -> Verdict:
+    return decide(found, min_gain=min_gain, alpha=0.05, relative=relative, claim=claim)
 
 
 @pytest.mark.parametrize(
@@ -107,3 +109,32 @@ def test_a_gain_is_positive_for_the_better_forecast(metric):
     assert pooled_gain(metric, better, worse, relative=False) == pytest.approx(-0.3)
     if not METRICS[metric].higher:
         assert pooled_gain(metric, worse, better, relative=True) == pytest.approx(0.3 / 0.8)
+
+
+@pytest.mark.parametrize(
+    ("low", "high", "status"),
+    [
+        (-0.02, 0.01, "confirmed"),
+        (-0.03, 0.01, "inconclusive"),
+        (0.01, 0.05, "inconclusive"),
+        (0.04, 0.05, "refuted"),
+        (-0.09, -0.04, "refuted"),
+        (math.nan, math.nan, "inconclusive"),
+    ],
+)
+def test_equal_models_are_those_whose_interval_lies_within_the_margin(low, high, status):
+    found = verdict(evidence(0.0, low, high, 0.5), claim="equal")
+    assert found.status == status
+    assert len(found.reasons) == 1
+
+
+def test_all_candidates_must_be_near_for_models_to_be_equal():
+    near = evidence(0.001, -0.002, 0.004, 0.4, name="near")
+    far = evidence(-0.05, -0.06, -0.04, 0.9, name="far")
+    found = verdict(near, far, claim="equal")
+    assert found.status == "refuted"
+    assert found.best.candidate == "far"
+    assert found.reasons == (
+        "far differs from har by -5.00 pp; the 90% interval -6.00 pp to -4.00 pp lies outside the "
+        "3.00 pp allowed either way.",
+    )

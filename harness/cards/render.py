@@ -19,6 +19,7 @@ from typing import Any
 
 import jinja2
 
+from harness.cards.group_rows import adaptation_rows, group_rows, rows_of, sweep_rows
 from harness.kernels.loader import cache_folder
 from harness.metrics import METRICS
 from harness.models.table import NOTES
@@ -58,13 +59,16 @@ def render_card(record: Mapping[str, Any]) -> str:
         pooled=_pooled(record),
         windows=_windows(record),
         coefficients=_coefficients(record),
+        groups=group_rows(record),
+        adaptations=adaptation_rows(record),
+        sweep=sweep_rows(record, _pooled(record)),
         costs=_costs(record),
         notes=_notes(record),
-        folds=_rows(record["tables"]["folds"]),
+        folds=rows_of(record["tables"]["folds"]),
         proofs=_proofs(record),
-        tests=_rows(record["tables"]["tests"]),
-        wins=_rows(record["tables"]["wins"]),
-        timings=_rows(record["tables"]["timings"]),
+        tests=rows_of(record["tables"]["tests"]),
+        wins=rows_of(record["tables"]["wins"]),
+        timings=rows_of(record["tables"]["timings"]),
     )
 
 
@@ -160,10 +164,6 @@ def _no_block(line: str) -> str:
     return re.sub(r"^([-+=]|\d+[.)])", r"\\\1", line)
 
 
-def _rows(table: Mapping[str, list[Any]]) -> list[dict[str, Any]]:
-    return [dict(zip(table, row, strict=True)) for row in zip(*table.values(), strict=True)]
-
-
 def _label_counts(labels: Mapping[str, Mapping[str, str]]) -> dict[str, list[tuple[str, int]]]:
     """Label -> how many symbols have each text, the most common first."""
     return {name: Counter(sorted(of.values())).most_common() for name, of in labels.items()}
@@ -172,7 +172,7 @@ def _label_counts(labels: Mapping[str, Mapping[str, str]]) -> dict[str, list[tup
 def _pooled(record: Mapping[str, Any]) -> list[dict[str, Any]]:
     """One row per horizon and model: its pooled metrics and n."""
     rows: dict[tuple[str, str], dict[str, Any]] = {}
-    for row in _rows(record["tables"]["scores"]):
+    for row in rows_of(record["tables"]["scores"]):
         if row["scope"] == "pooled":
             key = row["horizon"], row["model"]
             entry = rows.setdefault(key, {"horizon": key[0], "model": key[1], "n": row["n"]})
@@ -184,7 +184,7 @@ def _windows(record: Mapping[str, Any]) -> dict[str, list[dict[str, Any]]]:
     """Horizon -> one row per window: its span, n and the verdict's metric of every model."""
     metric = record["verdict"]["metric"]
     horizons: dict[str, dict[str, dict[str, Any]]] = {}
-    for row in _rows(record["tables"]["scores"]):
+    for row in rows_of(record["tables"]["scores"]):
         if row["scope"] == "window" and row["metric"] == metric:
             windows = horizons.setdefault(row["horizon"], {})
             window = windows.setdefault(row["window_start"], {**row, "models": {}})
@@ -195,7 +195,7 @@ def _windows(record: Mapping[str, Any]) -> dict[str, list[dict[str, Any]]]:
 def _coefficients(record: Mapping[str, Any]) -> list[dict[str, Any]]:
     """How each coefficient at the verdict's horizon moved over the windows."""
     values: dict[tuple[str, str], list[float]] = {}
-    for row in _rows(record["tables"]["coefficients"]):
+    for row in rows_of(record["tables"]["coefficients"]):
         shift = row["name"] in ("var_shift", "sigma_shift")
         if row["horizon"] == record["verdict"]["horizon"] and not shift:
             path = values.setdefault((row["model"], row["name"]), [])
@@ -221,7 +221,7 @@ def _costs(record: Mapping[str, Any]) -> list[dict[str, Any]]:
     """What every model took at the verdict's horizon, beside what it gained."""
     verdict = record["verdict"]
     models: dict[str, list[dict[str, Any]]] = {}
-    tables = (_rows(record["tables"][name]) for name in ("fits", "fit_times"))
+    tables = (rows_of(record["tables"][name]) for name in ("fits", "fit_times"))
     for row, times in zip(*tables, strict=True):
         if row["horizon"] == verdict["horizon"]:
             models.setdefault(row["model"], []).append(row | times)
@@ -241,7 +241,7 @@ def _costs(record: Mapping[str, Any]) -> list[dict[str, Any]]:
 def _notes(record: Mapping[str, Any]) -> list[str]:
     """What the fits at the verdict's horizon counted of themselves, summed by model."""
     horizon, totals = record["verdict"]["horizon"], Counter[tuple[str, str]]()
-    for row in _rows(record["tables"]["fit_notes"]):
+    for row in rows_of(record["tables"]["fit_notes"]):
         if row["horizon"] == horizon:
             totals[row["model"], row["note"]] += row["count"]
     return [f"{model}: {count:,} {note} ({NOTES[note]})" for (model, note), count in totals.items()]
@@ -250,7 +250,7 @@ def _notes(record: Mapping[str, Any]) -> list[str]:
 def _proofs(record: Mapping[str, Any]) -> dict[str, dict[str, Any]]:
     """The proofs at the verdict's horizon by how often fits are made; of very many, both ends."""
     kinds: dict[str, list[dict[str, Any]]] = {}
-    for row in _rows(record["tables"]["folds"]):
+    for row in rows_of(record["tables"]["folds"]):
         if row["horizon"] == record["verdict"]["horizon"]:
             kinds.setdefault(row.get("refit", "window"), []).append(row)
     return {

@@ -28,5 +28,5 @@ def study(
         with timer("fit and forecast"):
             forecasts[horizon] = forecast(opened, samples, opened.span(facts))
     with timer("score and judge"):
-        scores, _ = judge(opened, forecasts)
+        scores = judge(opened, decided, forecasts, {}).scores
     return scores, timer.stages

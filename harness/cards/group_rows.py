@@ -1,0 +1,76 @@
+"""Groups, shifts and sweeps of a record as the rows of the card's tables."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from typing import Any
+
+from harness.metrics import METRICS
+
+_MOST_GROUPS = 40  # rows of one table; the log has all
+_SHOWN_DECISIONS = (1, 2, 3, 5, 10, 15, 20, 40, 60, 100, 250)
+
+
+def rows_of(table: Mapping[str, list[Any]]) -> list[dict[str, Any]]:
+    """A table's rows from its columns."""
+    return [dict(zip(table, row, strict=True)) for row in zip(*table.values(), strict=True)]
+
+
+def group_rows(record: Mapping[str, Any]) -> dict[str, dict[str, Any]]:
+    """Kind -> the verdict's metric of every model by group, at the verdict's horizon."""
+    v = record["verdict"]
+    kinds: dict[str, dict[str, dict[str, Any]]] = {}
+    models: dict[str, None] = {}
+    for row in rows_of(record["tables"].get("group_scores", {})):
+        if row["horizon"] == v["horizon"] and row["metric"] == v["metric"]:
+            group = kinds.setdefault(row["kind"], {}).setdefault(row["name"], {})
+            group |= {"name": row["name"], "n": row["n"], row["model"]: row["value"]}
+            models[row["model"]] = None
+    wins = [
+        w for w in rows_of(record["tables"].get("group_wins", {})) if w["horizon"] == v["horizon"]
+    ]
+    return {
+        kind: {
+            "models": list(models),
+            "all": len(groups),
+            "shown": list(groups.values())[:_MOST_GROUPS],
+            "wins": [w for w in wins if w["kind"] == kind],
+        }
+        for kind, groups in kinds.items()
+    }
+
+
+def adaptation_rows(record: Mapping[str, Any]) -> dict[str, dict[str, Any]]:
+    """Regime -> cumulative losses at some decisions after a shift, at the verdict's horizon."""
+    found: dict[str, dict[str, Any]] = {}
+    for row in rows_of(record["tables"].get("adaptation", {})):
+        if row["horizon"] != record["verdict"]["horizon"]:
+            continue
+        table = found.setdefault(
+            row["regime"], {"loss": row["loss"], "shifts": row["shifts"], "models": {}, "days": {}}
+        )
+        table["models"][row["model"]] = None
+        day = table["days"].setdefault(row["decision"], {"decision": row["decision"]})
+        day[row["model"]] = row["cumulative"]
+    for table in found.values():
+        days = table.pop("days")
+        table["models"] = list(table["models"])
+        table["rows"] = [days[d] for d in days if d in _SHOWN_DECISIONS or d == max(days)]
+    return found
+
+
+def sweep_rows(record: Mapping[str, Any], pooled: list[dict[str, Any]]) -> dict[str, Any] | None:
+    """The verdict's metric by the value of the swept parameter."""
+    sweep, v = record["settings"].get("sweep"), record["verdict"]
+    if not sweep:
+        return None
+    figures = {r["model"]: r[v["metric"]] for r in pooled if r["horizon"] == v["horizon"]}
+    values = [figures[model] for model in sweep["models"]]
+    known = [x for x in values if x is not None and math.isfinite(x)]
+    best = (max if METRICS[v["metric"]].higher else min)(known, default=None)
+    rows = [
+        {"value": value, "figure": figure, "best": figure is not None and figure == best}
+        for value, figure in zip(sweep["values"], values, strict=True)
+    ]
+    return {"model": sweep["model"], "key": sweep["key"], "rows": rows}
