@@ -30,6 +30,15 @@ from harness.walk import Settings, walk_forward
 
 HOUR = 60 * NS_PER_MINUTE
 ORIGINS = 24
+TINY_NET = {
+    "features": ["log(rv_h)", "log1p(pk_h)"],
+    "sequence_length": 3,
+    "layers": 1,
+    "width": 4,
+    "batch": 32,
+    "epochs": 2,
+    "device": "cpu",
+}
 # How each kind of model is written in the probe: a new kind needs its line.
 PARAMS: dict[str, dict[str, object]] = {
     "persistence": {},
@@ -40,6 +49,19 @@ PARAMS: dict[str, dict[str, object]] = {
     "gjr": {"dist": "t", "rescale": False},
     "egarch": {},
     "arfima": {"filter": 10},
+    "sklearn": {
+        "class": "sklearn.linear_model.Ridge",
+        "features": ["log(rv_h)", "log1p(pk_h)"],
+        "sequence_length": 3,
+    },
+    "lightgbm": {
+        "features": ["log(rv_h)", "log1p(j_h)"],
+        "rounds": 5,
+        "min_data_in_leaf": 5,
+        "early_stopping": 3,
+    },
+    "lstm": {**TINY_NET, "attention": True},
+    "gru": {**TINY_NET, "standardise": "symbol"},
 }
 # When a value was known (n,) and the value (n,), by table, entry and column.
 Known = dict[tuple[str, str, str], tuple[I64, np.ndarray]]
