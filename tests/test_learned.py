@@ -457,7 +457,17 @@ def test_a_net_says_how_far_it_is_and_how_long_it_will_take():
     assert said[-1].endswith(f"validation {fitted.training.validation_loss[-1]:.4g}")
     time = net.estimate(6_400, 640)
     assert 0.0 < time.epoch < time.typical <= time.most
-    assert net.estimate(64_000, 6_400).most > 2.0 * time.most
+
+
+def test_an_estimate_counts_steps_blocks_and_epochs(monkeypatch):
+    from harness.models import training
+
+    monkeypatch.setattr(training, "_seconds", lambda work: 0.01)
+    net = model("lstm", **{**TINY, "epochs": 44, "patience": 10})
+    time = net.estimate(6_400, 1_024)  # 100 batches of 64, and a block of 1,024 to validate on
+    assert time.epoch == pytest.approx(100 * 0.01 + 0.01)
+    assert time.most == pytest.approx(44 * time.epoch + 0.01 * 7.25)
+    assert time.typical == pytest.approx(22 * time.epoch + 0.01 * 7.25)  # sqrt(11 * 44)
 
 
 def test_torch_that_is_not_installed_is_asked_for(monkeypatch):

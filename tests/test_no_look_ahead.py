@@ -99,6 +99,7 @@ class World:
         self.own, self.horizon, days = ("5d", "5d", "20d") if daily else ("4h", "4h", "10d")
         # A GARCH wants a hundred returns.
         self.train, self.test = parse_duration("170d" if daily else "20d"), parse_duration(days)
+        self.held_out = parse_duration("20d" if daily else "3d")
         self.plan = make_plan(
             periods=True,
             every="1d" if daily else "4h",
@@ -152,7 +153,7 @@ class World:
                 if m.look_back
             ],
         )
-        scheme = Scheme(self.first_test, train=self.train)
+        scheme = Scheme(self.first_test, train=self.train, validation=self.held_out)
         spans = [
             make_windows(
                 scheme,
