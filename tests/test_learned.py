@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import hashlib
+import importlib.util
 import pickle
 import subprocess
 import sys
+from collections.abc import Iterable
 from dataclasses import replace
 from pathlib import Path
 
@@ -25,6 +27,13 @@ from harness.types import F64, History, Rows
 NAMES = ("x0_1h", "x1_1h", "x2_1h")
 TINY = {"layers": 1, "width": 4, "sequence_length": 3, "batch": 64, "device": "cpu", "epochs": 3}
 NETS = ("lstm", "gru")
+TORCH = importlib.util.find_spec("torch") is not None
+needs_torch = pytest.mark.skipif(not TORCH, reason="torch is not installed")
+
+
+def here(names: Iterable[str]) -> list[object]:
+    """The names as parameters, nets marked as in need of torch."""
+    return [pytest.param(n, marks=needs_torch if n in NETS else ()) for n in names]
 
 
 def world(
@@ -235,29 +244,30 @@ def fit_of(name: str, seed: int = 3) -> tuple[Forecaster, Rows]:
     return EVERY[name]().fit(x, t, validation=(held, z), seed=seed), rows
 
 
-@pytest.mark.parametrize("name", EVERY)
+@pytest.mark.parametrize("name", here(EVERY))
 def test_the_same_seed_gives_the_same_bytes_and_survives_pickling(name):
     fitted, rows = fit_of(name)
     assert bytes_of(fitted, rows) == bytes_of(*fit_of(name))
     assert bytes_of(pickle.loads(pickle.dumps(fitted)), rows) == bytes_of(fitted, rows)
 
 
-@pytest.mark.parametrize("name", ["forest", "lightgbm", "lstm", "gru"])
+@pytest.mark.parametrize("name", here(["forest", "lightgbm", *NETS]))
 def test_another_seed_is_another_fit(name):
     fitted, rows = fit_of(name)
     assert fitted.predict(rows).tobytes() != fit_of(name, seed=4)[0].predict(rows).tobytes()
 
 
 def test_another_process_gives_the_same_bytes():
-    code = "from test_learned import *\nprint(*(digest(n) for n in EVERY))"
-    assert run_alone(code) == " ".join(map(digest, EVERY))
+    names = [n for n in EVERY if TORCH or n not in NETS]
+    code = f"from test_learned import *\nprint(*(digest(n) for n in {names}))"
+    assert run_alone(code) == " ".join(map(digest, names))
 
 
 def digest(name: str) -> str:
     return hashlib.sha256(bytes_of(*fit_of(name))).hexdigest()
 
 
-@pytest.mark.parametrize("name", EVERY)
+@pytest.mark.parametrize("name", here(EVERY))
 def test_a_forecast_does_not_depend_on_the_rows_after_it(name):
     fitted, rows = fit_of(name)
     many = rows.take(np.tile(np.arange(600), 3))
@@ -266,7 +276,7 @@ def test_a_forecast_does_not_depend_on_the_rows_after_it(name):
         assert fitted.predict(many.take(slice(0, n))).tobytes() == whole[:n].tobytes(), n
 
 
-@pytest.mark.parametrize("name", ["lstm", "gru"])
+@pytest.mark.parametrize("name", here(NETS))
 def test_a_forecast_sees_its_own_past_and_nothing_later(name):
     fitted, rows = fit_of(name)
     before = fitted.predict(rows)
@@ -278,7 +288,7 @@ def test_a_forecast_sees_its_own_past_and_nothing_later(name):
     assert changed == {place, place + 1, place + 2}  # sequences of 3 steps, of this symbol
 
 
-@pytest.mark.parametrize("name", EVERY)
+@pytest.mark.parametrize("name", here(EVERY))
 def test_a_constant_feature_is_named_or_ignored_but_never_garbage(name):
     rows, y = world()
     values = rows.history.values.copy()
@@ -301,7 +311,7 @@ PLANTED = {
 }
 
 
-@pytest.mark.parametrize("name", PLANTED)
+@pytest.mark.parametrize("name", here(PLANTED))
 def test_a_planted_product_is_learned_which_least_squares_cannot(name):
     rows, y = world(900, planted=True, seed=8)
     if name in ("forest", "lightgbm"):  # rows alone: the earlier decision's feature beside them
@@ -366,7 +376,7 @@ def test_too_few_rows_for_a_split_are_counted():
 # --- nets
 
 
-@pytest.mark.parametrize("kind", NETS)
+@pytest.mark.parametrize("kind", here(NETS))
 def test_early_stopping_keeps_the_weights_of_the_best_epoch(kind):
     rows, y = world(planted=True)
     x, t, held, z = split(rows, y)
@@ -384,6 +394,7 @@ def test_early_stopping_keeps_the_weights_of_the_best_epoch(kind):
     )
 
 
+@needs_torch
 @pytest.mark.parametrize("loss", ["qlike", "log-mse", "mse"])
 @pytest.mark.parametrize("unit", ["sigma", "variance"])
 @pytest.mark.parametrize("kind", ["log", "level"])
@@ -406,6 +417,7 @@ def test_a_nets_losses_are_their_formulas_in_the_targets_terms(kind, unit, loss)
     assert np.all(forecast > 0.0)
 
 
+@needs_torch
 def test_attention_weights_are_shares_of_the_steps():
     fitted, _ = fit_of("lstm")
     assert len(fitted.training.attention) == 3
@@ -413,6 +425,7 @@ def test_attention_weights_are_shares_of_the_steps():
     assert fit_of("gru")[0].training.attention == ()
 
 
+@needs_torch
 @pytest.mark.parametrize(("kind", "gates"), [("lstm", 4), ("gru", 3)])
 def test_parameters_are_counted(kind, gates):
     rows, y = world(100)
@@ -422,6 +435,7 @@ def test_parameters_are_counted(kind, gates):
     assert fitted.training.epochs == fitted.training.best == 3  # none held out: all are run
 
 
+@needs_torch
 def test_a_symbols_own_scale_takes_its_level_out():
     rows, y = world(150, symbols=2)
     shift = np.array([0.0, 3.0])
@@ -440,12 +454,14 @@ def test_a_symbols_own_scale_takes_its_level_out():
     ).all()
 
 
+@needs_torch
 def test_a_loss_that_is_no_number_names_its_epoch():
     rows, y = world(200)
     with pytest.raises(ModelError, match="the loss of epoch 1 is not a number"):
         model("gru", **TINY).fit(rows, np.where(np.arange(200) == 7, 300.0, y))
 
 
+@needs_torch
 def test_a_net_says_how_far_it_is_and_how_long_it_will_take():
     rows, y = world(200)
     said: list[str] = []
@@ -459,6 +475,7 @@ def test_a_net_says_how_far_it_is_and_how_long_it_will_take():
     assert 0.0 < time.epoch < time.typical <= time.most
 
 
+@needs_torch
 def test_an_estimate_counts_steps_blocks_and_epochs(monkeypatch):
     from harness.models import training
 
@@ -478,6 +495,7 @@ def test_torch_that_is_not_installed_is_asked_for(monkeypatch):
         model("lstm", **TINY)
 
 
+@needs_torch
 def test_the_showdowns_sixteen_inputs_can_be_written():
     lags = ["{}", *(f"lag({{}}, {k})" for k in range(1, 5))]
     inputs = [
