@@ -19,10 +19,9 @@ def models() -> Entries:
     for kind in KINDS.values():
         parameters = []
         for name, field in kind.params.model_fields.items():
-            words = get_args(field.annotation) if get_origin(field.annotation) is Literal else ()
-            shown = " or ".join(words) or getattr(field.annotation, "__name__", "")
-            default = "required" if field.is_required() else f"default {field.default}"
-            parameters.append(f"{name} ({shown}, {default})")
+            default = field.get_default(call_default_factory=True)
+            shown = "required" if field.is_required() else f"default {default}"
+            parameters.append(f"{field.alias or name} ({_type_name(field.annotation)}, {shown})")
         entries.append(
             {
                 "kind": kind.name,
@@ -32,6 +31,13 @@ def models() -> Entries:
             }
         )
     return entries
+
+
+def _type_name(annotation: Any) -> str:
+    """`int`, `list[str]`, `int | None`, `l2 or l1` for what a parameter may be."""
+    if get_origin(annotation) is Literal:
+        return " or ".join(map(str, get_args(annotation)))
+    return getattr(annotation, "__name__", str(annotation))
 
 
 def measures() -> Entries:

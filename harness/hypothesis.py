@@ -66,7 +66,7 @@ class ModelSpec:
 
     def words(self) -> dict[str, Any]:
         """As plain JSON values, scope and refit where they are not what the kind has anyway."""
-        own = {"kind": self.kind, **self.params.model_dump(mode="json")}
+        own = {"kind": self.kind, **self.params.model_dump(mode="json", by_alias=True)}
         if self.scope != KINDS[self.kind].scopes[0]:
             own["scope"] = self.scope
         if self.refit is not None:
@@ -234,6 +234,10 @@ def _model(settings: Mapping[str, Any], loc: Loc) -> tuple[ModelSpec | None, lis
     if params is None or keys is None:
         return None, problems
     params, found = _with_features(params, (*loc, "features"))
+    found += [
+        Problem((*loc, *wrong.place), wrong.wanted, wrong.got, wrong.nearest)
+        for wrong in kind.mistakes(params)
+    ]
     scope = keys.scope or kind.scopes[0]
     return ModelSpec(kind.name, params, scope, keys.refit), [*problems, *found]
 

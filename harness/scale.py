@@ -76,6 +76,11 @@ class TargetScale:
             return np.maximum(y, least)
         return np.square(np.maximum(y, self.floor))
 
+    def of_log_variance(self, log_variance: F64) -> F64:
+        """The value on the target's scale (n,) of ln variance per bar: no floor, no shift."""
+        log_measure = log_variance if self.unit == "variance" else 0.5 * log_variance
+        return log_measure if self.is_log else np.exp(log_measure)
+
     def sigma(self, y: F64, shift: F64 | float = 0.0) -> F64:
         """Sigma per bar of values on the target's scale (n,), at least floor."""
         if self.is_log:

@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import Any, NoReturn, TypeVar
 
 from pydantic import BaseModel, ValidationError
+from pydantic.fields import FieldInfo
 from pydantic_core import ErrorDetails
 
 from harness.errors import SpecError, UsageError, nearest, one_line
@@ -111,7 +112,7 @@ def validate(
         return model.model_validate(table), []
     except ValidationError as error:
         details = error.errors(include_url=False)
-    keys = (*also, *model.model_fields)
+    keys = (*also, *_fields(model))
     # A misspelt key is one mistake, not an unknown key and a missing one; and a default that
     # waits for another key of the section is none.
     meant = {nearest(str(d["loc"][-1]), keys) for d in details if d["type"] == "extra_forbidden"}
@@ -124,12 +125,17 @@ def validate(
     return None, problems
 
 
+def _fields(model: type[BaseModel]) -> dict[str, FieldInfo]:
+    """The fields by the key that a file has for them."""
+    return {field.alias or name: field for name, field in model.model_fields.items()}
+
+
 def _problem(
     detail: ErrorDetails, loc: Loc, model: type[BaseModel], keys: Collection[str]
 ) -> Problem:
     if detail["type"] == "extra_forbidden":
         return unknown_key(loc, keys)
-    described = model.model_fields[str(detail["loc"][0])].description
+    described = _fields(model)[str(detail["loc"][0])].description
     if detail["type"] == "missing":
         return Problem(loc, "this key, which is missing" + (f": {described}" if described else ""))
     if detail["type"] == "value_error":

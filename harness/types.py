@@ -91,6 +91,14 @@ class History:
 
 
 @dataclass(frozen=True)
+class Steps:
+    """Features at k decisions that follow each other: values (k, p), `symbol` (k,) int32 codes."""
+
+    values: F64
+    symbol: I32
+
+
+@dataclass(frozen=True)
 class Rows:
     """What a model may see of n decisions: no target in it.
 
@@ -125,10 +133,21 @@ class Rows:
 
         Complete for every row when `length` is at most the model's `look_back`.
         """
+        steps, places = self.steps(length)
+        return steps.values[places]
+
+    def steps(self, length: int) -> tuple[Steps, I64]:
+        """What the sequences are made of, each decision once, and their places in it (n, length).
+
+        A step is in `length` sequences, so this is the form to keep many sequences in.
+        """
         assert self.history is not None, "a model that looks back declares it by look_back"
         columns = [self.history.names.index(name) for name in self.names]
-        places = self.at[:, None] + np.arange(1 - length, 1)
-        return np.moveaxis(self.history.values[columns][:, places], 0, -1)
+        places = self.at[:, None] + np.arange(1 - length, 1, dtype=np.int64)
+        first, last = (places.min(), places.max() + 1) if places.size else (0, 0)
+        values = np.ascontiguousarray(self.history.values[columns, first:last].T)
+        symbol = np.searchsorted(self.history.begins, np.arange(first, last), "right") - 1
+        return Steps(values, symbol.astype(np.int32)), places - first
 
 
 @dataclass(frozen=True)
@@ -195,6 +214,15 @@ class Training:
     validation_loss: tuple[float, ...] = ()
     attention: tuple[float, ...] = ()
     notes: Mapping[str, int] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class FitTime:
+    """Seconds a fit takes: `typical`, and `most` where nothing stops it early; `epoch` of one."""
+
+    typical: float
+    most: float
+    epoch: float
 
 
 @dataclass(frozen=True)

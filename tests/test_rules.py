@@ -48,7 +48,8 @@ measures.estimate measures.store
 features scale
 samples splits
 models.protocol
-models.linear models.volatility
+models.linear models.scaling models.nets models.volatility
+models.training
 models.*
 sweeps
 walk
@@ -89,7 +90,10 @@ HEAVY = {
     "rich": {"screen"},
     "click": {"cli", "describe_command", "guard", "options", "panel_commands", "screen"},
     "xxhash": {"panel", "panel_file", "quality", "selection", "hypothesis"},
-    **{name: set() for name in ("torch", "sklearn", "lightgbm", "arch", "pandas")},
+    "torch": {"models.nets", "models.training", "models.recurrent"},
+    "sklearn": {"models.regressors"},
+    "lightgbm": {"models.boosting"},
+    **{name: set() for name in ("arch", "pandas")},
     "scipy": {"roughness"},
     "statsmodels": {"descriptive"},
     "matplotlib": {"figures.style"},

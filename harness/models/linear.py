@@ -13,9 +13,8 @@ from typing import ClassVar, Self
 
 import numpy as np
 
-from harness.features import parse_feature
 from harness.kernels import moments as loops
-from harness.models.protocol import ModelError, Task
+from harness.models.protocol import ModelError, Task, own_features
 from harness.models.table import OlsParams
 from harness.types import F64, I64, Rows
 
@@ -75,8 +74,7 @@ class Ols(Linear):
     @classmethod
     def build(cls, params: OlsParams, task: Task) -> Self:
         """The features at the task's horizon, in the order of the hypothesis."""
-        features = tuple(parse_feature(f).at(task.horizon).text for f in params.features)
-        return cls(tuple(dict.fromkeys(features)), intercept=params.intercept)
+        return cls(own_features(params.features, task), intercept=params.intercept)
 
 
 def linear_forecasts(

@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 import importlib
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, ClassVar, Protocol, Self, runtime_checkable
 
 import numpy as np
 
+from harness.errors import UsageError
+from harness.features import parse_feature
 from harness.models.table import KINDS, Params
 from harness.scale import TargetScale
-from harness.types import F64, I64, Rows, Training
+from harness.types import F64, I64, FitTime, Rows, Training
 
 
 @dataclass(frozen=True)
@@ -82,6 +84,22 @@ class Chained(Protocol):
         ...
 
 
+@runtime_checkable
+class Trained(Protocol):
+    """A model whose fit takes long enough to say beforehand how long, and how far it is."""
+
+    def estimate(self, n_rows: int, n_validation: int) -> FitTime:
+        """Seconds of one fit on so many rows and its forecasts of them, by timing a few steps."""
+        ...
+
+    def watched(self, progress: Callable[[str], None]) -> Self:
+        """The same model, telling `progress` of its fit: `epoch 7 of 100, validation 0.1234`.
+
+        A fitted copy no longer holds `progress`, so that it can go between processes.
+        """
+        ...
+
+
 class ModelError(Exception):
     """A model that could not be fitted on these rows, in words; the walk names the window."""
 
@@ -95,7 +113,23 @@ def one_symbol(rows: Rows) -> int:
 
 
 def make_model(kind: str, params: Params, task: Task) -> Forecaster:
-    """An unfitted model of this kind for this task; its library is imported here and not before."""
+    """An unfitted model of this kind for this task; its library is imported here and not before.
+
+    UsageError where that library is not installed.
+    """
     module, _, name = KINDS[kind].target.partition(":")
-    model: Any = getattr(importlib.import_module(module), name)
+    try:
+        model: Any = getattr(importlib.import_module(module), name)
+    except ModuleNotFoundError as error:
+        if error.name != "torch":
+            raise
+        raise UsageError(
+            f"the kind of model {kind} needs torch, which is not installed: "
+            "pip install 'harness[torch]'"
+        ) from None
     return model.build(params, task)
+
+
+def own_features(features: Sequence[str], task: Task) -> tuple[str, ...]:
+    """These expressions at the task's horizon, each once, in the order of the hypothesis."""
+    return tuple(dict.fromkeys(parse_feature(f).at(task.horizon).text for f in features))

@@ -6,16 +6,20 @@ that a run pays only for the libraries of the models it uses.
 
 from __future__ import annotations
 
+import importlib
+from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Literal
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, ConfigDict, Field, JsonValue
+
+_CLASS_WANTED = "a regressor of scikit-learn by its full name, such as sklearn.linear_model.Ridge"
 
 
 class Params(BaseModel):
     """Parameters of one kind of model; unknown ones are refused."""
 
-    model_config = ConfigDict(extra="forbid", frozen=True, strict=True)
+    model_config = ConfigDict(extra="forbid", frozen=True, strict=True, allow_inf_nan=False)
 
 
 class PersistenceParams(Params):
@@ -60,6 +64,67 @@ class ArfimaParams(Params):
     filter: int = Field(default=250, ge=10, le=10_000)
 
 
+class RegressorParams(Params):
+    """`sklearn`: `class`, a regressor of scikit-learn, and `params`, its own arguments.
+
+    `standardise`: features less their training mean, over their training standard deviation.
+    `sequence_length`: the features at the last so many decisions, each a column.
+    """
+
+    estimator: str = Field(alias="class", max_length=200, description=_CLASS_WANTED)
+    features: list[str] = Field(min_length=1, max_length=200)
+    params: dict[str, JsonValue] = Field(
+        default_factory=dict, description="a table of the class's own arguments, JSON values"
+    )
+    standardise: bool = True
+    sequence_length: int | None = Field(default=None, ge=1, le=1_000)
+
+
+class BoostingParams(Params):
+    """`lightgbm`: its own names; `early_stopping` rounds without gain on the validation rows."""
+
+    features: list[str] = Field(min_length=1, max_length=200)
+    objective: Literal["l2", "l1", "qlike"] = "l2"
+    num_leaves: int = Field(default=31, ge=2, le=10_000)
+    learning_rate: float = Field(default=0.05, gt=0.0, le=1.0)
+    rounds: int = Field(default=200, ge=1, le=100_000)
+    min_data_in_leaf: int = Field(default=20, ge=1, le=1_000_000)
+    feature_fraction: float = Field(default=1.0, gt=0.0, le=1.0)
+    bagging_fraction: float = Field(default=1.0, gt=0.0, le=1.0)
+    early_stopping: int | None = Field(default=None, ge=1, le=100_000)
+
+
+class RecurrentParams(Params):
+    """`lstm` and `gru`: the net, its input, its loss and how it is trained.
+
+    `patience`: epochs without a lower validation loss after which training ends.
+    """
+
+    features: list[str] = Field(min_length=1, max_length=200)
+    sequence_length: int = Field(default=20, ge=1, le=1_000)
+    layers: int = Field(default=2, ge=1, le=8)
+    width: int = Field(default=64, ge=1, le=2_048)
+    dropout: float = Field(default=0.2, ge=0.0, lt=1.0)
+    attention: bool = False
+    loss: Literal["qlike", "log-mse", "mse"] = "qlike"
+    learning_rate: float = Field(default=1e-3, gt=0.0, le=1.0)
+    batch: int = Field(default=256, ge=1, le=100_000)
+    epochs: int = Field(default=100, ge=1, le=10_000)
+    patience: int = Field(default=10, ge=1, le=10_000)
+    standardise: Literal["pooled", "symbol"] = "pooled"
+    device: Literal["auto", "cpu"] = "auto"
+
+
+@dataclass(frozen=True)
+class Mistake:
+    """What a kind's library does not take: where in the parameters, what was wanted, nearest."""
+
+    place: tuple[str, ...]
+    wanted: str
+    got: object = None
+    nearest: str | None = None
+
+
 @dataclass(frozen=True)
 class Kind:
     """A kind of model: where its class is, its parameters, what it does and its source.
@@ -68,6 +133,8 @@ class Kind:
     (one fit for all symbols), `effects` (shared slopes, own intercepts) or `asset` (each alone).
     `periods` says that it reads the target's measure from decision to decision (Task.variance).
     `stepwise` are the measures it reads from decision to decision, beside the target's.
+    `check` is a function of its parameters that yields what is wrong with them beyond their
+    types, for kinds where only the library can say so.
     """
 
     name: str
@@ -78,6 +145,14 @@ class Kind:
     scopes: tuple[str, ...] = ("pooled", "asset")
     periods: bool = False
     stepwise: tuple[str, ...] = ()
+    check: str | None = None
+
+    def mistakes(self, params: Params) -> Iterable[Mistake]:
+        """What the kind's library does not take; it is imported here where it is asked."""
+        if self.check is None:
+            return ()
+        module, _, name = self.check.partition(":")
+        return getattr(importlib.import_module(module), name)(params)
 
 
 # What fits count of themselves (Training.notes), for the card.
@@ -169,6 +244,53 @@ KINDS: dict[str, Kind] = {
             "Statistics 23, eq. 3.2",
             scopes=("asset",),
             periods=True,
+        ),
+        Kind(
+            "sklearn",
+            "harness.models.regressors:Regressor",
+            RegressorParams,
+            "any regressor of scikit-learn's linear_model, ensemble, svm, neighbors, "
+            "neural_network, tree, kernel_ridge or gaussian_process, named by its `class`, with "
+            "its own arguments in `params`; it sees features standardised by the training rows "
+            "and the target as it is; the seed is the run's, the thread one",
+            "Pedregosa et al. (2011), J. Machine Learning Research 12",
+            check="harness.models.regressors:mistakes",
+        ),
+        Kind(
+            "lightgbm",
+            "harness.models.boosting:LightGbm",
+            BoostingParams,
+            "gradient boosted trees; `l2` and `l1` on the target's scale, `qlike` the QLIKE of "
+            "the variance whatever that scale; a fit states each feature's share of the gain; "
+            "with `early_stopping` the best round on the validation rows is kept",
+            "Ke et al. (2017), Advances in Neural Information Processing Systems 30",
+        ),
+        *(
+            Kind(
+                name,
+                f"harness.models.recurrent:{title}",
+                RecurrentParams,
+                f"{what} over the features at the last `sequence_length` decisions, oldest "
+                "first, `dropout` between layers and before the output, with `attention` a "
+                "softmax-weighted mean of all steps instead of the last; trained by Adam, the "
+                "epoch with the least validation loss is kept; needs torch",
+                source,
+            )
+            for name, title, what, source in (
+                (
+                    "lstm",
+                    "Lstm",
+                    "long short-term memory",
+                    "Hochreiter & Schmidhuber (1997), Neural Computation 9, with forget gates: "
+                    "Gers, Schmidhuber & Cummins (2000), Neural Computation 12",
+                ),
+                (
+                    "gru",
+                    "Gru",
+                    "gated recurrent units",
+                    "Cho et al. (2014), EMNLP, section 2.3",
+                ),
+            )
         ),
     )
 }

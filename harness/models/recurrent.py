@@ -1,0 +1,192 @@
+"""LSTM and GRU over sequences of features: one net for all symbols of the rows it is given."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from typing import Any, ClassVar, Self
+
+import numpy as np
+import torch
+
+from harness.models import training as loop
+from harness.models.nets import Attention, LastState, Recurrent, SequenceNet, TargetLoss
+from harness.models.protocol import Task, own_features
+from harness.models.scaling import Scaling
+from harness.models.table import RecurrentParams
+from harness.scale import TargetScale
+from harness.types import F64, FitTime, Rows, Training
+
+
+def _silent(_: str) -> None:
+    """Nobody watches."""
+
+
+@dataclass(frozen=True)
+class _Units:
+    """The training rows' moments of the features, of the target ln m or m, and of m itself."""
+
+    inputs: Scaling
+    target: Scaling
+    measure: Scaling
+
+
+@dataclass(frozen=True)
+class RecurrentNet:
+    """A recurrent net's forecast of the target from the features at the last decisions.
+
+    Features, and a log target, are standardised by the training rows: all of them, or each
+    symbol's own with `standardise = "symbol"` (a symbol that was not trained on: all of them).
+    For losses and the way from the net's output to the target see nets.TargetLoss.
+    """
+
+    cell: ClassVar[str]
+    validates: ClassVar[bool] = True
+    features: tuple[str, ...]
+    params: RecurrentParams
+    scale: TargetScale
+    units: _Units | None = None
+    net: Any = None
+    training: Training | None = None
+    progress: Callable[[str], None] = _silent
+
+    @classmethod
+    def build(cls, params: RecurrentParams, task: Task) -> Self:
+        """The net at the task's horizon, for its target's scale."""
+        return cls(own_features(params.features, task), params, task.scale)
+
+    @property
+    def look_back(self) -> int:
+        """The length of its sequences."""
+        return self.params.sequence_length
+
+    def watched(self, progress: Callable[[str], None]) -> Self:
+        """The same model, telling `progress` of every epoch."""
+        return replace(self, progress=progress)
+
+    def fit(
+        self, rows: Rows, y: F64, *, validation: tuple[Rows, F64] | None = None, seed: int = 0
+    ) -> Self:
+        """A trained copy; ModelError for a constant feature or a loss that is not a number.
+
+        Without validation rows all epochs are run.
+        """
+        device = loop.choose_device(self.params.device)
+        units = self._units(rows, y)
+        with loop.repeatable(seed, device) as order:
+            net = self._fresh().to(device)
+            train = self._sequences(units, rows, y, device)
+            checked = None if validation is None else self._sequences(units, *validation, device)
+            course = loop.train(
+                net, self._loss, train, checked, self._schedule, order, self.progress
+            )
+            attention = None
+            if self.params.attention:
+                _, attention = loop.outputs(net, train if checked is None else checked)
+        told = Training(
+            parameters=sum(p.numel() for p in net.parameters()),
+            epochs=len(course.train_loss),
+            best=course.best,
+            train_loss=course.train_loss,
+            validation_loss=course.validation_loss,
+            attention=() if attention is None else tuple(attention.tolist()),
+        )
+        return replace(self, units=units, net=net, training=told, progress=_silent)
+
+    def predict(self, rows: Rows) -> F64:
+        """Forecasts (m,) on the target's scale."""
+        device = next(self.net.parameters()).device
+        with loop.repeatable(0, device):
+            sequences = self._sequences(self.units, rows, None, device)
+            output, _ = loop.outputs(self.net, sequences)
+            log_measure = self._loss.log_forecast(output, sequences.truth)
+        found = log_measure.to("cpu", torch.float64).numpy()
+        return found if self.scale.is_log else np.exp(found)
+
+    def estimate(self, n_rows: int, n_validation: int) -> FitTime:
+        """Seconds of one fit on so many rows, by timing a few batches of made-up ones."""
+        device = loop.choose_device(self.params.device)
+        with loop.repeatable(0, device) as noise:
+            n, length = max(self.params.batch, 1), self.params.sequence_length
+            steps = torch.randn(n + length, len(self.features), generator=noise)
+            places = torch.arange(n)[:, None] + torch.arange(length)
+            made_up = loop.Sequences(
+                steps.to(device), places.to(device), torch.ones(n, 4, device=device)
+            )
+            return loop.estimate(
+                self._fresh().to(device), self._loss, made_up, self._schedule, n_rows, n_validation
+            )
+
+    @property
+    def coefficients(self) -> dict[str, float]:
+        """None: a net's weights have no names."""
+        return {}
+
+    @property
+    def _schedule(self) -> loop.Schedule:
+        p = self.params
+        return loop.Schedule(p.learning_rate, p.batch, p.epochs, p.patience)
+
+    @property
+    def _loss(self) -> TargetLoss:
+        return TargetLoss(
+            self.params.loss,
+            log_target=self.scale.is_log,
+            per_log_sigma=self.scale.per_log_sigma,
+        )
+
+    def _fresh(self) -> SequenceNet:
+        """An untrained net; its weights come from torch's seed."""
+        p = self.params
+        encoder = Recurrent(self.cell, len(self.features), p.width, p.layers, p.dropout)
+        pooling = Attention(p.width) if p.attention else LastState()
+        return SequenceNet(encoder, pooling, p.width, p.dropout)
+
+    def _units(self, rows: Rows, y: F64) -> _Units:
+        by = rows.symbol if self.params.standardise == "symbol" else None
+        with np.errstate(over="ignore"):  # an absurd log target: its loss is no number either
+            measure = np.exp(y) if self.scale.is_log else y
+            return _Units(
+                Scaling.of(rows.columns(self.features).X, self.features, by),
+                Scaling.of(y[:, None], ("the target",), by),
+                Scaling.of(measure[:, None], ("the target",), by),
+            )
+
+    def _sequences(
+        self, units: _Units, rows: Rows, y: F64 | None, device: torch.device
+    ) -> loop.Sequences:
+        """The rows' sequences, standardised; with their truth, or what forecasts need of it."""
+        steps, places = rows.columns(self.features).steps(self.params.sequence_length)
+        # Steps that no row is made of may be missing; they are read by no sequence.
+        values = units.inputs.apply(steps.values, steps.symbol)
+        truth = np.empty((len(rows.symbol), 4))
+        mean = units.measure.centre[units.measure.place(rows.symbol), 0]
+        truth[:, 3] = np.log(np.maximum(mean, self._least))
+        if self.scale.is_log:
+            place = units.target.place(rows.symbol)
+            truth[:, 1], truth[:, 2] = units.target.centre[place, 0], units.target.spread[place, 0]
+        else:
+            truth[:, 1], truth[:, 2] = truth[:, 3], 1.0
+        if y is None:
+            truth[:, 0] = math.nan
+        else:
+            truth[:, 0] = y if self.scale.is_log else np.log(np.maximum(y, self._least))
+        return loop.Sequences.of(values, places, truth, device)
+
+    @property
+    def _least(self) -> float:
+        """The floor of a measure under a logarithm."""
+        return self.scale.floor**2 if self.scale.unit == "variance" else self.scale.floor
+
+
+class Lstm(RecurrentNet):
+    """Long short-term memory: Hochreiter & Schmidhuber (1997); forget gates: Gers et al. (2000)."""
+
+    cell = "lstm"
+
+
+class Gru(RecurrentNet):
+    """Gated recurrent units: Cho et al. (2014), EMNLP, section 2.3."""
+
+    cell = "gru"
