@@ -22,8 +22,27 @@ from harness.query import load_runs, run_query
 small = SimpleNamespace(**runpy.run_path(str(Path(__file__).with_name("log_writers.py"))))
 AT = datetime(2026, 5, 19, 23, 30, tzinfo=UTC)
 TABLES = sorted(
-    "adaptation cards coefficients decisions fit_notes fit_times fits folds forecasts "
-    "group_scores group_wins hypotheses runs scores tests timings training verdicts wins".split()
+    [
+        "adaptation",
+        "cards",
+        "coefficients",
+        "decisions",
+        "fit_notes",
+        "fit_times",
+        "fits",
+        "folds",
+        "forecasts",
+        "group_scores",
+        "group_wins",
+        "hypotheses",
+        "runs",
+        "scores",
+        "tests",
+        "timings",
+        "training",
+        "verdicts",
+        "wins",
+    ]
 )
 
 
