@@ -75,7 +75,8 @@ def make_record(
         "seconds": round(seconds, 3),
         "status": verdict.status,
         "seed": h.run.seed,
-        "panel": _panel(study, facts, kept, dropped),
+        "panel": _panel(study, facts, kept, dropped)
+        | {"unfitted": {name: dict(part.unfitted) for name, part in forecasts.items()}},
         "settings": _settings(study, forecasts),
         "environment": dict(environment),
         "verdict": _verdict(study, verdict),

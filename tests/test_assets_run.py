@@ -174,3 +174,40 @@ def test_symbols_that_cannot_be_had_are_a_named_error(new, words, desk):
     with pytest.raises(UsageError) as caught:
         run(desk, ('name = "assets"\n', f'name = "assets"\n{new}\n'))
     assert words in str(caught.value)
+
+
+def test_fitted_by_asset_a_young_symbol_is_left_out_until_it_can_be_and_counted(desk):
+    record, card = run(
+        desk,
+        ('min_history = "100d"\n', ""),
+        ('first_test = "2021-06-01"', 'first_test = "2021-06-01"\nmin_train = 30'),
+        ('kind = "ols"', 'kind = "ols"\nscope = "asset"'),
+    )
+    assert record["panel"]["symbols"] == [*"ABCDE", "G"]
+    assert list(record["panel"]["unfitted"]["5d"]) == ["G"]
+    left = record["panel"]["unfitted"]["5d"]["G"]
+    assert (
+        f"left out, too few training rows of their symbol | {left} of 1 symbols: G {left} |" in card
+    )
+    scores = record["tables"]["group_scores"]
+    n = dict(zip(scores["name"], scores["n"], strict=True))
+    assert left > 0
+    assert n["G"] == n["A"] / 2  # the second of two windows
+    assert n["Tech"] == n["B"] + n["C"]
+    assert n["unknown"] == n["D"] + n["E"] + n["G"]
+    assert "## MAE log by sector, 5d horizon" in card
+    assert "Better than persistence in: har" in card
+    fits = [f for f, m in zip(record["tables"]["fits"]["fits"], record["tables"]["fits"]["model"],
+                              strict=True) if m == "har"]  # fmt: skip
+    assert fits == [5, 6]
+
+
+def test_calm_and_crisis_by_a_side_series(desk):
+    record, card = run(
+        desk, ("[verdict]", '[regimes]\ncalm = "vix_1d < 21"\ncrisis = "vix_1d >= 21"\n[verdict]')
+    )
+    scores = record["tables"]["group_scores"]
+    n = dict(zip(scores["name"], scores["n"], strict=True))
+    assert n["calm"] + n["crisis"] == sum(n[s] for s in "ABCDE")
+    assert min(n["calm"], n["crisis"]) > 50
+    assert "calm: `vix_1d < 21`; crisis: `vix_1d >= 21`" in card
