@@ -5,7 +5,7 @@ python := ".venv/bin/python"
 # A virtual environment with the tested versions of everything
 setup:
     python3 -m venv .venv
-    {{python}} -m pip install -q -c constraints.txt -e ".[dev]"
+    {{python}} -m pip install -q -c constraints.txt -e ".[dev,torch]"
 
 # The embedded default: HAR on the S&P 500 that comes with the arch package
 demo:

@@ -50,9 +50,10 @@ class Part:
     places: I64
 
     def trained(self, least: int) -> I64:
-        """The folds (positions) in which it has `least` training rows."""
-        sizes = [_stop(f) - _start(f) for f in self.folds]
-        return np.flatnonzero(np.array(sizes) >= least)
+        """The folds (positions) in which it has `least` training rows and something to forecast."""
+        rows = np.array([_stop(f) - _start(f) for f in self.folds])
+        tested = np.array([f.test.stop > f.test.start for f in self.folds])
+        return np.flatnonzero((rows >= least) & tested)
 
     def split(self) -> I64:
         """Where each fold's test rows begin and end among this symbol's (w + 1,)."""
