@@ -114,14 +114,16 @@ def describe_volatility(
 ) -> Description:
     """Measure the panel and describe ln sigma of every symbol.
 
-    Raises UsageError for a measure, duration, span or symbol that does not fit and where no
-    symbol has 500 values; PanelError for bars that cannot be read.
+    A symbol with bad bars is left out with its reason, whatever the panel says of runs. Raises
+    UsageError for a measure, duration, span or symbol that does not fit and where no symbol has
+    500 values; PanelError for files that cannot be read.
     """
-    plan = _plan(spec, question)
+    plan, spec = _plan(spec, question), replace(spec, on_bad="exclude")
     panel = open_panel(spec, start=question.start, end=question.end, columns=plan.inputs)
     wanted = _symbols(spec, panel.symbols, question.symbol)
     measured, facts, _ = measure_panel(panel, plan, progress=progress)
-    found, left_out = [], {}
+    found = []
+    left_out = {e.symbol: e.reason for e in facts.excluded if e.symbol in wanted}
     for one in measured:
         if one.symbol not in wanted:
             continue

@@ -104,7 +104,7 @@ def test_a_row_for_every_symbol_and_a_reason_for_each_left_out(at_desk, command)
     page = Path("reports/describe/many.md").read_text()
     assert [line.split()[0] for line in done.out.splitlines()[3:8]] == [*many, "STILL"]
     assert "- SHORT: got 39 values of rv\\_1d, wanted 500 or more" in page
-    assert "- FLAT: every rv\\_1d is 0: the price never moves" in page
+    assert "- FLAT: constant price: no price among its 900 bars ever moves" in page
     assert "49 values of 0 have no logarithm and are left out" in page
     assert page.count(".svg)") == 6
     assert "Figures of the first 3 symbols" in page
@@ -135,7 +135,7 @@ def test_a_row_for_every_symbol_and_a_reason_for_each_left_out(at_desk, command)
         (["tiny", "--start", "2031-01-20"], "empty span"),
         (["tiny", "--symbol", "SIN"], "--symbol: got 'SIN', wanted one of the 1 symbols"),
         (["tiny"], "got 29 values of rv_1d, wanted 500 or more: take a longer span"),
-        (["flat"], "FLAT: every rv_1d is 0: the price never moves"),
+        (["flat"], "no symbol is left: FLAT: constant price: no price among its 900 bars ever"),
     ],
     ids=lambda value: value if isinstance(value, str) else None,
 )
