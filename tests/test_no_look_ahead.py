@@ -47,6 +47,12 @@ PARAMS: dict[str, dict[str, object]] = {
     "moving-average": {"window": 3},
     "ewma": {"decay": 0.8},
     "ols": {"features": ["log(rv_h)", "lag(log(rv_h), 6)", "log1p(j_h)"]},
+    "wls": {"features": ["log(rv_h)"], "weight": "1 / square(rv_h)", "insanity": True},
+    "harq": {
+        "features": ["log(rv_h)", "lag(log(rv_h), 6)"],
+        "quarticity": "abs(flow_h)",
+        "insanity": True,
+    },
     "garch": {"backcast": "sample"},
     "gjr": {"dist": "t", "rescale": False},
     "egarch": {},
