@@ -9,7 +9,7 @@ import numpy as np
 import polars as pl
 import pytest
 import statsmodels.api as sm
-from worlds import DAY, LEVEL_SIGMA, LOG_SIGMA, START, close_to, make_samples, make_task
+from worlds import LOG_SIGMA, START, close_to, make_samples, make_task
 
 import harness
 from harness.durations import NS_PER_MINUTE, parse_duration
@@ -171,7 +171,7 @@ def test_weighted_fits_walk_forward_on_the_rows_that_had_resolved(scope):
 
 def test_a_weight_that_is_not_above_zero_is_told_in_words():
     samples = make_samples(400, seed=9)
-    with pytest.raises(ModelError, match="weight x2_1h is -.* training rows, wanted above 0"):
+    with pytest.raises(ModelError, match=r"weight x2_1h is -.* training rows, wanted above 0"):
         build("wls", features=HAR[:2], weight="x2_1h").fit(samples.rows, samples.y)
     with pytest.raises(RunError, match=r"model wls, horizon 1h, window 1 .*: weight x2_1h is -"):
         walk({"wls": build("wls", features=HAR[:2], weight="x2_1h")}, samples, "pooled")

@@ -81,7 +81,8 @@ Measurer = Callable[[Bars, CascadePlan], Measured]
 def feature_of(function: Function) -> str:
     """The function with some constants: `mean(rv_4h, 3, 3)`."""
     constants = ["3" if c.whole else "0.8" for c in function.constants]
-    return f"{function.name}({', '.join(['rv_4h', *constants])})"
+    column = "ret_4h" if function.name == "negative" else "rv_4h"  # of rv it is always 0
+    return f"{function.name}({', '.join([column, *constants])})"
 
 
 def models_of(horizon: str) -> dict[str, Forecaster]:
