@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 from harness.durations import Duration, length, parse_moment, show_moment
 from harness.errors import nearest
-from harness.features import OWN_SCALE, Expression, parse_feature, split_column
+from harness.features import OWN_SCALE, Expression, FeatureError, parse_feature, split_column
 from harness.metrics import METRICS
 from harness.regime_specs import group_names
 from harness.sections import SCHEMES
@@ -37,6 +37,14 @@ def conflicts(h: Hypothesis) -> Iterator[Problem]:
         for i, feature in enumerate(features):
             yield from _column_conflicts(h, feature, (*loc, i))
         yield from _feature_repeats(h, features, loc)
+        for key in model.params.expressions:
+            expression = parse_feature(getattr(model.params, key))
+            yield from _column_conflicts(h, expression, ("models", name, key))
+        for text in model.params.made:
+            try:
+                parse_feature(text)
+            except FeatureError as error:
+                yield Problem(("models", name), f"shorter expressions for what it makes: {error}")
     for name, regime in h.regimes.items():
         for expression in regime.expressions:
             yield from _column_conflicts(h, expression, ("regimes", name))

@@ -13,7 +13,7 @@ import re
 import warnings
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, replace
-from functools import cached_property, lru_cache
+from functools import cached_property, lru_cache, partial
 from itertools import accumulate
 
 import numpy as np
@@ -124,6 +124,8 @@ FUNCTIONS: dict[str, Function] = {
         Function("sqrt", "square root; missing where x < 0", np.sqrt),
         Function("square", "x * x", np.square),
         Function("abs", "absolute value", np.abs),
+        Function("positive", "max(x, 0)", partial(np.maximum, 0.0)),
+        Function("negative", "min(x, 0)", partial(np.minimum, 0.0)),
         Function("lag", "x as it was k decisions ago", _lag, (Constant("k"),)),
         Function(
             "mean",

@@ -66,7 +66,7 @@ class ModelSpec:
 
     def words(self) -> dict[str, Any]:
         """As plain JSON values, scope and refit where they are not what the kind has anyway."""
-        own = {"kind": self.kind, **self.params.model_dump(mode="json", by_alias=True)}
+        own = {"kind": self.kind, **self.params.words()}
         if self.scope != KINDS[self.kind].scopes[0]:
             own["scope"] = self.scope
         if self.refit is not None:
@@ -233,7 +233,7 @@ def _model(settings: Mapping[str, Any], loc: Loc) -> tuple[ModelSpec | None, lis
         problems.append(unknown_word((*loc, "scope"), keys.scope, kind.scopes))
     if params is None or keys is None:
         return None, problems
-    params, found = _with_features(params, (*loc, "features"))
+    params, found = _canonical_params(params, loc)
     found += [
         Problem((*loc, *wrong.place), wrong.wanted, wrong.got, wrong.nearest)
         for wrong in kind.mistakes(params)
@@ -242,16 +242,22 @@ def _model(settings: Mapping[str, Any], loc: Loc) -> tuple[ModelSpec | None, lis
     return ModelSpec(kind.name, params, scope, keys.refit), [*problems, *found]
 
 
-def _with_features(params: Params, loc: Loc) -> tuple[Params, list[Problem]]:
-    """The parameters with every feature in its canonical text, where this kind has features."""
-    texts: list[str] = []
+def _canonical_params(params: Params, loc: Loc) -> tuple[Params, list[Problem]]:
+    """The parameters with every feature expression in its canonical text."""
     problems: list[Problem] = []
-    for i, text in enumerate(getattr(params, "features", ())):
-        try:
-            texts.append(parse_feature(text).text)
-        except FeatureError as error:
-            wanted = f"a feature expression ({error})"
-            problems.append(Problem((*loc, i), wanted, text, error.nearest))
-    if not texts:
-        return params, problems
-    return params.model_copy(update={"features": texts}), problems
+    update: dict[str, Any] = {}
+    if texts := getattr(params, "features", None):
+        update["features"] = [_expression(t, (*loc, "features", i), problems)
+                              for i, t in enumerate(texts)]  # fmt: skip
+    for key in params.expressions:
+        update[key] = _expression(getattr(params, key), (*loc, key), problems)
+    return params.model_copy(update=update), problems
+
+
+def _expression(text: str, loc: Loc, problems: list[Problem]) -> str:
+    try:
+        return parse_feature(text).text
+    except FeatureError as error:
+        wanted = f"a feature expression ({error})"
+        problems.append(Problem(loc, wanted, text, error.nearest))
+        return text

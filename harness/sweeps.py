@@ -14,6 +14,7 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
+from harness.models.insanity import Sanity
 from harness.models.linear import (
     Linear,
     Moments,
@@ -51,7 +52,7 @@ class Part:
 
     def trained(self, least: int) -> I64:
         """The folds (positions) in which it has `least` training rows and something to forecast."""
-        rows = np.array([_stop(f) - _start(f) for f in self.folds])
+        rows = np.array([self.samples.y[f.train].size for f in self.folds])
         tested = np.array([f.test.stop > f.test.start for f in self.folds])
         return np.flatnonzero((rows >= least) & tested)
 
@@ -87,13 +88,15 @@ def sweep(
     for name, model in models.items():
         beta, mean, variance = _solved(name, moments, model, series.names)
         shifts = series.shifts(model, beta, mean, variance, scale)
+        sanity = series.sanity(moments) if model.insanity else None
+        yhat, replaced = series.forecasts(model, beta, sanity)
         done[name] = Walked(
-            series.forecasts(model, beta),
+            yhat,
             model.coefficient_names,
-            beta[:, model.stated],
+            model.stated(beta, moments.centre, series.names),
             shifts[:, 0],
             shifts[:, 1],
-            _reports(len(folds), 1, (time.perf_counter() - began) / len(models)),
+            _reports(model, 1, (time.perf_counter() - began) / len(models), replaced),
         )
     return done
 
@@ -121,10 +124,12 @@ def sweep_together(
     for name, model in models.items():
         names = swept[0].names
         beta, mean, variance = _solved(name, within, model, names)
-        yhat, residuals = np.full(size, np.nan), []
-        for part, series, own in zip(parts, swept, moments, strict=True):
+        yhat, residuals, replaced = np.full(size, np.nan), [], np.zeros(w, np.int64)
+        sane = _sanities(model, swept, moments, None if effects else total)
+        for part, series, own, sanity in zip(parts, swept, moments, sane, strict=True):
             local = _own_intercept(own, beta, model, names, least) if effects else beta
-            yhat[part.places] = series.forecasts(model, local)
+            yhat[part.places], count = series.forecasts(model, local, sanity)
+            replaced += count
             if scale.back == "smearing":
                 residuals.append(series.residuals(model, np.nan_to_num(local)))
         if scale.back == "smearing":
@@ -137,10 +142,10 @@ def sweep_together(
         done[name] = Walked(
             yhat,
             model.coefficient_names,
-            beta[:, model.stated],
+            model.stated(beta, total.centre, names),
             shifts[:, 0],
             shifts[:, 1],
-            _reports(w, 1, seconds),
+            _reports(model, 1, seconds, replaced),
         )
     return done
 
@@ -158,6 +163,7 @@ def sweep_apart(
     yhat = {name: np.full(size, np.nan) for name in models}
     stated = {name: np.full((w, s, len(m.coefficient_names)), np.nan) for name, m in models.items()}
     shifts = {name: np.full((2, w, s), np.nan) for name in models}
+    replaced = {name: np.zeros(w, np.int64) for name in models}
     fitted, began = np.zeros(w, np.int64), time.perf_counter()
     for code, part in enumerate(parts):
         known = part.trained(least)
@@ -167,13 +173,15 @@ def sweep_apart(
         series = _Series(models, part.samples, part.folds, beyond)
         moments = series.moments(known)
         for name, model in models.items():
-            beta = np.full((w, 1 + len(model.features)), np.nan)
+            beta = np.full((w, 1 + len(model.regressors)), np.nan)
             where = f" of {part.samples.symbols[code]}"
             beta[known], mean, variance = _solved(name, moments, model, series.names, known, where)
             found = series.shifts(model, beta[known], mean, variance, scale, known)
             shifts[name][:, known, code] = found.T
-            stated[name][:, code] = beta[:, model.stated]
-            yhat[name][part.places] = series.forecasts(model, beta)
+            stated[name][known, code] = model.stated(beta[known], moments.centre, series.names)
+            sanity = series.sanity(moments, known) if model.insanity else None
+            yhat[name][part.places], count = series.forecasts(model, beta, sanity)
+            replaced[name] += count
     seconds = (time.perf_counter() - began) / len(models)
     return {
         name: Walked(
@@ -184,7 +192,7 @@ def sweep_apart(
             else np.empty((w, 0)),
             shifts[name][0],
             shifts[name][1],
-            tuple(FitReport(int(n), 0, seconds / w, 0.0) for n in fitted),
+            _reports(model, fitted, seconds, replaced[name]),
         )
         for name, model in models.items()
     }
@@ -221,9 +229,20 @@ class _Series:
         """Of the training rows of these windows."""
         return window_moments(self.z, self.first[windows], self.last[windows], self._boundaries)
 
-    def forecasts(self, model: Linear, beta: F64) -> F64:
-        """Of the test rows of every window, one after the other."""
-        return linear_forecasts(self.z, self.names, model, beta, self._start, self._edges)
+    def sanity(self, moments: Moments, windows: I64 | None = None) -> Sanity:
+        """Of the training rows of all windows, whose moments these are, or of `windows` alone."""
+        if windows is None:
+            return Sanity.of_windows(self.z[-1], self.first, self.last, moments.centre[:, -1])
+        first, last = self.first[windows], self.last[windows]
+        own = Sanity.of_windows(self.z[-1], first, last, moments.centre[:, -1])
+        return own.among(windows, self.first.size)
+
+    def forecasts(self, model: Linear, beta: F64, sanity: Sanity | None) -> tuple[F64, I64]:
+        """Of the test rows of every window, one after the other; how many are replaced (w,)."""
+        line = linear_forecasts(self.z, self.names, model, beta, self._start, self._edges)
+        if sanity is None:
+            return line, np.zeros(beta.shape[0], np.int64)
+        return sanity.replaced(line, self._edges)
 
     def residuals(self, model: Linear, beta: F64, windows: I64 | None = None) -> list[F64]:
         """Of the training rows, window by window; beta (w, 1 + p) has a row per window asked."""
@@ -277,7 +296,7 @@ def _solved(
 
 def _own_intercept(own: Moments, beta: F64, model: Linear, names: Sequence[str], least: int) -> F64:
     """The shared slopes with one symbol's intercepts; NaN where it has under `least` rows."""
-    columns = [names.index(f) for f in model.features]
+    columns = [names.index(f) for f in model.regressors]
     local = beta.copy()
     slopes = np.einsum("wp,wp->w", own.centre[:, columns], beta[:, 1:])
     local[:, 0] = own.centre[:, -1] - slopes
@@ -285,5 +304,27 @@ def _own_intercept(own: Moments, beta: F64, model: Linear, names: Sequence[str],
     return local
 
 
-def _reports(windows: int, fits: int, seconds: float) -> tuple[FitReport, ...]:
-    return (FitReport(fits, 0, seconds / windows, 0.0),) * windows
+def _sanities(
+    model: Linear, swept: Sequence[_Series], moments: Sequence[Moments], total: Moments | None
+) -> list[Sanity | None]:
+    """Every symbol's own, or that of all rows together, whose moments are `total`."""
+    if not model.insanity:
+        return [None] * len(swept)
+    own = [series.sanity(m) for series, m in zip(swept, moments, strict=True)]
+    if total is None:
+        return own
+    return [Sanity.together(own, total.centre[:, -1])] * len(own)
+
+
+def _reports(
+    model: Linear, fits: int | I64, seconds: float, replaced: I64
+) -> tuple[FitReport, ...]:
+    """Of every window: its fits, and how many of its forecasts (w,) the filter replaced."""
+    each = np.broadcast_to(fits, replaced.shape).tolist()
+    took = seconds / replaced.size
+    if not model.insanity:
+        return tuple(FitReport(n, 0, took, 0.0) for n in each)
+    counts = replaced.tolist()
+    return tuple(
+        FitReport(n, 0, took, 0.0, model.told(count)) for n, count in zip(each, counts, strict=True)
+    )

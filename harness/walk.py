@@ -132,7 +132,7 @@ class _Walk:
     ) -> dict[str, Walked]:
         """Models that are fitted at the same times for the same symbols."""
         folds = self.folds_of(fitting)
-        linear = {name: m for name, m in models.items() if isinstance(m, Linear)}
+        linear = {name: m for name, m in models.items() if isinstance(m, Linear) and m.swept}
         apart = fitting.scope != "pooled" and len(self.samples.symbols) > 1
         done = self._sweep(linear, fitting, apart=apart) if linear else {}
         if done:
@@ -266,14 +266,15 @@ def _result(
     began = time.perf_counter()
     yhat = fitted.predict(rows.take(fold.test))
     predicted = time.perf_counter() - began
-    residuals = y[train] - fitted.predict(rows.take(train))
+    linear = isinstance(fitted, Linear)
+    residuals = y[train] - (fitted.line if linear else fitted.predict)(rows.take(train))
     if not (np.isfinite(yhat).all() and np.isfinite(residuals).all()):
         raise ModelError("a forecast is not finite")
     if scale.back == "smearing":
         shifts = scale.smearing_shifts(residuals)
     else:
         shifts = scale.shifts(residuals.mean(), residuals.var())
-    training = fitted.training
+    training = fitted.noted(rows.take(fold.test)) if linear else fitted.training
     failed = int(training is not None and not training.converged)
     report = FitReport(1, failed, seconds, predicted, training)
     return FoldResult(yhat, dict(fitted.coefficients), shifts, report)

@@ -37,7 +37,9 @@ def said(forecasts, start=START - 10**18, n=100_000):
         forecasts, outcome, models, baseline=names[0], candidates=(names[1],), metric="r2_log",
         gains={names[1]: 0.1}, relative=False, baseline_value=0.5, alpha=0.05,
     )  # fmt: skip
-    verdict = decide([replace(found[0], n=n)], min_gain=0.0, alpha=0.05, relative=False, claim="better")
+    verdict = decide(
+        [replace(found[0], n=n)], min_gain=0.0, alpha=0.05, relative=False, claim="better"
+    )
     return cautions({"4h": forecasts}, SCALE, verdict, start)
 
 

@@ -86,7 +86,7 @@ DURATIONS = "a duration above 0 such as '30m', '4h', '1d', '2w', '12mo' or '5y'"
 FIXED = "a fixed duration above 0 such as '30m', '4h', '1d' or '2w'"
 NAMES = "a name of a-z, 0-9 and '-' that starts with a letter or digit, at most 60 long"
 MOMENTS = "a date such as 2021-01-02 or 2021-01-02T06:00Z, from 1900 to 2199"
-FUNCTION_NAMES = "log, log1p, sqrt, square, abs, lag, mean, ewma"
+FUNCTION_NAMES = "log, log1p, sqrt, square, abs, positive, negative, lag, mean, ewma"
 
 
 def changed(old: str, new: str) -> str:

@@ -47,6 +47,12 @@ PARAMS: dict[str, dict[str, object]] = {
     "moving-average": {"window": 3},
     "ewma": {"decay": 0.8},
     "ols": {"features": ["log(rv_h)", "lag(log(rv_h), 6)", "log1p(j_h)"]},
+    "wls": {"features": ["log(rv_h)"], "weight": "1 / square(rv_h)", "insanity": True},
+    "harq": {
+        "features": ["log(rv_h)", "lag(log(rv_h), 6)"],
+        "quarticity": "abs(flow_h)",
+        "insanity": True,
+    },
     "garch": {"backcast": "sample"},
     "gjr": {"dist": "t", "rescale": False},
     "egarch": {},
@@ -75,7 +81,8 @@ Measurer = Callable[[Bars, CascadePlan], Measured]
 def feature_of(function: Function) -> str:
     """The function with some constants: `mean(rv_4h, 3, 3)`."""
     constants = ["3" if c.whole else "0.8" for c in function.constants]
-    return f"{function.name}({', '.join(['rv_4h', *constants])})"
+    column = "ret_4h" if function.name == "negative" else "rv_4h"  # of rv it is always 0
+    return f"{function.name}({', '.join([column, *constants])})"
 
 
 def models_of(horizon: str) -> dict[str, Forecaster]:

@@ -48,6 +48,7 @@ measures.estimate measures.store
 features scale
 samples splits
 models.protocol
+models.insanity
 models.linear models.scaling models.nets models.volatility
 models.training
 models.*

@@ -14,9 +14,10 @@ from typing import ClassVar, Self
 import numpy as np
 
 from harness.kernels import moments as loops
+from harness.models.insanity import Sanity
 from harness.models.protocol import ModelError, Task, own_features
 from harness.models.table import OlsParams
-from harness.types import F64, I64, Rows
+from harness.types import F64, I64, Rows, Training
 
 # A pivot of the unit-diagonal Gram matrix under this leaves fewer than about five digits.
 _SINGULAR = 1e-11
@@ -25,47 +26,88 @@ _CHUNK = 256  # rows of a segment that are centred at a time: they stay in the n
 
 @dataclass(frozen=True)
 class Linear:
-    """A forecast b0 + sum_j b_j x_j. With `fixed` slopes only the intercept, if any, is fitted."""
+    """A forecast b0 + sum_j b_j x_j. With `fixed` slopes only the intercept, if any, is fitted.
+
+    With `insanity` forecasts pass the filter of models/insanity.py; residuals never do. `swept`
+    says whether the walk fits it with others of its kind in one sweep over shared sums.
+    """
 
     features: tuple[str, ...]
     intercept: bool = True
     fixed: tuple[float, ...] | None = None
+    insanity: bool = False
     beta: tuple[float, ...] = field(default=())
+    found: tuple[float, ...] = field(default=())
+    sanity: Sanity | None = None
     look_back: ClassVar[int] = 0
     validates: ClassVar[bool] = False
     training: ClassVar[None] = None
+    swept: ClassVar[bool] = True
 
     def fit(
         self, rows: Rows, y: F64, *, validation: tuple[Rows, F64] | None = None, seed: int = 0
     ) -> Self:
         """Least squares on these rows; ModelError for a constant or collinear feature."""
         z = np.ascontiguousarray(np.vstack((rows.columns(self.features).X.T, y)))
-        moments = window_moments(z, np.zeros(1, np.int64), np.full(1, len(y), np.int64))
-        beta, _, _ = moments.solve(self, tuple(self.features))
-        return replace(self, beta=tuple(beta[0]))
+        moments = self._moments(z)
+        beta, _, _ = moments.solve(self, self.features)
+        found = self.stated(beta, moments.centre, self.features)[0]
+        sanity = None
+        if self.insanity:
+            sanity = Sanity(*(np.array([v]) for v in (y.min(), y.max(), y.mean())))
+        return replace(self, beta=tuple(beta[0]), found=tuple(found), sanity=sanity)
+
+    def _moments(self, z: F64) -> Moments:
+        """Of all columns of z (q, n), the target last, as one window."""
+        return window_moments(z, np.zeros(1, np.int64), np.full(1, z.shape[1], np.int64))
 
     def predict(self, rows: Rows) -> F64:
         """Forecasts (m,)."""
+        return self._filtered(rows)[0]
+
+    def line(self, rows: Rows) -> F64:
+        """The same (m,) before the insanity filter: y less these are the residuals of a fit."""
         beta = np.array(self.beta)[None]
         edges = np.array([0, len(rows.X)])
         z = np.ascontiguousarray(rows.X.T)
         return linear_forecasts(z, rows.names, self, beta, np.zeros(1, np.int64), edges)
 
+    def noted(self, rows: Rows) -> Training | None:
+        """How many forecasts of these rows the insanity filter replaced; None without it."""
+        return self.told(int(self._filtered(rows)[1][0])) if self.insanity else None
+
+    def told(self, replaced: int) -> Training:
+        """The count of a fit's forecasts replaced, for the card."""
+        return Training(len(self.coefficient_names), notes={"insane": replaced})
+
+    def _filtered(self, rows: Rows) -> tuple[F64, I64]:
+        line = self.line(rows)
+        if self.sanity is None:
+            return line, np.zeros(1, np.int64)
+        return self.sanity.replaced(line, np.array([0, line.size]))
+
+    @property
+    def regressors(self) -> tuple[str, ...]:
+        """The features that have slopes, in the order of beta."""
+        return self.features
+
     @property
     def coefficients(self) -> Mapping[str, float]:
         """Intercept and slopes by feature; nothing for a model without parameters."""
-        return dict(zip(self.coefficient_names, self.beta[self.stated], strict=True))
+        return dict(zip(self.coefficient_names, self.found, strict=True))
 
     @property
     def coefficient_names(self) -> tuple[str, ...]:
         """The names of what is fitted: the intercept, if any, and the slopes that are not fixed."""
-        slopes = self.features if self.fixed is None else ()
+        slopes = self.regressors if self.fixed is None else ()
         return ("intercept", *slopes) if self.intercept else slopes
 
-    @property
-    def stated(self) -> slice:
-        """Where the fitted coefficients stand in beta."""
-        return slice(0 if self.intercept else 1, 1 if self.fixed is not None else None)
+    def stated(self, beta: F64, means: F64, names: Sequence[str]) -> F64:
+        """The fitted coefficients (w, k) by coefficient_names out of beta (w, 1 + p).
+
+        means (w, q) are the training rows' of the columns `names`.
+        """
+        return beta[:, 0 if self.intercept else 1 : 1 if self.fixed is not None else None]
 
 
 class Ols(Linear):
@@ -74,7 +116,8 @@ class Ols(Linear):
     @classmethod
     def build(cls, params: OlsParams, task: Task) -> Self:
         """The features at the task's horizon, in the order of the hypothesis."""
-        return cls(own_features(params.features, task), intercept=params.intercept)
+        features = own_features(params.features, task)
+        return cls(features, params.intercept, insanity=params.insanity)
 
 
 def linear_forecasts(
@@ -82,7 +125,7 @@ def linear_forecasts(
 ) -> F64:
     """Forecasts (edges[-1],): window k's rows of z (q, n) begin at start[k]; beta (w, 1 + p)."""
     out = np.empty(edges[-1])
-    columns = np.array([names.index(f) for f in model.features], np.int64)
+    columns = np.array([names.index(f) for f in model.regressors], np.int64)
     loops.linear_forecasts(z, columns, beta, start, edges, out)
     return out
 
@@ -114,7 +157,7 @@ class Moments:
 
         `names` are the columns of z before the target. ModelError names window and feature.
         """
-        columns = np.array([names.index(f) for f in model.features], np.int64)
+        columns = np.array([names.index(f) for f in model.regressors], np.int64)
         target = self.q - 1
         p = columns.size
         beta = np.zeros((self.n.size, 1 + p))
@@ -133,7 +176,7 @@ class Moments:
                 window, column = divmod(failed - 1, p)
                 raise WindowError(
                     window,
-                    f"feature {model.features[column]} is constant or a combination of the "
+                    f"feature {model.regressors[column]} is constant or a combination of the "
                     "features before it over the training rows",
                 )
         return beta, *self._residuals(beta, columns, target)

@@ -9,7 +9,7 @@ from __future__ import annotations
 import importlib
 from collections.abc import Iterable
 from dataclasses import dataclass
-from typing import Literal
+from typing import Any, ClassVar, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, JsonValue
 
@@ -17,9 +17,29 @@ _CLASS_WANTED = "a regressor of scikit-learn by its full name, such as sklearn.l
 
 
 class Params(BaseModel):
-    """Parameters of one kind of model; unknown ones are refused."""
+    """Parameters of one kind of model; unknown ones are refused.
+
+    `expressions` are keys that hold one feature expression each, beside `features`; `later` keys
+    that came later, left out of a hypothesis' hash at their default, where they change nothing.
+    """
 
     model_config = ConfigDict(extra="forbid", frozen=True, strict=True, allow_inf_nan=False)
+    expressions: ClassVar[tuple[str, ...]] = ()
+    later: ClassVar[tuple[str, ...]] = ()
+
+    @property
+    def made(self) -> tuple[str, ...]:
+        """The expressions that the kind makes of those written, which must be readable too."""
+        return ()
+
+    def words(self) -> dict[str, Any]:
+        """As plain JSON values, without later keys at their default."""
+        fields = type(self).model_fields
+        return {
+            key: value
+            for key, value in self.model_dump(mode="json", by_alias=True).items()
+            if not (key in self.later and value == fields[key].default)
+        }
 
 
 class PersistenceParams(Params):
@@ -39,10 +59,39 @@ class EwmaParams(Params):
 
 
 class OlsParams(Params):
-    """`ols`: `features`, expressions over measures; `intercept`, on unless said otherwise."""
+    """`ols`: `features`, expressions over measures; `intercept`, on unless said otherwise.
 
+    `insanity`: a forecast outside the training rows' range of the target becomes their mean.
+    """
+
+    later: ClassVar[tuple[str, ...]] = ("insanity",)
     features: list[str] = Field(min_length=1, max_length=200)
     intercept: bool = True
+    insanity: bool = False
+
+
+class WlsParams(OlsParams):
+    """`wls`: as `ols`, and `weight`, an expression of a row's weight, > 0 in every training row."""
+
+    expressions: ClassVar[tuple[str, ...]] = ("weight",)
+    weight: str
+
+
+class HarqParams(OlsParams):
+    """`harq`: as `ols`, the day first, and `quarticity`, an expression of RQ in the day's unit².
+
+    `centre`: the slope of the day is stated at sqrt(RQ) = the root of the training rows' mean RQ
+    (`root-mean`) or at 0 (`none`); forecasts are the same.
+    """
+
+    expressions: ClassVar[tuple[str, ...]] = ("quarticity",)
+    quarticity: str
+    centre: Literal["root-mean", "none"] = "root-mean"
+
+    @property
+    def made(self) -> tuple[str, ...]:
+        """The day times the root of its quarticity."""
+        return (f"({self.features[0]}) * sqrt({self.quarticity})",)
 
 
 class GarchParams(Params):
@@ -157,6 +206,7 @@ class Kind:
 
 # What fits count of themselves (Training.notes), for the card.
 NOTES = {
+    "insane": "forecasts outside the training rows' range of the target, replaced by their mean",
     "guarded": "climbed from further starts on schedule",
     "rescued": "another start did better than the fit before",
     "fallback": "further starts tried because the climb from the fit before did not converge",
@@ -196,6 +246,24 @@ KINDS: dict[str, Kind] = {
             OlsParams,
             "least squares of the target on feature expressions: HAR-RV and every variant",
             "Corsi (2009), J. Financial Econometrics 7, eq. 9",
+            ("pooled", "effects", "asset"),
+        ),
+        Kind(
+            "wls",
+            "harness.models.har:Wls",
+            WlsParams,
+            "least squares weighted row by row with `weight`, such as one over the fitted or the "
+            "current variance, so that turbulent days, whose errors are larger, count for less",
+            "Patton & Sheppard (2015), Rev. Economics & Statistics 97",
+        ),
+        Kind(
+            "harq",
+            "harness.models.har:Harq",
+            HarqParams,
+            "least squares on `features` and the first of them, the day, times the root of "
+            "`quarticity`: a day measured with much error counts for less. The day's slope is "
+            "stated at the root of the training rows' mean quarticity, or at none (`centre`)",
+            "Bollerslev, Patton & Quaedvlieg (2016), J. Econometrics 192",
             ("pooled", "effects", "asset"),
         ),
         Kind(

@@ -27,6 +27,7 @@ PARTS = {
     "storing": "warm:storing",
     "neighbour": "processes:neighbour",
     "help": "processes:helps",
+    "har": "har:har",
     "garch": "garch:garch",
     "garch-kin": "garch:garch_kin",
 }
