@@ -56,7 +56,8 @@ class Outcome:
     figures: Illustrated | None = None
 
     def as_json(self) -> dict[str, Any]:
-        """What `harness run --json` says of it."""
+        """What `harness run --json` says of it; figures where the hypothesis asks for them."""
+        drawn = {"figures": [str(path) for path in self.figures.paths]} if self.figures else {}
         return {
             "run_id": self.run_id,
             "hypothesis": self.hypothesis,
@@ -64,7 +65,7 @@ class Outcome:
             "gain": self.verdict.best.gain,
             "card": str(self.card),
             "seconds": round(self.seconds, 3),
-            "figures": [str(path) for path in self.figures.paths] if self.figures else [],
+            **drawn,
         }
 
 
