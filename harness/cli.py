@@ -20,6 +20,7 @@ import click
 from harness.describe_command import describe
 from harness.environment import one_thread_each
 from harness.errors import HarnessError, UsageError, nearest
+from harness.figures_command import figures
 from harness.guard import guarded
 from harness.options import AS_JSON, LOG, echo_json, panel_folders
 from harness.panel_commands import panel
@@ -81,7 +82,7 @@ def run(files: tuple[str, ...], fresh: bool, log_dir: str | None, as_json: bool)
     from harness.log import open_log, require_writable
     from harness.pipeline import run as run_one
     from harness.pipeline import set_up
-    from harness.screen import Progress, show_outcome
+    from harness.screen import Progress, show_outcome, warn_of_figures
 
     hypotheses = [load_hypothesis(path) for path in files]
     for hypothesis in hypotheses:
@@ -98,6 +99,7 @@ def run(files: tuple[str, ...], fresh: bool, log_dir: str | None, as_json: bool)
                     search=panel_folders(hypothesis.path),
                     keep_measures=not fresh,
                     progress=progress,
+                    epochs=progress.epochs,
                 )
         except HarnessError as error:
             if len(hypotheses) == 1:
@@ -109,6 +111,8 @@ def run(files: tuple[str, ...], fresh: bool, log_dir: str | None, as_json: bool)
         outcomes.append(outcome.as_json())
         if not as_json:
             show_outcome(outcome)
+        if outcome.figures is not None:
+            warn_of_figures(outcome.run_id, outcome.figures.failed)
     if as_json:
         echo_json(outcomes)
     if failed is not None:
@@ -298,10 +302,14 @@ def index(log_dir: str | None) -> None:
     runs, left_out = log.runs(), 0
     for run_id in runs:
         try:
-            log.write_card(log.read(run_id))
+            record = log.read(run_id)
+            log.write_card(record)
         except RecordError:  # rebuild_index has said so
             left_out += 1
             continue
+        if not all(log.figure_path(record, f["name"]).is_file() for f in record.get("figures", [])):
+            told = f"figures of run {run_id} are missing: harness figures {run_id} draws them"
+            click.echo(f"warning: {told}", err=True)
         if not log.has_forecasts(run_id):
             click.echo(f"warning: the forecasts of run {run_id} are missing", err=True)
     click.echo(f"{path}: {len(runs) - left_out} runs" + f", {left_out} left out" * bool(left_out))
@@ -345,6 +353,7 @@ _catalogue("features", "what a feature expression may hold")
 _catalogue("metrics", "the metrics: unit, direction, definition")
 
 
+cli.add_command(figures)
 cli.add_command(panel)
 cli.add_command(describe)
 

@@ -26,6 +26,7 @@ from harness.sections import (
     NAME,
     NAME_WANTED,
     SECTIONS,
+    SHOWN_ONLY,
     Acceptance,
     Identity,
     ModelKeys,
@@ -165,15 +166,15 @@ def check_measures(hypothesis: Hypothesis, extra: Collection[str]) -> None:
 def canonical(hypothesis: Hypothesis) -> dict[str, Any]:
     """Everything that can change a number or the verdict, the claim included, as plain JSON values.
 
-    Title and approach are left out. Defaults are spelled out (but for keys that came later),
-    moments are UTC ns, lengths are months or minutes, and lists whose order means nothing are
-    sorted.
+    What is only for show (title, approach, figures) is left out. Defaults are spelled out (but for
+    keys that came later), moments are UTC ns, lengths are months or minutes, and lists whose order
+    means nothing are sorted.
     """
     plain: dict[str, Any] = {
         key: {
             field: plain_value(value)
             for field, value in getattr(hypothesis, attribute)
-            if field not in ("title", "approach")
+            if (key, field) not in SHOWN_ONLY
             and not ((key, field) in LATER and value == section.model_fields[field].default)
         }
         for key, (attribute, section) in SECTIONS.items()

@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     import polars as pl
 
 # An index made by another version of the tables below is made anew: raise this with them.
-INDEX_FORMAT = 3
+INDEX_FORMAT = 4
 _TEXT, _REAL, _COUNT, TIME = "VARCHAR", "DOUBLE", "BIGINT", "TIMESTAMP"
 _SCORES = {
     "run_id": _TEXT, "horizon": _TEXT, "model": _TEXT, "scope": _TEXT, "window_start": TIME,
@@ -58,6 +58,10 @@ _TRAINING = {
     "run_id": _TEXT, "horizon": _TEXT, "model": _TEXT, "fit": _COUNT, "split": _TEXT,
     "epoch": _COUNT, "loss": _REAL,
 }  # fmt: skip
+_ATTENTION = {
+    "run_id": _TEXT, "horizon": _TEXT, "model": _TEXT, "fit": _COUNT, "step": _COUNT,
+    "weight": _REAL,
+}  # fmt: skip
 _WINS = {
     "run_id": _TEXT, "horizon": _TEXT, "model": _TEXT, "baseline": _TEXT, "metric": _TEXT,
     "wins": _COUNT, "windows": _COUNT,
@@ -84,6 +88,7 @@ _RECORDED = {
     "fit_times": _FIT_TIMES,
     "fit_notes": _FIT_NOTES,
     "training": _TRAINING,
+    "attention": _ATTENTION,
     "wins": _WINS,
     "group_scores": _GROUP_SCORES,
     "group_wins": _GROUP_WINS,

@@ -5,6 +5,7 @@ Under a log directory D:
     D/runs/run_id=<8 hex>/record.json, forecasts.parquet    the truth, published by one rename
     D/decisions/<run_id>-<UTC stamp>-<hex>.json             what the researcher decided, and when
     D/<date>-<hypothesis>-<run_id>.md                       the card: derived, rewritten at will
+    D/<date>-<hypothesis>-<run_id>/NAME.svg                 its figures, likewise
     D/log.duckdb                                            the index: derived (harness/index.py)
     D/.tmp/                                                 what is being written
 
@@ -69,6 +70,11 @@ def require_writable(log: Log) -> None:
     there = next(folder for folder in (log.root, *log.root.parents) if folder.exists())
     if not os.access(there, os.W_OK | os.X_OK):
         raise UsageError(f"{log.root}: cannot be written (--log DIR or HARNESS_LOG say where to)")
+
+
+def card_stem(record: Mapping[str, Any]) -> str:
+    """What the files of a run's card are called: `2026-11-20-har-rv-j-3fa9c21b`."""
+    return f"{record['started'][:10]}-{record['hypothesis']}-{record['run_id']}"
 
 
 def with_decision(card: str, latest: Mapping[str, str] | None) -> str:
@@ -254,8 +260,7 @@ class Log:
 
     def card_path(self, record: Mapping[str, Any]) -> Path:
         """Where the run's card stands for reading."""
-        name = f"{record['started'][:10]}-{record['hypothesis']}-{record['run_id']}.md"
-        return self.root / name
+        return self.root / f"{card_stem(record)}.md"
 
     def write_card(self, record: Mapping[str, Any]) -> Path:
         """Write the run's card, with its latest decision, and return its path; or RunError."""
@@ -266,6 +271,19 @@ class Log:
             with self.scratch() as scratch:
                 _write(scratch / "card.md", text.encode())
                 (scratch / "card.md").replace(path)
+        return path
+
+    def figure_path(self, record: Mapping[str, Any], name: str) -> Path:
+        """Where a figure of the run stands."""
+        return self.root / card_stem(record) / f"{name}.svg"
+
+    def write_figure(self, record: Mapping[str, Any], name: str, svg: bytes) -> Path:
+        """Write one figure beside the run's card and return its path; or RunError."""
+        path = self.figure_path(record, name)
+        with self.scratch() as scratch:
+            _write(scratch / "figure.svg", svg)
+            path.parent.mkdir(exist_ok=True)
+            (scratch / "figure.svg").replace(path)
         return path
 
     # -- what is being written -------------------------------------------------------------

@@ -8,14 +8,15 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from harness.durations import show_moment
 from harness.environment import CodeVersion, describe
-from harness.errors import RunError, SpecError
+from harness.errors import HarnessError, RunError, SpecError
 from harness.features import Expression, parse_feature
+from harness.fold_fits import Settings
 from harness.groups import Adaptation, GroupScores, adaptation, by_group, only
 from harness.hypothesis import Hypothesis
 from harness.inference import evidence
@@ -30,14 +31,20 @@ from harness.splits import require_windows
 from harness.study import Span, Study, set_up
 from harness.types import Evidence, Forecasts, Measured, Samples, Verdict, Window
 from harness.verdict import decide, pooled_gain
-from harness.walk import Settings, walk_forward
+from harness.walk import Foreseen, foresee, walk_forward
+
+if TYPE_CHECKING:
+    from harness.cards.figures import Illustrated
 
 Progress = Callable[[str], None]
 
 
 @dataclass(frozen=True)
 class Outcome:
-    """What a run gave: its id, the verdict, where the card lies, and every table behind it."""
+    """What a run gave: its id, the verdict, where the card lies, and every table behind it.
+
+    `figures` are those drawn beside the card, None for a hypothesis that does not ask for any.
+    """
 
     run_id: str
     hypothesis: str
@@ -46,9 +53,11 @@ class Outcome:
     seconds: float
     scores: tuple[Scores, ...]
     relative: bool
+    figures: Illustrated | None = None
 
     def as_json(self) -> dict[str, Any]:
-        """What `harness run --json` says of it."""
+        """What `harness run --json` says of it; figures where the hypothesis asks for them."""
+        drawn = {"figures": [str(path) for path in self.figures.paths]} if self.figures else {}
         return {
             "run_id": self.run_id,
             "hypothesis": self.hypothesis,
@@ -56,6 +65,7 @@ class Outcome:
             "gain": self.verdict.best.gain,
             "card": str(self.card),
             "seconds": round(self.seconds, 3),
+            **drawn,
         }
 
 
@@ -87,20 +97,33 @@ def sample(study: Study, decided: Sequence[Decided], horizon: str) -> Samples:
 
 
 def forecast(
-    study: Study, samples: Samples, span: Span, progress: Progress = lambda _: None
+    study: Study,
+    samples: Samples,
+    span: Span,
+    progress: Progress = lambda _: None,
+    epochs: Progress = lambda _: None,
 ) -> Forecasts:
     """Walk one horizon forward over the panel's span."""
+    return walk_forward(*_walk(study, samples, span), progress=progress, epochs=epochs)
+
+
+def plan_forecast(study: Study, samples: Samples, span: Span) -> Foreseen:
+    """The fits of one horizon; what training will take is estimated, all else is walked."""
+    return foresee(*_walk(study, samples, span))
+
+
+def _walk(study: Study, samples: Samples, span: Span) -> tuple[Any, ...]:
+    """The models, rows, windows, fittings and settings of one horizon's walk."""
     h, horizon = study.hypothesis, samples.horizon
     windows = study.windows(horizon, span)
     require_windows(windows, h.path, study.scheme(span).first_test, span.end)
     _require_training(study, samples, windows[0])
-    return walk_forward(
+    return (
         study.models(horizon),
         samples,
         windows,
         study.fittings(horizon, span, windows),
         Settings(study.embargo(horizon), study.scale, h.run.seed, h.walk_forward.min_train),
-        progress=progress,
     )
 
 
@@ -202,12 +225,14 @@ def run(
     clock: Callable[[], datetime] = lambda: datetime.now(UTC),
     keep_measures: bool = True,
     progress: Progress = lambda _: None,
+    epochs: Progress = lambda _: None,
 ) -> Outcome:
     """Run a hypothesis and log it.
 
     `search` are the folders that panels are looked for in; `keep_measures` false measures the
-    panel afresh. Raises UsageError for a mistake in the files, RunError for a run that failed:
-    either way the log is as it was.
+    panel afresh; `progress` is told what is done, `epochs` how far a fit that trains is. Raises
+    UsageError for a mistake in the files, RunError for a run that failed: either way the log is
+    as it was.
     """
     started, timer, code = clock(), Timer(), CodeVersion()
     with timer("set up"):
@@ -225,7 +250,7 @@ def run(
             samples = sample(study, decided, horizon)
             dropped[horizon] = samples.dropped
         with timer("fit and forecast"):
-            forecasts[horizon] = forecast(study, samples, study.span(facts), progress)
+            forecasts[horizon] = forecast(study, samples, study.span(facts), progress, epochs)
     with timer("score and judge"):
         judged = judge(study, decided, forecasts, facts.labels)
     with timer("record and card"):
@@ -252,10 +277,26 @@ def run(
 
         run_id = log.publish(record_of, [horizon_forecasts(f) for f in forecasts.values()])
         card = log.write_card(record)
-    relative = hypothesis.verdict.gain == "relative"
     return Outcome(
-        run_id, hypothesis.identity.name, judged.verdict, card, seconds, judged.scores, relative
+        run_id,
+        hypothesis.identity.name,
+        judged.verdict,
+        card,
+        seconds,
+        judged.scores,
+        relative=hypothesis.verdict.gain == "relative",
+        figures=_illustrated(log, run_id) if hypothesis.run.figures else None,
     )
+
+
+def _illustrated(log: Log, run_id: str) -> Illustrated:
+    """The published run's figures; what keeps them from being drawn takes nothing from the run."""
+    from harness.cards.figures import Illustrated, illustrate
+
+    try:
+        return illustrate(log, run_id)
+    except HarnessError as error:
+        return Illustrated((), {"all": str(error)})
 
 
 class Timer:

@@ -10,8 +10,9 @@ from typing import Any
 from harness.durations import show_moment
 from harness.hypothesis import Hypothesis
 from harness.measures.store import measure_panel
-from harness.pipeline import decide_on, forecast, sample
+from harness.pipeline import decide_on, plan_forecast, sample
 from harness.study import set_up
+from harness.training_time import TrainingTime
 
 _NS_PER_MINUTE = 60_000_000_000
 
@@ -20,16 +21,20 @@ def plan_run(hypothesis: Hypothesis, search: Sequence[Path]) -> dict[str, Any]:
     """The windows of every horizon with their rows, and an estimate of the run's seconds.
 
     The estimate is what reading and measuring took here plus, for every horizon, what its walk
-    took here: the models that exist cost less to try than to guess.
+    took here, which costs less to try than to guess. Models that train are not tried: they add
+    their own estimates, and how much they can take at most.
     """
     began = time.perf_counter()
     study = set_up(hypothesis, search)
+    study.require_validation()
     measured, facts, _ = measure_panel(study.panel, study.plan, keep=False)
     span = study.span(facts)
     decided = decide_on(study, measured)
+    times: list[TrainingTime] = []
     windows: list[dict[str, Any]] = []
     for horizon in map(str, hypothesis.target.horizons):
-        part = forecast(study, sample(study, decided, horizon), span)
+        part = plan_forecast(study, sample(study, decided, horizon), span)
+        times += part.times
         windows += [
             {
                 "horizon": horizon,
@@ -42,6 +47,7 @@ def plan_run(hypothesis: Hypothesis, search: Sequence[Path]) -> dict[str, Any]:
             }
             for proof in part.proofs
         ]
+    tried = 1.3 * (time.perf_counter() - began)
     return {
         "hypothesis": hypothesis.identity.name,
         "spec_hash": hypothesis.spec_hash,
@@ -54,6 +60,17 @@ def plan_run(hypothesis: Hypothesis, search: Sequence[Path]) -> dict[str, Any]:
             h: study.embargo(h) // _NS_PER_MINUTE for h in map(str, hypothesis.target.horizons)
         },
         "models": list(hypothesis.models),
-        "estimated seconds": round(1.3 * (time.perf_counter() - began), 1),
+        "estimated seconds": round(tried + sum(t.typical for t in times), 1),
+        "seconds at most": round(tried + sum(t.most for t in times), 1),
+        "training": [
+            {
+                "horizon": t.horizon,
+                "model": t.model,
+                "fits": t.fits,
+                "seconds": round(t.typical, 1),
+                "seconds at most": round(t.most, 1),
+            }
+            for t in times
+        ],
         "windows": windows,
     }

@@ -90,11 +90,16 @@ def make_record(
             "fit_times": _fit_times(forecasts),
             "fit_notes": _fit_notes(forecasts),
             "training": _training(forecasts),
+            "attention": _attention(forecasts),
             "wins": _wins(h.verdict.baseline, h.verdict.metric, scores),
             **group_tables(judged.groups, judged.adaptations, h.verdict),
             "timings": {"stage": list(timings), "seconds": [round(t, 6) for t in timings.values()]},
         },
     }
+    if h.run.figures:
+        from harness.cards.figures import figure_words
+
+        record["figures"] = figure_words(record)
     record["card"] = render_card(record)
     return record
 
@@ -342,6 +347,17 @@ def _training(forecasts: Mapping[str, Forecasts]) -> Table:
         for epoch, loss in enumerate(getattr(report.training, f"{split}_loss"), 1)
     ]
     return _table(("horizon", "model", "fit", "split", "epoch", "loss"), rows)
+
+
+def _attention(forecasts: Mapping[str, Forecasts]) -> Table:
+    """The mean weight of each step back from the decision (0: its own) of the fits that have it."""
+    rows = [
+        (horizon, model, k, step, weight)
+        for horizon, model, _, k, report in _reports(forecasts)
+        if report.training is not None
+        for step, weight in enumerate(reversed(report.training.attention))
+    ]
+    return _table(("horizon", "model", "fit", "step", "weight"), rows)
 
 
 def _wins(baseline: str, metric: str, scores: Sequence[Scores]) -> Table:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import shutil
 import sys
 import textwrap
@@ -20,6 +21,7 @@ if TYPE_CHECKING:
     from harness.pipeline import Outcome
 
 _GAP = "  "
+_BETWEEN_EPOCHS = 10.0  # seconds between lines of epochs where nothing can be overwritten
 _COLOURS = {"confirmed": "green", "refuted": "red", "inconclusive": "yellow", "void": "magenta"}
 
 
@@ -89,15 +91,23 @@ def show_outcome(outcome: Outcome) -> None:
     card = outcome.card
     if card.is_relative_to(Path.cwd()):
         card = card.relative_to(Path.cwd())
-    _wrapped(f"  {outcome.seconds:.1f} s, run {outcome.run_id}, card {card}", "")
+    drawn = f", {len(outcome.figures.paths)} figures" if outcome.figures else ""
+    _wrapped(f"  {outcome.seconds:.1f} s, run {outcome.run_id}{drawn}, card {card}", "")
+
+
+def warn_of_figures(run_id: str, failed: Mapping[str, str]) -> None:
+    """One line on stderr for each figure that could not be drawn."""
+    for name, why in failed.items():
+        click.echo(f"warning: run {run_id}: figures ({name}) not drawn: {why}", err=True)
 
 
 def show_plan(plan: Mapping[str, Any]) -> None:
-    """A plan: what would be read, then the windows of each horizon."""
-    show_fields({k: v for k, v in plan.items() if k != "windows"})
-    click.echo("")
-    rows = plan["windows"]
-    show_table(tuple(rows[0]), [list(row.values()) for row in rows])
+    """A plan: what would be read and trained, then the windows of each horizon."""
+    tables = {key: plan[key] for key in ("training", "windows")}
+    show_fields({k: v for k, v in plan.items() if k not in tables})
+    for rows in filter(None, tables.values()):
+        click.echo("")
+        show_table(tuple(rows[0]), [list(row.values()) for row in rows])
 
 
 def show_comparison(found: Mapping[str, Any]) -> None:
@@ -136,19 +146,49 @@ class Progress:
     def __init__(self, name: str) -> None:
         self._name, self._start = name, time.perf_counter()
         self._status: Any = None
+        self._done: str | None = None  # the latest, until it has been shown
+        self._head = self._name
+        self._shown = -math.inf
 
     def __enter__(self) -> Self:
         return self
 
     def __call__(self, done: str) -> None:
-        """Say what has been done."""
-        seconds = time.perf_counter() - self._start
-        if seconds < 1.0:
+        """Say what has been done, or will be."""
+        self._done = done
+        if self._seconds >= 1.0:
+            self._show_done()
+
+    def epochs(self, epoch: str) -> None:
+        """Say how far a fit is: below what was done last; a line now and then off a terminal."""
+        if self._seconds < 1.0:
             return
-        text = f"{self._name}: {done} ({seconds:.1f} s)"
-        if not sys.stderr.isatty():
-            click.echo(text, err=True)
-        elif self._status is None:
+        self._show_done()
+        if sys.stderr.isatty():
+            self._spin(f"{self._head}\n  {epoch} ({self._seconds:.1f} s)")
+        elif self._seconds - self._shown >= _BETWEEN_EPOCHS:
+            self._line(epoch)
+
+    @property
+    def _seconds(self) -> float:
+        return time.perf_counter() - self._start
+
+    def _show_done(self) -> None:
+        if self._done is None:
+            return
+        if sys.stderr.isatty():
+            self._head = f"{self._name}: {self._done} ({self._seconds:.1f} s)"
+            self._spin(self._head)
+        else:
+            self._line(self._done)
+        self._done = None
+
+    def _line(self, text: str) -> None:
+        self._shown = self._seconds
+        click.echo(f"{self._name}: {text} ({self._seconds:.1f} s)", err=True)
+
+    def _spin(self, text: str) -> None:
+        if self._status is None:
             from rich.console import Console
 
             self._status = Console(stderr=True).status(text)

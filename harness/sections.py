@@ -253,10 +253,14 @@ class Acceptance(Section):
 
 
 class Run(Section):
-    """`[run]`: what only repeats need."""
+    """`[run]`: what only repeats need, and whether figures are drawn beside the card."""
 
     seed: int = Field(default=1, ge=0, lt=2**32, description="a whole number from 0 to 2^32 - 1")
+    figures: bool = Field(default=False, description="true or false")
 
+
+# Keys that change no number and no verdict: never in the hash.
+SHOWN_ONLY = frozenset({("hypothesis", "title"), ("hypothesis", "approach"), ("run", "figures")})
 
 # Keys that came later: left out of the hash at their default, where they change nothing, so that
 # a hypothesis written before them keeps its own.

@@ -7,23 +7,20 @@ a chain of fits. All give the same bytes whatever the number of workers.
 
 from __future__ import annotations
 
-import time
-from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from functools import partial
 from itertools import pairwise
-from statistics import fmean
+from time import perf_counter
 
 import numpy as np
 
 from harness.durations import show_moment
 from harness.errors import RunError
+from harness.fold_fits import FoldResult, Settings, failed, fit_fold, merged, named, result_of
 from harness.models.linear import Linear
-from harness.models.protocol import Chained, Forecaster, ModelError
-from harness.scale import TargetScale
-from harness.splits import Fitting, hold_out, make_folds, prove_no_leak
+from harness.models.protocol import Chained, Forecaster, Trained
+from harness.splits import Fitting, make_folds, prove_no_leak
 from harness.sweeps import (
     Part,
     SweepError,
@@ -33,36 +30,15 @@ from harness.sweeps import (
     sweep_apart,
     sweep_together,
 )
-from harness.types import (
-    F64,
-    I64,
-    FitReport,
-    Fold,
-    Forecasts,
-    LeakProof,
-    ModelFit,
-    Rows,
-    Samples,
-    Training,
-    Window,
-    middle,
-)
+from harness.training_time import TrainingTime, in_words, training_time
+from harness.types import F64, I64, Fold, Forecasts, LeakProof, ModelFit, Samples, Window, middle
 
 Mapper = Callable[[Callable[..., object], Iterable[object]], Iterable[object]]
-MIN_TRAIN = 100  # training rows from which on a symbol is fitted by itself
+Tell = Callable[[str], None]
 
 
-@dataclass(frozen=True)
-class Settings:
-    """What every fit of a walk shares: the embargo (ns), the target's scale, the seed.
-
-    `min_train` is how many training rows a symbol needs to be fitted by itself.
-    """
-
-    embargo: int
-    scale: TargetScale
-    seed: int = 0
-    min_train: int = MIN_TRAIN
+def _silent(_: str) -> None:
+    """Nobody listens."""
 
 
 def walk_forward(
@@ -73,7 +49,8 @@ def walk_forward(
     settings: Settings,
     *,
     mapper: Mapper = map,
-    progress: Callable[[str], None] = lambda _: None,
+    progress: Tell = _silent,
+    epochs: Tell = _silent,
 ) -> Forecasts:
     """Forecasts of every model on every test row of one horizon, with the leak proofs of all fits.
 
@@ -81,22 +58,66 @@ def walk_forward(
     symbol has too few training rows for a model fitted by symbol is left out for all models and
     counted. RunError names the window and the model of a fit that failed, and the window of a
     leak.
+
+    `progress` is told what has been done and, before models are trained, what that will take;
+    `epochs` how far a fit that trains is, where `mapper` leaves it in this process.
     """
-    walk = _Walk(samples, windows, settings, mapper)
+    walk = _Walk(samples, windows, settings, mapper, progress, epochs)
+    times = walk.times({n: m for n, m in models.items() if isinstance(m, Trained)}, fittings)
+    if times:
+        progress(in_words(times))
     done: dict[str, Walked] = {}
     for fitting in dict.fromkeys(fittings.values()):
         mine = {name: m for name, m in models.items() if fittings[name] == fitting}
-        done |= walk.together(mine, fitting, progress)
+        done |= walk.together(mine, fitting)
     return _forecasts(walk, {name: done[name] for name in models}, fittings)
+
+
+@dataclass(frozen=True)
+class Foreseen:
+    """The proofs of all fits of a walk, and what those of models that train will take."""
+
+    proofs: tuple[LeakProof, ...]
+    times: tuple[TrainingTime, ...]
+
+
+def foresee(
+    models: Mapping[str, Forecaster],
+    samples: Samples,
+    windows: Sequence[Window],
+    fittings: Mapping[str, Fitting],
+    settings: Settings,
+) -> Foreseen:
+    """A walk that trains nothing: models that do are estimated, the others are walked.
+
+    RunError as from `walk_forward`, but for what only training would show.
+    """
+    walk = _Walk(samples, windows, settings, map, _silent, _silent)
+    trained = {name: m for name, m in models.items() if isinstance(m, Trained)}
+    done: dict[str, Walked] = {}
+    for fitting in dict.fromkeys(fittings.values()):
+        walk.folds_of(fitting)
+        mine = {n: m for n, m in models.items() if fittings[n] == fitting and n not in trained}
+        done |= walk.together(mine, fitting)
+    if done:
+        _forecasts(walk, done, fittings)
+    return Foreseen(walk.every_proof, walk.times(trained, fittings))
 
 
 class _Walk:
     """The rows to forecast, and folds and proofs by the windows of the fits."""
 
     def __init__(
-        self, samples: Samples, windows: Sequence[Window], settings: Settings, mapper: Mapper
+        self,
+        samples: Samples,
+        windows: Sequence[Window],
+        settings: Settings,
+        mapper: Mapper,
+        progress: Tell,
+        epochs: Tell,
     ) -> None:
         self.samples, self.windows, self.settings = samples, tuple(windows), settings
+        self.progress, self.epochs = progress, epochs
         self.folds = make_folds(samples, windows)
         self.test = _test_rows(self.folds)
         self.mapper = mapper
@@ -127,13 +148,38 @@ class _Walk:
             self._parts[fitting.windows] = list(by_symbol(self.samples, used, self.test))
         return self._parts[fitting.windows]
 
-    def together(
-        self, models: Mapping[str, Forecaster], fitting: Fitting, progress: Callable[[str], None]
-    ) -> dict[str, Walked]:
+    @property
+    def every_proof(self) -> tuple[LeakProof, ...]:
+        """The proofs of all fits, by how often they are made."""
+        return tuple(p for proofs in self.proofs.values() for p in proofs)
+
+    def times(
+        self, models: Mapping[str, Forecaster], fittings: Mapping[str, Fitting]
+    ) -> tuple[TrainingTime, ...]:
+        """What the fits of these models, which train, will take."""
+        where = {"horizon": self.samples.horizon, "embargo": self.settings.embargo}
+        return tuple(
+            training_time(name, model, self._fits(fittings[name]), **where)
+            for name, model in models.items()
+        )
+
+    def _fits(self, fitting: Fitting) -> list[tuple[Samples, Fold]]:
+        """The rows and the fold of every fit of a model that is not linear."""
+        if not self._apart(fitting):
+            return [(self.samples, fold) for fold in self.folds_of(fitting)]
+        least = self.settings.min_train
+        return [
+            (p.samples, p.folds[k]) for p in self.parts(fitting) for k in p.trained(least).tolist()
+        ]
+
+    def _apart(self, fitting: Fitting) -> bool:
+        return fitting.scope != "pooled" and len(self.samples.symbols) > 1
+
+    def together(self, models: Mapping[str, Forecaster], fitting: Fitting) -> dict[str, Walked]:
         """Models that are fitted at the same times for the same symbols."""
         folds = self.folds_of(fitting)
         linear = {name: m for name, m in models.items() if isinstance(m, Linear) and m.swept}
-        apart = fitting.scope != "pooled" and len(self.samples.symbols) > 1
+        apart, progress = self._apart(fitting), self.progress
         done = self._sweep(linear, fitting, apart=apart) if linear else {}
         if done:
             progress(f"{self.samples.horizon}: {len(done)} linear models, {len(folds)} windows")
@@ -161,11 +207,11 @@ class _Walk:
                 return sweep_apart(models, parts, beyond, scale, least=least)
             return sweep_together(models, parts, beyond, scale, effects=apart, least=least)
         except SweepError as error:
-            raise _failed(error.model, self.samples, folds[error.window], error) from None
+            raise failed(error.model, self.samples, folds[error.window], error) from None
 
     def _fold_by_fold(self, name: str, model: Forecaster, folds: Sequence[Fold]) -> Walked:
-        one = partial(fit_fold, name, model, self.samples, self.settings)
-        results = list(self.mapper(one, folds))
+        label = f"{self.samples.horizon}: {name}"
+        results = list(self._fit(name, model, self.samples, folds, self.mapper, label))
         names = tuple(dict.fromkeys(key for r in results for key in r.stated))
         stated = np.array([[r.stated.get(key, np.nan) for key in names] for r in results])
         shifts = np.array([r.shifts for r in results])
@@ -177,6 +223,26 @@ class _Walk:
             shifts[:, 1],
             tuple(r.report for r in results),
         )
+
+    def _fit(
+        self,
+        name: str,
+        model: Forecaster,
+        samples: Samples,
+        folds: Sequence[Fold],
+        mapper: Mapper,
+        label: str,
+    ) -> Iterable[FoldResult]:
+        """The folds one by one; a model that trains in this process tells of its epochs."""
+        if mapper is not map or not isinstance(model, Trained):
+            yield from mapper(partial(fit_fold, name, model, samples, self.settings), folds)
+            return
+        for number, fold in enumerate(folds, 1):
+            tell = partial(self._tell_epoch, f"{label}, fit {number} of {len(folds)}")
+            yield fit_fold(name, model.watched(tell), samples, self.settings, fold)
+
+    def _tell_epoch(self, label: str, epoch: str) -> None:
+        self.epochs(f"{label}: {epoch}")
 
     def _symbol_by_symbol(self, name: str, model: Forecaster, fitting: Fitting) -> Walked:
         parts, w = self.parts(fitting), len(self.folds_of(fitting))
@@ -201,7 +267,7 @@ class _Walk:
             np.column_stack([np.empty((w, 0)), *(middle(v) for v in stated.values())]),
             shifts[0, :, 0] if alone else shifts[0],
             shifts[1, :, 0] if alone else shifts[1],
-            tuple(_merged([r.report for r in results]) for results in found),
+            tuple(merged([r.report for r in results]) for results in found),
         )
 
     def _one_symbol(
@@ -209,110 +275,21 @@ class _Walk:
     ) -> Iterator[FoldResult]:
         folds = [part.folds[k] for k in known]
         if not isinstance(model, Chained):
-            yield from map(partial(fit_fold, name, model, part.samples, self.settings), folds)
+            symbol = part.samples.symbols[part.samples.rows.symbol[0]]
+            label = f"{self.samples.horizon}: {name}, {symbol}"
+            yield from self._fit(name, model, part.samples, folds, map, label)
             return
         rows, scale = part.samples.rows.columns(model.features), self.settings.scale
         chain = model.fit_chain(
             rows, part.samples.y, [f.train for f in folds], seed=self.settings.seed
         )
         for fold in folds:
-            with _named(name, part.samples, fold):
-                began = time.perf_counter()
+            with named(name, part.samples, fold):
+                began = perf_counter()
                 fitted = next(chain)
-                seconds = time.perf_counter() - began
-                result = _result(fitted, rows, part.samples.y, fold, fold.train, scale, seconds)
+                seconds = perf_counter() - began
+                result = result_of(fitted, rows, part.samples.y, fold, fold.train, scale, seconds)
             yield result
-
-
-@dataclass(frozen=True)
-class FoldResult:
-    """One model on one fold: test forecasts, what it states, the way back, how the fit went."""
-
-    yhat: F64
-    stated: Mapping[str, float]
-    shifts: tuple[float, float]
-    report: FitReport
-
-
-def fit_fold(
-    name: str, model: Forecaster, samples: Samples, settings: Settings, fold: Fold
-) -> FoldResult:
-    """Fit one model on one fold and forecast its test rows.
-
-    A model that stops early never trains on the rows held out for it. RunError names window and
-    model when the model cannot be fitted or forecasts no number.
-    """
-    rows, y = samples.rows.columns(model.features), samples.y
-    train, validation = fold.train, None
-    if model.validates:
-        train, held_out = hold_out(samples, fold, settings.embargo)
-        validation = rows.take(held_out), y[held_out]
-    with _named(name, samples, fold):
-        began = time.perf_counter()
-        fitted = model.fit(rows.take(train), y[train], validation=validation, seed=settings.seed)
-        seconds = time.perf_counter() - began
-        return _result(fitted, rows, y, fold, train, settings.scale, seconds)
-
-
-def _result(
-    fitted: Forecaster,
-    rows: Rows,
-    y: F64,
-    fold: Fold,
-    train: slice | I64,
-    scale: TargetScale,
-    seconds: float,
-) -> FoldResult:
-    began = time.perf_counter()
-    yhat = fitted.predict(rows.take(fold.test))
-    predicted = time.perf_counter() - began
-    linear = isinstance(fitted, Linear)
-    residuals = y[train] - (fitted.line if linear else fitted.predict)(rows.take(train))
-    if not (np.isfinite(yhat).all() and np.isfinite(residuals).all()):
-        raise ModelError("a forecast is not finite")
-    if scale.back == "smearing":
-        shifts = scale.smearing_shifts(residuals)
-    else:
-        shifts = scale.shifts(residuals.mean(), residuals.var())
-    training = fitted.noted(rows.take(fold.test)) if linear else fitted.training
-    failed = int(training is not None and not training.converged)
-    report = FitReport(1, failed, seconds, predicted, training)
-    return FoldResult(yhat, dict(fitted.coefficients), shifts, report)
-
-
-@contextmanager
-def _named(name: str, samples: Samples, fold: Fold) -> Iterator[None]:
-    """ModelError as a RunError that names model, symbol and window."""
-    try:
-        yield
-    except ModelError as error:
-        raise _failed(name, samples, fold, error) from None
-
-
-def _merged(reports: Sequence[FitReport]) -> FitReport:
-    """The fits of several symbols in one window; a single fit is told in full."""
-    if len(reports) == 1:
-        return reports[0]
-    told = [r.training for r in reports if r.training is not None]
-    training = None
-    if told:
-        training = Training(
-            parameters=max(t.parameters for t in told),
-            converged=all(t.converged for t in told),
-            epochs=round(fmean(t.epochs for t in told)),
-            best=round(fmean(t.best for t in told)),
-            notes=dict(sum((Counter(t.notes) for t in told), Counter())),
-        )
-        if told[0].attention:
-            weights = np.mean([t.attention for t in told], axis=0)
-            training = replace(training, attention=tuple(weights.tolist()))
-    return FitReport(
-        len(reports),
-        sum(r.failed for r in reports),
-        sum(r.fit_seconds for r in reports),
-        sum(r.predict_seconds for r in reports),
-        training,
-    )
 
 
 def _test_rows(folds: Sequence[Fold]) -> slice | I64:
@@ -367,7 +344,7 @@ def _forecasts(
         last=samples.last[test][pick],
         yhat={name: d.yhat[pick] for name, d in done.items()},
         fits=fits,
-        proofs=tuple(p for proofs in walk.proofs.values() for p in proofs),
+        proofs=walk.every_proof,
         overlap=samples.overlap,
         unfitted=unfitted,
     )
@@ -381,18 +358,3 @@ def _require_some(walk: _Walk, known: np.ndarray, edges: I64) -> None:
                 f"{walk.samples.horizon}: no symbol has walk_forward.min_train = "
                 f"{walk.settings.min_train} training rows for the models fitted by symbol"
             )
-
-
-def _failed(name: str, samples: Samples, fold: Fold, error: Exception) -> RunError:
-    window = fold.window
-    whose = f", {samples.symbols[samples.rows.symbol[0]]}" if _single(samples) else ""
-    return RunError(
-        f"model {name}, horizon {samples.horizon}{whose}, window {window.index + 1} "
-        f"({show_moment(window.cut)} to {show_moment(window.end)}): {error}"
-    )
-
-
-def _single(samples: Samples) -> bool:
-    """Whether these are one symbol's rows out of a panel of several."""
-    symbol = samples.rows.symbol
-    return len(samples.symbols) > 1 and bool((symbol == symbol[0]).all())

@@ -62,7 +62,7 @@ EXAMPLES = {
     ),
     "adaptation_curves": (
         lambda: scores.adaptation_curves(np.arange(21), named(21), "QLIKE", "nats"),
-        [*WILD, "cumulative QLIKE (nats)", "days since the volatility shift"],
+        [*WILD, "cumulative QLIKE (nats)", "decisions since the volatility shift was known"],
     ),
     "memory_curve": (
         lambda: scores.memory_curve(

@@ -24,6 +24,7 @@ AT = datetime(2026, 5, 19, 23, 30, tzinfo=UTC)
 TABLES = sorted(
     [
         "adaptation",
+        "attention",
         "cards",
         "coefficients",
         "decisions",

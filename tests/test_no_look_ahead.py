@@ -19,6 +19,7 @@ from worlds import DAY, LOG_SIGMA, START, Nearest, make_bars, make_plan, make_ta
 from harness import features as feature_table
 from harness.durations import NS_PER_MINUTE, parse_duration
 from harness.features import FUNCTIONS, Function, parse_feature
+from harness.fold_fits import Settings
 from harness.measures.cascade import CascadePlan, measure
 from harness.measures.table import MEASURES
 from harness.metrics import METRICS, score, score_groups, series
@@ -28,7 +29,7 @@ from harness.regimes import Terciles, mark, parse_condition, z_scores
 from harness.samples import Decided, LookBack, build_samples
 from harness.splits import Fitting, Scheme, make_windows
 from harness.types import F64, I64, Bars, Forecasts, Measured, Rows
-from harness.walk import Settings, walk_forward
+from harness.walk import walk_forward
 
 HOUR = 60 * NS_PER_MINUTE
 ORIGINS = 24

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from itertools import pairwise
 from pathlib import Path
@@ -16,7 +16,7 @@ from harness.measures.cascade import CascadePlan, plan_cascade
 from harness.models.protocol import Task
 from harness.panel import PanelSpec, read_panel
 from harness.scale import TargetScale
-from harness.types import F64, I64, Bars, Forecasts, ModelFit, Rows, Samples, Window
+from harness.types import F64, I64, Bars, FitTime, Forecasts, ModelFit, Rows, Samples, Window
 
 DAY = 1_440 * NS_PER_MINUTE
 START = parse_moment("2021-03-01")
@@ -237,3 +237,31 @@ def close_to(got: object, wanted: object, relative: float) -> bool:
 def exact_sum(values: object) -> float:
     """The sum rounded once."""
     return math.fsum(np.asarray(values, dtype=np.float64).tolist())
+
+
+@dataclass(frozen=True)
+class Studious(Nearest):
+    """A forecaster that trains: two epochs, and an estimate by the number of rows."""
+
+    validates: ClassVar[bool] = False
+    progress: Callable[[str], None] | None = None
+
+    def watched(self, progress: Callable[[str], None]) -> Self:
+        return replace(self, progress=progress)
+
+    def estimate(self, n_rows: int, n_validation: int) -> FitTime:
+        return FitTime(0.1 * n_rows + n_validation, 0.2 * n_rows + n_validation, 1.0)
+
+    def fit(self, rows: Rows, y: F64, *, validation: object = None, seed: int = 0) -> Self:
+        for epoch in (1, 2):
+            if self.progress is not None:
+                self.progress(f"epoch {epoch} of 2, training {1 / epoch:.4g}")
+        fitted = super().fit(rows, y, validation=validation, seed=seed)
+        return replace(fitted, progress=None)
+
+
+@dataclass(frozen=True)
+class Validated(Studious):
+    """The same, with rows held out."""
+
+    validates: ClassVar[bool] = True

@@ -20,13 +20,15 @@ from typing import Any
 import jinja2
 
 from harness.cards.group_rows import adaptation_rows, group_rows, rows_of, sweep_rows
+from harness.cards.training_rows import training_rows
 from harness.kernels.loader import cache_folder
+from harness.log import card_stem
 from harness.metrics import METRICS
 from harness.models.table import NOTES
 from harness.verdict import Show, p_value
 
 _SPECIAL = re.compile(r"([\\`*_{}\[\]<>|~#!&$^])")
-_HEADINGS = {
+HEADINGS = {
     "ic": "IC",
     "r2_log": "R² log",
     "mae_log": "MAE log",
@@ -53,16 +55,19 @@ def render_card(record: Mapping[str, Any]) -> str:
         t=record["tables"],
         date=datetime.fromisoformat(record["started"]).date().isoformat(),
         metrics=METRICS,
-        headings=_HEADINGS,
+        headings=HEADINGS,
         gain=Show(record["verdict"]["metric"], record["verdict"]["gain_as"] == "relative"),
         labels=_label_counts(record["panel"]["labels"]),
-        pooled=_pooled(record),
+        pooled=pooled_rows(record),
         windows=_windows(record),
         coefficients=_coefficients(record),
         groups=group_rows(record),
         adaptations=adaptation_rows(record),
-        sweep=sweep_rows(record, _pooled(record)),
+        sweep=sweep_rows(record, pooled_rows(record)),
         costs=_costs(record),
+        training=training_rows(record),
+        figures=record.get("figures", []),
+        folder=card_stem(record),
         notes=_notes(record),
         folds=rows_of(record["tables"]["folds"]),
         proofs=_proofs(record),
@@ -169,7 +174,7 @@ def _label_counts(labels: Mapping[str, Mapping[str, str]]) -> dict[str, list[tup
     return {name: Counter(sorted(of.values())).most_common() for name, of in labels.items()}
 
 
-def _pooled(record: Mapping[str, Any]) -> list[dict[str, Any]]:
+def pooled_rows(record: Mapping[str, Any]) -> list[dict[str, Any]]:
     """One row per horizon and model: its pooled metrics and n."""
     rows: dict[tuple[str, str], dict[str, Any]] = {}
     for row in rows_of(record["tables"]["scores"]):
@@ -225,7 +230,7 @@ def _costs(record: Mapping[str, Any]) -> list[dict[str, Any]]:
     for row, times in zip(*tables, strict=True):
         if row["horizon"] == verdict["horizon"]:
             models.setdefault(row["model"], []).append(row | times)
-    pooled = {r["model"]: r for r in _pooled(record) if r["horizon"] == verdict["horizon"]}
+    pooled = {r["model"]: r for r in pooled_rows(record) if r["horizon"] == verdict["horizon"]}
     return [
         {
             **rows[0],

@@ -143,12 +143,12 @@ def _name_groups(axes: Axes, names: list[str], total: int) -> None:
 
 
 def adaptation_curves(
-    days: ArrayLike, losses: Mapping[str, ArrayLike], metric: str, unit: str
+    decisions: ArrayLike, losses: Mapping[str, ArrayLike], metric: str, unit: str
 ) -> bytes:
-    """The cumulative loss of each model in the days after a volatility shift, as SVG.
+    """The cumulative loss of each model over the decisions after a volatility shift, as SVG.
 
     Args:
-        days: (d,) days since the shift.
+        decisions: (d,) counted from that at which the shift was known, 1.
         losses: model -> (d,) its loss summed from the shift on, mean over the shifts.
         metric: the loss.
         unit: its unit.
@@ -156,13 +156,13 @@ def adaptation_curves(
     Raises:
         ValueError: for a model whose figures are not (d,).
     """
-    found = checked("adaptation_curves", days, losses)
+    found = checked("adaptation_curves", decisions, losses)
 
     def paint(axes: Axes) -> None:
-        axes.set_xlabel("days since the volatility shift")
+        axes.set_xlabel("decisions since the volatility shift was known")
         axes.set_ylabel(f"cumulative {metric} ({unit})")
         whole_numbers(axes)
-        curves(axes, days, found)
+        curves(axes, decisions, found)
 
     return draw(paint)
 

@@ -1,0 +1,282 @@
+"""The figures of a run, from its record and its stored forecasts alone, beside its card.
+
+Which figures a run has, their names and their words are read off the record; a card refers to
+them by these names, and drawing them again gives the same bytes.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from functools import partial
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from harness.cards.group_rows import group_rows, rows_of, sweep_rows
+from harness.cards.render import HEADINGS, pooled_rows
+from harness.cards.training_rows import loss_words
+from harness.errors import one_line
+from harness.figures.fits import attention_by_lag, coefficients_through_time, training_history
+from harness.figures.scores import (
+    adaptation_curves,
+    by_group_bars,
+    forecast_against_outcome,
+    loss_over_windows,
+    memory_curve,
+)
+from harness.log import Log
+from harness.metrics import METRICS
+from harness.types import F64
+
+if TYPE_CHECKING:
+    import polars as pl
+
+Record = Mapping[str, Any]
+_MOST_FORECASTS = 4  # models in the figure of forecasts: more lines hide each other
+_MOST_COEFFICIENTS = 8
+_NOT_COEFFICIENTS = ("var_shift", "sigma_shift")
+# The loss of a row and its unit, for metrics that are not its mean.
+_ROW_LOSSES = {
+    "r2_log": ("squared error of ln σ", "no unit"),
+    "rmse": ("squared error", "σ per bar, squared"),
+    "direction": ("wrong direction", "rows"),
+}
+
+
+@dataclass(frozen=True)
+class RunFigure:
+    """A figure of a run: its file's name without `.svg`, what it shows, and how it is drawn."""
+
+    name: str
+    words: str
+    draw: Callable[[pl.DataFrame], bytes]
+
+
+@dataclass(frozen=True)
+class Illustrated:
+    """The files that were written, and why others were not, by their figures' names."""
+
+    paths: tuple[Path, ...]
+    failed: Mapping[str, str]
+
+
+def figure_words(record: Record) -> list[dict[str, str]]:
+    """The name and the words of every figure that this record allows, for the card."""
+    return [{"name": figure.name, "words": figure.words} for figure in run_figures(record)]
+
+
+def illustrate(log: Log, run: str) -> Illustrated:
+    """Draw every figure of a stored run into the folder beside its card.
+
+    One that cannot be drawn is told of and costs no other. UsageError for an unknown run,
+    RecordError for one that is no longer whole, RunError when the disk refuses.
+    """
+    record = log.read(run)
+    forecasts = log.read_forecasts(record["run_id"])
+    paths: list[Path] = []
+    failed: dict[str, str] = {}
+    for figure in run_figures(record):
+        try:
+            svg = figure.draw(forecasts)
+        except Exception as error:  # whatever it is: the other figures are not to blame
+            failed[figure.name] = one_line(error, 200)
+        else:
+            paths.append(log.write_figure(record, figure.name, svg))
+    return Illustrated(tuple(paths), failed)
+
+
+def run_figures(record: Record) -> Iterator[RunFigure]:
+    """Every figure that the record allows, all at the verdict's horizon."""
+    for family in (
+        _loss, _forecasts, _regimes, _adaptation, _memory, _training, _coefficients, _attention,
+    ):  # fmt: skip
+        yield from family(record)
+
+
+def _loss(record: Record) -> Iterator[RunFigure]:
+    metric = record["verdict"]["metric"]
+    rows = [
+        row
+        for row in _table(record, "scores")
+        if row["scope"] == "window" and row["metric"] == metric
+    ]
+    starts = list(dict.fromkeys(row["window_start"] for row in rows))
+    if len(starts) < 2:
+        return
+    losses = _series(rows, "model", "window_start", starts, "value")
+    draw = partial(loss_over_windows, _times(starts), losses, *_metric(metric))
+    yield RunFigure("loss", f"{HEADINGS[metric]} of every model by test window", _alone(draw))
+
+
+def _forecasts(record: Record) -> Iterator[RunFigure]:
+    v, s = record["verdict"], record["settings"]
+    every = list(s["models"])
+    models = list(dict.fromkeys((v["baseline"], v["candidate"], *every)))[:_MOST_FORECASTS]
+    what = f"{s['target']} over the next {v['horizon']}"
+    some = f", {len(models)} of {len(every)} models" if len(models) < len(every) else ""
+    words = f"Forecast against outcome: {what}{some}"
+    draw = partial(_draw_forecasts, record, models, what)
+    yield RunFigure("forecasts", words, draw)
+
+
+def _draw_forecasts(
+    record: Record, models: Sequence[str], what: str, forecasts: pl.DataFrame
+) -> bytes:
+    """Of the symbol with the most forecasts, the first of several."""
+    import polars as pl
+
+    part = forecasts.filter(
+        (pl.col("horizon") == record["verdict"]["horizon"]) & pl.col("model").is_in(models)
+    )
+    counts = part.group_by("symbol", maintain_order=True).len()
+    symbol = counts["symbol"][int(counts["len"].arg_max())]
+    part = part.filter(pl.col("symbol") == symbol)
+    frames = {m: part.filter(pl.col("model") == m).sort("formed_at") for m in models}
+    first = next(iter(frames.values()))
+    log = record["settings"]["scale"] == "log"
+
+    def level(values: pl.Series) -> F64:
+        with np.errstate(over="ignore"):
+            return np.exp(values.to_numpy()) if log else values.to_numpy()
+
+    unit = "σ² per bar" if record["settings"]["unit"] == "variance" else "σ per bar"
+    named = f"{what}, {symbol}" if len(record["panel"]["symbols"]) > 1 else what
+    return forecast_against_outcome(
+        first["formed_at"].dt.replace_time_zone(None).to_numpy(),
+        level(first["y"]),
+        {model: level(frame["yhat"]) for model, frame in frames.items()},
+        f"{named}{' (exp of its log)' if log else ''}",
+        unit,
+    )
+
+
+def _regimes(record: Record) -> Iterator[RunFigure]:
+    found = group_rows(record).get("regime")
+    if not found:
+        return
+    groups = {
+        row["name"]: {m: _number(row.get(m)) for m in found["models"]} for row in found["shown"]
+    }
+    metric = record["verdict"]["metric"]
+    draw = partial(by_group_bars, groups, *_metric(metric))
+    yield RunFigure("regimes", f"{HEADINGS[metric]} by regime", _alone(draw))
+
+
+def _adaptation(record: Record) -> Iterator[RunFigure]:
+    rows = _table(record, "adaptation")
+    for regime in dict.fromkeys(row["regime"] for row in rows):
+        own = [row for row in rows if row["regime"] == regime]
+        days = sorted({row["decision"] for row in own})
+        losses = _series(own, "model", "decision", days, "cumulative")
+        name, unit = _ROW_LOSSES.get(own[0]["loss"]) or _metric(own[0]["loss"])
+        draw = partial(adaptation_curves, days, losses, name, unit)
+        words = f"Cumulative {name} of every model after a shift, {regime}"
+        yield RunFigure(f"adaptation-{regime}", words, _alone(draw))
+
+
+def _memory(record: Record) -> Iterator[RunFigure]:
+    sweep, metric = sweep_rows(record, pooled_rows(record)), record["verdict"]["metric"]
+    if sweep is None:
+        return
+    values = [row["value"] for row in sweep["rows"]]
+    if not all(isinstance(v, int | float) and not isinstance(v, bool) for v in values):
+        return  # words have no place on an axis
+    order = np.argsort(values, kind="stable")
+    scores = np.array([_number(row["figure"]) for row in sweep["rows"]])[order]
+    draw = partial(
+        memory_curve,
+        np.array(values, dtype=np.float64)[order],
+        {sweep["model"]: scores},
+        sweep["key"],
+        *_metric(metric),
+        higher_is_better=METRICS[metric].higher,
+    )
+    words = f"{HEADINGS[metric]} of {sweep['model']} by {sweep['key']}"
+    yield RunFigure("memory", words, _alone(draw))
+
+
+def _training(record: Record) -> Iterator[RunFigure]:
+    """One figure per trained model: its last fit, the epoch that was kept marked."""
+    rows = _table(record, "training")
+    kept = {(row["model"], row["fit"]): row["best_epoch"] for row in _table(record, "fits")}
+    for model in dict.fromkeys(row["model"] for row in rows):
+        last = max(row["fit"] for row in rows if row["model"] == model)
+        own = [row for row in rows if row["model"] == model and row["fit"] == last]
+        epochs = sorted({row["epoch"] for row in own})
+        losses = _series(own, "split", "epoch", epochs, "loss")
+        name, unit = loss_words(record["settings"]["models"].get(model, {}))
+        best = kept.get((model, last)) or None
+        draw = partial(training_history, epochs, losses, name, unit, kept=best)
+        words = f"Training of {model}: loss by epoch, last fit"
+        yield RunFigure(f"training-{model}", words, _alone(draw))
+
+
+def _coefficients(record: Record) -> Iterator[RunFigure]:
+    """Of models with two fits or more, and few enough coefficients to tell apart."""
+    models: dict[str, list[dict[str, Any]]] = {}
+    for row in _table(record, "coefficients"):
+        if row["name"] not in _NOT_COEFFICIENTS:
+            models.setdefault(row["model"], []).append(row)
+    for model, rows in models.items():
+        cuts = list(dict.fromkeys(row["cut"] for row in rows))
+        paths = _series(rows, "name", "cut", cuts, "value")
+        omitted = ""
+        if "intercept" in paths and len(paths) > 1:  # far from the slopes, it would flatten them
+            del paths["intercept"]
+            omitted = ", without its intercept"
+        if len(cuts) >= 2 and len(paths) <= _MOST_COEFFICIENTS:
+            draw = partial(coefficients_through_time, _times(cuts), paths)
+            words = f"Coefficients of {model} through time{omitted}"
+            yield RunFigure(f"coefficients-{model}", words, _alone(draw))
+
+
+def _attention(record: Record) -> Iterator[RunFigure]:
+    models: dict[str, dict[int, list[float]]] = {}
+    for row in _table(record, "attention"):
+        models.setdefault(row["model"], {}).setdefault(row["step"], []).append(
+            _number(row["weight"])
+        )
+    for model, lags in models.items():
+        steps = sorted(lags)
+        draw = partial(attention_by_lag, steps, [float(np.mean(lags[k])) for k in steps])
+        words = f"Attention of {model} by lag, mean over its fits"
+        yield RunFigure(f"attention-{model}", words, _alone(draw))
+
+
+def _alone(draw: Callable[[], bytes]) -> Callable[[pl.DataFrame], bytes]:
+    """A figure of the record, which has no use for the forecasts."""
+    return lambda _: draw()
+
+
+def _table(record: Record, name: str) -> list[dict[str, Any]]:
+    """The rows of a table at the verdict's horizon; none in a record from before the table."""
+    horizon = record["verdict"]["horizon"]
+    return [row for row in rows_of(record["tables"].get(name, {})) if row["horizon"] == horizon]
+
+
+def _series(
+    rows: Sequence[Mapping[str, Any]], key: str, by: str, places: Sequence[Any], value: str
+) -> dict[str, F64]:
+    """`value` of each `key` over `places` of `by` (n,), NaN where there is none."""
+    place = {at: k for k, at in enumerate(places)}
+    found: dict[str, F64] = {}
+    for row in rows:
+        path = found.setdefault(row[key], np.full(len(places), np.nan))
+        path[place[row[by]]] = _number(row[value])
+    return found
+
+
+def _number(value: float | None) -> float:
+    return float("nan") if value is None else float(value)
+
+
+def _metric(name: str) -> tuple[str, str]:
+    return HEADINGS[name], METRICS[name].unit
+
+
+def _times(moments: Sequence[str]) -> np.ndarray:
+    """ISO 8601 moments in UTC as datetime64."""
+    return np.array([datetime.fromisoformat(m).replace(tzinfo=None) for m in moments], "M8[us]")

@@ -1,0 +1,67 @@
+"""What the fits of models that train will take, before the first of them is made."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from statistics import fmean
+
+import numpy as np
+
+from harness.models.protocol import Forecaster, Trained
+from harness.splits import hold_out
+from harness.types import Fold, Samples
+
+
+@dataclass(frozen=True)
+class TrainingTime:
+    """All fits of one model at one horizon: how many, seconds `typical` and at `most`."""
+
+    horizon: str
+    model: str
+    fits: int
+    typical: float
+    most: float
+
+
+def training_time(
+    name: str,
+    model: Forecaster,
+    fits: Sequence[tuple[Samples, Fold]],
+    *,
+    horizon: str,
+    embargo: int,
+) -> TrainingTime:
+    """The estimate for these fits: as many times that of a fit on their mean number of rows.
+
+    Seconds grow with the rows, so that the mean stands for all of them. RunError as the fits
+    themselves would have it, for one with no rows to train on or to hold out.
+    """
+    assert isinstance(model, Trained)
+    if not fits:
+        return TrainingTime(horizon, name, 0, 0.0, 0.0)
+    sizes = [_sizes(model, samples, fold, embargo) for samples, fold in fits]
+    one = model.estimate(*(round(fmean(column)) for column in zip(*sizes, strict=True)))
+    return TrainingTime(horizon, name, len(fits), len(fits) * one.typical, len(fits) * one.most)
+
+
+def _sizes(model: Forecaster, samples: Samples, fold: Fold, embargo: int) -> tuple[int, int]:
+    """How many rows are trained on, and how many held out."""
+    if not model.validates:
+        return int(np.arange(samples.y.size)[fold.train].size), 0
+    train, held_out = hold_out(samples, fold, embargo)
+    return train.size, held_out.size
+
+
+def in_words(times: Sequence[TrainingTime]) -> str:
+    """The estimate for all of them on one line."""
+    names, fits = ", ".join(t.model for t in times), sum(t.fits for t in times)
+    typical, most = sum(t.typical for t in times), sum(t.most for t in times)
+    return (
+        f"{times[0].horizon}: training {names}: {fits:,} fit{'s' if fits != 1 else ''}, "
+        f"about {_seconds(typical)}, at most {_seconds(most)}"
+    )
+
+
+def _seconds(seconds: float) -> str:
+    return f"{seconds:.1f} s" if seconds < 10.0 else f"{seconds:,.0f} s"
