@@ -22,6 +22,7 @@ from harness.inference import evidence
 from harness.log import Log
 from harness.measures.store import measure_panel
 from harness.metrics import METRICS, Scores, Values, score, score_groups, series
+from harness.models.protocol import Forecaster
 from harness.record import horizon_forecasts, make_record
 from harness.regimes import mark
 from harness.samples import Decided, LookBack, build_samples
@@ -87,15 +88,19 @@ def sample(study: Study, decided: Sequence[Decided], horizon: str) -> Samples:
 
 
 def forecast(
-    study: Study, samples: Samples, span: Span, progress: Progress = lambda _: None
+    study: Study,
+    samples: Samples,
+    span: Span,
+    progress: Progress = lambda _: None,
+    instead: Mapping[str, Forecaster] | None = None,
 ) -> Forecasts:
-    """Walk one horizon forward over the panel's span."""
+    """Walk one horizon forward over the panel's span, with the models `instead` of its own."""
     h, horizon = study.hypothesis, samples.horizon
     windows = study.windows(horizon, span)
     require_windows(windows, h.path, study.scheme(span).first_test, span.end)
     _require_training(study, samples, windows[0])
     return walk_forward(
-        study.models(horizon),
+        study.models(horizon) | dict(instead or {}),
         samples,
         windows,
         study.fittings(horizon, span, windows),

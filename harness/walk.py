@@ -22,6 +22,7 @@ from harness.durations import show_moment
 from harness.errors import RunError
 from harness.models.linear import Linear
 from harness.models.protocol import Chained, Forecaster, ModelError
+from harness.outlook import watched
 from harness.scale import TargetScale
 from harness.splits import Fitting, hold_out, make_folds, prove_no_leak
 from harness.sweeps import (
@@ -140,9 +141,11 @@ class _Walk:
         for name, model in models.items():
             if name not in done:
                 if apart or isinstance(model, Chained):
-                    done[name] = self._symbol_by_symbol(name, model, fitting)
+                    shown = self._watched(name, model, folds, progress, len(self.parts(fitting)))
+                    done[name] = self._symbol_by_symbol(name, shown, fitting)
                 else:
-                    done[name] = self._fold_by_fold(name, model, folds)
+                    shown = self._watched(name, model, folds, progress)
+                    done[name] = self._fold_by_fold(name, shown, folds)
                 progress(f"{self.samples.horizon}: {name}, {len(folds)} windows")
         return done
 
@@ -162,6 +165,19 @@ class _Walk:
             return sweep_together(models, parts, beyond, scale, effects=apart, least=least)
         except SweepError as error:
             raise _failed(error.model, self.samples, folds[error.window], error) from None
+
+    def _watched(
+        self,
+        name: str,
+        model: Forecaster,
+        folds: Sequence[Fold],
+        progress: Callable[[str], None],
+        parts: int = 1,
+    ) -> Forecaster:
+        if self.mapper is not map:  # `progress` does not go into other processes
+            return model
+        embargo = self.settings.embargo
+        return watched(name, model, self.samples, folds, embargo, progress, parts)
 
     def _fold_by_fold(self, name: str, model: Forecaster, folds: Sequence[Fold]) -> Walked:
         one = partial(fit_fold, name, model, self.samples, self.settings)

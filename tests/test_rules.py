@@ -51,7 +51,7 @@ models.protocol
 models.linear models.scaling models.nets models.volatility
 models.training
 models.*
-sweeps
+sweeps outlook
 walk
 metrics
 regimes
