@@ -28,6 +28,7 @@ from harness.panel_file import (
 from harness.prepare import Prepared, columns_to_read, prepare
 from harness.quality import (
     PRICES,
+    VOLUME,
     Problem,
     carry,
     check_columns,
@@ -339,7 +340,7 @@ def _unfillable(spec: PanelSpec, raw: RawBars, gaps: tuple[Gap, ...]) -> str | N
     found = f"missing bars: {missing:,} in {len(gaps):,} gaps, the first {first}"
     if spec.fill == "none":
         return f"{found}; wanted none, or panel.fill = 'carry' to carry the last price"
-    extra = sorted(set(raw.columns) & set(spec.extra_units))
+    extra = sorted(set(raw.columns) & set(spec.extra_units) - {VOLUME})  # a gap traded nothing
     if extra:
         return f"{found}; the extra column '{extra[0]}' cannot be carried"
     return None

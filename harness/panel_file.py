@@ -21,6 +21,7 @@ from harness.panel_sections import (
     Rows,
     SideSeries,
 )
+from harness.quality import PRICES, VOLUME
 from harness.row_filter import Condition, parse_keep
 from harness.sessions import Sessions, exchange_sessions, exchanges
 from harness.sources.table import KINDS, Params
@@ -35,7 +36,7 @@ from harness.spec_errors import (
 )
 
 OVERNIGHT = "overnight"  # the log return over each night, of a panel that gives it apart
-BAR_COLUMNS = ("open", "high", "low", "close", "volume")
+BAR_COLUMNS = (*PRICES, VOLUME)
 _SECTIONS = ("panel", "source", "columns", "rows", "labels", "side")
 
 
@@ -71,8 +72,8 @@ class PanelSpec:
     """What a panel file says.
 
     `columns` maps the panel's columns (extra ones too) to the file's; `extra_units` gives the
-    unit of each extra column and side series; `digest` hashes the file's bytes, and those of the
-    panel files that its side series name.
+    unit of volume, each extra column and side series; `digest` hashes the file's bytes, and those
+    of the panel files that its side series name.
     """
 
     name: str
@@ -195,6 +196,7 @@ def _read(file: Path, known: Mapping[str, Path] | None) -> PanelSpec:
     mapped |= {name: column.column for name, column in columns.extra.items()}
     kind = next((kind for kind in ADJUSTING if getattr(columns, kind)), None)
     units = {name: column.unit for name, column in columns.extra.items()}
+    units |= {VOLUME: "none"} if columns.volume else {}
     units |= {OVERNIGHT: "none"} if found.panel.overnight == "apart" else {}
     words = "".join([text, *(s.panel.digest for s in side.values())])
     return PanelSpec(

@@ -15,6 +15,7 @@ import xxhash
 from harness.types import F64, I64, Gap
 
 PRICES = ("open", "high", "low", "close")
+VOLUME = "volume"
 # Steps between stamps are looked at in pieces that stay in cache, in one reused buffer.
 _BLOCK = 1 << 15
 # Adjusting prices for splits and dividends leaves equal ones some units in the last place apart.
@@ -93,7 +94,7 @@ def check_columns(columns: Mapping[str, F64], units: Mapping[str, str]) -> list[
         if name in PRICES and least <= 0:
             bad = np.flatnonzero(values <= 0)
             problems.append(_problem("non-positive price", name, "a price above 0", bad))
-        elif least < 0 and units.get(name) != "none" and name not in PRICES:
+        elif least < 0 and name not in PRICES and (name == VOLUME or units.get(name) != "none"):
             bad = np.flatnonzero(values < 0)
             problems.append(_problem("negative value", name, "0 or more", bad))
     return problems + _check_ranges({name: columns[name] for name in PRICES if name in sound})
