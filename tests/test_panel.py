@@ -182,7 +182,7 @@ def test_an_extra_column_is_never_carried(tmp_path):
     panel = open_panel(spec, start=None, end=None, columns=["rv5"])
     with pytest.raises(PanelError, match="the extra column 'rv5' cannot be carried"):
         list(panel.bars())
-    assert panel.extra_units == {"rv5": "variance"}
+    assert panel.extra_units == {"rv5": "variance", "volume": "none"}
 
 
 def test_a_column_the_panel_has_not_is_refused_with_the_nearest(tmp_path):
