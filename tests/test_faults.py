@@ -173,6 +173,7 @@ def test_a_forecast_that_is_no_number_fails_the_run_by_name(at_desk, command, mo
     class Broken:
         features = ("log(rv_1h)",)
         coefficients: Mapping[str, float] = MappingProxyType({})
+        look_back, validates, training = 0, False, None
 
         def fit(self, rows, y, *, validation=None, seed=0):
             return self
