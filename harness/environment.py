@@ -7,12 +7,15 @@ import importlib.metadata
 import os
 import platform
 import subprocess
+import sys
 import threading
 from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
 _LIBRARIES = ("numpy", "polars", "numba", "llvmlite", "pydantic", "duckdb")
+# What models may be made with, as imported: stated where a run loaded it.
+_MODEL_LIBRARIES = {"torch": "torch", "lightgbm": "lightgbm", "sklearn": "scikit-learn"}
 _THREAD_SETTINGS = ("OPENBLAS_NUM_THREADS", "OMP_NUM_THREADS", "MKL_NUM_THREADS")
 
 
@@ -66,7 +69,7 @@ def describe(code: CodeVersion) -> dict[str, Any]:
         "code_version": code.commit() or code.source,
         "source": code.source,
         "python": platform.python_version(),
-        "libraries": {name: importlib.metadata.version(name) for name in _LIBRARIES},
+        "libraries": {name: importlib.metadata.version(name) for name in _libraries()},
         "machine": f"{platform.system()} {platform.machine()}",
         "cores": os.cpu_count(),
         "threads": {
@@ -74,3 +77,8 @@ def describe(code: CodeVersion) -> dict[str, Any]:
             "polars": pl.thread_pool_size(),
         },
     }
+
+
+def _libraries() -> list[str]:
+    used = [name for module, name in _MODEL_LIBRARIES.items() if module in sys.modules]
+    return [*_LIBRARIES, *used]

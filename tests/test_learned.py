@@ -508,3 +508,12 @@ def test_the_showdowns_sixteen_inputs_can_be_written():
     assert len(net.features) == 16 and net.look_back == 20
     assert (net.params.layers, net.params.width, net.params.dropout) == (2, 64, 0.2)
     assert (net.params.loss, net.params.learning_rate, net.params.patience) == ("qlike", 1e-3, 10)
+
+
+def test_the_record_states_the_library_that_a_model_was_made_with():
+    code = (
+        "from harness.environment import CodeVersion, describe; code = CodeVersion();"
+        "print('lightgbm' in describe(code)['libraries']); import lightgbm;"
+        "print('lightgbm' in describe(code)['libraries'])"
+    )
+    assert run_alone(code).split() == ["False", "True"]

@@ -143,6 +143,27 @@ def test_baselines_forecast_what_one_computes_by_hand(kind, params, by_hand):
     assert list(fitted.coefficients.values()) == pytest.approx([moved] * (kind != "persistence"))
 
 
+@pytest.mark.parametrize("unit", ["sigma", "variance"])
+def test_least_squares_of_logs_forecasts_the_mean_of_the_level(unit):
+    samples = make_samples(400, seed=6, features=2)
+    rows, log_measure = samples.rows, samples.y
+    params = {"features": list(rows.names)}
+
+    def fitted(scale: str, y: np.ndarray, **more: object):
+        task = make_task(scale=TargetScale(scale, unit, "none", 1e-9))
+        return make_model("log-ols", KINDS["log-ols"].params(**params, **more), task).fit(rows, y)
+
+    plain = Linear(rows.names).fit(rows, log_measure)
+    log_forecast, level = plain.predict(rows), np.exp(log_measure)
+    smeared, naive = fitted("level", level), fitted("level", level, back="naive")
+    residuals = log_measure - log_forecast
+    assert close_to(naive.predict(rows), np.exp(log_forecast), 1e-12)
+    want = np.exp(log_forecast) * np.mean(np.exp(residuals))
+    assert close_to(smeared.predict(rows), want, 1e-12)
+    assert smeared.coefficients == pytest.approx(plain.coefficients)
+    assert close_to(fitted("log", log_measure).predict(rows), log_forecast, 1e-12)
+
+
 def test_ols_takes_its_features_at_the_horizon():
     params = KINDS["ols"].params(features=["log(rv_h)", "log1p(j_1h)", "log(rv_4h)"])
     model = make_model("ols", params, TASK)

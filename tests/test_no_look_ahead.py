@@ -57,6 +57,7 @@ PARAMS: dict[str, dict[str, object]] = {
     "garch": {"backcast": "sample"},
     "gjr": {"dist": "t", "rescale": False},
     "egarch": {},
+    "log-ols": {"features": ["log(rv_1h)", "log(rv_h)"]},
     "arfima": {"filter": 10},
     "sklearn": {
         "class": "sklearn.linear_model.Ridge",

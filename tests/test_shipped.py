@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib.util
 import os
 from pathlib import Path
 
@@ -20,6 +21,10 @@ OFFLINE = {"arch", "simulated"}
 DATA = os.environ.get("HARNESS_DATA")
 
 
+TORCH = importlib.util.find_spec("torch") is not None
+NETS = {"lstm", "gru"}
+
+
 def kind_of(hypothesis: Path) -> str:
     panel = harness.load_hypothesis(hypothesis).panel.name
     return read_panel(ROOT / "panels" / f"{panel}.toml").kind
@@ -36,6 +41,14 @@ def test_a_shipped_hypothesis_loads_and_is_called_like_its_file(file):
     assert hypothesis.identity.name == file.stem
     assert hypothesis.verdict.min_gain > 0
     assert (ROOT / "panels" / f"{hypothesis.panel.name}.toml").exists()
+
+
+@pytest.mark.parametrize("file", HYPOTHESES, ids=lambda p: p.stem)
+def test_a_shipped_hypothesis_has_a_card_that_is_of_it_as_it_stands(file):
+    hypothesis = harness.load_hypothesis(file)
+    name = f"????-??-??-{hypothesis.identity.name}-????????.md"
+    (card,) = (ROOT / "reports").glob(name)
+    assert hypothesis.spec_hash in card.read_text(encoding="utf-8")
 
 
 @pytest.mark.parametrize("file", PANELS, ids=lambda p: p.stem)
@@ -58,6 +71,9 @@ def test_a_bundled_panel_passes_its_check(file):
     "file", [p for p in HYPOTHESES if kind_of(p) in OFFLINE], ids=lambda p: p.stem
 )
 def test_an_offline_hypothesis_runs_to_its_verdict(file, tmp_path):
+    kinds = {m.kind for m in harness.load_hypothesis(file).models.values()}
+    if kinds & NETS and not TORCH:
+        pytest.skip("torch is not installed")
     log = harness.open_log(tmp_path)
     outcome = harness.run(harness.load_hypothesis(file), log, search=[ROOT / "panels"])
     expected = {"sp500-har": "confirmed", "har-rv-j-simulated": "refuted"}

@@ -94,6 +94,14 @@ class HarqParams(OlsParams):
         return (f"({self.features[0]}) * sqrt({self.quarticity})",)
 
 
+class LogOlsParams(Params):
+    """`log-ols`: features and intercept as of `ols`; `back`, the way from the logarithm."""
+
+    features: list[str] = Field(min_length=1, max_length=200)
+    intercept: bool = True
+    back: Literal["naive", "smearing"] = "smearing"
+
+
 class GarchParams(Params):
     """`garch`, `gjr`, `egarch`: errors, start of the recursion, guard of the refits, level.
 
@@ -265,6 +273,15 @@ KINDS: dict[str, Kind] = {
             "stated at the root of the training rows' mean quarticity, or at none (`centre`)",
             "Bollerslev, Patton & Quaedvlieg (2016), J. Econometrics 192",
             ("pooled", "effects", "asset"),
+        ),
+        Kind(
+            "log-ols",
+            "harness.models.log_linear:LogOls",
+            LogOlsParams,
+            "least squares of the logarithm of a target in levels, beside models of the level; "
+            "`back`: exp of its forecast (`naive`), or that times the mean exp of the training "
+            "residuals (`smearing`)",
+            "Corsi (2009), J. Financial Econometrics 7; Duan (1983), JASA 78, eq. 2.1",
         ),
         Kind(
             "garch",
