@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import shutil
 import sys
 from collections.abc import Callable, Iterator
@@ -25,7 +26,8 @@ def own_cache(pytestconfig: pytest.Config) -> Iterator[Path]:
 
     Measures of panels that tests made are of no use to a later run: they go.
     """
-    folder = pytestconfig.rootpath / ".pytest_cache" / "harness"
+    worker = os.environ.get("PYTEST_XDIST_WORKER", "")
+    folder = pytestconfig.rootpath / ".pytest_cache" / f"harness{worker}"
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("HARNESS_CACHE", str(folder))
         for name in ONE_THREAD:
