@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import shutil
 import sys
 from collections.abc import Callable, Iterator
@@ -22,19 +21,21 @@ ONE_THREAD = ("OPENBLAS_NUM_THREADS", "OMP_NUM_THREADS", "MKL_NUM_THREADS", "POL
 
 @pytest.fixture(scope="session", autouse=True)
 def own_cache(pytestconfig: pytest.Config) -> Iterator[Path]:
-    """Kernels are compiled once and kept between test runs, never in the user's cache.
-
-    Measures of panels that tests made are of no use to a later run: they go.
-    """
-    worker = os.environ.get("PYTEST_XDIST_WORKER", "")
-    folder = pytestconfig.rootpath / ".pytest_cache" / f"harness{worker}"
+    """Kernels are compiled once and kept between test runs, never in the user's cache."""
+    folder = pytestconfig.rootpath / ".pytest_cache" / "harness"
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("HARNESS_CACHE", str(folder))
         for name in ONE_THREAD:
             patch.setenv(name, "1")
         patch.delenv("HARNESS_LOG", raising=False)
         yield folder
-    shutil.rmtree(folder / "measures", ignore_errors=True)
+
+
+def pytest_sessionfinish(session: pytest.Session) -> None:
+    """Measures of panels that tests made are of no use to a later run; workers may still read."""
+    if not hasattr(session.config, "workerinput"):
+        folder = session.config.rootpath / ".pytest_cache" / "harness" / "measures"
+        shutil.rmtree(folder, ignore_errors=True)
 
 
 @pytest.fixture
