@@ -182,14 +182,15 @@ class _Walk:
         apart, progress = self._apart(fitting), self.progress
         done = self._sweep(linear, fitting, apart=apart) if linear else {}
         if done:
-            progress(f"{self.samples.horizon}: {len(done)} linear models, {len(folds)} windows")
+            linear_models = _count(len(done), "linear model")
+            progress(f"{self.samples.horizon}: {linear_models}, {_count(len(folds), 'fit')}")
         for name, model in models.items():
             if name not in done:
                 if apart or isinstance(model, Chained):
                     done[name] = self._symbol_by_symbol(name, model, fitting)
                 else:
                     done[name] = self._fold_by_fold(name, model, folds)
-                progress(f"{self.samples.horizon}: {name}, {len(folds)} windows")
+                progress(f"{self.samples.horizon}: {name}, {_count(len(folds), 'fit')}")
         return done
 
     def _sweep(
@@ -358,3 +359,7 @@ def _require_some(walk: _Walk, known: np.ndarray, edges: I64) -> None:
                 f"{walk.samples.horizon}: no symbol has walk_forward.min_train = "
                 f"{walk.settings.min_train} training rows for the models fitted by symbol"
             )
+
+
+def _count(n: int, thing: str) -> str:
+    return f"{n:,} {thing}{'s' if n != 1 else ''}"

@@ -43,7 +43,7 @@ def test_the_estimate_comes_before_the_first_epoch_and_every_fit_tells_of_its_ep
         f"1h: net, fit 1 of {w}: epoch 2 of 2, training 0.5",
     ]
     assert len(epochs) == 2 * w
-    assert said[-1] == f"1h: net, {w} windows"
+    assert said[-1] == f"1h: net, {w} fits"
 
 
 def test_being_watched_changes_no_byte_and_worker_processes_still_get_the_model():

@@ -193,7 +193,7 @@ def test_a_forecast_that_is_no_number_is_an_error_with_its_window():
 def test_progress_tells_of_every_model():
     lines: list[str] = []
     walk({**LINEAR, "nearest": Nearest((X0,))}, progress=lines.append)
-    assert lines == ["1h: 5 linear models, 11 windows", "1h: nearest, 11 windows"]
+    assert lines == ["1h: 5 linear models, 11 fits", "1h: nearest, 11 fits"]
 
 
 PANEL = make_samples(500, seed=14, overlap=2, symbols=3)
