@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import time
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -13,6 +12,7 @@ import numpy as np
 
 from harness.durations import show_moment
 from harness.errors import RunError
+from harness.kernels.loader import clock
 from harness.models.linear import Linear
 from harness.models.protocol import Forecaster, ModelError
 from harness.scale import TargetScale
@@ -59,9 +59,9 @@ def fit_fold(
         train, held_out = hold_out(samples, fold, settings.embargo)
         validation = rows.take(held_out), y[held_out]
     with named(name, samples, fold):
-        began = time.perf_counter()
+        began = clock()
         fitted = model.fit(rows.take(train), y[train], validation=validation, seed=settings.seed)
-        seconds = time.perf_counter() - began
+        seconds = clock() - began
         return result_of(fitted, rows, y, fold, train, settings.scale, seconds)
 
 
@@ -75,9 +75,9 @@ def result_of(
     seconds: float,
 ) -> FoldResult:
     """The forecasts of a fitted model on a fold, its shifts by the rows it was trained on."""
-    began = time.perf_counter()
+    began = clock()
     yhat = fitted.predict(rows.take(fold.test))
-    predicted = time.perf_counter() - began
+    predicted = clock() - began
     linear = isinstance(fitted, Linear)
     residuals = y[train] - (fitted.line if linear else fitted.predict)(rows.take(train))
     if not (np.isfinite(yhat).all() and np.isfinite(residuals).all()):

@@ -187,6 +187,7 @@ def judge(
         alpha=rule.alpha,
         relative=rule.gain == "relative",
         claim=rule.claim,
+        regime=rule.regime,
     )
     return Judged(tuple(scores), tuple(groups), tuple(adaptations), verdict)
 

@@ -82,7 +82,7 @@ def build_samples(
     if not formed.size:
         raise RunError(
             f"horizon {horizon}: no decision has complete features and a target: "
-            "the span is shorter than the longest window"
+            + _why_none(decided, features)
         )
     measured = [d.measured for d in decided]
     names = tuple(e.text for e in features)
@@ -96,6 +96,13 @@ def build_samples(
         dropped=sum(m.decisions.size for m in measured) - formed.size,
         overlap=max(-(-bars // _step(measured)) - 1, 0),
     )
+
+
+def _why_none(decided: Sequence[Decided], features: Collection[Expression]) -> str:
+    for expression in features:
+        if not any(np.isfinite(d.feature(expression)).any() for d in decided):
+            return f"{expression.text} is no number at any (does it look back beyond the span?)"
+    return "the span is shorter than the longest window or look-back"
 
 
 @dataclass(frozen=True)

@@ -8,12 +8,12 @@ alone. Symbols are swept one after the other, so cost is linear in them.
 
 from __future__ import annotations
 
-import time
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
 
+from harness.kernels.loader import clock
 from harness.models.insanity import Sanity
 from harness.models.linear import (
     Linear,
@@ -81,7 +81,7 @@ def sweep(
     scale: TargetScale,
 ) -> dict[str, Walked]:
     """Pooled models whose training rows are slices. WindowError names the window of a failure."""
-    began = time.perf_counter()
+    began = clock()
     series = _Series(models, samples, folds, beyond)
     moments = series.moments(np.arange(len(folds)))
     done: dict[str, Walked] = {}
@@ -96,7 +96,7 @@ def sweep(
             model.stated(beta, moments.centre, series.names),
             shifts[:, 0],
             shifts[:, 1],
-            _reports(model, 1, (time.perf_counter() - began) / len(models), replaced),
+            _reports(model, 1, (clock() - began) / len(models), replaced),
         )
     return done
 
@@ -111,7 +111,7 @@ def sweep_together(
     least: int,
 ) -> dict[str, Walked]:
     """Slopes shared by all symbols; with effects, a symbol's own intercept from `least` rows on."""
-    began, w = time.perf_counter(), len(parts[0].folds)
+    began, w = clock(), len(parts[0].folds)
     swept = [_Series(models, p.samples, p.folds, beyond) for p in parts]
     every = np.arange(w)
     moments = [series.moments(every) for series in swept]
@@ -138,7 +138,7 @@ def sweep_together(
             )
         else:
             shifts = np.column_stack(scale.shifts(mean * (not effects), variance))
-        seconds = (time.perf_counter() - began) / len(models)
+        seconds = (clock() - began) / len(models)
         done[name] = Walked(
             yhat,
             model.coefficient_names,
@@ -164,7 +164,7 @@ def sweep_apart(
     stated = {name: np.full((w, s, len(m.coefficient_names)), np.nan) for name, m in models.items()}
     shifts = {name: np.full((2, w, s), np.nan) for name in models}
     replaced = {name: np.zeros(w, np.int64) for name in models}
-    fitted, began = np.zeros(w, np.int64), time.perf_counter()
+    fitted, began = np.zeros(w, np.int64), clock()
     for code, part in enumerate(parts):
         known = part.trained(least)
         fitted[known] += 1
@@ -182,7 +182,7 @@ def sweep_apart(
             sanity = series.sanity(moments, known) if model.insanity else None
             yhat[name][part.places], count = series.forecasts(model, beta, sanity)
             replaced[name] += count
-    seconds = (time.perf_counter() - began) / len(models)
+    seconds = (clock() - began) / len(models)
     return {
         name: Walked(
             yhat[name],

@@ -24,7 +24,13 @@ def pooled_gain(metric: str, baseline: float, candidate: float, *, relative: boo
 
 
 def decide(
-    evidence: Sequence[Evidence], *, min_gain: float, alpha: float, relative: bool, claim: str
+    evidence: Sequence[Evidence],
+    *,
+    min_gain: float,
+    alpha: float,
+    relative: bool,
+    claim: str,
+    regime: str | None = None,
 ) -> Verdict:
     """`confirmed`, `refuted` or `inconclusive`, for the candidate with the largest gain.
 
@@ -43,12 +49,13 @@ def decide(
         why = f"{best.metric} is not defined for {best.candidate} or for {best.baseline}."
         return Verdict("void", (why,), best, tuple(evidence))
     if claim == "equal":
-        return _equal(evidence, min_gain, Show(best.metric, relative))
+        return _equal(evidence, min_gain, Show(best.metric, relative), regime)
     show = Show(best.metric, relative)
+    where = f" in {regime}" if regime else ""
     if best.gain >= 0.0:
-        reach = f"{best.candidate} gains {show(best.gain)} over {best.baseline}"
+        reach = f"{best.candidate} gains {show(best.gain)} over {best.baseline}{where}"
     else:
-        reach = f"{best.candidate} loses {show(-best.gain).lstrip('+')} to {best.baseline}"
+        reach = f"{best.candidate} loses {show(-best.gain).lstrip('+')} to {best.baseline}{where}"
     claim = f"the {show(min_gain)} claimed" if min_gain else "any gain"
     interval = f"{best.level:.0%} interval {show(best.gain_low)} to {show(best.gain_high)}"
     named = "Diebold-Mariano" if METRICS[best.metric].loss else "Influence-value"
@@ -77,10 +84,11 @@ def decide(
     return Verdict("inconclusive", (why,), best, tuple(evidence))
 
 
-def _equal(evidence: Sequence[Evidence], margin: float, show: Show) -> Verdict:
+def _equal(evidence: Sequence[Evidence], margin: float, show: Show, regime: str | None) -> Verdict:
     """For the candidate furthest from the baseline; all must be near."""
     worst = max(sorted(evidence, key=lambda e: e.candidate), key=lambda e: abs(e.gain))
     apart = f"{worst.candidate} differs from {worst.baseline} by {show(worst.gain)}"
+    apart += f" in {regime}" if regime else ""
     interval = f"{worst.level:.0%} interval {show(worst.gain_low)} to {show(worst.gain_high)}"
     allowed = f"the {show(margin).lstrip('+')} allowed either way"
     if math.isnan(worst.gain_high):

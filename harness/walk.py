@@ -11,13 +11,13 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
 from itertools import pairwise
-from time import perf_counter
 
 import numpy as np
 
 from harness.durations import show_moment
 from harness.errors import RunError
 from harness.fold_fits import FoldResult, Settings, failed, fit_fold, merged, named, result_of
+from harness.kernels.loader import clock
 from harness.models.linear import Linear
 from harness.models.protocol import Chained, Forecaster, Trained
 from harness.splits import Fitting, make_folds, prove_no_leak
@@ -286,9 +286,9 @@ class _Walk:
         )
         for fold in folds:
             with named(name, part.samples, fold):
-                began = perf_counter()
+                began = clock()
                 fitted = next(chain)
-                seconds = perf_counter() - began
+                seconds = clock() - began
                 result = result_of(fitted, rows, part.samples.y, fold, fold.train, scale, seconds)
             yield result
 

@@ -41,6 +41,23 @@ def group_rows(record: Mapping[str, Any]) -> dict[str, dict[str, Any]]:
     }
 
 
+def deciding_rows(record: Mapping[str, Any], pooled: list[dict[str, Any]]) -> list[dict[str, Any]]:
+    """The verdict's metric of every model over the rows that the verdict is on."""
+    v = record["verdict"]
+    if v.get("regime") is None:
+        return [
+            {"model": r["model"], "value": r[v["metric"]]}
+            for r in pooled
+            if r["horizon"] == v["horizon"]
+        ]
+    wanted = "regime", v["regime"], v["horizon"], v["metric"]
+    return [
+        row
+        for row in rows_of(record["tables"]["group_scores"])
+        if (row["kind"], row["name"], row["horizon"], row["metric"]) == wanted
+    ]
+
+
 def adaptation_rows(record: Mapping[str, Any]) -> dict[str, dict[str, Any]]:
     """Regime -> cumulative losses at some decisions after a shift, at the verdict's horizon."""
     found: dict[str, dict[str, Any]] = {}

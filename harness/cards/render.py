@@ -19,7 +19,13 @@ from typing import Any
 
 import jinja2
 
-from harness.cards.group_rows import adaptation_rows, group_rows, rows_of, sweep_rows
+from harness.cards.group_rows import (
+    adaptation_rows,
+    deciding_rows,
+    group_rows,
+    rows_of,
+    sweep_rows,
+)
 from harness.cards.training_rows import training_rows
 from harness.kernels.loader import cache_folder
 from harness.log import card_stem
@@ -59,6 +65,7 @@ def render_card(record: Mapping[str, Any]) -> str:
         gain=Show(record["verdict"]["metric"], record["verdict"]["gain_as"] == "relative"),
         labels=_label_counts(record["panel"]["labels"]),
         pooled=pooled_rows(record),
+        deciding=deciding_rows(record, pooled_rows(record)),
         windows=_windows(record),
         coefficients=_coefficients(record),
         groups=group_rows(record),
@@ -180,7 +187,9 @@ def pooled_rows(record: Mapping[str, Any]) -> list[dict[str, Any]]:
     for row in rows_of(record["tables"]["scores"]):
         if row["scope"] == "pooled":
             key = row["horizon"], row["model"]
-            entry = rows.setdefault(key, {"horizon": key[0], "model": key[1], "n": row["n"]})
+            start, end = row["window_start"], row["window_end"]
+            head = {"horizon": key[0], "model": key[1], "n": row["n"], "start": start, "end": end}
+            entry = rows.setdefault(key, head)
             entry[row["metric"]] = row["value"]
     return list(rows.values())
 
