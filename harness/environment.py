@@ -7,15 +7,17 @@ import importlib.metadata
 import os
 import platform
 import subprocess
-import sys
 import threading
+from collections.abc import Collection
 from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
 _LIBRARIES = ("numpy", "polars", "numba", "llvmlite", "pydantic", "duckdb")
-# What models may be made with, as imported: stated where a run loaded it.
-_MODEL_LIBRARIES = {"torch": "torch", "lightgbm": "lightgbm", "sklearn": "scikit-learn"}
+# What kinds of model are made with beside these: stated where a run has one.
+_KIND_LIBRARIES = {
+    "lstm": "torch", "gru": "torch", "lightgbm": "lightgbm", "sklearn": "scikit-learn",
+}  # fmt: skip
 _THREAD_SETTINGS = ("OPENBLAS_NUM_THREADS", "OMP_NUM_THREADS", "MKL_NUM_THREADS")
 
 
@@ -60,8 +62,8 @@ class CodeVersion:
         return self._answer
 
 
-def describe(code: CodeVersion) -> dict[str, Any]:
-    """Versions, machine and thread settings, as they go into the record."""
+def describe(code: CodeVersion, kinds: Collection[str] = ()) -> dict[str, Any]:
+    """Versions, machine and thread settings, as they go into the record; `kinds` of model used."""
     import polars as pl
 
     return {
@@ -69,7 +71,7 @@ def describe(code: CodeVersion) -> dict[str, Any]:
         "code_version": code.commit() or code.source,
         "source": code.source,
         "python": platform.python_version(),
-        "libraries": {name: importlib.metadata.version(name) for name in _libraries()},
+        "libraries": {name: importlib.metadata.version(name) for name in _libraries(kinds)},
         "machine": f"{platform.system()} {platform.machine()}",
         "cores": os.cpu_count(),
         "threads": {
@@ -79,6 +81,5 @@ def describe(code: CodeVersion) -> dict[str, Any]:
     }
 
 
-def _libraries() -> list[str]:
-    used = [name for module, name in _MODEL_LIBRARIES.items() if module in sys.modules]
-    return [*_LIBRARIES, *used]
+def _libraries(kinds: Collection[str]) -> list[str]:
+    return [*_LIBRARIES, *sorted({_KIND_LIBRARIES[k] for k in kinds if k in _KIND_LIBRARIES})]

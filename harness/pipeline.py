@@ -271,7 +271,7 @@ def run(
                     timings=timer.stages,
                     started=started,
                     seconds=seconds,
-                    environment=describe(code),
+                    environment=describe(code, [m.kind for m in hypothesis.models.values()]),
                 )
             )
             return record
