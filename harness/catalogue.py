@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any, Literal, get_args, get_origin
 
-from harness.features import FUNCTIONS
+from harness.feature_functions import FUNCTIONS
 from harness.measures.table import MEASURES
 from harness.metrics import METRICS
 from harness.models.table import KINDS

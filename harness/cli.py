@@ -218,7 +218,8 @@ def show(run: str, log_dir: str | None, as_json: bool) -> None:
 def query(sql: str, timeout: float, log_dir: str | None, as_json: bool) -> None:
     """Ask the log one read-only SQL question (DuckDB's SQL).
 
-    Tables: runs, hypotheses, scores, verdicts, tests, folds, coefficients, wins, timings, cards,
+    Tables: runs, hypotheses, scores, verdicts, tests, folds, coefficients, fits, fit_times,
+    fit_notes, training, attention, wins, group_scores, group_wins, adaptation, timings, cards,
     decisions and forecasts; `describe scores` shows columns. Examples:
 
     \b

@@ -32,6 +32,9 @@ def conflicts(h: Hypothesis) -> Iterator[Problem]:
         wanted = "no such key, because target.scale is 'level'"
         yield Problem(("target", "back"), wanted, h.target.back)
     for name, model in h.models.items():
+        if model.scope == "effects" and not getattr(model.params, "intercept", True):
+            wanted = "true, because models of scope 'effects' have an intercept for every symbol"
+            yield Problem(("models", name, "intercept"), wanted, False)
         loc: Loc = ("models", name, "features")
         features = [parse_feature(text) for text in getattr(model.params, "features", ())]
         for i, feature in enumerate(features):

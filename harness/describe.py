@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass, replace
 from typing import Any
 
@@ -15,7 +15,8 @@ from harness.errors import SpecError, UsageError, nearest
 from harness.measures.cascade import CascadePlan, plan_cascade
 from harness.measures.store import PanelFacts, measure_panel
 from harness.measures.table import MEASURES
-from harness.panel import PanelSpec, open_panel
+from harness.panel import Panel, PanelSpec, open_panel
+from harness.selection import Selection
 from harness.types import F64, I64, Measured
 
 _WHO = "harness describe"
@@ -119,14 +120,11 @@ def describe_volatility(
     500 values; PanelError for files that cannot be read.
     """
     plan, spec = _plan(spec, question), replace(spec, on_bad="exclude")
-    panel = open_panel(spec, start=question.start, end=question.end, columns=plan.inputs)
-    wanted = _symbols(spec, panel.symbols, question.symbol)
+    panel = _open(spec, question, plan)
     measured, facts, _ = measure_panel(panel, plan, progress=progress)
     found = []
-    left_out = {e.symbol: e.reason for e in facts.excluded if e.symbol in wanted}
+    left_out = {e.symbol: e.reason for e in facts.excluded}
     for one in measured:
-        if one.symbol not in wanted:
-            continue
         try:
             found.append(_describe(one, plan))
         except ValueError as error:
@@ -169,12 +167,14 @@ def _plan(spec: PanelSpec, question: Question) -> CascadePlan:
     )
 
 
-def _symbols(spec: PanelSpec, known: Sequence[str], asked: str | None) -> Sequence[str]:
-    if asked is None or asked in known:
-        return known if asked is None else [asked]
-    close = nearest(asked, known)
-    wanted = f"one of the {len(known):,} symbols of {spec.file}"
-    raise SpecError(_WHO, "--symbol", got=asked, wanted=wanted, nearest=close)
+def _open(spec: PanelSpec, question: Question, plan: CascadePlan) -> Panel:
+    select = None if question.symbol is None else Selection(_WHO, (question.symbol,))
+    try:
+        return open_panel(
+            spec, start=question.start, end=question.end, columns=plan.inputs, select=select
+        )
+    except SpecError as error:
+        raise UsageError(str(error).replace("panel.symbols[0]", "--symbol")) from None
 
 
 def _describe(measured: Measured, plan: CascadePlan) -> SymbolFacts:

@@ -60,5 +60,7 @@ def nearest(word: str, known: Iterable[str]) -> str | None:
 def one_line(value: object, limit: int = 80) -> str:
     """`value` as it was written, on one line, cut at `limit` characters."""
     text = repr(value) if isinstance(value, str) else str(value)
+    if isinstance(value, bool):
+        text = text.lower()
     text = " ".join(text.split())
     return text if len(text) <= limit else text[: limit - 1] + "…"

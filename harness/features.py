@@ -11,19 +11,19 @@ import ast
 import math
 import re
 import warnings
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
-from functools import cached_property, lru_cache, partial
+from functools import cached_property, lru_cache
 from itertools import accumulate
 
 import numpy as np
 
 from harness.errors import nearest, one_line
+from harness.feature_functions import FUNCTIONS
 from harness.types import F64
 
 MAX_LENGTH = 500
 MAX_DEPTH = 100
-MAX_WHOLE = 100_000
 OWN_SCALE = "h"
 _COLUMN = re.compile(r"[a-z][a-z0-9_]*_(?:[1-9][0-9]*[mhdw]|h)", re.ASCII)
 
@@ -34,113 +34,6 @@ class FeatureError(ValueError):
     def __init__(self, reason: str, nearest: str | None = None) -> None:
         super().__init__(reason)
         self.nearest = nearest
-
-
-@dataclass(frozen=True)
-class Constant:
-    """A number a function takes after its column: a whole number from 1 on, or a share."""
-
-    name: str
-    whole: bool = True
-    default: int | None = None
-
-    @property
-    def wanted(self) -> str:
-        """What is accepted, in words."""
-        return f"a whole number from 1 to {MAX_WHOLE:,}" if self.whole else "a number in (0, 1)"
-
-    def accepts(self, value: object) -> bool:
-        """Whether `value`, as written in the expression, is such a number."""
-        if self.whole:
-            return type(value) is int and 1 <= value <= MAX_WHOLE
-        return type(value) is float and 0.0 < value < 1.0
-
-
-@dataclass(frozen=True)
-class Function:
-    """A function of one column and constants: x (K,) float64 in time order -> (K,) float64.
-
-    `floored` functions see max(x, floor) in place of x.
-    """
-
-    name: str
-    summary: str
-    apply: Callable[..., F64]
-    constants: tuple[Constant, ...] = ()
-    floored: bool = False
-
-    @property
-    def signature(self) -> str:
-        """How it is written: `mean(x, k, stride=1)`."""
-        words = ["x"]
-        words += [c.name if c.default is None else f"{c.name}={c.default}" for c in self.constants]
-        return f"{self.name}({', '.join(words)})"
-
-
-def _lag(x: F64, k: int) -> F64:
-    out = np.full(x.shape, np.nan)
-    out[k:] = x[:-k]
-    return out
-
-
-def _mean(x: F64, k: int, stride: int = 1) -> F64:
-    """Trailing mean, oldest term first: k additions per row, never a difference of sums."""
-    out = np.full(x.shape, np.nan)
-    first = (k - 1) * stride
-    if first >= x.size:
-        return out
-    rows = x.size - first
-    total = x[:rows].copy()
-    for term in range(1, k):
-        total += x[term * stride : term * stride + rows]
-    np.divide(total, k, out=out[first:])
-    return out
-
-
-def _ewma(x: F64, decay: float, stride: int) -> F64:
-    """One running state per stride class; a value that is not finite leaves NaN, not a new state.
-
-    A plain loop, because the vectorised forms (scaled cumulative sums) change bits with length.
-    """
-    fresh = 1.0 - decay
-    states: list[float | None] = [None] * min(stride, x.size)
-    out: list[float] = []
-    for row, value in enumerate(x.tolist()):
-        if not math.isfinite(value):
-            out.append(math.nan)
-            continue
-        state = states[row % stride]
-        state = value if state is None else decay * state + fresh * value
-        states[row % stride] = state
-        out.append(state)
-    return np.array(out, dtype=np.float64)
-
-
-FUNCTIONS: dict[str, Function] = {
-    f.name: f
-    for f in (
-        Function("log", "natural logarithm of max(x, sample.floor)", np.log, floored=True),
-        Function("log1p", "ln(1 + x)", np.log1p),
-        Function("sqrt", "square root; missing where x < 0", np.sqrt),
-        Function("square", "x * x", np.square),
-        Function("abs", "absolute value", np.abs),
-        Function("positive", "max(x, 0)", partial(np.maximum, 0.0)),
-        Function("negative", "min(x, 0)", partial(np.minimum, 0.0)),
-        Function("lag", "x as it was k decisions ago", _lag, (Constant("k"),)),
-        Function(
-            "mean",
-            "mean of x now and at the k - 1 decisions before, `stride` decisions apart",
-            _mean,
-            (Constant("k"), Constant("stride", default=1)),
-        ),
-        Function(
-            "ewma",
-            "s(t) = decay * s(t - stride) + (1 - decay) * x(t), from the first finite x on",
-            _ewma,
-            (Constant("decay", whole=False), Constant("stride")),
-        ),
-    )
-}
 
 
 @dataclass(frozen=True)

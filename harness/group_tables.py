@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from harness.groups import Adaptation, GroupScores
 from harness.metrics import METRICS
+from harness.tables import Table, table
 
 if TYPE_CHECKING:
     from harness.sections import Acceptance
@@ -18,12 +19,12 @@ _ADAPTATION = ("horizon", "regime", "loss", "shifts", "model", "decision", "cumu
 
 def group_tables(
     groups: Sequence[GroupScores], adaptations: Sequence[Adaptation], rule: Acceptance
-) -> dict[str, dict[str, list[Any]]]:
+) -> dict[str, Table]:
     """`group_scores`, `group_wins` and `adaptation`, column by column."""
     return {
-        "group_scores": _table(_SCORES, _scores(groups)),
-        "group_wins": _table(_WINS, _wins(groups, rule)),
-        "adaptation": _table(_ADAPTATION, _adaptation(adaptations)),
+        "group_scores": table(_SCORES, _scores(groups)),
+        "group_wins": table(_WINS, _wins(groups, rule)),
+        "adaptation": table(_ADAPTATION, _adaptation(adaptations)),
     }
 
 
@@ -58,8 +59,3 @@ def _adaptation(adaptations: Sequence[Adaptation]) -> list[tuple[Any, ...]]:
         for model, path in a.cumulative.items()
         for day, value in enumerate(path.tolist(), 1)
     ]
-
-
-def _table(columns: Sequence[str], rows: Sequence[tuple[Any, ...]]) -> dict[str, list[Any]]:
-    values = zip(*rows, strict=True) if rows else [()] * len(columns)
-    return {name: list(column) for name, column in zip(columns, values, strict=True)}

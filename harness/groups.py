@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -66,6 +66,13 @@ def _kinds(
             for k, symbol in enumerate(forecasts.symbols)
         },
     )
+
+
+def of_group(found: Sequence[GroupScores], kind: str, group: str, metric: str) -> dict[str, float]:
+    """One metric by model in one of the groups."""
+    scores = next(g for g in found if g.kind == kind)
+    place = scores.groups.index(group)
+    return {model: float(values[place]) for model, values in scores.of(metric).items()}
 
 
 def only(

@@ -15,9 +15,7 @@ D/.tmp, synced to disk, and only then given its name.
 
 from __future__ import annotations
 
-import hashlib
 import json
-import math
 import os
 import re
 import secrets
@@ -29,6 +27,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from harness.durable import claim, digest, encode, sync, write
 from harness.errors import RunError, UsageError, nearest, one_line
 from harness.forecast_file import HorizonForecasts, read_forecasts, write_forecasts
 
@@ -122,19 +121,19 @@ class Log:
         models = {part.horizon: list(part.models) for part in forecasts}
         with self.scratch() as scratch:
             write_forecasts(scratch / "forecasts.parquet", forecasts)
-            _sync(scratch / "forecasts.parquet")
+            sync(scratch / "forecasts.parquet")
             while True:
                 run_id = secrets.token_hex(4)
                 record = {"format": FORMAT, "run_id": run_id, "forecasts": models}
                 record = {**record_of(run_id), **record}
                 _require(record, run_id)
-                data = _encode(record)
-                _write(scratch / "record.json", data)
-                _write(scratch / _SEAL, _digest(data))
-                _sync(scratch)
+                data = encode(record)
+                write(scratch / "record.json", data)
+                write(scratch / _SEAL, digest(data))
+                sync(scratch)
                 self.runs_directory.mkdir(exist_ok=True)
-                if _claim(scratch, self.runs_directory / f"run_id={run_id}"):
-                    _sync(self.runs_directory)
+                if claim(scratch, self.runs_directory / f"run_id={run_id}"):
+                    sync(self.runs_directory)
                     return run_id
 
     def runs(self) -> list[str]:
@@ -165,12 +164,14 @@ class Log:
         UsageError for an unknown run, RecordError for a record that is no longer whole.
         """
         run_id = self.resolve(prefix)
-        record = _read_json(self._run(run_id) / "record.json")
+        path = self._run(run_id) / "record.json"
+        data = _read(path)
+        record = _object(path, data)
         try:
             _require(record, run_id)
-            self._check_seal(run_id)
+            self._check_seal(run_id, data)
         except ValueError as error:
-            raise RecordError(f"{self._run(run_id) / 'record.json'}: {error}") from None
+            raise RecordError(f"{path}: {error}") from None
         return record
 
     def read_forecasts(self, prefix: str) -> pl.DataFrame:
@@ -186,14 +187,13 @@ class Log:
         except OSError as error:
             raise RecordError(f"{path}: cannot be read: {one_line(error)}") from None
 
-    def _check_seal(self, run_id: str) -> None:
+    def _check_seal(self, run_id: str, record: bytes) -> None:
         """ValueError when the record is not what was published, byte for byte."""
         try:
-            data = (self._run(run_id) / "record.json").read_bytes()
             sealed = (self._run(run_id) / _SEAL).read_bytes()
         except OSError:
             raise ValueError(f"its seal, {_SEAL}, cannot be read") from None
-        if sealed != _digest(data):
+        if sealed != digest(record):
             raise ValueError("changed since it was published")
 
     def has_forecasts(self, run_id: str) -> bool:
@@ -224,11 +224,11 @@ class Log:
         }
         name = f"{record['run_id']}-{moment:%Y%m%dT%H%M%S%fZ}-{secrets.token_hex(4)}.json"
         with self.scratch() as scratch:
-            _write(scratch / name, _encode(entry))
+            write(scratch / name, encode(entry))
             self.decisions_directory.mkdir(exist_ok=True)
             # A link, unlike a rename, refuses a name that is taken.
             os.link(scratch / name, self.decisions_directory / name)
-            _sync(self.decisions_directory)
+            sync(self.decisions_directory)
         return self.write_card(record)
 
     def decision_files(self) -> list[str]:
@@ -239,7 +239,7 @@ class Log:
     def read_decision(self, name: str) -> dict[str, str]:
         """One decision: run_id, decided_at (ISO 8601, UTC), decision, note; or RecordError."""
         path = self.decisions_directory / name
-        entry = _read_json(path)
+        entry = _object(path, _read(path))
         wanted = ("run_id", "decided_at", "decision", "note")
         if not all(isinstance(entry.get(key), str) for key in wanted):
             raise RecordError(f"{path}: wanted the keys {', '.join(wanted)}, all text")
@@ -269,7 +269,7 @@ class Log:
         # Again while a decision arrived meanwhile: of two writers the later one must win.
         while text != (text := self.card(record)):
             with self.scratch() as scratch:
-                _write(scratch / "card.md", text.encode())
+                write(scratch / "card.md", text.encode())
                 (scratch / "card.md").replace(path)
         return path
 
@@ -281,7 +281,7 @@ class Log:
         """Write one figure beside the run's card and return its path; or RunError."""
         path = self.figure_path(record, name)
         with self.scratch() as scratch:
-            _write(scratch / "figure.svg", svg)
+            write(scratch / "figure.svg", svg)
             path.parent.mkdir(exist_ok=True)
             (scratch / "figure.svg").replace(path)
         return path
@@ -345,65 +345,18 @@ def _require(record: Any, run_id: str) -> None:
         raise ValueError(f"{', '.join(wrong)}: missing, or not of the right kind")
 
 
-def _digest(data: bytes) -> bytes:
-    return f"sha256:{hashlib.sha256(data).hexdigest()}\n".encode()
-
-
-def _read_json(path: Path) -> dict[str, Any]:
+def _read(path: Path) -> bytes:
     try:
-        value = json.loads(path.read_bytes())
+        return path.read_bytes()
     except OSError as error:
         raise RecordError(f"{path}: cannot be read: {error.strerror}") from None
+
+
+def _object(path: Path, data: bytes) -> dict[str, Any]:
+    try:
+        value = json.loads(data)
     except ValueError as error:
         raise RecordError(f"{path}: not JSON any more: {one_line(error)}") from None
     if not isinstance(value, dict):
         raise RecordError(f"{path}: wanted a JSON object")
     return value
-
-
-def _encode(value: Mapping[str, Any]) -> bytes:
-    try:
-        text = json.dumps(value, allow_nan=False, ensure_ascii=False)
-    except ValueError:  # a NaN or an infinity is somewhere in it, which is rare
-        text = json.dumps(_finite(value), allow_nan=False, ensure_ascii=False)
-    return f"{text}\n".encode()
-
-
-def _finite(value: Any) -> Any:
-    if isinstance(value, float):
-        return value if math.isfinite(value) else None
-    if isinstance(value, Mapping):
-        return {key: _finite(item) for key, item in value.items()}
-    if isinstance(value, list | tuple):
-        return [_finite(item) for item in value]
-    return value
-
-
-def _write(path: Path, data: bytes) -> None:
-    with path.open("wb") as file:
-        file.write(data)
-        file.flush()
-        os.fsync(file.fileno())
-
-
-def _sync(path: Path) -> None:
-    """Force a file, or a directory's list of names, to disk."""
-    handle = os.open(path, os.O_RDONLY)
-    try:
-        os.fsync(handle)
-    finally:
-        os.close(handle)
-
-
-def _claim(scratch: Path, path: Path) -> bool:
-    """Give the finished directory its name; False when that name is taken.
-
-    A rename onto a directory that is not empty fails on POSIX, and a published run never is.
-    """
-    try:
-        scratch.rename(path)
-    except OSError:
-        if path.exists():
-            return False
-        raise
-    return True

@@ -10,19 +10,17 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-import numpy as np
-
 from harness.durations import show_moment
 from harness.environment import CodeVersion, describe
 from harness.errors import HarnessError, RunError, SpecError
 from harness.features import Expression, parse_feature
 from harness.fold_fits import Settings
-from harness.groups import Adaptation, GroupScores, adaptation, by_group, only
+from harness.groups import Adaptation, GroupScores, adaptation, by_group, of_group, only
 from harness.hypothesis import Hypothesis
 from harness.inference import evidence
 from harness.log import Log
 from harness.measures.store import measure_panel
-from harness.metrics import METRICS, Scores, Values, score, score_groups, series
+from harness.metrics import Scores, Values, score, series
 from harness.record import horizon_forecasts, make_record
 from harness.regimes import mark
 from harness.samples import Decided, LookBack, build_samples
@@ -166,7 +164,8 @@ def judge(
         outcome, models = series(part, study.scale)
         scores.append(score(part, study.scale, outcome, models))
         marked = mark(decided, part, h.regimes)
-        groups += by_group(part, outcome, models, marked, labels)
+        mine = by_group(part, outcome, models, marked, labels)
+        groups += mine
         adaptations += adaptation(part, outcome, models, marked, rule.metric)
         if horizon != str(rule.horizon):
             continue
@@ -177,9 +176,7 @@ def judge(
             if rows.size < 2:
                 raise RunError(f"verdict.regime {rule.regime}: {rows.size} forecasts are in it")
             part, outcome, models = only(part, outcome, models, rows)
-            figures = score_groups(outcome, models, [np.arange(rows.size)])
-            column = list(METRICS).index(rule.metric)
-            values = {name: float(v[0, column]) for name, v in figures.items()}
+            values = of_group(mine, "regime", rule.regime, rule.metric)
         found = _evidence(rule, part, outcome, models, values)
     verdict = decide(
         found,

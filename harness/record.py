@@ -16,6 +16,7 @@ from harness.group_tables import group_tables
 from harness.log import HorizonForecasts
 from harness.measures.store import PanelFacts
 from harness.metrics import METRICS, Scores
+from harness.tables import Table, table
 from harness.types import FitReport, Forecasts, ModelFit, Verdict
 from harness.verdict import Show
 
@@ -24,7 +25,6 @@ if TYPE_CHECKING:
     from harness.sections import WalkForward
     from harness.study import Study
 
-Table = dict[str, list[Any]]
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _NS_PER_MINUTE = 60_000_000_000
 _MOST_GAPS = 100  # of the longest; the number and the sum are of all
@@ -252,7 +252,7 @@ def _scores(forecasts: Mapping[str, Forecasts], scores: Sequence[Scores]) -> Tab
                 for metric, value in zip(names, values, strict=True)
             ]
     columns = ("horizon", "model", "scope", "window_start", "window_end", "metric", "value", "n")
-    return _table(columns, rows)
+    return table(columns, rows)
 
 
 def _tests(verdict: Verdict) -> Table:
@@ -260,8 +260,8 @@ def _tests(verdict: Verdict) -> Table:
         "candidate", "baseline", "metric", "horizon", "gain", "gain_low", "gain_high", "level",
         "statistic", "p_value", "p_adjusted", "n", "bandwidth", "overlap",
     )  # fmt: skip
-    table = _table(columns, [tuple(getattr(e, c) for c in columns) for e in verdict.evidence])
-    return table | {"name": ["diebold-mariano"] * len(verdict.evidence)}
+    rows = [tuple(getattr(e, c) for c in columns) for e in verdict.evidence]
+    return table(columns, rows) | {"name": ["diebold-mariano"] * len(verdict.evidence)}
 
 
 def _folds(forecasts: Mapping[str, Forecasts]) -> Table:
@@ -275,7 +275,7 @@ def _folds(forecasts: Mapping[str, Forecasts]) -> Table:
         for part in forecasts.values()
         for p in part.proofs
     ]  # fmt: skip
-    return _table(columns, rows)
+    return table(columns, rows)
 
 
 def _coefficients(forecasts: Mapping[str, Forecasts]) -> Table:
@@ -286,7 +286,7 @@ def _coefficients(forecasts: Mapping[str, Forecasts]) -> Table:
         for number, (cut, values) in enumerate(zip(fit.cuts, fit.shifted.tolist(), strict=True))
         for name, value in zip(fit.stated, values, strict=True)
     ]
-    return _table(("window", "cut", "horizon", "model", "name", "value"), rows)
+    return table(("window", "cut", "horizon", "model", "name", "value"), rows)
 
 
 def _fits(forecasts: Mapping[str, Forecasts]) -> Table:
@@ -301,13 +301,13 @@ def _fits(forecasts: Mapping[str, Forecasts]) -> Table:
         told = (t.parameters, t.epochs, t.best) if t else (len(fit.names), 0, 0)
         where = horizon, model, fit.scope, fit.refit, k, _iso(fit.cuts[k])
         rows.append((*where, r.fits, r.failed, *told))
-    return _table(columns, rows)
+    return table(columns, rows)
 
 
 def _fit_times(forecasts: Mapping[str, Forecasts]) -> Table:
     """What every fit took, apart from what can be made again."""
     columns = "horizon", "model", "fit", "fit_seconds", "predict_seconds"
-    return _table(
+    return table(
         columns,
         [
             (horizon, model, k, round(r.fit_seconds, 6), round(r.predict_seconds, 6))
@@ -334,7 +334,7 @@ def _fit_notes(forecasts: Mapping[str, Forecasts]) -> Table:
         for note, count in report.training.notes.items()
         if count
     ]
-    return _table(("horizon", "model", "fit", "note", "count"), rows)
+    return table(("horizon", "model", "fit", "note", "count"), rows)
 
 
 def _training(forecasts: Mapping[str, Forecasts]) -> Table:
@@ -346,7 +346,7 @@ def _training(forecasts: Mapping[str, Forecasts]) -> Table:
         for split in ("train", "validation")
         for epoch, loss in enumerate(getattr(report.training, f"{split}_loss"), 1)
     ]
-    return _table(("horizon", "model", "fit", "split", "epoch", "loss"), rows)
+    return table(("horizon", "model", "fit", "split", "epoch", "loss"), rows)
 
 
 def _attention(forecasts: Mapping[str, Forecasts]) -> Table:
@@ -357,7 +357,7 @@ def _attention(forecasts: Mapping[str, Forecasts]) -> Table:
         if report.training is not None
         for step, weight in enumerate(reversed(report.training.attention))
     ]
-    return _table(("horizon", "model", "fit", "step", "weight"), rows)
+    return table(("horizon", "model", "fit", "step", "weight"), rows)
 
 
 def _wins(baseline: str, metric: str, scores: Sequence[Scores]) -> Table:
@@ -370,12 +370,7 @@ def _wins(baseline: str, metric: str, scores: Sequence[Scores]) -> Table:
             if model != baseline:
                 better = sign * (part.by_window(model, metric) - base) > 0.0
                 rows.append((part.horizon, model, baseline, metric, int(better.sum()), base.size))
-    return _table(("horizon", "model", "baseline", "metric", "wins", "windows"), rows)
-
-
-def _table(columns: Sequence[str], rows: Sequence[tuple[Any, ...]]) -> Table:
-    values = zip(*rows, strict=True) if rows else [()] * len(columns)
-    return {name: list(column) for name, column in zip(columns, values, strict=True)}
+    return table(("horizon", "model", "baseline", "metric", "wins", "windows"), rows)
 
 
 def _iso(moment_ns: int) -> str:

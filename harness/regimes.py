@@ -149,6 +149,8 @@ class Marked:
 
 def mark(decided: Sequence[Decided], forecasts: Forecasts, regimes: Mapping[str, Regime]) -> Marked:
     """Which forecasts belong to which regime."""
+    if not regimes:
+        return Marked({}, {})
     places = list(_places(decided, forecasts))
     groups: dict[str, I64] = {}
     since: dict[str, I64] = {}

@@ -41,6 +41,11 @@ class Walked:
     sigma_shift: F64
     reports: tuple[FitReport, ...]
 
+    def shared(self, seconds: float) -> Walked:
+        """The same, where every fit took `seconds`."""
+        reports = tuple(replace(report, fit_seconds=seconds) for report in self.reports)
+        return replace(self, reports=reports)
+
 
 @dataclass(frozen=True)
 class Part:
@@ -80,7 +85,7 @@ def sweep(
     beyond: Sequence[Window],
     scale: TargetScale,
 ) -> dict[str, Walked]:
-    """Pooled models whose training rows are slices. WindowError names the window of a failure."""
+    """Pooled models whose training rows are slices. SweepError names the window of a failure."""
     began = clock()
     series = _Series(models, samples, folds, beyond)
     moments = series.moments(np.arange(len(folds)))
@@ -96,9 +101,9 @@ def sweep(
             model.stated(beta, moments.centre, series.names),
             shifts[:, 0],
             shifts[:, 1],
-            _reports(model, 1, (clock() - began) / len(models), replaced),
+            _reports(model, 1, replaced),
         )
-    return done
+    return _timed(done, clock() - began)
 
 
 def sweep_together(
@@ -138,16 +143,15 @@ def sweep_together(
             )
         else:
             shifts = np.column_stack(scale.shifts(mean * (not effects), variance))
-        seconds = (clock() - began) / len(models)
         done[name] = Walked(
             yhat,
             model.coefficient_names,
             model.stated(beta, total.centre, names),
             shifts[:, 0],
             shifts[:, 1],
-            _reports(model, 1, seconds, replaced),
+            _reports(model, 1, replaced),
         )
-    return done
+    return _timed(done, clock() - began)
 
 
 def sweep_apart(
@@ -182,8 +186,7 @@ def sweep_apart(
             sanity = series.sanity(moments, known) if model.insanity else None
             yhat[name][part.places], count = series.forecasts(model, beta, sanity)
             replaced[name] += count
-    seconds = (clock() - began) / len(models)
-    return {
+    done = {
         name: Walked(
             yhat[name],
             model.coefficient_names,
@@ -192,10 +195,11 @@ def sweep_apart(
             else np.empty((w, 0)),
             shifts[name][0],
             shifts[name][1],
-            _reports(model, fitted, seconds, replaced[name]),
+            _reports(model, fitted, replaced[name]),
         )
         for name, model in models.items()
     }
+    return _timed(done, clock() - began)
 
 
 class SweepError(Exception):
@@ -316,15 +320,18 @@ def _sanities(
     return [Sanity.together(own, total.centre[:, -1])] * len(own)
 
 
-def _reports(
-    model: Linear, fits: int | I64, seconds: float, replaced: I64
-) -> tuple[FitReport, ...]:
+def _reports(model: Linear, fits: int | I64, replaced: I64) -> tuple[FitReport, ...]:
     """Of every window: its fits, and how many of its forecasts (w,) the filter replaced."""
     each = np.broadcast_to(fits, replaced.shape).tolist()
-    took = seconds / replaced.size
     if not model.insanity:
-        return tuple(FitReport(n, 0, took, 0.0) for n in each)
+        return tuple(FitReport(n, 0, 0.0, 0.0) for n in each)
     counts = replaced.tolist()
     return tuple(
-        FitReport(n, 0, took, 0.0, model.told(count)) for n, count in zip(each, counts, strict=True)
+        FitReport(n, 0, 0.0, 0.0, model.told(count)) for n, count in zip(each, counts, strict=True)
     )
+
+
+def _timed(done: dict[str, Walked], seconds: float) -> dict[str, Walked]:
+    """What a sweep took, in even parts: its models and windows share their sums."""
+    took = seconds / sum(len(walked.reports) for walked in done.values())
+    return {name: walked.shared(took) for name, walked in done.items()}

@@ -8,7 +8,7 @@ a chain of fits. All give the same bytes whatever the number of workers.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from itertools import pairwise
 
@@ -203,7 +203,14 @@ class _Walk:
                 return sweep(models, self.samples, folds, beyond, scale)
             parts = self.parts(fitting)
             if not all(isinstance(f.train, slice) for part in parts for f in part.folds):
-                return {}  # a symbol whose targets do not resolve in order: fold by fold
+                # A symbol whose targets do not resolve in order: fold by fold, if one fit serves.
+                if apart and fitting.scope == "effects":
+                    raise RunError(
+                        f"models {', '.join(models)}, horizon {self.samples.horizon}: wanted scope "
+                        "'pooled' or 'asset': the targets of a symbol do not resolve in the order "
+                        "of their decisions, for which there is no fit with effects"
+                    )
+                return {}
             if apart and fitting.scope == "asset":
                 return sweep_apart(models, parts, beyond, scale, least=least)
             return sweep_together(models, parts, beyond, scale, effects=apart, least=least)
@@ -284,13 +291,17 @@ class _Walk:
         chain = model.fit_chain(
             rows, part.samples.y, [f.train for f in folds], seed=self.settings.seed
         )
+        y, results, seconds = part.samples.y, [], 0.0
         for fold in folds:
             with named(name, part.samples, fold):
                 began = clock()
                 fitted = next(chain)
-                seconds = clock() - began
-                result = result_of(fitted, rows, part.samples.y, fold, fold.train, scale, seconds)
-            yield result
+                seconds += clock() - began
+                results.append(result_of(fitted, rows, y, fold, fold.train, scale, 0.0))
+        # A chain fits many folds at a step, so what it took is shared evenly.
+        for result in results:
+            report = replace(result.report, fit_seconds=seconds / len(folds))
+            yield replace(result, report=report)
 
 
 def _test_rows(folds: Sequence[Fold]) -> slice | I64:

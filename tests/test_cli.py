@@ -256,7 +256,7 @@ def test_compare_sets_the_shared_scores_side_by_side(at_desk, command):
 
 @pytest.mark.parametrize("name", ["models", "measures", "features", "metrics"])
 def test_a_catalogue_names_what_its_table_holds(name, command):
-    from harness.features import FUNCTIONS
+    from harness.feature_functions import FUNCTIONS
     from harness.measures.table import MEASURES
     from harness.metrics import METRICS
     from harness.models.table import KINDS

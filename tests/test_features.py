@@ -9,12 +9,11 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from harness.feature_functions import FUNCTIONS, Function
 from harness.features import (
-    FUNCTIONS,
     MAX_LENGTH,
     Expression,
     FeatureError,
-    Function,
     evaluate,
     parse_feature,
     split_column,

@@ -213,7 +213,7 @@ def test_an_egarch_that_would_run_away_is_held_where_its_training_path_was():
     assert np.array_equal(path[:301], model.path)
     assert path.min() == pytest.approx(0.5 * model.path.min())
     assert path.max() <= 10.0 * model.path.max() * (1.0 + 1e-12)
-    assert np.allclose(model.sane(np.array([0.0, 1e9])), np.exp([model.low, model.high]), 1e-14)
+    assert model.sane(np.array([0.0, 1e9])).tolist() == [math.exp(model.low), math.exp(model.high)]
     garch_like = recursion(true_params("garch", "normal"), calm, "garch", "normal")
     assert garch_like.sane(np.array([1e9])) == 1e9
 

@@ -210,7 +210,7 @@ def test_a_hypothesis_is_frozen_and_travels_between_processes():
         ('metric = "r2_log"', 'metric = ["r2_log"]', "verdict.metric: got ['r2_log'], wanted one of ic, r2_log, mae_log, rmse, mae, mse, mse_var, qlike, corr, direction; did you mean 'r2_log'?"),
         ("min_gain = 0.03", "min_gain = '3%'", "verdict.min_gain: got '3%', wanted a number from 0 on"),
         ("min_gain = 0.03", "min_gain = inf", "verdict.min_gain: got inf, wanted a number from 0 on"),
-        ("min_gain = 0.03", "min_gain = true", "verdict.min_gain: got True, wanted a number from 0 on"),
+        ("min_gain = 0.03", "min_gain = true", "verdict.min_gain: got true, wanted a number from 0 on"),
         ("alpha = 0.05", "alpha = 0.5", "verdict.alpha: got 0.5, wanted a number above 0 and below 0.5"),
         ("alpha = 0.05", "alpha = nan", "verdict.alpha: got nan, wanted a number above 0 and below 0.5"),
         ("alpha = 0.05", 'alpha = 0.05\ngain = "relative"', "verdict.gain: got 'relative', wanted 'difference': r2_log is no loss of which a share could be saved"),

@@ -6,6 +6,8 @@ import importlib
 import itertools
 import math
 import pkgutil
+import signal
+import threading
 from collections.abc import Callable, Iterator
 
 import numpy as np
@@ -16,7 +18,7 @@ from worlds import close_to, exact_sum, make_bars
 
 import harness.kernels
 from harness.kernels import cascade, moments, ranks, scores, windows
-from harness.kernels.loader import Kernel
+from harness.kernels.loader import Kernel, _undisturbed
 
 Arguments = tuple[object, ...]
 
@@ -29,6 +31,28 @@ def all_kernels() -> dict[str, Kernel]:
             space = vars(importlib.import_module(f"harness.kernels.{module.name}"))
             found |= {k.name: k for k in space.values() if isinstance(k, Kernel)}
     return found
+
+
+def test_a_signal_while_a_loop_is_compiled_waits_until_it_is_done():
+    done = []
+
+    class Told(Exception):
+        pass
+
+    def handler(number, frame):
+        raise Told(number)
+
+    before = signal.signal(signal.SIGTERM, handler)
+    try:
+        with pytest.raises(Told), _undisturbed():
+            sender = threading.Thread(target=signal.raise_signal, args=[signal.SIGTERM])
+            sender.start()  # it comes to another thread, whose mask is its own
+            sender.join()
+            done.append("compiled")
+        assert done == ["compiled"]
+        assert signal.getsignal(signal.SIGTERM) is handler
+    finally:
+        signal.signal(signal.SIGTERM, before)
 
 
 def block_sum_cases() -> Iterator[Arguments]:

@@ -18,7 +18,8 @@ from worlds import DAY, LOG_SIGMA, START, Nearest, make_bars, make_plan, make_ta
 
 from harness import features as feature_table
 from harness.durations import NS_PER_MINUTE, parse_duration
-from harness.features import FUNCTIONS, Function, parse_feature
+from harness.feature_functions import FUNCTIONS, Function
+from harness.features import parse_feature
 from harness.fold_fits import Settings
 from harness.measures.cascade import CascadePlan, measure
 from harness.measures.table import MEASURES

@@ -184,7 +184,7 @@ REFUSED = (
     (("[verdict]", "[regimes]\ncalm = 'rv_1d < 3'\n[verdict]\nregime = 'clam'"), "verdict.regime: got 'clam', wanted one of calm; did you mean 'calm'?"),
     (("min_gain = 0.01", "min_gain = 0.0\nclaim = 'equal'"), "verdict.min_gain: got 0.0, wanted above 0: how far apart equal models may be"),
     (("[models.har]", "[sweep]\nmodel = 'hra'\ndecay = [1, 2]\n[models.har]"), "sweep.model: got 'hra', wanted one of persistence, har; did you mean 'har'?"),
-    (("[models.har]", "[sweep]\nmodel = 'har'\nintercept = true\n[models.har]"), "sweep.intercept: got True, wanted a list of two values or more"),
+    (("[models.har]", "[sweep]\nmodel = 'har'\nintercept = true\n[models.har]"), "sweep.intercept: got true, wanted a list of two values or more"),
     (("[models.har]", "[sweep]\nmodel = 'har'\n[models.har]"), "sweep: got {'model': 'har'}, wanted a model's name and one of its parameters"),
 )  # fmt: skip
 

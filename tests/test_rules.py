@@ -15,7 +15,7 @@ import pytest
 import harness
 
 PACKAGE = Path(harness.__file__).parent
-MOST_LINES = 420
+MOST_LINES = 400
 
 # The order of the house: a module imports from lines above its own, and from its own line when
 # it is one that may (a family). pipeline.py alone knows all stages.
@@ -45,6 +45,7 @@ measures.realised
 measures.ranges
 measures.cascade
 measures.estimate measures.store
+feature_functions
 features scale
 samples splits
 models.protocol
@@ -65,12 +66,14 @@ conflicts
 hypothesis
 study
 forecast_file
+durable
 log
 cards.group_rows
 cards.training_rows
 cards.render
 cards.figures
 cautions
+tables
 group_tables
 record environment
 index_tables

@@ -1,5 +1,5 @@
-# ruff: noqa: E501 - messages are shown as they are printed
 """How training and test follow one another: fixed and proportional splits, refits, scopes."""
+# ruff: noqa: E501 - messages are shown as they are printed
 
 from __future__ import annotations
 
@@ -88,6 +88,7 @@ REFUSED = (
     (((FIRST, f'{FIRST}\nstep = "6d"\nrefit = "1d"'),), "walk_forward.refit: got '1d', wanted no such key unless walk_forward.step is walk_forward.test"),
     (((FIRST, f'{FIRST}\nstep = "6d"'), (HAR, f'refit = "1d"\n{HAR}')), "models.har.refit: got '1d', wanted no such key unless walk_forward.step is walk_forward.test"),
     (((HAR, f'scope = "symbol"\n{HAR}'),), "models.har.scope: got 'symbol', wanted one of pooled, effects, asset"),
+    (((HAR, f'scope = "effects"\nintercept = false\n{HAR}'),), "models.har.intercept: got false, wanted true, because models of scope 'effects' have an intercept for every symbol"),
     ((('kind = "persistence"', 'kind = "persistence"\nscope = "effects"'),), "models.persistence.scope: got 'effects', wanted one of pooled, asset"),
 )  # fmt: skip
 

@@ -253,6 +253,23 @@ def test_a_pooled_fit_of_a_ragged_panel_is_that_of_all_rows_together():
         assert close_to(got.fits["all"].coefficients[k], beta, 1e-9)
 
 
+def test_effects_of_targets_that_resolve_out_of_order_are_refused_not_fitted_apart():
+    odd = np.where(PANEL.rows.formed_at // HOUR % 2 == 1, HOUR + HOUR // 2, 0)
+    samples = replace(PANEL, resolved_at=PANEL.resolved_at + odd)
+    pooled = walk({"all": LINEAR["all"]}, samples)
+    assert np.isfinite(pooled.yhat["all"]).all()
+    with pytest.raises(RunError, match=r"models all, horizon .*: wanted scope 'pooled' or 'asset'"):
+        walk({"all": LINEAR["all"]}, samples, scope="effects")
+
+
+def test_what_models_fitted_together_took_is_shared_evenly():
+    for scope in ("pooled", "effects", "asset"):
+        got = walk({name: LINEAR[name] for name in ("all", "reordered")}, PANEL, scope=scope)
+        seconds = {r.fit_seconds for fit in got.fits.values() for r in fit.reports}
+        assert len(seconds) == 1, scope
+        assert seconds.pop() > 0.0
+
+
 def test_fits_at_their_own_cadence_use_the_rows_known_when_each_was_made():
     got = walk({"all": LINEAR["all"], "nearest": NEAREST}, refit="12h")
     formed, resolved = SAMPLES.rows.formed_at, SAMPLES.resolved_at

@@ -6,6 +6,7 @@ never takes part in the template.
 
 from __future__ import annotations
 
+import hashlib
 import math
 import re
 import statistics
@@ -52,6 +53,7 @@ _MOST_PROOFS = 100
 
 def render_card(record: Mapping[str, Any]) -> str:
     """The card of a record, with `Decision: none yet.` in its head (log.py fills in decisions)."""
+    coefficients = _coefficients(record)
     return _template().render(
         r=record,
         v=record["verdict"],
@@ -67,7 +69,8 @@ def render_card(record: Mapping[str, Any]) -> str:
         pooled=pooled_rows(record),
         deciding=deciding_rows(record, pooled_rows(record)),
         windows=_windows(record),
-        coefficients=_coefficients(record),
+        coefficients=coefficients,
+        medians=_medians(record, coefficients),
         groups=group_rows(record),
         adaptations=adaptation_rows(record),
         sweep=sweep_rows(record, pooled_rows(record)),
@@ -84,6 +87,14 @@ def render_card(record: Mapping[str, Any]) -> str:
     )
 
 
+_OPTIONS = {
+    "trim_blocks": True,
+    "lstrip_blocks": True,
+    "keep_trailing_newline": True,
+    "autoescape": False,  # Markdown, not HTML: every text from a file goes through `md` instead
+}
+
+
 class _Kept(jinja2.FileSystemBytecodeCache):
     """The compiled template beside the kernels: compiling it again costs more than the scores."""
 
@@ -96,14 +107,13 @@ class _Kept(jinja2.FileSystemBytecodeCache):
 
 @cache
 def _template() -> jinja2.Template:
+    # What is compiled depends on these options too, of which the cache's own key knows nothing.
+    options = hashlib.sha256(repr(_OPTIONS).encode()).hexdigest()[:16]
     environment = jinja2.Environment(
         loader=jinja2.PackageLoader("harness.cards", "."),
-        bytecode_cache=_Kept(str(cache_folder() / "cards")),
+        bytecode_cache=_Kept(str(cache_folder() / "cards" / options)),
         undefined=jinja2.StrictUndefined,
-        trim_blocks=True,
-        lstrip_blocks=True,
-        keep_trailing_newline=True,
-        autoescape=False,  # Markdown, not HTML: every text from a file goes through `md` instead
+        **_OPTIONS,
     )
     environment.filters |= {
         "md": escape,
@@ -229,6 +239,14 @@ def _coefficients(record: Mapping[str, Any]) -> list[dict[str, Any]]:
         for (model, name), path in values.items()
         if path
     ]
+
+
+def _medians(record: Mapping[str, Any], coefficients: list[dict[str, Any]]) -> list[str]:
+    """The models among them whose coefficients are medians over symbols."""
+    fits = record["tables"]["fits"]
+    asset = {m for m, s in zip(fits["model"], fits["scope"], strict=True) if s == "asset"}
+    several = len(record["panel"]["symbols"]) > 1
+    return list(dict.fromkeys(c["model"] for c in coefficients if several and c["model"] in asset))
 
 
 def _costs(record: Mapping[str, Any]) -> list[dict[str, Any]]:

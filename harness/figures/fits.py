@@ -14,10 +14,9 @@ from harness.figures.style import (
     checked,
     curves,
     draw,
-    moments,
     name_series,
+    over_windows,
     say_if_empty,
-    time_axis,
     whole_numbers,
 )
 
@@ -72,16 +71,8 @@ def coefficients_through_time(
     Raises:
         ValueError: for a coefficient whose figures are not (w,).
     """
-    times = moments(starts)
-    found = checked("coefficients_through_time", times, coefficients)
-
-    def paint(axes: Axes) -> None:
-        axes.set_ylabel(f"coefficient ({unit})")
-        time_axis(axes, times, "start of the test window (UTC)")
-        curves(axes, times, found)
-        axes.axhline(0.0, color=GREY, linewidth=0.8, zorder=1)
-
-    return draw(paint)
+    label = f"coefficient ({unit})"
+    return over_windows("coefficients_through_time", starts, coefficients, label, zero=True)
 
 
 def attention_by_lag(lags: ArrayLike, weights: ArrayLike) -> bytes:

@@ -17,6 +17,7 @@ from harness.figures.style import (
     log_axis,
     moments,
     name_series,
+    over_windows,
     say_if_empty,
     time_axis,
     whole_numbers,
@@ -43,15 +44,7 @@ def loss_over_windows(
     Raises:
         ValueError: for a model whose figures are not (w,).
     """
-    times = moments(starts)
-    found = checked("loss_over_windows", times, losses)
-
-    def paint(axes: Axes) -> None:
-        axes.set_ylabel(f"{metric} ({unit})")
-        time_axis(axes, times, "start of the test window (UTC)")
-        curves(axes, times, found)
-
-    return draw(paint)
+    return over_windows("loss_over_windows", starts, losses, f"{metric} ({unit})")
 
 
 def forecast_against_outcome(

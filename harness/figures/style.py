@@ -161,6 +161,28 @@ def curves(axes: Axes, x: ArrayLike, series: Mapping[str, F64], *, marked: bool 
     say_if_empty(axes, series.values())
 
 
+def over_windows(
+    figure: str,
+    starts: ArrayLike,
+    series: Mapping[str, ArrayLike],
+    label: str,
+    *,
+    zero: bool = False,
+) -> bytes:
+    """An SVG of series (w,) over the starts (w,) of the test windows, with a line at 0 if asked."""
+    times = moments(starts)
+    found = checked(figure, times, series)
+
+    def paint(axes: Axes) -> None:
+        axes.set_ylabel(label)
+        time_axis(axes, times, "start of the test window (UTC)")
+        curves(axes, times, found)
+        if zero:
+            axes.axhline(0.0, color=GREY, linewidth=0.8, zorder=1)
+
+    return draw(paint)
+
+
 def checked(figure: str, x: ArrayLike, series: Mapping[str, ArrayLike]) -> dict[str, F64]:
     """The series as float64 (n,), infinite as NaN; ValueError for one not as long as x (n,)."""
     n = len(np.asarray(x))

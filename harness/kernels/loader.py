@@ -20,6 +20,7 @@ import os
 import signal
 import sys
 import tempfile
+import threading
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -110,14 +111,27 @@ def clock() -> float:
 
 @contextmanager
 def _undisturbed() -> Iterator[None]:
-    """Signals wait: LLVM calls back into Python, where an exception of a handler would be lost."""
-    masks = hasattr(signal, "pthread_sigmask")
-    before = signal.pthread_sigmask(signal.SIG_BLOCK, _WAITING) if masks else ()
+    """Signals wait: LLVM calls back into Python, where an exception of a handler would be lost.
+
+    Handlers run in the main thread alone, whichever thread the signal came to, so a mask of this
+    thread would not do.
+    """
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+    came: list[int] = []
+    before = {n: signal.getsignal(n) for n in _WAITING}
+    for number, handler in before.items():
+        if handler is not None:  # one that was not set from Python could not be set again
+            signal.signal(number, lambda which, _: came.append(which))
     try:
         yield
     finally:
-        if masks:
-            signal.pthread_sigmask(signal.SIG_SETMASK, before)
+        for number, handler in before.items():
+            if handler is not None:
+                signal.signal(number, handler)
+        for number in dict.fromkeys(came):
+            signal.raise_signal(number)
 
 
 def cache_folder() -> Path:

@@ -1,0 +1,66 @@
+"""Files that are whole or not there: bytes, their seal, and the one rename that publishes them."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import math
+import os
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+
+def digest(data: bytes) -> bytes:
+    """The seal of these bytes, as it stands in a file."""
+    return f"sha256:{hashlib.sha256(data).hexdigest()}\n".encode()
+
+
+def encode(value: Mapping[str, Any]) -> bytes:
+    """JSON of one line; NaN and infinities are null."""
+    try:
+        text = json.dumps(value, allow_nan=False, ensure_ascii=False)
+    except ValueError:  # a NaN or an infinity is somewhere in it, which is rare
+        text = json.dumps(_finite(value), allow_nan=False, ensure_ascii=False)
+    return f"{text}\n".encode()
+
+
+def _finite(value: Any) -> Any:
+    if isinstance(value, float):
+        return value if math.isfinite(value) else None
+    if isinstance(value, Mapping):
+        return {key: _finite(item) for key, item in value.items()}
+    if isinstance(value, list | tuple):
+        return [_finite(item) for item in value]
+    return value
+
+
+def write(path: Path, data: bytes) -> None:
+    """Write a file and force it to disk."""
+    with path.open("wb") as file:
+        file.write(data)
+        file.flush()
+        os.fsync(file.fileno())
+
+
+def sync(path: Path) -> None:
+    """Force a file, or a directory's list of names, to disk."""
+    handle = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(handle)
+    finally:
+        os.close(handle)
+
+
+def claim(scratch: Path, path: Path) -> bool:
+    """Give the finished directory its name; False when that name is taken.
+
+    A rename onto a directory that is not empty fails on POSIX, and a published run never is.
+    """
+    try:
+        scratch.rename(path)
+    except OSError:
+        if path.exists():
+            return False
+        raise
+    return True
