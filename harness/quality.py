@@ -20,6 +20,8 @@ VOLUME = "volume"
 _BLOCK = 1 << 15
 # Adjusting prices for splits and dividends leaves equal ones some units in the last place apart.
 _ROUNDING = 1e-12
+# Within these no ratio of two prices, and no square of one, leaves the range of float64.
+_LEAST_PRICE, _MOST_PRICE = 1e-100, 1e100
 _NO_ROWS = np.empty(0, np.int64)
 
 
@@ -94,6 +96,10 @@ def check_columns(columns: Mapping[str, F64], units: Mapping[str, str]) -> list[
         if name in PRICES and least <= 0:
             bad = np.flatnonzero(values <= 0)
             problems.append(_problem("non-positive price", name, "a price above 0", bad))
+        elif name in PRICES and not (_LEAST_PRICE <= least and most <= _MOST_PRICE):
+            bad = np.flatnonzero((values < _LEAST_PRICE) | (values > _MOST_PRICE))
+            wanted = f"a price from {_LEAST_PRICE:g} to {_MOST_PRICE:g}"
+            problems.append(_problem("implausible price", name, wanted, bad))
         elif least < 0 and name not in PRICES and (name == VOLUME or units.get(name) != "none"):
             bad = np.flatnonzero(values < 0)
             problems.append(_problem("negative value", name, "0 or more", bad))

@@ -92,8 +92,9 @@ def make_windows(
 class Fitting:
     """When a model is fitted and for whom: `windows` with the rows that each fit forecasts.
 
-    `beyond` as in make_windows; `refit` is `window`, `never` or a duration; `scope` is `pooled`
-    (one fit for all symbols), `effects` (shared slopes, own intercepts) or `asset` (each alone).
+    `beyond` as in make_windows; `refit` is `window`, `never` or a duration, by which a walk tells
+    its fittings' windows apart; `scope` is `pooled` (one fit for all symbols), `effects` (shared
+    slopes, own intercepts) or `asset` (each alone).
     """
 
     windows: tuple[Window, ...]
@@ -177,42 +178,32 @@ def prove_no_leak(
     after cut - embargo or was formed outside the training span, a test row was formed outside
     its window, or either side is empty.
     """
-    formed = _Times(samples.rows.formed_at)
-    resolved = _Times(samples.resolved_at)
-    proofs = []
-    for fold in folds:
-        window = fold.window
-        n_train, n_test = formed.count(fold.train), formed.count(fold.test)
-        if not n_train or not n_test:
-            side = "test" if n_train else "training"
-            raise RunError(
-                f"{_where(samples, window)}: no {side} rows: the panel does not reach it"
-            )
-        latest = resolved.span(fold.train)[1]
-        if latest > window.cut - embargo or formed.span(fold.train)[0] < window.train_start:
-            raise RunError(
-                f"{_where(samples, window)}: leak: training rows outside span or embargo"
-            )
-        first, last = formed.span(fold.test)
-        if first < window.cut or last >= window.end:
-            raise RunError(f"{_where(samples, window)}: leak: test rows outside the window")
-        slack = window.cut - embargo - latest
-        proofs.append(
-            LeakProof(
-                window=window.index,
-                horizon=samples.horizon,
-                train_start=window.train_start,
-                cut=window.cut,
-                end=window.end,
-                embargo=embargo,
-                latest_resolution=latest,
-                slack=slack,
-                n_train=n_train,
-                n_test=n_test,
-                refit=refit,
-            )
-        )
-    return tuple(proofs)
+    formed, resolved = _Times(samples.rows.formed_at), _Times(samples.resolved_at)
+    trains, tests = [f.train for f in folds], [f.test for f in folds]
+    n_train, n_test = formed.counts(trains), formed.counts(tests)
+    empty = np.flatnonzero((n_train == 0) | (n_test == 0))
+    if empty.size:
+        side = "test" if n_train[empty[0]] else "training"
+        where = _where(samples, folds[empty[0]].window)
+        raise RunError(f"{where}: no {side} rows: the panel does not reach it")
+    windows = [f.window for f in folds]
+    starts, cuts, ends = np.array([(w.train_start, w.cut, w.end) for w in windows], np.int64).T
+    latest = resolved.spans(trains)[:, 1]
+    slack = cuts - embargo - latest
+    first, last = formed.spans(tests).T
+    early = (slack < 0) | (formed.spans(trains)[:, 0] < starts)
+    outside = (first < cuts) | (last >= ends)
+    leak = np.flatnonzero(early | outside)
+    if leak.size:
+        rows = "training rows outside span or embargo"
+        if not early[leak[0]]:
+            rows = "test rows outside the window"
+        raise RunError(f"{_where(samples, windows[leak[0]])}: leak: {rows}")
+    measured = np.column_stack((latest, slack, n_train, n_test)).tolist()
+    return tuple(
+        LeakProof(w.index, samples.horizon, w.train_start, w.cut, w.end, embargo, *rest, refit)
+        for w, rest in zip(windows, measured, strict=True)
+    )
 
 
 class _Times:
@@ -221,14 +212,16 @@ class _Times:
     def __init__(self, times: I64) -> None:
         self._times, self._ascending = times, bool((times[1:] >= times[:-1]).all())
 
-    def count(self, rows: slice | I64) -> int:
-        return self._times[rows].size
+    def counts(self, parts: Sequence[slice | I64]) -> I64:
+        """How many rows each part has (w,)."""
+        return np.array([self._times[rows].size for rows in parts])
 
-    def span(self, rows: slice | I64) -> tuple[int, int]:
-        picked = self._times[rows]
-        if self._ascending and isinstance(rows, slice):
-            return int(picked[0]), int(picked[-1])
-        return int(picked.min()), int(picked.max())
+    def spans(self, parts: Sequence[slice | I64]) -> I64:
+        """The earliest and the latest time of each part (w, 2); none is empty."""
+        if self._ascending and all(isinstance(rows, slice) for rows in parts):
+            ends = [(rows.start, rows.stop - 1) for rows in parts]
+            return self._times[np.array(ends, np.int64)]
+        return np.array([(self._times[r].min(), self._times[r].max()) for r in parts])
 
 
 def _where(samples: Samples, window: Window) -> str:

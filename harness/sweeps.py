@@ -41,11 +41,6 @@ class Walked:
     sigma_shift: F64
     reports: tuple[FitReport, ...]
 
-    def shared(self, seconds: float) -> Walked:
-        """The same, where every fit took `seconds`."""
-        reports = tuple(replace(report, fit_seconds=seconds) for report in self.reports)
-        return replace(self, reports=reports)
-
 
 @dataclass(frozen=True)
 class Part:
@@ -90,20 +85,21 @@ def sweep(
     series = _Series(models, samples, folds, beyond)
     moments = series.moments(np.arange(len(folds)))
     done: dict[str, Walked] = {}
+    told = _Told(models, len(folds))
     for name, model in models.items():
         beta, mean, variance = _solved(name, moments, model, series.names)
         shifts = series.shifts(model, beta, mean, variance, scale)
         sanity = series.sanity(moments) if model.insanity else None
-        yhat, replaced = series.forecasts(model, beta, sanity)
+        yhat, told.replaced[name] = series.forecasts(model, beta, sanity)
         done[name] = Walked(
             yhat,
             model.coefficient_names,
             model.stated(beta, moments.centre, series.names),
             shifts[:, 0],
             shifts[:, 1],
-            _reports(model, 1, replaced),
+            (),
         )
-    return _timed(done, clock() - began)
+    return told.beside(done, clock() - began)
 
 
 def sweep_together(
@@ -126,15 +122,16 @@ def sweep_together(
     within = replace(total, gram=np.sum([m.gram for m in moments], axis=0)) if effects else total
     size = sum(p.places.size for p in parts)
     done: dict[str, Walked] = {}
+    told = _Told(models, w)
     for name, model in models.items():
         names = swept[0].names
         beta, mean, variance = _solved(name, within, model, names)
-        yhat, residuals, replaced = np.full(size, np.nan), [], np.zeros(w, np.int64)
+        yhat, residuals = np.full(size, np.nan), []
         sane = _sanities(model, swept, moments, None if effects else total)
         for part, series, own, sanity in zip(parts, swept, moments, sane, strict=True):
             local = _own_intercept(own, beta, model, names, least) if effects else beta
             yhat[part.places], count = series.forecasts(model, local, sanity)
-            replaced += count
+            told.replaced[name] += count
             if scale.back == "smearing":
                 residuals.append(series.residuals(model, np.nan_to_num(local)))
         if scale.back == "smearing":
@@ -149,9 +146,9 @@ def sweep_together(
             model.stated(beta, total.centre, names),
             shifts[:, 0],
             shifts[:, 1],
-            _reports(model, 1, replaced),
+            (),
         )
-    return _timed(done, clock() - began)
+    return told.beside(done, clock() - began)
 
 
 def sweep_apart(
@@ -167,8 +164,7 @@ def sweep_apart(
     yhat = {name: np.full(size, np.nan) for name in models}
     stated = {name: np.full((w, s, len(m.coefficient_names)), np.nan) for name, m in models.items()}
     shifts = {name: np.full((2, w, s), np.nan) for name in models}
-    replaced = {name: np.zeros(w, np.int64) for name in models}
-    fitted, began = np.zeros(w, np.int64), clock()
+    told, fitted, began = _Told(models, w), np.zeros(w, np.int64), clock()
     for code, part in enumerate(parts):
         known = part.trained(least)
         fitted[known] += 1
@@ -185,7 +181,7 @@ def sweep_apart(
             stated[name][known, code] = model.stated(beta[known], moments.centre, series.names)
             sanity = series.sanity(moments, known) if model.insanity else None
             yhat[name][part.places], count = series.forecasts(model, beta, sanity)
-            replaced[name] += count
+            told.replaced[name] += count
     done = {
         name: Walked(
             yhat[name],
@@ -195,11 +191,11 @@ def sweep_apart(
             else np.empty((w, 0)),
             shifts[name][0],
             shifts[name][1],
-            _reports(model, fitted, replaced[name]),
+            (),
         )
         for name, model in models.items()
     }
-    return _timed(done, clock() - began)
+    return told.beside(done, clock() - began, fitted)
 
 
 class SweepError(Exception):
@@ -320,18 +316,32 @@ def _sanities(
     return [Sanity.together(own, total.centre[:, -1])] * len(own)
 
 
-def _reports(model: Linear, fits: int | I64, replaced: I64) -> tuple[FitReport, ...]:
-    """Of every window: its fits, and how many of its forecasts (w,) the filter replaced."""
-    each = np.broadcast_to(fits, replaced.shape).tolist()
-    if not model.insanity:
-        return tuple(FitReport(n, 0, 0.0, 0.0) for n in each)
-    counts = replaced.tolist()
-    return tuple(
-        FitReport(n, 0, 0.0, 0.0, model.told(count)) for n, count in zip(each, counts, strict=True)
-    )
+class _Told:
+    """What a sweep tells of its fits: `replaced` model -> forecasts that the filter replaced (w,).
 
+    The models and windows of a sweep share their sums, so they share what it took, evenly.
+    """
 
-def _timed(done: dict[str, Walked], seconds: float) -> dict[str, Walked]:
-    """What a sweep took, in even parts: its models and windows share their sums."""
-    took = seconds / sum(len(walked.reports) for walked in done.values())
-    return {name: walked.shared(took) for name, walked in done.items()}
+    def __init__(self, models: Mapping[str, Linear], windows: int) -> None:
+        self._models, self._windows = models, windows
+        self.replaced = {name: np.zeros(windows, np.int64) for name in models}
+
+    def beside(
+        self, done: Mapping[str, Walked], seconds: float, fits: I64 | None = None
+    ) -> dict[str, Walked]:
+        """The models with their reports; `fits` are as many as symbols fitted (w,), else 1."""
+        took = seconds / (len(self._models) * self._windows)
+        each = [1] * self._windows if fits is None else fits.tolist()
+        plain = {n: FitReport(n, 0, took, 0.0) for n in set(each)}
+        return {
+            name: replace(walked, reports=tuple(self._reports(name, [plain[n] for n in each])))
+            for name, walked in done.items()
+        }
+
+    def _reports(self, name: str, plain: Sequence[FitReport]) -> Iterator[FitReport]:
+        model = self._models[name]
+        if not model.insanity:
+            yield from plain
+            return
+        for report, count in zip(plain, self.replaced[name].tolist(), strict=True):
+            yield replace(report, training=model.told(count))

@@ -67,9 +67,8 @@ def walk_forward(
     if times:
         progress(in_words(times))
     done: dict[str, Walked] = {}
-    for fitting in dict.fromkeys(fittings.values()):
-        mine = {name: m for name, m in models.items() if fittings[name] == fitting}
-        done |= walk.together(mine, fitting)
+    for fitting, names in _alike(fittings):
+        done |= walk.together({n: models[n] for n in names}, fitting)
     return _forecasts(walk, {name: done[name] for name in models}, fittings)
 
 
@@ -95,13 +94,20 @@ def foresee(
     walk = _Walk(samples, windows, settings, map, _silent, _silent)
     trained = {name: m for name, m in models.items() if isinstance(m, Trained)}
     done: dict[str, Walked] = {}
-    for fitting in dict.fromkeys(fittings.values()):
+    for fitting, names in _alike(fittings):
         walk.folds_of(fitting)
-        mine = {n: m for n, m in models.items() if fittings[n] == fitting and n not in trained}
-        done |= walk.together(mine, fitting)
+        done |= walk.together({n: models[n] for n in names if n not in trained}, fitting)
     if done:
         _forecasts(walk, done, fittings)
     return Foreseen(walk.every_proof, walk.times(trained, fittings))
+
+
+def _alike(fittings: Mapping[str, Fitting]) -> list[tuple[Fitting, list[str]]]:
+    """The models that are fitted at the same times for the same symbols."""
+    found: dict[tuple[str, str], list[str]] = {}
+    for name, fitting in fittings.items():
+        found.setdefault((fitting.refit, fitting.scope), []).append(name)
+    return [(fittings[names[0]], names) for names in found.values()]
 
 
 class _Walk:
@@ -122,20 +128,19 @@ class _Walk:
         self.test = _test_rows(self.folds)
         self.mapper = mapper
         self.proofs: dict[str, tuple[LeakProof, ...]] = {}
-        self._fitted: dict[tuple[Window, ...], list[Fold]] = {}
-        self._parts: dict[tuple[Window, ...], list[Part]] = {}
+        self._fitted: dict[str, list[Fold]] = {}
+        self._parts: dict[str, list[Part]] = {}
 
     def folds_of(self, fitting: Fitting) -> list[Fold]:
         """The folds of the fits, proven; a refit with nothing to forecast is none."""
-        found = self._fitted.get(fitting.windows)
+        found = self._fitted.get(fitting.refit)
         if found is None:
             if fitting.refit == "window":
                 found = self.folds
             else:
                 every = make_folds(self.samples, fitting.windows)
                 found = [f for f in every if f.test.stop > f.test.start]
-            self._fitted[fitting.windows] = found
-        if fitting.refit not in self.proofs:
+            self._fitted[fitting.refit] = found
             self.proofs[fitting.refit] = prove_no_leak(
                 self.samples, found, self.settings.embargo, fitting.refit
             )
@@ -143,10 +148,10 @@ class _Walk:
 
     def parts(self, fitting: Fitting) -> list[Part]:
         """The same by symbol."""
-        if fitting.windows not in self._parts:
+        if fitting.refit not in self._parts:
             used = [f.window for f in self.folds_of(fitting)]
-            self._parts[fitting.windows] = list(by_symbol(self.samples, used, self.test))
-        return self._parts[fitting.windows]
+            self._parts[fitting.refit] = list(by_symbol(self.samples, used, self.test))
+        return self._parts[fitting.refit]
 
     @property
     def every_proof(self) -> tuple[LeakProof, ...]:

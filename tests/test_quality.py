@@ -70,6 +70,7 @@ def test_gaps_name_the_first_and_last_missing_bar():
         ({"close": [1, 2, np.nan, np.inf]}, [("not finite", 2, 2)]),
         ({"close": [1, -np.inf]}, [("not finite", 1, 1)]),
         ({"close": [1, 0, -1]}, [("non-positive price", 1, 2)]),
+        ({"close": [1, 1e305, 1e-305]}, [("implausible price", 1, 2)]),
         ({"high": [2, 1, 2], "low": [1, 2, 1]}, [("high below low", 1, 1)]),
         (
             {"high": [2, 2, 2], "low": [1, 1, 1], "open": [1, 3, 2], "close": [2, 1, 0.5]},
