@@ -96,7 +96,7 @@ def check_columns(columns: Mapping[str, F64], units: Mapping[str, str]) -> list[
         if name in PRICES and least <= 0:
             bad = np.flatnonzero(values <= 0)
             problems.append(_problem("non-positive price", name, "a price above 0", bad))
-        elif name in PRICES and not (_LEAST_PRICE <= least and most <= _MOST_PRICE):
+        elif name in PRICES and not (least >= _LEAST_PRICE and most <= _MOST_PRICE):
             bad = np.flatnonzero((values < _LEAST_PRICE) | (values > _MOST_PRICE))
             wanted = f"a price from {_LEAST_PRICE:g} to {_MOST_PRICE:g}"
             problems.append(_problem("implausible price", name, wanted, bad))

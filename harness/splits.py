@@ -8,7 +8,7 @@ horizon, for gaps and for ragged panels, never typed as a count of rows.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
@@ -113,11 +113,11 @@ def make_refits(
     """
     end = windows[-1].end
     if refit is None:
-        return (replace(windows[0], end=end),), windows[:1]
+        return (windows[0]._replace(end=end),), windows[:1]
     every = make_windows(
         scheme, test=refit, step=refit, span_end=span_end, embargo=embargo, beyond=True
     )
-    used = tuple(replace(w, end=min(w.end, end)) for w in every if w.cut < end)
+    used = tuple(w._replace(end=min(w.end, end)) for w in every if w.cut < end)
     return used, every
 
 
@@ -149,7 +149,7 @@ def make_folds(samples: Samples, windows: Sequence[Window]) -> list[Fold]:
             a + np.flatnonzero(resolved[a:b] <= w.limit)
             for a, b, w in zip(start, cut, windows, strict=True)
         ]
-    return [Fold(*parts) for parts in zip(windows, trains, tests, strict=True)]
+    return list(map(Fold, windows, trains, tests))
 
 
 def hold_out(samples: Samples, fold: Fold, embargo: int) -> tuple[I64, I64]:

@@ -1,9 +1,14 @@
-"""What passes between the stages: frozen, with shapes and units; times are int64 UTC ns."""
+"""What passes between the stages: frozen, with shapes and units; times are int64 UTC ns.
+
+What there are thousands of (windows, folds, their proofs) are named tuples, which are made ten
+times as fast as frozen dataclasses.
+"""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
+from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -180,8 +185,7 @@ class Samples:
         )
 
 
-@dataclass(frozen=True)
-class Window:
+class Window(NamedTuple):
     """A test window and its training span: `train_start <= formed_at`, `resolved_at <= limit`.
 
     `cut <= formed_at < end` is tested; limit = cut - embargo. Rows formed from `validation` on
@@ -225,8 +229,7 @@ class FitTime:
     epoch: float
 
 
-@dataclass(frozen=True)
-class Fold:
+class Fold(NamedTuple):
     """A window's rows in one horizon's samples: slices, or positions where rows are ragged."""
 
     window: Window
@@ -234,8 +237,7 @@ class Fold:
     test: slice
 
 
-@dataclass(frozen=True)
-class LeakProof:
+class LeakProof(NamedTuple):
     """What was checked of one fold: `slack` = cut - embargo - latest training resolution, ns.
 
     `refit` is how often such fits are made: `window` for one per test window.

@@ -322,9 +322,8 @@ def _forecasts(
     """Everything over the test rows that every model could forecast."""
     samples, test = walk.samples, walk.test
     known = np.all([np.isfinite(d.yhat) for d in done.values()], axis=0)
-    sizes = [f.test.stop - f.test.start for f in walk.folds]
-    edges = np.cumsum([0, *sizes], dtype=np.int64)
-    window = np.repeat(np.arange(len(sizes), dtype=np.int32), sizes)
+    edges = _edges(walk.folds)
+    window = np.repeat(np.arange(len(walk.folds), dtype=np.int32), np.diff(edges))
     symbol, unfitted = samples.rows.symbol[test], {}
     if not known.all():
         left = np.bincount(symbol[~known], minlength=len(samples.symbols))
@@ -332,21 +331,24 @@ def _forecasts(
         _require_some(walk, known, edges)
     kept = np.concatenate(([0], np.cumsum(known)))
     pick = slice(None) if known.all() else np.flatnonzero(known)
-    fits = {}
+    fits, made = {}, {}
     for name, d in done.items():
-        folds = walk.folds_of(fittings[name])
-        own = np.cumsum([0, *(f.test.stop - f.test.start for f in folds)], dtype=np.int64)
+        refit = fittings[name].refit
+        if refit not in made:
+            folds = walk.folds_of(fittings[name])
+            made[refit] = np.array([f.window.cut for f in folds], np.int64), kept[_edges(folds)]
+        cuts, own = made[refit]
         fits[name] = ModelFit(
             model=name,
             names=d.names,
             coefficients=d.coefficients,
             var_shift=d.var_shift,
             sigma_shift=d.sigma_shift,
-            cuts=np.array([f.window.cut for f in folds], np.int64),
-            edges=kept[own],
+            cuts=cuts,
+            edges=own,
             reports=d.reports,
             scope=fittings[name].scope,
-            refit=fittings[name].refit,
+            refit=refit,
         )
     return Forecasts(
         horizon=samples.horizon,
@@ -365,6 +367,11 @@ def _forecasts(
         overlap=samples.overlap,
         unfitted=unfitted,
     )
+
+
+def _edges(folds: Sequence[Fold]) -> I64:
+    """Where the test rows of each fold begin and end among all of them (w + 1,)."""
+    return np.cumsum([0, *(f.test.stop - f.test.start for f in folds)], dtype=np.int64)
 
 
 def _require_some(walk: _Walk, known: np.ndarray, edges: I64) -> None:

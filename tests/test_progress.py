@@ -5,7 +5,6 @@ from __future__ import annotations
 import importlib.util
 import multiprocessing
 from concurrent.futures import ProcessPoolExecutor
-from dataclasses import replace
 from itertools import count, pairwise
 from types import SimpleNamespace
 
@@ -72,7 +71,7 @@ def test_models_fitted_by_symbol_count_every_fit_and_name_the_symbol():
 
 
 def held_out(windows: tuple[Window, ...]) -> tuple[Window, ...]:
-    return tuple(replace(w, validation=w.cut - 40 * 3_600_000_000_000) for w in windows)
+    return tuple(w._replace(validation=w.cut - 40 * 3_600_000_000_000) for w in windows)
 
 
 def test_a_walk_foreseen_trains_nothing_and_has_the_proofs_of_the_walk(monkeypatch):

@@ -179,7 +179,7 @@ def test_the_proof_catches_folds_that_were_tampered_with():
         ({"train": nothing}, "no training rows: the panel does not reach it"),
         ({"test": nothing}, "no test rows"),
     ]:
-        broken = [folds[0], replace(folds[1], **change), folds[2]]
+        broken = [folds[0], folds[1]._replace(**change), folds[2]]
         with pytest.raises(RunError, match=words) as caught:
             prove_no_leak(samples, broken, embargo)
         assert str(caught.value).startswith("window 2 (2021-03-07), horizon 1h: ")

@@ -186,7 +186,7 @@ class Moments:
         weights[:, columns] = -beta[:, 1:]
         weights[:, target] = 1.0
         mean = np.einsum("wi,wi->w", weights, self.centre) - beta[:, 0]
-        total = np.einsum("wi,wij,wj->w", weights, self.gram, weights)
+        total = np.einsum("wj,wj->w", np.einsum("wi,wij->wj", weights, self.gram), weights)
         return mean, np.maximum(total, 0.0) / self.n
 
     def _about_zero(self) -> F64:
