@@ -153,8 +153,9 @@ def judge(
     decided: Sequence[Decided],
     forecasts: Mapping[str, Forecasts],
     labels: Mapping[str, Mapping[str, str]],
+    forbidden: Sequence[str] = (),
 ) -> Judged:
-    """Score every horizon and decide on the declared one."""
+    """Score every horizon and decide on the declared one; `forbidden` makes the verdict void."""
     h, rule = study.hypothesis, study.hypothesis.verdict
     scores: list[Scores] = []
     groups: list[GroupScores] = []
@@ -185,6 +186,7 @@ def judge(
         relative=rule.gain == "relative",
         claim=rule.claim,
         regime=rule.regime,
+        forbidden=forbidden,
     )
     return Judged(tuple(scores), tuple(groups), tuple(adaptations), verdict)
 

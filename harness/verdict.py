@@ -31,13 +31,15 @@ def decide(
     relative: bool,
     claim: str,
     regime: str | None = None,
+    forbidden: Sequence[str] = (),
 ) -> Verdict:
     """`confirmed`, `refuted` or `inconclusive`, for the candidate with the largest gain.
 
     confirmed: the gain reaches min_gain and "no gain" is rejected at alpha, adjusted for the
     number of candidates. refuted: the whole interval lies under min_gain, or under zero when no
-    minimum is claimed. inconclusive: neither. void: the metric is not defined for any candidate
-    (a constant series). The reasons say which sentence decided.
+    minimum is claimed. inconclusive: neither. void: something is `forbidden` to believe, in
+    sentences, or the metric is not defined for any candidate (a constant series). The reasons
+    say which sentence decided.
 
     With the claim `equal`, min_gain is how far apart the two may be: confirmed when every
     candidate's interval lies within it on both sides (two one-sided tests at alpha, Schuirmann
@@ -45,6 +47,8 @@ def decide(
     """
     defined = [e for e in evidence if not math.isnan(e.gain)]
     best = max(sorted(defined or evidence, key=lambda e: e.candidate), key=lambda e: e.gain)
+    if forbidden:
+        return Verdict("void", tuple(forbidden), best, tuple(evidence))
     if not defined:
         why = f"{best.metric} is not defined for {best.candidate} or for {best.baseline}."
         return Verdict("void", (why,), best, tuple(evidence))

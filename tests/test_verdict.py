@@ -138,3 +138,13 @@ def test_all_candidates_must_be_near_for_models_to_be_equal():
         "far differs from har by -5.00 pp; the 90% interval -6.00 pp to -4.00 pp lies outside the "
         "3.00 pp allowed either way.",
     )
+
+
+def test_what_forbids_a_verdict_makes_it_void_whatever_was_gained():
+    sure = evidence(0.05, 0.04, 0.06, 0.001)
+    why = ("The panel has changed.", "A model saw the future.")
+    for claim in ("better", "equal"):
+        found = decide(
+            (sure,), min_gain=0.03, alpha=0.05, relative=False, claim=claim, forbidden=why
+        )
+        assert (found.status, found.reasons, found.evidence) == ("void", why, (sure,))
