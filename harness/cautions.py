@@ -11,7 +11,7 @@ from harness.scale import TargetScale
 from harness.types import Forecasts, Verdict
 
 _ROWS_PER_COEFFICIENT = 10
-_DECISIONS_PER_LAG = 5
+_FEWEST_COSINES = 8
 
 
 def cautions(
@@ -40,9 +40,9 @@ def cautions(
                 "declared span: it begins before the data."
             )
     best = verdict.best
-    if best.n < _DECISIONS_PER_LAG * max(best.bandwidth, 1):
+    if best.cosines < _FEWEST_COSINES:
         found.append(
-            f"{best.n} decision times are few for a long-run variance over {best.bandwidth} lags: "
-            "take test and interval with care."
+            f"{best.n:,} decision times with targets over {best.overlap + 1} of them leave "
+            f"{best.cosines} degrees of freedom: take test and interval with care."
         )
     return found

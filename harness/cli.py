@@ -17,6 +17,7 @@ from typing import Any
 
 import click
 
+from harness.calibrate_command import calibrate
 from harness.describe_command import describe
 from harness.environment import one_thread_each
 from harness.errors import HarnessError, UsageError, nearest
@@ -354,6 +355,7 @@ _catalogue("features", "what a feature expression may hold")
 _catalogue("metrics", "the metrics: unit, direction, definition")
 
 
+cli.add_command(calibrate)
 cli.add_command(figures)
 cli.add_command(panel)
 cli.add_command(describe)

@@ -1,8 +1,9 @@
 """How sure one can be of a gain: a Diebold-Mariano test and an interval that know the overlap.
 
 Targets of neighbouring decisions share bars, so their losses are correlated by construction, and
-volatility adds more. The long-run variance of a mean is therefore estimated with a Bartlett
-kernel over at least the overlap.
+volatility adds more. The long-run variance of a mean is therefore estimated from the series'
+lowest frequencies, its equal-weighted cosine projections, and the few of them that there are
+show as the degrees of freedom of Student's t. `harness calibrate` measures how well that holds.
 """
 
 from __future__ import annotations
@@ -11,8 +12,10 @@ import math
 
 import numpy as np
 
-from harness.metrics import METRICS, Values
+from harness.metrics import METRICS, Metric, Values
 from harness.types import F64, Evidence, Forecasts
+
+_POWER = 0.8
 
 
 def evidence(
@@ -34,39 +37,43 @@ def evidence(
     gain"; `p_adjusted` is Bonferroni's over the candidates, since the best of them is chosen.
     The interval has level 1 - 2 alpha.
     """
-    m = METRICS[metric]
+    m, alpha_each = METRICS[metric], alpha / len(candidates)
     out = []
     for name in candidates:
-        psi = _gain_influence(m.name, outcome, models[baseline], models[name])
+        gain, psi = gains[name], _gain_influence(m, outcome, models[baseline], models[name])
         if relative:
             base = m.influence(outcome, models[baseline])
-            psi = (psi - gains[name] * base) / (baseline_value or math.nan)
-        dates = _by_date(forecasts.formed_at, psi)
-        overlap, bandwidth = forecasts.overlap, bartlett_bandwidth(dates.size, forecasts.overlap)
-        half = _critical(dates.size, alpha) * standard_error(dates, bandwidth, overlap)
+            psi = (psi - gain * base) / (baseline_value or math.nan)
+        dates = by_date(forecasts.formed_at, psi)
+        losses = dates + gain
         if m.loss is not None:
             d = m.loss(outcome, models[baseline]) - m.loss(outcome, models[name])
             # Centred first: a date with more symbols is no larger gain, it is a surer one.
-            by_date = _by_date(forecasts.formed_at, d - d.mean()) + d.mean()
-            statistic, p = diebold_mariano(by_date, overlap)
-        else:
-            statistic, p = diebold_mariano(dates + gains[name], overlap)
+            losses = by_date(forecasts.formed_at, d - d.mean()) + d.mean()
+        statistic, p = diebold_mariano(losses, forecasts.overlap)
+        cosines = cosine_terms(dates.size, forecasts.overlap)
+        error = standard_error(dates, cosines)
+        half, critical = (_multiple(1.0 - a, cosines) for a in (alpha, alpha_each))
         out.append(
             Evidence(
                 candidate=name,
                 baseline=baseline,
                 metric=metric,
                 horizon=forecasts.horizon,
-                gain=gains[name],
-                gain_low=gains[name] - half,
-                gain_high=gains[name] + half,
+                gain=gain,
+                gain_low=gain - half * error,
+                gain_high=gain + half * error,
                 level=1.0 - 2.0 * alpha,
                 statistic=statistic,
                 p_value=p,
                 p_adjusted=min(1.0, p * len(candidates)),
                 n=dates.size,
-                bandwidth=bandwidth,
-                overlap=overlap,
+                cosines=cosines,
+                overlap=forecasts.overlap,
+                standard_error=error,
+                critical=critical,
+                detectable=(critical + _multiple(_POWER, cosines)) * error,
+                windows=len(forecasts.windows),
             )
         )
     return tuple(out)
@@ -75,28 +82,49 @@ def evidence(
 def diebold_mariano(d: F64, overlap: int) -> tuple[float, float]:
     """Statistic and one-sided p-value that the mean of d (n,) in time order is above zero.
 
-    Diebold & Mariano (1995), JBES 13, eq. 5, with the correction of Harvey, Leybourne & Newbold
-    (1997), Int. J. Forecasting 13, eq. 9, for targets of overlap + 1 steps, and Student's t with
-    n - 1 degrees of freedom. (0, 1/2) where d is constantly zero.
+    Diebold & Mariano (1995), JBES 13, eq. 5, over the standard error of `standard_error`, and
+    Student's t with as many degrees of freedom as it has cosines. (0, 1/2) where d is constantly
+    zero or too short.
     """
-    se = standard_error(d, bartlett_bandwidth(d.size, overlap), overlap)
-    mean = float(d.mean())
+    cosines = cosine_terms(d.size, overlap)
+    se = standard_error(d, cosines)
     if se == 0.0 or math.isnan(se):
         return 0.0, 0.5
-    statistic = mean / se
-    return statistic, student_t_sf(statistic, d.size - 1)
+    statistic = float(d.mean()) / se
+    return statistic, student_t_sf(statistic, cosines)
 
 
-def standard_error(x: F64, bandwidth: int, overlap: int) -> float:
-    """Standard error of the mean of x (n,), HLN-corrected for targets of overlap + 1 steps.
+def standard_error(x: F64, cosines: int) -> float:
+    """Standard error of the mean of x (n,) from its first cosine projections; NaN for none.
 
-    NaN for targets as long as the sample, of which no two are apart.
+    Equal-weighted cosine estimator: the mean of the squares of
+    sqrt(2 / n) sum_t x_t cos(pi j (t - 1/2) / n), j = 1 .. cosines, over n (Müller 2004,
+    Lazarus, Lewis, Stock & Watson 2018, JBES 36, eq. 10). Each is near normal with the long-run
+    variance, whatever the short-run dependence, so the ratio has Student's t with `cosines`
+    degrees of freedom.
     """
-    n, h = x.size, overlap + 1
-    if h >= n:
+    if not cosines:
         return math.nan
-    correction = (n + 1 - 2 * h + h * (h - 1) / n) / n
-    return math.sqrt(bartlett_variance(x, bandwidth) / n / correction)
+    n = x.size
+    z = x - x.mean()
+    # The cosine transform by way of Fourier's: even places, then the odd ones backwards.
+    projected = np.fft.fft(np.concatenate((z[0::2], z[1::2][::-1])))[1 : cosines + 1]
+    turn = np.exp(-0.5j * np.pi / n * np.arange(1, cosines + 1))
+    squares = np.square((projected * turn).real)
+    return math.sqrt(2.0 / n * float(squares.mean()) / n)
+
+
+def cosine_terms(n: int, overlap: int) -> int:
+    """How many cosine projections of n values whose targets share bars with `overlap` after them.
+
+    0.41 m^(2/3) by Lazarus, Lewis, Stock & Watson (2018), m = n / (overlap + 1) the targets that
+    do not overlap: those between add next to nothing, and with more terms the higher ones would
+    lie at periods that the overlap has smoothed away. At least 1 from two such targets on, else 0.
+    """
+    apart = n // (overlap + 1)
+    if apart < 2:
+        return 0
+    return min(max(round(0.41 * apart ** (2.0 / 3.0)), 1), n - 1)
 
 
 def bartlett_bandwidth(n: int, overlap: int) -> int:
@@ -144,17 +172,16 @@ def student_t_quantile(p: float, df: float) -> float:
     return t
 
 
-def _critical(n: int, alpha: float) -> float:
-    return student_t_quantile(1.0 - alpha, max(n - 1, 1))
+def _multiple(p: float, cosines: int) -> float:
+    return student_t_quantile(p, cosines) if cosines else math.nan
 
 
-def _gain_influence(metric: str, outcome: Values, base: Values, candidate: Values) -> F64:
-    m = METRICS[metric]
+def _gain_influence(m: Metric, outcome: Values, base: Values, candidate: Values) -> F64:
     difference = m.influence(outcome, candidate) - m.influence(outcome, base)
     return difference if m.higher else -difference
 
 
-def _by_date(formed_at: np.ndarray, values: F64) -> F64:
+def by_date(formed_at: np.ndarray, values: F64) -> F64:
     """Row values of a panel summed by decision time, scaled so that the mean is the rows' mean.
 
     Symbols of one moment share its shocks: they are one observation, not many.

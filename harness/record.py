@@ -258,7 +258,8 @@ def _scores(forecasts: Mapping[str, Forecasts], scores: Sequence[Scores]) -> Tab
 def _tests(verdict: Verdict) -> Table:
     columns = (
         "candidate", "baseline", "metric", "horizon", "gain", "gain_low", "gain_high", "level",
-        "statistic", "p_value", "p_adjusted", "n", "bandwidth", "overlap",
+        "statistic", "p_value", "p_adjusted", "n", "cosines", "overlap",
+        "standard_error", "critical", "detectable", "windows",
     )  # fmt: skip
     rows = [tuple(getattr(e, c) for c in columns) for e in verdict.evidence]
     return table(columns, rows) | {"name": ["diebold-mariano"] * len(verdict.evidence)}

@@ -353,7 +353,12 @@ class Forecasts:
 
 @dataclass(frozen=True)
 class Evidence:
-    """The gain of one candidate over the baseline and how sure of it one can be."""
+    """The gain of one candidate over the baseline and how sure of it one can be.
+
+    `critical` is the multiple of `standard_error` that a gain must exceed for "no gain" to be
+    rejected, adjusted; `detectable` the true gain of which that is so 8 times in 10. `cosines`
+    are the degrees of freedom of the standard error, `windows` those that were tested.
+    """
 
     candidate: str
     baseline: str
@@ -367,8 +372,12 @@ class Evidence:
     p_value: float
     p_adjusted: float
     n: int
-    bandwidth: int
+    cosines: int
     overlap: int
+    standard_error: float
+    critical: float
+    detectable: float
+    windows: int
 
 
 @dataclass(frozen=True)

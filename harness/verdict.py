@@ -10,6 +10,7 @@ from harness.types import Evidence, Verdict
 
 _REJECTED = "Some gain is there"
 _NOT_REJECTED = '"No gain" is not rejected'
+_MOST_WINDOWS = 1_000_000
 
 
 def pooled_gain(metric: str, baseline: float, candidate: float, *, relative: bool) -> float:
@@ -81,11 +82,16 @@ def decide(
         return Verdict("refuted", reasons, best, tuple(evidence))
     if math.isnan(best.gain_high):
         why = f"{reach}, but {best.n} decision times are too few for an interval."
-    elif best.gain < min_gain:
+        return Verdict("inconclusive", (why,), best, tuple(evidence))
+    if best.gain < min_gain:
         why = f"{reach}, less than {claim}, but the {interval} reaches it."
+        wide, gap = best.gain_high - best.gain, min_gain - best.gain
     else:
         why = f"{reach}, at least {claim}, but {_NOT_REJECTED.lower()}: {test}."
-    return Verdict("inconclusive", (why,), best, tuple(evidence))
+        wide, gap = best.critical * best.standard_error, best.gain
+    power = f"A true gain of {show(best.detectable)} would be told from none 8 times in 10; "
+    reasons = why, power + _settling(best.windows, wide, gap)
+    return Verdict("inconclusive", reasons, best, tuple(evidence))
 
 
 def _equal(evidence: Sequence[Evidence], margin: float, show: Show, regime: str | None) -> Verdict:
@@ -102,8 +108,21 @@ def _equal(evidence: Sequence[Evidence], margin: float, show: Show, regime: str 
     elif worst.gain_low > -margin and worst.gain_high < margin:
         status, why = "confirmed", f"the {interval} lies within {allowed}"
     else:
-        status, why = "inconclusive", f"the {interval} reaches over {allowed}"
+        why = f"{apart}; the {interval} reaches over {allowed}."
+        wide, gap = worst.gain_high - worst.gain, abs(margin - abs(worst.gain))
+        settled = _settling(worst.windows, wide, gap)
+        settled = settled[0].upper() + settled[1:]
+        return Verdict("inconclusive", (why, settled), worst, tuple(evidence))
     return Verdict(status, (f"{apart}; {why}.",), worst, tuple(evidence))
+
+
+def _settling(windows: int, wide: float, gap: float) -> str:
+    """How many windows would settle it: what is `wide` shrinks with their root, to `gap`."""
+    needed = math.ceil(windows * (wide / gap) ** 2) if gap > 0.0 else math.inf
+    if needed > _MOST_WINDOWS:
+        return f"no number of windows up to {_MOST_WINDOWS:,} would settle it."
+    counted = f"about {needed:,} windows such as these {windows:,}"
+    return f"were the gain to stay as it is, {counted} would settle it."
 
 
 def p_value(p: float) -> str:

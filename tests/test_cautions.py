@@ -30,16 +30,14 @@ def a_study():
     return replace(made, proofs=tuple(proofs))
 
 
-def said(forecasts, start=START - 10**18, n=100_000):
+def said(forecasts, start=START - 10**18):
     outcome, models = series(forecasts, SCALE)
     names = list(models)
     found = evidence(
         forecasts, outcome, models, baseline=names[0], candidates=(names[1],), metric="r2_log",
         gains={names[1]: 0.1}, relative=False, baseline_value=0.5, alpha=0.05,
     )  # fmt: skip
-    verdict = decide(
-        [replace(found[0], n=n)], min_gain=0.0, alpha=0.05, relative=False, claim="better"
-    )
+    verdict = decide(found, min_gain=0.0, alpha=0.05, relative=False, claim="better")
     return cautions({"4h": forecasts}, SCALE, verdict, start)
 
 
@@ -61,6 +59,7 @@ def test_a_training_span_that_begins_before_the_data_is_told():
     assert sentence.startswith(f"{WINDOWS} of {WINDOWS} windows at 4h train on less")
 
 
-def test_few_decisions_for_the_bandwidth_are_told():
-    (sentence,) = said(a_study(), n=4)
-    assert sentence.startswith("4 decision times are few")
+def test_few_degrees_of_freedom_are_told():
+    forecasts = replace(a_study(), overlap=9)
+    (sentence,) = said(forecasts)
+    assert sentence.startswith("400 decision times with targets over 10 of them leave 5 degrees")

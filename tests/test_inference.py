@@ -13,6 +13,7 @@ from worlds import make_forecasts
 from harness.inference import (
     bartlett_bandwidth,
     bartlett_variance,
+    cosine_terms,
     diebold_mariano,
     evidence,
     standard_error,
@@ -83,12 +84,43 @@ def test_students_t_is_scipys(df):
         assert student_t_quantile(p, df) == pytest.approx(want, rel=1e-8, abs=1e-12), p
 
 
+def direct_error(d: np.ndarray, cosines: int) -> float:
+    """The standard error of a mean from its cosine projections, each a sum over all places."""
+    n, total = d.size, 0.0
+    for j in range(1, cosines + 1):
+        weights = [math.cos(math.pi * j * (t + 0.5) / n) for t in range(n)]
+        total += 2.0 / n * math.fsum(w * x for w, x in zip(weights, d, strict=True)) ** 2
+    return math.sqrt(total / cosines / n)
+
+
 def textbook_diebold_mariano(d: np.ndarray, overlap: int) -> tuple[float, float]:
-    """Mean over its HAC standard error, the correction of HLN, Student's t."""
-    n, h = d.size, overlap + 1
-    statistic = d.mean() / math.sqrt(direct_variance(d, bartlett_bandwidth(n, overlap)) / n)
-    statistic *= math.sqrt((n + 1 - 2 * h + h * (h - 1) / n) / n)
-    return statistic, float(scipy.stats.t.sf(statistic, n - 1))
+    """Mean over its equal-weighted cosine standard error, Student's t."""
+    cosines = cosine_terms(d.size, overlap)
+    statistic = d.mean() / direct_error(d, cosines)
+    return statistic, float(scipy.stats.t.sf(statistic, cosines))
+
+
+@pytest.mark.parametrize(
+    ("n", "overlap", "wanted"),
+    [(46_000, 3, 209), (5_737, 23, 16), (1_000, 0, 41), (40, 0, 5), (6, 0, 1), (6, 2, 1),
+     (2, 0, 1), (1, 0, 0), (6, 3, 0), (6, 40, 0)],
+)  # fmt: skip
+def test_cosines_are_those_of_as_many_values_as_targets_do_not_overlap(n, overlap, wanted):
+    assert cosine_terms(n, overlap) == wanted
+
+
+@pytest.mark.parametrize("n", [2, 3, 40, 181, 500])
+def test_the_standard_error_is_the_direct_sum_over_cosines(n):
+    x = autocorrelated(n, seed=n) + 3.0
+    for cosines in {1, n // 2, n - 1}:
+        want = direct_error(x - x.mean(), cosines)
+        assert standard_error(x, cosines) == pytest.approx(want, rel=1e-9)
+
+
+def test_with_all_cosines_the_standard_error_is_that_of_independent_values():
+    x = np.random.default_rng(3).gumbel(size=200)
+    # All projections together are the series itself: Parseval.
+    assert standard_error(x, 199) == pytest.approx(x.std(ddof=1) / math.sqrt(200), rel=1e-9)
 
 
 @pytest.mark.parametrize(("overlap", "shift"), [(0, 0.1), (4, 0.2), (4, -0.1), (30, 0.3)])
@@ -100,21 +132,13 @@ def test_diebold_mariano_is_the_textbooks(overlap, shift):
     assert (p < 0.5) == (d.mean() > 0)
 
 
-def test_the_correction_of_harvey_leybourne_and_newbold_is_their_equation_nine():
-    x = autocorrelated(50, seed=2)
-    plain = math.sqrt(bartlett_variance(x, 9) / 50)
-    for h in (1, 2, 5, 10):
-        factor = math.sqrt((50 + 1 - 2 * h + h * (h - 1) / 50) / 50)
-        assert standard_error(x, 9, h - 1) == pytest.approx(plain / factor, rel=1e-12)
-
-
 def test_no_difference_or_too_few_dates_reject_nothing():
     assert diebold_mariano(np.zeros(50), 3) == (0.0, 0.5)
     assert diebold_mariano(np.array([1.0]), 0) == (0.0, 0.5)
-    for overlap in (5, 6, 40):
+    for overlap in (3, 5, 6, 40):
         assert diebold_mariano(np.arange(6.0), overlap) == (0.0, 0.5)
-        assert math.isnan(standard_error(np.arange(6.0), 2, overlap))
-    assert standard_error(np.arange(6.0), 2, 4) > 0.0
+        assert math.isnan(standard_error(np.arange(6.0), cosine_terms(6, overlap)))
+    assert diebold_mariano(np.arange(1.0, 7.0), 2)[1] < 0.5
 
 
 def gains_of(
@@ -163,11 +187,17 @@ def test_the_evidence_on_a_mean_loss_is_the_textbook_test_and_interval(metric):
         assert found.statistic == pytest.approx(statistic, rel=1e-9)
         assert found.p_value == pytest.approx(p, rel=1e-7)
         assert found.p_adjusted == pytest.approx(min(1.0, 2 * p), rel=1e-7)
-        half = scipy.stats.t.ppf(0.95, 299) * d.mean() / statistic
+        half = scipy.stats.t.ppf(0.95, found.cosines) * d.mean() / statistic
         assert found.gain_high - found.gain == pytest.approx(half, rel=1e-8)
         assert found.gain - found.gain_low == pytest.approx(half, rel=1e-8)
         assert (found.n, found.overlap, found.level) == (300, 4, 0.9)
-        assert found.bandwidth == bartlett_bandwidth(300, 4)
+        assert found.cosines == cosine_terms(300, 4)
+        assert found.standard_error == pytest.approx(d.mean() / statistic, rel=1e-9)
+        # Two candidates: each is tested at half of alpha.
+        critical = scipy.stats.t.ppf(0.975, found.cosines)
+        assert found.critical == pytest.approx(critical, rel=1e-9)
+        most = (critical + scipy.stats.t.ppf(0.8, found.cosines)) * found.standard_error
+        assert found.detectable == pytest.approx(most, rel=1e-9)
     assert good.gain > 0 > bad.gain
     assert good.p_value < 0.5 < bad.p_value
 
@@ -179,7 +209,7 @@ def test_the_interval_of_a_pooled_figure_is_that_of_its_influence(metric):
     (found,) = gains_of(forecasts, metric, ("good",))
     m = METRICS[metric]
     psi = m.influence(outcome, models["good"]) - m.influence(outcome, models["base"])
-    half = scipy.stats.t.ppf(0.95, 249) * standard_error(psi, found.bandwidth, 4)
+    half = scipy.stats.t.ppf(0.95, found.cosines) * standard_error(psi, found.cosines)
     assert found.gain_high - found.gain_low == pytest.approx(2 * half, rel=1e-8)
     assert found.gain > 0
 
@@ -192,14 +222,15 @@ def test_a_relative_gain_knows_that_the_baseline_is_estimated_too():
     assert found.gain == pytest.approx(1.0 - good.mean() / base.mean(), rel=1e-10)
     # The delta method on 1 - mean(good) / mean(base).
     psi = -good / base.mean() + base * good.mean() / base.mean() ** 2
-    half = scipy.stats.t.ppf(0.95, 249) * standard_error(psi, found.bandwidth, 4)
+    half = scipy.stats.t.ppf(0.95, found.cosines) * standard_error(psi, found.cosines)
     assert found.gain_high - found.gain == pytest.approx(half, rel=1e-8)
 
 
 def assert_as_one_series(found: Evidence, d: np.ndarray, overlap: int) -> None:
     """Test and interval are those of these gains by date."""
     assert found.statistic == pytest.approx(textbook_diebold_mariano(d, overlap)[0], rel=1e-9)
-    half = scipy.stats.t.ppf(0.95, d.size - 1) * standard_error(d, found.bandwidth, overlap)
+    cosines = cosine_terms(d.size, overlap)
+    half = scipy.stats.t.ppf(0.95, cosines) * standard_error(d, cosines)
     assert found.gain_high - found.gain == pytest.approx(half, rel=1e-8)
 
 

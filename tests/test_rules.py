@@ -80,10 +80,14 @@ index_tables
 index
 query
 pipeline
+calibration.worlds
+calibration.trials
+calibration.rates
+calibration.page
 describe
 describe_page
 plan compare catalogue doctor starter screen options
-panel_commands describe_command figures_command
+panel_commands describe_command figures_command calibrate_command
 cli
 """
 STAGES = [line.split() for line in ORDER.split("\n") if line]
@@ -95,6 +99,7 @@ HEAVY = {
     "jinja2": {"cards.render"},
     "rich": {"screen"},
     "click": {
+        "calibrate_command",
         "cli",
         "describe_command",
         "figures_command",
@@ -108,7 +113,7 @@ HEAVY = {
     "sklearn": {"models.regressors"},
     "lightgbm": {"models.boosting"},
     **{name: set() for name in ("arch", "pandas")},
-    "scipy": {"roughness"},
+    "scipy": {"calibration.worlds", "roughness"},
     "statsmodels": {"descriptive"},
     "matplotlib": {"figures.style"},
     "pywt": {"roughness"},
@@ -183,7 +188,15 @@ def test_only_the_pipeline_and_what_stands_after_it_know_the_whole_way():
 
 
 def test_the_command_line_imports_stages_inside_its_commands_only():
-    light = {"describe_command", "environment", "errors", "figures_command", "guard", "options"}
+    light = {
+        "calibrate_command",
+        "describe_command",
+        "environment",
+        "errors",
+        "figures_command",
+        "guard",
+        "options",
+    }
     light |= {"panel_commands"}
     for name in light - {"environment", "errors"} | {"cli"}:
         assert own(name, top_only=True) <= light, name

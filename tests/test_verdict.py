@@ -28,8 +28,12 @@ def evidence(
         p_value=p,
         p_adjusted=p,
         n=500,
-        bandwidth=30,
+        cosines=30,
         overlap=3,
+        standard_error=(high - low) / 3.4,
+        critical=1.7,
+        detectable=(high - low) / 1.35,
+        windows=10,
     )
 
 
@@ -102,6 +106,21 @@ def test_the_reasons_say_what_decided_in_the_unit_of_the_metric():
     assert "gains +2.00 % over har, less than the +3.00 % claimed" in found.reasons[0]
 
 
+def test_an_inconclusive_verdict_says_what_would_have_been_seen_and_what_would_settle_it():
+    # The interval's half of 3 pp is to shrink to the 1 pp that the gain falls short: nine times
+    # as many windows.
+    short = verdict(evidence(0.02, -0.01, 0.0499999, 0.1))
+    seen = "A true gain of +4.44 pp would be told from none 8 times in 10; "
+    assert short.reasons[1] == (
+        f"{seen}were the gain to stay as it is, about 90 windows such as these 10 would settle it."
+    )
+    # The gain of 4 pp against 1.7 standard errors of 3.53 pp: (1.7 * 3.53 / 4)^2 = 2.25 times.
+    unsure = verdict(evidence(0.04, -0.02, 0.10, 0.2))
+    assert unsure.reasons[1].endswith("about 23 windows such as these 10 would settle it.")
+    near = verdict(evidence(0.03 - 1e-6, -0.02, 0.08, 0.2))
+    assert near.reasons[1].endswith("no number of windows up to 1,000,000 would settle it.")
+
+
 @pytest.mark.parametrize("metric", METRICS)
 def test_a_gain_is_positive_for_the_better_forecast(metric):
     better, worse = (0.8, 0.5) if METRICS[metric].higher else (0.5, 0.8)
@@ -125,7 +144,8 @@ def test_a_gain_is_positive_for_the_better_forecast(metric):
 def test_equal_models_are_those_whose_interval_lies_within_the_margin(low, high, status):
     found = verdict(evidence(0.0, low, high, 0.5), claim="equal")
     assert found.status == status
-    assert len(found.reasons) == 1
+    told = status == "inconclusive" and math.isfinite(high)
+    assert [reason[:5] for reason in found.reasons[1:]] == (["Were "] if told else [])
 
 
 def test_all_candidates_must_be_near_for_models_to_be_equal():

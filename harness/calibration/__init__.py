@@ -1,0 +1,1 @@
+"""How often the verdicts are right, measured on simulated worlds whose truth is known."""

@@ -1,0 +1,184 @@
+"""The page of `harness calibrate`: Markdown with its figure beside it."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+
+from harness.calibration.rates import COVERAGE, Rates
+from harness.calibration.trials import WINDOWS
+from harness.calibration.worlds import SAMPLINGS, Sampling
+from harness.figures.calibration import power_by_gain
+from harness.verdict import Show
+
+_LOW, _HIGH = COVERAGE
+
+
+def write_page(found: Sequence[Rates], page: Path, *, command: str, alpha: float) -> list[Path]:
+    """Write the page and, where there are gains, its figure NAME-power.svg; their paths.
+
+    OSError where that cannot be.
+    """
+    page.parent.mkdir(parents=True, exist_ok=True)
+    null, gains = [r for r in found if r.setting.null], [r for r in found if not r.setting.null]
+    parts = [_head(found, command, alpha)]
+    files = [page]
+    if null:
+        parts.append(_false_confirmations(null))
+    parts.append(_coverage(found, alpha))
+    if gains:
+        figure = page.with_name(f"{page.stem}-power.svg")
+        figure.write_bytes(power_by_gain(_power_lines(gains)))
+        files.append(figure)
+        parts.append(_power(gains, figure.name))
+    parts.append(_worlds({r.setting.sampling for r in found}))
+    page.write_text("\n\n".join(parts) + "\n", encoding="utf-8")
+    return files
+
+
+def _head(found: Sequence[Rates], command: str, alpha: float) -> str:
+    met = sum(r.met for r in found)
+    return (
+        "# How often the verdicts are right\n\n"
+        f"Made by `{command}`: {found[0].worlds:,} simulated worlds of each setting, each judged "
+        f"by the walk, the scores, the evidence and the rule of a run, at α = {alpha:g}. "
+        f"{met} of {len(found)} settings are within what is wanted. A rate is followed by its "
+        "standard error; settings and worlds are defined below."
+    )
+
+
+def _false_confirmations(found: Sequence[Rates]) -> str:
+    lines = [
+        "## False confirmations",
+        "",
+        "Worlds in which the candidate has no edge, and the share in which it is `confirmed`: "
+        "with no minimum gain claimed, with one of 1 % (of the baseline's QLIKE, or a point of R² "
+        "of logs), and by a plain t-test for contrast, which takes the rows for independent.",
+        "",
+        "| setting | confirmed, any gain | wanted | confirmed, 1 % claimed | refuted, 1 % claimed "
+        "| plain test |",
+        "|---|---:|---:|---:|---:|---:|",
+    ]
+    for r in found:
+        low, high = r.setting.wanted
+        wanted = f"{_percent(low)} to {_percent(high)}" if low else f"at most {_percent(high)}"
+        cells = [
+            f"`{r.setting.name}`",
+            _rate(r, r.confirmed),
+            wanted,
+            _rate(r, r.confirmed_at["a point"]),
+            _rate(r, r.refuted_at["a point"]),
+            _rate(r, r.plain),
+        ]
+        lines.append(f"| {' | '.join(cells)} |")
+    return "\n".join(lines)
+
+
+def _coverage(found: Sequence[Rates], alpha: float) -> str:
+    level = f"{1 - 2 * alpha:.0%}".replace("%", " %")
+    lines = [
+        "## Coverage of the interval",
+        "",
+        f"How often the {level} interval holds the true gain, and on which side it lies where it "
+        "does not. The true gain is the mean over all worlds. "
+        f"Wanted: {_percent(_LOW)} to {_percent(_HIGH)}.",
+        "",
+        "| setting | true gain | half of the interval | covers | all below | all above |",
+        "|---|---:|---:|---:|---:|---:|",
+    ]
+    for r in found:
+        show = Show(r.setting.metric, r.setting.relative)
+        truth = f"{show(r.truth)} ± {show(r.truth_error).lstrip('+')}"
+        cells = [
+            f"`{r.setting.name}`",
+            truth,
+            show(r.half_width).lstrip("+"),
+            _rate(r, r.coverage),
+            _percent(r.below),
+            _percent(r.above),
+        ]
+        lines.append(f"| {' | '.join(cells)} |")
+    return "\n".join(lines)
+
+
+def _power(found: Sequence[Rates], figure: str) -> str:
+    lines = [
+        "## Power",
+        "",
+        "Worlds in which the candidate has an edge, and how often it is `confirmed` when any gain, "
+        "or half the true one, is claimed, and `refuted` when twice the true one is.",
+        "",
+        "| setting | true gain | confirmed, any gain | confirmed, half claimed "
+        "| refuted, twice claimed |",
+        "|---|---:|---:|---:|---:|",
+    ]
+    for r in found:
+        cells = [
+            f"`{r.setting.name}`",
+            Show(r.setting.metric, r.setting.relative)(r.truth),
+            _rate(r, r.confirmed),
+            _claimed(r, r.confirmed_at, "half"),
+            _claimed(r, r.refuted_at, "twice"),
+        ]
+        lines.append(f"| {' | '.join(cells)} |")
+    return "\n".join([*lines, "", f"![Confirmations by true gain]({figure})"])
+
+
+def _claimed(r: Rates, shares: dict[str, float], claim: str) -> str:
+    """Nothing is claimed of a gain that is negative."""
+    return _rate(r, shares[claim]) if claim in shares else "n/a"
+
+
+def _power_lines(found: Sequence[Rates]) -> dict[str, tuple[str, list[float], list[float]]]:
+    """By sampling: the unit of the gain, the true gains in it and the rates of confirmation."""
+    lines = {}
+    for name in dict.fromkeys(r.setting.sampling for r in found):
+        own = sorted((r for r in found if r.setting.sampling == name), key=lambda r: r.truth)
+        unit = Show(own[0].setting.metric, own[0].setting.relative).unit
+        lines[name] = unit, [100.0 * r.truth for r in own], [r.confirmed for r in own]
+    return lines
+
+
+def _worlds(names: set[str]) -> str:
+    lines = [
+        "## The worlds",
+        "",
+        "ln σ is a constant plus stationary AR(1) parts of unit variance times their size: parts "
+        "of 0.35, and `a` and `b`, of one law and independent, of the setting's size. Features: "
+        "`har_k`, ln of the mean realised variance of the last k steps, square root taken; `a` "
+        "and `b` as they will move σ a target's length later; `noise`, of their law, moving "
+        "nothing. All models are least squares on HAR and, by setting: `equal`: baseline sees "
+        "`a`, candidate `b` (equally good by symmetry); `nested`: candidate sees `noise` too; "
+        "`gain-x`: candidate sees `a` too, of size x. The target is ln σ over the span.",
+        "",
+        "| sampling | assets | steps | target | HAR | half-lives, steps | of `a`, `b` "
+        "| common to assets | train | tests |",
+        "|---|---:|---:|---:|---|---|---:|---:|---|---|",
+    ]
+    lines += [_world(s) for s in SAMPLINGS.values() if s.name in names]
+    return "\n".join(lines)
+
+
+def _world(s: Sampling) -> str:
+    *slow, own = s.half_lives
+    cells = [
+        f"{s.name}: {s.title}",
+        str(s.assets),
+        f"{s.steps:,}",
+        f"{s.span} steps",
+        ", ".join(map(str, s.scales)),
+        ", ".join(f"{h:g}" for h in slow),
+        f"{own:g}",
+        _percent(s.common),
+        s.train,
+        f"{WINDOWS} of {s.test}",
+    ]
+    return f"| {' | '.join(cells)} |"
+
+
+def _rate(r: Rates, rate: float) -> str:
+    return f"{_percent(rate)} ± {100 * r.error(rate):.1f}"
+
+
+def _percent(share: float) -> str:
+    return f"{100 * share:.1f} %"

@@ -1,0 +1,142 @@
+"""Worlds judged: each goes through the walk, the scores, the evidence and the rule of a run."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable
+from dataclasses import dataclass
+
+import numpy as np
+
+from harness.calibration.worlds import SAMPLINGS, Sampling, make_world
+from harness.durations import parse_duration
+from harness.fold_fits import Settings
+from harness.inference import evidence, student_t_sf
+from harness.metrics import METRICS, score, series
+from harness.models.linear import Linear
+from harness.scale import TargetScale
+from harness.splits import Fitting, Scheme, make_windows
+from harness.types import F64, Evidence, Window
+from harness.verdict import decide, pooled_gain
+from harness.walk import walk_forward
+
+_SCALE = TargetScale("log", "sigma", "lognormal", 1e-12)
+WINDOWS = 10
+
+
+@dataclass(frozen=True)
+class Setting:
+    """Two models in worlds of one sampling: what the baseline and the candidate see beside HAR.
+
+    `loading` is the size of `a` and `b` (standard deviation of ln sigma); `metric` decides, its
+    gain relative or a difference; `wanted` is how often a candidate without an edge may be
+    confirmed at a level of 5 %, None where it has one.
+    """
+
+    name: str
+    title: str
+    sampling: str
+    baseline: tuple[str, ...]
+    candidate: tuple[str, ...]
+    loading: float
+    metric: str
+    relative: bool
+    wanted: tuple[float, float] | None = None
+
+    @property
+    def null(self) -> bool:
+        """Whether the candidate has no edge."""
+        return self.wanted is not None
+
+
+def _settings() -> Iterable[Setting]:
+    for sampling, metric, relative in (("hourly", "r2_log", False), ("daily", "qlike", True)):
+        where = SAMPLINGS[sampling].title
+        kinds = (
+            ("equal", "two models equally accurate, neither nests the other", ("a",), ("b",),
+             (0.03, 0.07)),
+            ("nested", "HAR and the same with a feature of noise", (), ("noise",), (0.0, 0.065)),
+        )  # fmt: skip
+        for kind, title, base, candidate, wanted in kinds:
+            yield Setting(f"{sampling}-{kind}", f"{title}; {where}", sampling, base, candidate,
+                          0.15, metric, relative, wanted)  # fmt: skip
+        for loading in (0.05, 0.1, 0.15, 0.2):
+            yield Setting(f"{sampling}-gain-{loading:g}", f"HAR and the same with a feature that "
+                          f"moves ln σ by {loading:g}; {where}", sampling, (), ("a",), loading,
+                          metric, relative)  # fmt: skip
+
+
+SETTINGS = {s.name: s for s in _settings()}
+
+
+@dataclass(frozen=True)
+class Trial:
+    """What was found of the candidate in one world.
+
+    `plain` is the p-value of a t-test that takes the rows' loss differences for independent.
+    """
+
+    found: Evidence
+    plain: float
+
+    def status(self, min_gain: float, alpha: float, *, relative: bool) -> str:
+        """The verdict were this the gain claimed."""
+        verdict = decide(
+            [self.found], min_gain=min_gain, alpha=alpha, relative=relative, claim="better"
+        )
+        return verdict.status
+
+
+def try_world(setting: Setting, seed: int, world: int, *, alpha: float) -> Trial:
+    """One world, the same for the same seed and number whatever else is tried."""
+    sampling = SAMPLINGS[setting.sampling]
+    key = list(SETTINGS).index(setting.name)
+    samples = make_world(sampling, setting.loading, np.random.default_rng([seed, key, world]))
+    har = tuple(name for name in samples.rows.names if name.startswith("har_"))
+    models = {
+        "baseline": Linear((*har, *setting.baseline)),
+        "candidate": Linear((*har, *setting.candidate)),
+    }
+    windows, embargo = _windows(sampling, int(samples.resolved_at[-1]))
+    forecasts = walk_forward(
+        models,
+        samples,
+        windows,
+        dict.fromkeys(models, Fitting(windows, windows)),
+        Settings(embargo, _SCALE),
+    )
+    outcome, values = series(forecasts, _SCALE)
+    found = score(forecasts, _SCALE, outcome, values)
+    base, own = (found.value(name, setting.metric) for name in models)
+    gain = pooled_gain(setting.metric, base, own, relative=setting.relative)
+    (sure,) = evidence(
+        forecasts,
+        outcome,
+        values,
+        baseline="baseline",
+        candidates=("candidate",),
+        metric=setting.metric,
+        gains={"candidate": gain},
+        relative=setting.relative,
+        baseline_value=base,
+        alpha=alpha,
+    )
+    loss = METRICS[setting.metric].loss
+    d = loss(outcome, values["baseline"]) - loss(outcome, values["candidate"])
+    return Trial(sure, _plain_test(d))
+
+
+def _windows(sampling: Sampling, end: int) -> tuple[tuple[Window, ...], int]:
+    """The last windows that the world holds, and the embargo: a target's length."""
+    test = parse_duration(sampling.test)
+    scheme = Scheme(end - WINDOWS * test.ns, train=parse_duration(sampling.train))
+    embargo = sampling.every * sampling.span
+    return make_windows(scheme, test=test, step=test, span_end=end, embargo=embargo), embargo
+
+
+def _plain_test(d: F64) -> float:
+    """One-sided p-value of a positive mean of d (n,), as if its rows were independent."""
+    spread = float(d.std(ddof=1))
+    if spread == 0.0:
+        return 0.5
+    return student_t_sf(float(d.mean()) / spread * math.sqrt(d.size), d.size - 1)

@@ -1,0 +1,152 @@
+"""Simulated worlds in which the truth about two models is known.
+
+Log volatility is m + sum of stationary AR(1) parts of different persistence, two of which, `a`
+and `b`, have one law and are independent. Everybody sees the HAR averages of the realised
+measure; `a` is seen by one model, `b` by another, each a target's length before it moves
+volatility, and `noise`, a part of the same law that moves nothing, by whoever should gain nothing
+from it. A model that sees `b` is therefore exactly as
+good as one that sees `a`, in every metric and window; one that sees `noise` besides is no better
+than one that does not; and one that sees `a` besides is better.
+
+Two ways of sampling: one series decided every hour, with targets of a day that overlap by 23
+hours; and 20 assets decided once a day, whose parts are half common, with targets of a day. Tests
+are several times as long as what is trained on: the true gain is that of fitting again and again,
+and a test shorter than its training sees one fit more than the method.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from harness.types import F64, Rows, Samples
+
+HOUR = 3_600_000_000_000
+DAY = 24 * HOUR
+_START = 1_609_459_200_000_000_000  # 2021-01-01
+_LEVEL = -7.5  # ln sigma per bar of a minute, about that of a major cryptocurrency
+
+
+@dataclass(frozen=True)
+class Sampling:
+    """How a world is seen: `steps` decisions `every` ns, each target over `span` of them.
+
+    `scales` are the HAR averages in steps, `half_lives` (steps) those of the parts of log
+    volatility, the last that of `a`, `b` and `noise`; `bars` returns make one step's measure;
+    `common` is the share of a part's variance that the assets have in common. Models train on
+    `train` before each of ten windows of `test`.
+    """
+
+    name: str
+    title: str
+    assets: int
+    steps: int
+    every: int
+    span: int
+    scales: tuple[int, ...]
+    half_lives: tuple[float, ...]
+    bars: int
+    common: float
+    train: str
+    test: str
+
+
+HOURLY = Sampling(
+    name="hourly",
+    title="one series decided every hour, targets of 24 hours",
+    assets=1,
+    steps=24 * 700,
+    every=HOUR,
+    span=24,
+    scales=(1, 24, 168),
+    half_lives=(6.0, 240.0, 24.0),
+    bars=60,
+    common=0.0,
+    train="140d",
+    test="54d",
+)
+DAILY = Sampling(
+    name="daily",
+    title="20 correlated assets decided every day, targets of a day",
+    assets=20,
+    steps=1_400,
+    every=DAY,
+    span=1,
+    scales=(1, 5, 22),
+    half_lives=(2.0, 40.0, 5.0),
+    bars=78,
+    common=0.5,
+    train="250d",
+    test="110d",
+)
+SAMPLINGS = {s.name: s for s in (HOURLY, DAILY)}
+
+
+def make_world(sampling: Sampling, loading: float, rng: np.random.Generator) -> Samples:
+    """The samples of one world: features `har_1` …, `a`, `b`, `noise`; the target is ln sigma.
+
+    `loading` is the standard deviation of what `a`, and likewise `b`, adds to ln sigma.
+    """
+    *slow, own = sampling.half_lives
+    a, b, noise = (_part(sampling, own, rng, sampling.span) for _ in range(3))
+    log_sigma = _LEVEL + loading * (a + b)[: -sampling.span]
+    for half_life in slow:
+        log_sigma += 0.35 * _part(sampling, half_life, rng)
+    variance = np.exp(2.0 * log_sigma)
+    variance *= rng.chisquare(sampling.bars, variance.shape) / sampling.bars
+    names = [f"har_{scale}" for scale in sampling.scales]
+    har = [0.5 * np.log(_trailing_mean(variance, scale)) for scale in sampling.scales]
+    last = 0.5 * np.log(_trailing_mean(variance, sampling.span))
+    first = max(sampling.scales) - 1
+    kept = slice(first, sampling.steps - sampling.span)
+    seen = (x[sampling.span :] for x in (a, b, noise))
+    columns = [x[kept].ravel() for x in (*har, *seen)]
+    decisions = np.arange(sampling.steps, dtype=np.int64)[kept]
+    formed_at = np.repeat(_START + sampling.every * (decisions + 1), sampling.assets)
+    symbol = np.tile(np.arange(sampling.assets, dtype=np.int32), decisions.size)
+    return Samples(
+        horizon="1d",
+        rows=Rows(
+            np.asfortranarray(np.column_stack(columns)),
+            (*names, "a", "b", "noise"),
+            symbol,
+            formed_at,
+        ),
+        y=last[sampling.span :][kept].ravel(),
+        last=last[kept].ravel(),
+        resolved_at=formed_at + sampling.every * sampling.span,
+        symbols=tuple(f"asset-{k + 1}" for k in range(sampling.assets)),
+        dropped=0,
+        overlap=sampling.span - 1,
+    )
+
+
+def _part(sampling: Sampling, half_life: float, rng: np.random.Generator, before: int = 0) -> F64:
+    """A stationary AR(1) of unit variance for every asset (before + steps, assets)."""
+    steps = before + sampling.steps
+    own = _autoregression(half_life, rng.standard_normal((steps, sampling.assets)))
+    if not sampling.common:
+        return own
+    shared = _autoregression(half_life, rng.standard_normal((steps, 1)))
+    return np.sqrt(sampling.common) * shared + np.sqrt(1.0 - sampling.common) * own
+
+
+def _autoregression(half_life: float, shocks: F64) -> F64:
+    """Shocks (t, k) as AR(1) paths of unit variance that begin in their stationary law."""
+    from scipy.signal import lfilter
+
+    phi = 0.5 ** (1.0 / half_life)
+    scaled = np.sqrt(1.0 - phi * phi) * shocks
+    scaled[0] = shocks[0]
+    return lfilter([1.0], [1.0, -phi], scaled, axis=0)
+
+
+def _trailing_mean(x: F64, window: int) -> F64:
+    """Mean of the last `window` rows of x (t, k); NaN before there are as many."""
+    out = np.full(x.shape, np.nan)
+    sums = np.cumsum(x, axis=0)
+    out[window - 1] = sums[window - 1]
+    out[window:] = sums[window:] - sums[:-window]
+    out[window - 1 :] /= window
+    return out

@@ -1,0 +1,42 @@
+"""The figure of how often gains are confirmed."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from harness.figures.style import checked, draw, look, name_series
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+
+
+def power_by_gain(lines: Mapping[str, tuple[str, Sequence[float], Sequence[float]]]) -> bytes:
+    """How often a gain is confirmed by how large it is, a panel to each sampling, as SVG.
+
+    Args:
+        lines: sampling -> the gain's unit, the true gains (g,) in hundredths, ascending, and the
+            share of worlds in which each was confirmed (g,), 0 to 1.
+
+    Raises:
+        ValueError: for shares that are not as many as the gains.
+    """
+    found = {
+        name: checked("power_by_gain", gains, {name: shares})[name]
+        for name, (_, gains, shares) in lines.items()
+    }
+
+    def paint(*axes: Axes) -> None:
+        for index, (panel, (name, (unit, gains, _))) in enumerate(
+            zip(axes, lines.items(), strict=True)
+        ):
+            shares = 100.0 * found[name]
+            (line,) = panel.plot(np.asarray(gains), shares, **look(index, len(gains)))
+            name_series(line, name, shares)
+            panel.set_xlabel(f"true gain ({unit})")
+            panel.set_ylim(0.0, 102.0)
+        axes[0].set_ylabel("confirmed (% of worlds)")
+
+    return draw(paint, columns=len(lines))
