@@ -24,7 +24,7 @@ from harness.options import AS_JSON, echo_json
 def calibrate(
     settings: tuple[str, ...], worlds: int, seed: int, workers: int | None, out: str, as_json: bool
 ) -> None:
-    """Measure how often verdicts are right, on simulated worlds whose truth is known.
+    """Measure how often verdicts are right, on simulated worlds.
 
     False confirmations where a candidate has no edge, coverage of the interval, power by gain.
     All settings take about a second of one core per 20 worlds; the page defines them. Example:
