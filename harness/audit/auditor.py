@@ -45,7 +45,8 @@ Tell = Callable[[str], None]
 class Form:
     """How much is looked at: stretches, symbols in each, fits and shuffles by horizon.
 
-    `most_fits` None: all. `reads`: how many origins of a stretch the panel is read again for.
+    `most_fits` None: all. `reads`: how many origins of a stretch the panel is read again for;
+    `more` origins only of bars, measures and features.
     """
 
     name: str
@@ -54,11 +55,12 @@ class Form:
     most_fits: int | None
     shuffles: int
     reads: int
+    more: int
     learned: bool
 
 
-SHORT = Form("short", 1, 3, 50, 12, 1, learned=False)
-FULL = Form("full", 8, 6, None, 40, 3, learned=True)
+SHORT = Form("short", 1, 3, 50, 12, 1, 10, learned=False)
+FULL = Form("full", 8, 6, None, 40, 3, 20, learned=True)
 
 
 class Auditor:
@@ -115,7 +117,7 @@ class Auditor:
             if stretch is None:
                 continue
             names = tuple(self.facts.symbols[code] for code in codes)
-            asked = sorted({*stretch.origins, *stretch.at_gaps})
+            asked = sorted({*stretch.origins, *stretch.more})
             try:
                 self._probe(stretch, names, number)
             except HarnessError as error:
@@ -161,7 +163,7 @@ class Auditor:
         first = study.windows(horizons[0], study.span(self.facts))[0].cut
         symbol = measured.symbol
         gaps = [gap for gap in self.facts.gaps if gap.symbol == symbol]
-        return place(times, needs, first, gaps, study.plan.bar, self._rng)
+        return place(times, needs, first, gaps, study.plan.bar, self.form.more, self._rng)
 
     def _open(self, stretch: Stretch, names: tuple[str, ...], end: int) -> Study:
         """The study on a part of its panel: these symbols, from the stretch's start to `end`."""
@@ -206,16 +208,24 @@ class Auditor:
                 self.checks.append(probe.compare(base, again, origin, _TRUNCATED, cut=True))
             else:
                 self._compare(probe, base, panel, truncated, origin, "bars cut off at the origin")
-        for origin in stretch.at_gaps:
-            self._compare(probe, base, panel, noise, origin, _NOISE)
+        for origin in stretch.more:
+            self._compare(probe, base, panel, noise, origin, _NOISE, fit=False)
         self.left_out += [f"{what}: {why}" for what, why in probe.left_out.items()]
 
     def _compare(
-        self, probe: Probe, base: World, panel: Panel, change: Change, origin: int, how: str
+        self,
+        probe: Probe,
+        base: World,
+        panel: Panel,
+        change: Change,
+        origin: int,
+        how: str,
+        *,
+        fit: bool = True,
     ) -> None:
         other = changed(panel, change, origin, self._seed % 2**32)
         cut = change is truncated
-        self.checks.append(probe.compare(base, other, origin, how, cut=cut))
+        self.checks.append(probe.compare(base, other, origin, how, cut=cut, fit=fit))
 
     def _of_the_run(self, base: World, stretch: Stretch) -> Check:
         """The measures the run used, against those of the stretch's bars alone."""

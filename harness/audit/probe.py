@@ -57,8 +57,10 @@ class Probe:
     models: Mapping[str, tuple[str, ...]]
     left_out: dict[str, str] = field(default_factory=dict)
 
-    def world(self, panel: Panel, origin: int | None = None) -> World:
+    def world(self, panel: Panel, origin: int | None = None, *, fit: bool = True) -> World:
         """Everything known from these bars; with an origin, of models only what is asked of it.
+
+        Without `fit` only bars, measures and features.
 
         Raises what the stages raise where nothing can be made of the bars.
         """
@@ -75,12 +77,12 @@ class Probe:
             for name, values in m.columns.items():
                 found[f"measure {name}", m.symbol] = Known(m.known_at, values)
         for horizon in map(str, self.study.hypothesis.target.horizons):
-            self._horizon(found, decided, horizon, origin)
+            self._features(found, decided, horizon)
+            if fit:
+                self._rows(found, decided, horizon, origin)
         return found
 
-    def _horizon(
-        self, found: World, decided: list[Decided], horizon: str, origin: int | None
-    ) -> None:
+    def _features(self, found: World, decided: list[Decided], horizon: str) -> None:
         models = self.study.models(horizon)
         for text in dict.fromkeys(f for m in models.values() for f in m.features):
             for d in decided:
@@ -88,6 +90,9 @@ class Probe:
                 key = f"feature {text}", d.measured.symbol
                 if key not in found:
                     found[key] = Known(formed, d.feature(parse_feature(text)))
+
+    def _rows(self, found: World, decided: list[Decided], horizon: str, origin: int | None) -> None:
+        """The horizon's rows and targets, and its models on them."""
         try:
             samples = self.stages.sample(self.study, decided, horizon)
         except HarnessError:  # the bars end before any row is whole
@@ -135,13 +140,22 @@ class Probe:
         for name in names:
             _forecasts(found, made, name)
 
-    def compare(self, base: World, panel: Panel, origin: int, how: str, *, cut: bool) -> Check:
+    def compare(
+        self,
+        base: World,
+        panel: Panel,
+        origin: int,
+        how: str,
+        *,
+        cut: bool = False,
+        fit: bool = True,
+    ) -> Check:
         """The world of these bars against the true one, up to an origin (UTC ns).
 
-        `cut` says that the bars end there: what exists is compared.
+        `cut` says that the bars end there: what exists is compared. `fit` as in `world`.
         """
         try:
-            other = self.world(panel, origin)
+            other = self.world(panel, origin, fit=fit)
         except HarnessError as error:
             self.left_out.setdefault(how, str(error))
             return Check(how, "", 0)

@@ -41,7 +41,8 @@ class Needs:
 class Stretch:
     """Bars from `start` to `end` are read; `cuts` begin the two test windows, `stop` ends them.
 
-    `origins` are where the future is replaced; those in `at_gaps` are where filled bars end.
+    `origins` are where the future is replaced and models are fitted again; at `more` of them only
+    features are made again, among them where filled bars end.
     `train` is where training rows begin, `validation` where those held out do. UTC ns.
     """
 
@@ -52,7 +53,7 @@ class Stretch:
     cuts: tuple[int, int]
     stop: int
     origins: tuple[int, ...]
-    at_gaps: tuple[int, ...]
+    more: tuple[int, ...]
 
     def windows(self, embargo: int, origin: int | None = None) -> tuple[Window, ...]:
         """The test windows, those begun by the origin; the second trains on as long a span."""
@@ -88,6 +89,7 @@ def place(
     first_test: int,
     gaps: Sequence[Gap],
     bar: int,
+    more: int,
     rng: np.random.Generator,
 ) -> Stretch:
     """A stretch among a symbol's decisions (their times, ascending), where chance has it.
@@ -115,6 +117,7 @@ def place(
     begin = None if start < 0 else int(decisions[start])
     held = int(decisions[max(limit - _HELD_OUT, 0)]) if needs.validates else None
     at_gaps = [g.end + bar for g in inside if (begin or 0) <= g.start and g.end + bar < end]
+    others = rng.choice(decisions[max(train, 0) : stop], more).tolist()
     return Stretch(
         start=begin,
         end=end,
@@ -123,7 +126,7 @@ def place(
         cuts=(int(cuts[0]), int(cuts[1])),
         stop=int(decisions[stop]),
         origins=_origins(decisions, stop, test, rng),
-        at_gaps=tuple(at_gaps[:1]),
+        more=tuple(sorted({*at_gaps[:1], *others})),
     )
 
 
