@@ -11,7 +11,7 @@ import pytest
 
 from harness import feature_functions, fold_fits, panel, splits, sweeps, walk
 from harness.feature_functions import Function
-from harness.measures import cascade
+from harness.measures import cascade, store
 from harness.models.protocol import Task, own_features
 from harness.models.table import KINDS, Kind, OlsParams
 from harness.pipeline import sample
@@ -19,7 +19,7 @@ from harness.side import Series
 from harness.sources.simulated import Simulated
 from harness.sources.table import RawBars
 from harness.study import Study
-from harness.types import F64, I64, Bars, Fold, LeakProof, Rows, Samples, Window
+from harness.types import F64, I64, Bars, Fold, LeakProof, Measured, Rows, Samples, Window
 
 HOUR = 3_600_000_000_000
 Patch = pytest.MonkeyPatch
@@ -43,7 +43,7 @@ def centred(x: F64) -> F64:
 
 def backward(x: F64) -> F64:
     """What is missing (here: below its median so far) filled with the next value."""
-    out = np.where(x < np.median(x[: x.size // 2]), np.nan, x)
+    out = np.where(x < np.nanmedian(x[: x.size // 2]), np.nan, x)
     for row in range(x.size - 2, -1, -1):
         if np.isnan(out[row]):
             out[row] = out[row + 1]
@@ -239,10 +239,16 @@ def joined_without_lag(patch: Patch) -> None:
     patch.setattr(panel, "as_of", as_of)
 
 
-def known_at_its_start(patch: Patch) -> None:
-    """A bar said to be known when it begins."""
-    true = Bars.known_at
-    patch.setattr(Bars, "known_at", lambda self, position: true(self, position) - self.bar)
+def known_too_early(patch: Patch) -> None:
+    """A window said to be known a bar before its last bar ends."""
+    true = cascade.measure
+
+    def measure(bars: Bars, plan: cascade.CascadePlan) -> Measured:
+        found = true(bars, plan)
+        return replace(found, known_at=found.known_at - bars.bar)
+
+    patch.setattr(cascade, "measure", measure)
+    patch.setattr(store, "measure", measure)
 
 
 def source(change: Callable[[F64], F64]) -> Callable[[Patch], None]:

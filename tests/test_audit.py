@@ -124,8 +124,8 @@ PLANTED: dict[str, tuple[Callable[[pytest.MonkeyPatch], None], str, tuple[str, .
         ("embargo",), "fit 1 at 1h"),
     "shuffled split": (
         leaks.folds(leaks.shuffled), desk.HYPOTHESIS, ("embargo", "target shuffle"), "at 1h"),
-    "a bar known at its start": (
-        leaks.known_at_its_start, desk.HYPOTHESIS, PERTURBED, "measure rv_1h"),
+    "a window known before its last bar": (
+        leaks.known_too_early, desk.HYPOTHESIS, PERTURBED, "measure rv_1h"),
     "a resampled bar stamped at its end but known later": (
         leaks.source(leaks.resampled), desk.HYPOTHESIS, TRUNCATED[:1], "column close"),
     "revised data": (
@@ -180,10 +180,9 @@ def test_prices_filled_backwards_are_found_at_a_gap(tiny, monkeypatch):
     gapped(tiny)
     honest = audited(tiny)
     assert honest.passed, honest.forbidden
-    assert len(honest.origins) == 3
     leaks.filled_backward(monkeypatch)
     found = named(audited(tiny), PERTURBED[0])
-    assert [f.subject for f in found][0] == "column close"
+    assert "column close" in [f.subject for f in found]
 
 
 def test_a_side_series_joined_without_lag_is_found(tiny, monkeypatch):
@@ -205,7 +204,7 @@ def test_a_side_series_joined_without_lag_is_found(tiny, monkeypatch):
     for check in (*PERTURBED, *TRUNCATED):
         assert "column fear" in [f.subject for f in named(audit, check)]
         assert "column close" not in [f.subject for f in named(audit, check)]
-    assert "column fear, SIM0001, 2021-01-" in audit.forbidden[0]
+    assert any("column fear, SIM0001, 2021-01-" in sentence for sentence in audit.forbidden)
 
 
 def test_constant_and_repeated_features_are_found(tiny, monkeypatch):
@@ -296,7 +295,7 @@ def test_checks_of_one_name_are_told_as_one():
     assert [(f.subject, f.moment) for f in both.failures] == [("a", 3), ("b", 9)]
     audit = Audit("short", (both,), (), (), (), ())
     assert audit.words == "failed, 1 of 1 checks"
-    assert audit.forbidden[0].endswith("a, S, 1970-01-01 00:00: y (1 more).")
+    assert audit.forbidden[0].endswith("a, S, 1970-01-01: y (1 more).")
     assert audit_table(audit)["first_row"] == ["1970-01-01T00:00:00+00:00"]
 
 

@@ -71,7 +71,7 @@ def noise(raw: RawBars, bar: int, origin: int, rng: np.random.Generator) -> RawB
 
     Ten times as large as the returns of the symbol, so that what follows is another world.
     """
-    n = len(raw.ts)
+    n = int((raw.ts + bar > origin).sum())
     size = np.clip(_TIMES_RETURNS * _spread(raw), _LEAST_NOISE, _MOST_NOISE)
     moved, wider = size * rng.standard_normal(n), size * np.abs(rng.standard_normal(n))
     other = _NOISE_OF_OTHERS * rng.standard_normal(n)
@@ -112,15 +112,18 @@ def truncated(raw: RawBars, bar: int, origin: int, rng: np.random.Generator) -> 
 
 
 def _later(raw: RawBars, bar: int, origin: int, of: Callable[[str, F64], F64]) -> RawBars:
-    if not len(raw.ts):
-        return raw
+    """The rows known after the origin made anew, column by column, by `of` (name, values)."""
     after = raw.ts + bar > origin
-    with np.errstate(all="ignore"):
-        columns = {
-            # What only a condition on rows reads is no column of the panel: it stays.
-            name: np.where(after, of(name, values), values) if _is_column(name) else values
-            for name, values in raw.columns.items()
-        }
+    if not after.any():
+        return raw
+    columns = {}
+    for name, values in raw.columns.items():
+        columns[name] = values
+        # What only a condition on rows reads is no column of the panel: it stays.
+        if _is_column(name):
+            columns[name] = values.copy()
+            with np.errstate(all="ignore"):
+                columns[name][after] = of(name, values[after])
     return replace(raw, columns=columns)
 
 
