@@ -89,7 +89,13 @@ def test_an_honest_hypothesis_passes_and_the_audit_says_what_it_looked_at(tiny):
     assert audited(tiny) == audit  # the origins are of the hypothesis
 
 
-# The leaks of the brief, how each is planted, and by which checks it has to be found.
+# A model that stops early, on rows held out.
+STOPPED = desk.changed(
+    ('embargo = "1d"', 'embargo = "1d"\nvalidation = "2d"'),
+    ("[verdict]", '[models.trees]\nkind = "lightgbm"\nrounds = 5\nearly_stopping = 2\n'
+     'features = ["log(rv_1h)"]\n\n[verdict]'),
+)  # fmt: skip
+# Every leak, how each is planted, and by which checks it has to be found.
 FEATURE = with_feature("leaky(rv_1h)")
 PLANTED: dict[str, tuple[Callable[[pytest.MonkeyPatch], None], str, tuple[str, ...], str]] = {
     "full-sample scaling of a feature": (
@@ -119,8 +125,7 @@ PLANTED: dict[str, tuple[Callable[[pytest.MonkeyPatch], None], str, tuple[str, .
         leaks.function("leaky", leaks.lead), FEATURE,
         (*PERTURBED, *TRUNCATED, "features that are the target"), "leaky(rv_1h)"),
     "validation overlapping test": (
-        leaks.validated_on_test,
-        desk.changed(('embargo = "1d"', 'embargo = "1d"\nvalidation = "2d"')),
+        leaks.validated_on_test, STOPPED,
         ("embargo",), "fit 1 at 1h"),
     "shuffled split": (
         leaks.folds(leaks.shuffled), desk.HYPOTHESIS, ("embargo", "target shuffle"), "at 1h"),

@@ -59,7 +59,7 @@ class Form:
     learned: bool
 
 
-SHORT = Form("short", 1, 3, 50, 12, 1, 10, learned=False)
+SHORT = Form("short", 1, 3, 50, 8, 1, 8, learned=False)
 FULL = Form("full", 8, 6, None, 40, 3, 20, learned=True)
 
 
@@ -169,7 +169,6 @@ class Auditor:
         """The study on a part of its panel: these symbols, from the stretch's start to `end`."""
         study = self.study
         start = stretch.start if stretch.start is not None else study.hypothesis.panel.start
-        # A bar read first is the one that ends where the stretch starts.
         panel = open_panel(
             study.panel_spec,
             start=start,

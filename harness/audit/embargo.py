@@ -80,19 +80,19 @@ def embargo_check(study: Study, samples: Samples, span: Span, most: int | None) 
     numbers = np.arange(samples.y.size, dtype=np.float64)[:, None]
     rows = replace(samples.rows, X=numbers, names=Witness.features)
     marked = replace(samples, rows=rows)
+    validates = any(model.validates for model in study.models(horizon).values())
     failures: list[Failure] = []
     fits = pairs = 0
     for refit, every in cadences.items():
         windows = _spread([w for w in every if _tested(samples, w)], most)
         if not windows:
             continue
-        witness = Witness(windows[0].validation is not None)
-        # A walk that refuses its own folds refuses them in the run too.
+        witness = Witness(validates and windows[0].validation is not None)
         fitting = {"witness": Fitting(tuple(windows), tuple(windows))}
         settings = Settings(study.embargo(horizon), study.scale, h.run.seed)
         try:
             walk_forward({"witness": witness}, marked, windows, fitting, settings)
-        except RunError as error:
+        except RunError as error:  # a walk that refuses its own folds refuses them in a run too
             failures.append(Failure(f"folds at {horizon}", str(error)))
         for window, found in zip(windows, witness.seen, strict=False):
             if len(found) == 3:
