@@ -16,7 +16,7 @@ from harness.audit.columns import column_checks
 from harness.audit.embargo import embargo_check, stored_check
 from harness.audit.findings import Audit, Check, Failure, merged
 from harness.audit.perturb import Change, changed, held, noise, scaled, truncated
-from harness.audit.probe import Probe, Stages, World, first_difference
+from harness.audit.probe import Probe, Shared, Stages, World
 from harness.audit.quality import filled_check, floor_check
 from harness.audit.sentinel import shuffled
 from harness.audit.stretch import Needs, Stretch, look_back, place
@@ -59,7 +59,7 @@ class Form:
     learned: bool
 
 
-SHORT = Form("short", 1, 3, 50, 8, 1, 8, learned=False)
+SHORT = Form("short", 1, 3, 12, 6, 1, 8, learned=False)
 FULL = Form("full", 8, 6, None, 40, 3, 20, learned=True)
 
 
@@ -244,7 +244,7 @@ class Auditor:
                 inside = (m.known_at >= known.times[0] + longest) & (m.known_at <= stretch.end)
                 a = known._replace(times=known.times[later], values=known.values[later])
                 b = known._replace(times=m.known_at[inside], values=values[inside])
-                moment, compared = first_difference(a, b, stretch.end, cut=True)
+                moment, compared = Shared(stretch.end, cut=True).first_difference(a, b)
                 count += compared
                 if moment is not None:
                     reason = "the run used another value than these bars give"

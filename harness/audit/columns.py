@@ -10,7 +10,7 @@ from harness.audit.findings import Check, Failure
 from harness.models.protocol import Forecaster
 from harness.types import F64, Samples
 
-_ROWS = 1_000  # evenly spread rows for correlations, each as good as all
+_ROWS = 500  # evenly spread rows for correlations, each as good as all
 _NEAR = 0.99
 _CLOSER = 0.1
 

@@ -23,7 +23,6 @@ from harness.types import F64, I64, Rows, Samples, Window
 from harness.walk import walk_forward
 
 NAME = "embargo"
-_NONE = np.iinfo(np.int64).min
 _LATE = np.iinfo(np.int64).max
 
 
@@ -132,14 +131,16 @@ def _wrong(
     tested = np.zeros(formed.size, bool)
     tested[seen.test] = True
     limit = window.cut - embargo
+    begun = _first_tests(samples, seen.test)
     for rows, kind in ((seen.train, "training"), (seen.held_out, "held out")):
-        late = resolved[rows] > limit
+        known = resolved[rows]
+        late = known > limit
         yield from first(rows, late, f"a {kind} row resolves after the cut less the embargo")
         yield from first(rows, tested[rows], f"a {kind} row is a test row too")
         yield from first(rows, formed[rows] < window.train_start, f"a {kind} row is too early")
-        overlap = _after_first(samples, rows, seen.test)
+        over = known > (begun[0] if begun.size == 1 else begun[samples.rows.symbol[rows]])
         reason = f"a {kind} label reaches over its symbol's first test decision"
-        yield from first(rows, overlap & ~late, reason)
+        yield from first(rows, over & ~late, reason)
     outside = (formed[seen.test] < window.cut) | (formed[seen.test] >= window.end)
     yield from first(seen.test, outside, "a test row lies outside its window")
     if seen.held_out.size:
@@ -149,11 +150,14 @@ def _wrong(
         yield from first(seen.train, reaches, reason)
 
 
-def _after_first(samples: Samples, rows: I64, test: I64) -> np.ndarray:
-    """Which rows' targets resolve after the first test decision of their own symbol."""
+def _first_tests(samples: Samples, test: I64) -> I64:
+    """When each symbol's first test row is formed (s,), far off where it has none."""
+    formed = samples.rows.formed_at[test]
+    if len(samples.symbols) == 1:
+        return np.array([formed.min() if formed.size else _LATE])
     first = np.full(len(samples.symbols), _LATE)
-    np.minimum.at(first, samples.rows.symbol[test], samples.rows.formed_at[test])
-    return samples.resolved_at[rows] > first[samples.rows.symbol[rows]]
+    np.minimum.at(first, samples.rows.symbol[test], formed)
+    return first
 
 
 def stored_check(samples: Samples, windows: Sequence[Window]) -> Check:

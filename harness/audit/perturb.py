@@ -19,6 +19,7 @@ from harness.sources.table import RawBars
 from harness.types import F64
 
 _QUOTED = ("adj_close", "pre_close")  # adjusting columns that are prices too
+_SIDES = {"high": 1.0, "low": -1.0}
 _LEAST_NOISE, _MOST_NOISE = 0.02, 0.3
 _TIMES_RETURNS = 10.0
 _NOISE_OF_OTHERS = 1.0
@@ -73,15 +74,15 @@ def noise(raw: RawBars, bar: int, origin: int, rng: np.random.Generator) -> RawB
     """
     n = int((raw.ts + bar > origin).sum())
     size = np.clip(_TIMES_RETURNS * _spread(raw), _LEAST_NOISE, _MOST_NOISE)
-    moved, wider = size * rng.standard_normal(n), size * np.abs(rng.standard_normal(n))
-    other = _NOISE_OF_OTHERS * rng.standard_normal(n)
-    reach = {"high": moved + wider, "low": moved - wider}
+    moved = size * rng.standard_normal(n)
 
     def noised(name: str, values: F64) -> F64:
         if name == "return":
             return np.expm1(np.log1p(values) + moved)
-        price = name in PRICES or name in _QUOTED
-        return values * np.exp(reach.get(name, moved) if price else other)
+        if name not in PRICES and name not in _QUOTED:
+            return values * np.exp(_NOISE_OF_OTHERS * rng.standard_normal(n))
+        wider = _SIDES[name] * size * np.abs(rng.standard_normal(n)) if name in _SIDES else 0.0
+        return values * np.exp(moved + wider)
 
     return _later(raw, bar, origin, noised)
 

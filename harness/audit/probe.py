@@ -56,6 +56,7 @@ class Probe:
     stretch: Stretch
     models: Mapping[str, tuple[str, ...]]
     left_out: dict[str, str] = field(default_factory=dict)
+    words: str | None = None
 
     def world(self, panel: Panel, origin: int | None = None, *, fit: bool = True) -> World:
         """Everything known from these bars; with an origin, of models only what is asked of it.
@@ -160,36 +161,56 @@ class Probe:
             self.left_out.setdefault(how, str(error))
             return Check(how, "", 0)
         failures, count = [], 0
+        shared = Shared(origin, cut=cut)
         for (subject, symbol), known in base.items():
             again = other.get((subject, symbol))
             if again is None:
                 continue
-            moment, compared = first_difference(known, again, origin, cut=cut)
+            moment, compared = shared.first_difference(known, again)
             count += compared
             if moment is not None:
                 reason = f"it changes with what comes after it ({how})"
                 failures.append(Failure(subject, reason, symbol, moment))
-        return Check(how, _words(base), count, firsts(failures))
+        return Check(how, self._covered(base), count, firsts(failures))
+
+    def _covered(self, base: World) -> str:
+        if self.words is None:
+            self.words = _words(base)
+        return self.words
 
 
-def first_difference(a: Known, b: Known, origin: int, *, cut: bool) -> tuple[int | None, int]:
-    """The time of the first value known by the origin that differs, and how many were compared."""
-    old, again = (int(np.searchsorted(k.times, origin, "right")) for k in (a, b))
-    times, values = a.times[:old], a.values[:old]
-    others, found = b.times[:again], b.values[:again]
-    if not np.array_equal(times, others):
-        both, at, there = np.intersect1d(times, others, return_indices=True)
-        if not cut:
-            return int(np.setxor1d(times, others)[0]), both.size
-        times, values, found = both, values[at], found[there]
-    if values.tobytes() == found.tobytes():
-        return None, times.size
-    differs = np.ascontiguousarray(values).view(np.int64) != np.ascontiguousarray(found).view(
-        np.int64
-    )
-    differs &= ~(np.isnan(values) & np.isnan(found))
-    where = np.flatnonzero(differs)
-    return (int(times[where[0]]) if where.size else None), times.size
+class Shared:
+    """Comparing values known by an origin; columns that share their times share what is found."""
+
+    def __init__(self, origin: int, *, cut: bool) -> None:
+        self._origin, self._cut = origin, cut
+        self._found: dict[tuple[int, int], tuple[I64, slice | I64, slice | I64, int | None]] = {}
+
+    def first_difference(self, a: Known, b: Known) -> tuple[int | None, int]:
+        """The time of the first value that differs, and how many were compared."""
+        key = id(a.times), id(b.times)
+        if key not in self._found:
+            self._found[key] = self._pairs(a.times, b.times)
+        times, left, right, apart = self._found[key]
+        if apart is not None:
+            return apart, times.size
+        values, found = a.values[left], b.values[right]
+        if values.tobytes() == found.tobytes():
+            return None, times.size
+        bits = (np.ascontiguousarray(v).view(np.int64) for v in (values, found))
+        differs = next(bits) != next(bits)
+        differs &= ~(np.isnan(values) & np.isnan(found))
+        where = np.flatnonzero(differs)
+        return (int(times[where[0]]) if where.size else None), times.size
+
+    def _pairs(self, a: I64, b: I64) -> tuple[I64, slice | I64, slice | I64, int | None]:
+        """The times of both by the origin, where they stand, and the first that only one has."""
+        old, again = (slice(0, int(np.searchsorted(t, self._origin, "right"))) for t in (a, b))
+        if np.array_equal(a[old], b[again]):
+            return a[old], old, again, None
+        both, at, there = np.intersect1d(a[old], b[again], return_indices=True)
+        apart = None if self._cut else int(np.setxor1d(a[old], b[again])[0])
+        return both, at, there, apart
 
 
 def _bars(found: World, bars: Bars) -> None:
