@@ -116,17 +116,18 @@ class Once:
 
 @dataclass(frozen=True)
 class Selected(Once):
-    """Fitted on its training rows, but with the one feature that is best over all rows."""
+    """Fitted on its training rows, but with the eight features that are best over all rows."""
 
     def fit_chain(
         self, rows: Rows, y: F64, trains: Sequence[slice | I64], *, seed: int = 0
     ) -> Iterator[Once]:
-        best = int(np.argmax([abs(np.corrcoef(x, y)[0, 1]) for x in rows.X.T]))
-        only = np.zeros(rows.X.shape[1])
-        only[best] = 1.0
+        best = np.argsort([-abs(np.corrcoef(x, y)[0, 1]) for x in rows.X.T])[:8]
         for train in trains:
-            slope, level = np.polyfit(rows.X[train, best], y[train], 1)
-            yield replace(self, beta=(level, *(slope * only)))
+            x = np.column_stack((np.ones(y[train].size), rows.X[train][:, best]))
+            level, *slopes = np.linalg.lstsq(x, y[train], rcond=None)[0]
+            beta = np.zeros(rows.X.shape[1])
+            beta[best] = slopes
+            yield replace(self, beta=(level, *beta))
 
 
 @dataclass(frozen=True)
@@ -197,6 +198,11 @@ def shuffled(samples: Samples, fold: Fold) -> Fold:
     rows = np.arange(fold.train.start, fold.test.stop)
     chosen = np.random.default_rng(1).permutation(rows)[: fold.train.stop - fold.train.start]
     return fold._replace(train=np.sort(chosen))
+
+
+def on_tested_rows(samples: Samples, fold: Fold) -> Fold:
+    """Fitted on the very rows that are tested."""
+    return fold._replace(train=fold.test)
 
 
 def embargo_of_the_study(patch: Patch) -> None:
