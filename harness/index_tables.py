@@ -79,6 +79,10 @@ _ADAPTATION = {
     "run_id": _TEXT, "horizon": _TEXT, "regime": _TEXT, "loss": _TEXT, "shifts": _COUNT,
     "model": _TEXT, "decision": _COUNT, "cumulative": _REAL,
 }  # fmt: skip
+_AUDITS = {
+    "run_id": _TEXT, "form": _TEXT, "name": _TEXT, "passed": "BOOLEAN", "count": _COUNT,
+    "covered": _TEXT, "subject": _TEXT, "symbol": _TEXT, "first_row": TIME, "reason": _TEXT,
+}  # fmt: skip
 # Filled from the table of the same name in each record.
 _RECORDED = {
     "scores": _SCORES,
@@ -94,6 +98,7 @@ _RECORDED = {
     "group_scores": _GROUP_SCORES,
     "group_wins": _GROUP_WINS,
     "adaptation": _ADAPTATION,
+    "audits": _AUDITS,
     "timings": {"run_id": _TEXT, "stage": _TEXT, "seconds": _REAL},
 }
 _RUNS = {
@@ -208,6 +213,7 @@ def _frame(table: str, rows: Rows) -> pl.DataFrame:
     import polars as pl
 
     kinds = {_REAL: pl.Float64, _COUNT: pl.Int64, "VARCHAR[]": pl.List(pl.String)}
+    kinds["BOOLEAN"] = pl.Boolean
     return pl.DataFrame(
         [
             pl.Series(name, rows.get(name, []), dtype=kinds.get(kind, pl.String), strict=True)

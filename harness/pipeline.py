@@ -10,6 +10,8 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from harness.audit.auditor import Auditor
+from harness.audit.probe import Stages
 from harness.durations import show_moment
 from harness.environment import CodeVersion, describe
 from harness.errors import HarnessError, RunError, SpecError
@@ -243,6 +245,7 @@ def run(
             study.panel, study.plan, keep=keep_measures, progress=progress
         )
     decided = decide_on(study, measured)
+    auditor = Auditor(study, facts, decided, Stages(decide_on, sample))
     forecasts: dict[str, Forecasts] = {}
     dropped: dict[str, int] = {}
     for horizon in map(str, hypothesis.target.horizons):
@@ -251,8 +254,12 @@ def run(
             dropped[horizon] = samples.dropped
         with timer("fit and forecast"):
             forecasts[horizon] = forecast(study, samples, study.span(facts), progress, epochs)
+        with timer("audit"):
+            auditor.rows(samples)
+    with timer("audit"):
+        audit = auditor.result()
     with timer("score and judge"):
-        judged = judge(study, decided, forecasts, facts.labels)
+        judged = judge(study, decided, forecasts, facts.labels, audit.forbidden)
     with timer("record and card"):
         seconds = timer.total
         record: dict[str, Any] = {}
@@ -267,6 +274,7 @@ def run(
                     dropped=dropped,
                     forecasts=forecasts,
                     judged=judged,
+                    audit=audit,
                     timings=timer.stages,
                     started=started,
                     seconds=seconds,

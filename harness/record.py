@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import polars as pl
 
+from harness.audit.findings import Audit, audit_table
 from harness.cards.render import render_card
 from harness.cautions import cautions
 from harness.durations import show_moment
@@ -55,6 +56,7 @@ def make_record(
     dropped: Mapping[str, int],
     forecasts: Mapping[str, Forecasts],
     judged: Judged,
+    audit: Audit,
     timings: Mapping[str, float],
     started: datetime,
     seconds: float,
@@ -80,6 +82,7 @@ def make_record(
         "settings": _settings(study, forecasts),
         "environment": dict(environment),
         "verdict": _verdict(study, verdict),
+        "audit": audit.as_dict(),
         "cautions": cautions(forecasts, study.scale, verdict, facts.start),
         "tables": {
             "scores": _scores(forecasts, scores),
@@ -92,6 +95,7 @@ def make_record(
             "training": _training(forecasts),
             "attention": _attention(forecasts),
             "wins": _wins(h.verdict.baseline, h.verdict.metric, scores),
+            "audits": audit_table(audit),
             **group_tables(judged.groups, judged.adaptations, h.verdict),
             "timings": {"stage": list(timings), "seconds": [round(t, 6) for t in timings.values()]},
         },

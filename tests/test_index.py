@@ -25,6 +25,7 @@ TABLES = sorted(
     [
         "adaptation",
         "attention",
+        "audits",
         "cards",
         "coefficients",
         "decisions",

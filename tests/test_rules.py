@@ -65,6 +65,10 @@ regime_specs
 conflicts
 hypothesis
 study
+tables
+audit.findings audit.perturb audit.stretch
+audit.columns audit.embargo audit.probe audit.quality audit.sentinel
+audit.auditor
 forecast_file
 durable
 log
@@ -73,7 +77,6 @@ cards.training_rows
 cards.render
 cards.figures
 cautions
-tables
 group_tables
 record environment
 index_tables
@@ -86,8 +89,9 @@ calibration.rates
 calibration.page
 describe
 describe_page
+audited
 plan compare catalogue doctor starter screen options
-panel_commands describe_command figures_command calibrate_command
+audit_command panel_commands describe_command figures_command calibrate_command
 cli
 """
 STAGES = [line.split() for line in ORDER.split("\n") if line]
@@ -99,6 +103,7 @@ HEAVY = {
     "jinja2": {"cards.render"},
     "rich": {"screen"},
     "click": {
+        "audit_command",
         "calibrate_command",
         "cli",
         "describe_command",
@@ -197,7 +202,7 @@ def test_the_command_line_imports_stages_inside_its_commands_only():
         "guard",
         "options",
     }
-    light |= {"panel_commands"}
+    light |= {"audit_command", "panel_commands"}
     for name in light - {"environment", "errors"} | {"cli"}:
         assert own(name, top_only=True) <= light, name
 

@@ -1,0 +1,84 @@
+"""Features that are none: constant ones, the same one twice, and the target itself."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+import numpy as np
+
+from harness.audit.findings import Check, Failure
+from harness.models.protocol import Forecaster
+from harness.types import F64, Samples
+
+_ROWS = 500  # evenly spread rows for correlations, each as good as all
+_NEAR = 0.99
+_CLOSER = 0.1
+
+
+def column_checks(models: Mapping[str, Forecaster], samples: Samples) -> list[Check]:
+    """What a horizon's rows hold, as each model gets them."""
+    return [_twice(models, samples), _own_target(samples)]
+
+
+def _twice(models: Mapping[str, Forecaster], samples: Samples) -> Check:
+    rows, failures = samples.rows, []
+    where = f" at {samples.horizon}"
+    moment = int(rows.formed_at[0])
+    alike: dict[bytes, list[str]] = {}
+    for name, column in zip(rows.names, rows.X.T, strict=True):
+        if column.min() == column.max():
+            reason = f"constant: {column[0]:.6g} in all {column.size:,} rows"
+            failures.append(Failure(f"feature {name}{where}", reason, None, moment))
+        alike.setdefault(np.ascontiguousarray(column[:_ROWS]).tobytes(), []).append(name)
+    for names in alike.values():
+        for model, wanted in models.items():
+            same = [n for n in names if n in wanted.features]
+            if len(same) > 1 and _equal(samples, same):
+                reason = f"the same as feature {same[0]} in all rows, in model {model}"
+                failures.append(Failure(f"feature {same[1]}{where}", reason, None, moment))
+    return Check("constant or repeated features", "every row", rows.X.size, tuple(failures))
+
+
+def _equal(samples: Samples, names: list[str]) -> bool:
+    first, second = (samples.rows.X[:, samples.rows.names.index(n)] for n in names[:2])
+    return np.array_equal(first, second)
+
+
+def _own_target(samples: Samples) -> Check:
+    """By ranks, so that no transform hides it; against the last value, which is near where the
+    targets of neighbours share most of their bars."""
+    rows, failures = samples.rows, []
+    pick = np.arange(0, samples.y.size, max(samples.y.size // _ROWS, 1))
+    target = _ranks(samples.y[pick])
+    last = samples.last[pick]
+    known = np.isfinite(last)
+    persistence = abs(_correlation(_ranks(last[known]), _ranks(samples.y[pick][known])))
+    bound = max(_NEAR, 1.0 - _CLOSER * (1.0 - persistence))
+    if pick.size > 2 and np.ptp(target) > 0.0:
+        for name, column in zip(rows.names, rows.X.T, strict=True):
+            found = _correlation(_ranks(column[pick]), target)
+            if abs(found) >= bound:
+                reason = (
+                    f"it is the target of its own row: rank correlation {found:.4f}, "
+                    f"where the last value known has {persistence:.4f}"
+                )
+                moment = int(rows.formed_at[0])
+                failures.append(
+                    Failure(f"feature {name} at {samples.horizon}", reason, None, moment)
+                )
+    covered = f"rank correlation of up to {2 * _ROWS:,} rows, bound {_NEAR}"
+    return Check(
+        "features that are the target", covered, pick.size * len(rows.names), tuple(failures)
+    )
+
+
+def _ranks(values: F64) -> F64:
+    """Ranks, ties at their first place: near enough for a correlation of almost 1."""
+    return np.searchsorted(np.sort(values), values).astype(np.float64)
+
+
+def _correlation(a: F64, b: F64) -> float:
+    if a.size < 3 or np.ptp(a) == 0.0 or np.ptp(b) == 0.0:
+        return 0.0
+    a, b = a - a.mean(), b - b.mean()
+    return float(a @ b / np.sqrt((a @ a) * (b @ b)))

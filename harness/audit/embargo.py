@@ -1,0 +1,193 @@
+"""The embargo, proven from what models are really given: witnesses are sent through the walk.
+
+A witness is a model whose one feature is the row's own number, so it sees which rows it is fitted
+on, which are held out for it and which it forecasts. When each was formed and resolved is then
+looked up in the samples, and the embargo worked out from the hypothesis: nothing of splits.py is
+believed, neither its folds nor its proof.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field, replace
+from typing import ClassVar, Self
+
+import numpy as np
+
+from harness.audit.findings import Check, Failure
+from harness.errors import RunError
+from harness.fold_fits import Settings
+from harness.splits import Fitting
+from harness.study import Span, Study
+from harness.types import F64, I64, Rows, Samples, Window
+from harness.walk import walk_forward
+
+NAME = "embargo"
+_LATE = np.iinfo(np.int64).max
+
+
+@dataclass(frozen=True)
+class Seen:
+    """The rows (positions) of one fit."""
+
+    train: I64
+    held_out: I64
+    test: I64
+
+
+@dataclass
+class Witness:
+    """A model that keeps which rows it was given; forecasts nothing."""
+
+    validates: bool
+    seen: list[list[I64]] = field(default_factory=list)
+    features: ClassVar[tuple[str, ...]] = ("row",)
+    look_back: ClassVar[int] = 0
+    training: ClassVar[None] = None
+    coefficients: ClassVar[dict[str, float]] = {}
+
+    def fit(
+        self,
+        rows: Rows,
+        y: F64,
+        *,
+        validation: tuple[Rows, F64] | None = None,
+        seed: int = 0,
+    ) -> Self:
+        """Keep the rows trained on and those held out."""
+        held_out = _numbers(validation[0]) if validation else np.empty(0, np.int64)
+        self.seen.append([_numbers(rows), held_out])
+        return self
+
+    def predict(self, rows: Rows) -> F64:
+        """Zeros; the first rows asked for after a fit are its test rows."""
+        if len(self.seen[-1]) == 2:
+            self.seen[-1].append(_numbers(rows))
+        return np.zeros(len(rows.X))
+
+
+def _numbers(rows: Rows) -> I64:
+    return rows.X[:, 0].astype(np.int64)
+
+
+def embargo_check(study: Study, samples: Samples, span: Span, most: int | None) -> Check:
+    """Every fit of a horizon, or `most` of each cadence, evenly spread, the last among them."""
+    h, horizon = study.hypothesis, samples.horizon
+    declared = max(h.walk_forward.embargo.ns, study.horizon_ns(horizon))
+    scored = study.windows(horizon, span)
+    cadences = {f.refit: f.windows for f in study.fittings(horizon, span, scored).values()}
+    numbers = np.arange(samples.y.size, dtype=np.float64)[:, None]
+    rows = replace(samples.rows, X=numbers, names=Witness.features)
+    marked = replace(samples, rows=rows)
+    validates = any(model.validates for model in study.models(horizon).values())
+    failures: list[Failure] = []
+    fits = pairs = 0
+    for refit, every in cadences.items():
+        windows = _spread([w for w in every if _tested(samples, w)], most)
+        if not windows:
+            continue
+        witness = Witness(validates and windows[0].validation is not None)
+        fitting = {"witness": Fitting(tuple(windows), tuple(windows))}
+        settings = Settings(study.embargo(horizon), study.scale, h.run.seed)
+        try:
+            walk_forward({"witness": witness}, marked, windows, fitting, settings)
+        except RunError as error:  # a walk that refuses its own folds refuses them in a run too
+            failures.append(Failure(f"folds at {horizon}", str(error)))
+        for window, found in zip(windows, witness.seen, strict=False):
+            if len(found) == 3:
+                fits += 1
+                pairs += found[0].size + found[1].size
+                failures += _wrong(samples, window, Seen(*found), declared, refit)
+    covered = f"{fits:,} fits at {horizon}, every symbol"
+    return Check(NAME, covered, pairs, tuple(failures[:20]))
+
+
+def _tested(samples: Samples, window: Window) -> bool:
+    formed = samples.rows.formed_at
+    return bool(np.searchsorted(formed, window.cut) < np.searchsorted(formed, window.end))
+
+
+def _spread(windows: list[Window], most: int | None) -> list[Window]:
+    if most is None or len(windows) <= most:
+        return windows
+    return [windows[k] for k in np.linspace(0, len(windows) - 1, most).astype(int)]
+
+
+def _wrong(
+    samples: Samples, window: Window, seen: Seen, embargo: int, refit: str
+) -> Iterator[Failure]:
+    """What a fit was given and should not have been, the first row of each."""
+    formed, resolved = samples.rows.formed_at, samples.resolved_at
+    fit = f"fit {window.index + 1}" + ("" if refit == "window" else f" (refit {refit})")
+    subject = f"{fit} at {samples.horizon}"
+
+    def first(rows: I64, bad: np.ndarray, reason: str) -> Iterator[Failure]:
+        found = rows[bad]
+        if found.size:
+            row = int(found.min())
+            symbol = samples.symbols[samples.rows.symbol[row]]
+            yield Failure(subject, reason, symbol, int(formed[row]))
+
+    tested = np.zeros(formed.size, bool)
+    tested[seen.test] = True
+    limit = window.cut - embargo
+    begun = _first_tests(samples, seen.test)
+    for rows, kind in ((seen.train, "training"), (seen.held_out, "held out")):
+        known = resolved[rows]
+        late = known > limit
+        yield from first(rows, late, f"a {kind} row resolves after the cut less the embargo")
+        yield from first(rows, tested[rows], f"a {kind} row is a test row too")
+        yield from first(rows, formed[rows] < window.train_start, f"a {kind} row is too early")
+        over = known > (begun[0] if begun.size == 1 else begun[samples.rows.symbol[rows]])
+        reason = f"a {kind} label reaches over its symbol's first test decision"
+        yield from first(rows, over & ~late, reason)
+    outside = (formed[seen.test] < window.cut) | (formed[seen.test] >= window.end)
+    yield from first(seen.test, outside, "a test row lies outside its window")
+    if seen.held_out.size:
+        begin = int(formed[seen.held_out].min())
+        reaches = resolved[seen.train] > begin - embargo
+        reason = "a training label reaches into the rows held out, the embargo included"
+        yield from first(seen.train, reaches, reason)
+
+
+def _first_tests(samples: Samples, test: I64) -> I64:
+    """When each symbol's first test row is formed (s,), far off where it has none."""
+    formed = samples.rows.formed_at[test]
+    if len(samples.symbols) == 1:
+        return np.array([formed.min() if formed.size else _LATE])
+    first = np.full(len(samples.symbols), _LATE)
+    np.minimum.at(first, samples.rows.symbol[test], formed)
+    return first
+
+
+def stored_check(samples: Samples, windows: Sequence[Window]) -> Check:
+    """No target is known before it can be: formed, then resolved, one row a symbol and moment."""
+    formed, resolved, symbol = samples.rows.formed_at, samples.resolved_at, samples.rows.symbol
+    failures = []
+    early = np.flatnonzero(resolved <= formed)
+    if early.size:
+        row = int(early[0])
+        reason = "it resolves before it is formed"
+        failures.append(
+            Failure(
+                f"target at {samples.horizon}",
+                reason,
+                samples.symbols[symbol[row]],
+                int(formed[row]),
+            )
+        )
+    order = np.lexsort((formed, symbol)) if len(samples.symbols) > 1 else slice(None)
+    times, codes = formed[order], symbol[order]
+    twice = np.flatnonzero((times[1:] <= times[:-1]) & (codes[1:] == codes[:-1]))
+    if twice.size:
+        where = int(twice[0]) + 1
+        failures.append(
+            Failure(
+                f"rows at {samples.horizon}",
+                "two rows of one symbol and moment, or rows out of time",
+                samples.symbols[codes[where]],
+                int(times[where]),
+            )
+        )
+    covered = f"formed and resolved of every row, {len(windows)} windows"
+    return Check("times of rows", covered, samples.y.size, tuple(failures))

@@ -1,0 +1,252 @@
+"""Perturb the future: the run's own stages on bars that are others after an origin.
+
+Everything that was known by the origin must be the same, bit for bit: the bars after filling and
+joining, every measure, every feature, the rows of every horizon, targets resolved by then, and
+what each model forecasts and states.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import NamedTuple
+
+import numpy as np
+
+from harness.audit.findings import Check, Failure, firsts
+from harness.audit.stretch import Stretch
+from harness.errors import HarnessError
+from harness.features import parse_feature
+from harness.fold_fits import Settings
+from harness.measures import cascade
+from harness.panel import Panel
+from harness.samples import Decided
+from harness.splits import Fitting
+from harness.study import Study
+from harness.types import F64, I64, Bars, Forecasts, Measured, Samples, Window
+from harness.walk import walk_forward
+
+_FEWEST = 20  # training rows from which on a small window is fitted
+
+
+class Stages(NamedTuple):
+    """The stages of a run that make rows of measures: the audit calls the very same ones."""
+
+    decide: Callable[[Study, Sequence[Measured]], list[Decided]]
+    sample: Callable[[Study, Sequence[Decided], str], Samples]
+
+
+class Known(NamedTuple):
+    """Values (n,) and when each was known (n,), UTC ns ascending; None: all of one moment."""
+
+    times: I64
+    values: F64
+
+
+# (what it is in words, symbol) -> its values.
+World = dict[tuple[str, str], Known]
+
+
+@dataclass
+class Probe:
+    """The chain of a study on a stretch; models that cannot be fitted there are `left_out`."""
+
+    study: Study
+    stages: Stages
+    stretch: Stretch
+    models: Mapping[str, tuple[str, ...]]
+    left_out: dict[str, str] = field(default_factory=dict)
+    words: str | None = None
+
+    def world(self, panel: Panel, origin: int | None = None, *, fit: bool = True) -> World:
+        """Everything known from these bars; with an origin, of models only what is asked of it.
+
+        Without `fit` only bars, measures and features.
+
+        Raises what the stages raise where nothing can be made of the bars.
+        """
+        found: World = {}
+        measured: list[Measured] = []
+        for bars in panel.read():
+            if isinstance(bars, Bars) and cascade.why_unfit(bars, self.study.plan) is None:
+                _bars(found, bars)
+                measured.append(cascade.measure(bars, self.study.plan))
+        if not measured:
+            return found
+        decided = self.stages.decide(self.study, measured)
+        for m in measured:
+            for name, values in m.columns.items():
+                found[f"measure {name}", m.symbol] = Known(m.known_at, values)
+        for horizon in map(str, self.study.hypothesis.target.horizons):
+            self._features(found, decided, horizon)
+            if fit:
+                self._rows(found, decided, horizon, origin)
+        return found
+
+    def _features(self, found: World, decided: list[Decided], horizon: str) -> None:
+        models = self.study.models(horizon)
+        for text in dict.fromkeys(f for m in models.values() for f in m.features):
+            for d in decided:
+                formed = d.measured.known_at[d.measured.decisions]
+                key = f"feature {text}", d.measured.symbol
+                if key not in found:
+                    found[key] = Known(formed, d.feature(parse_feature(text)))
+
+    def _rows(self, found: World, decided: list[Decided], horizon: str, origin: int | None) -> None:
+        """The horizon's rows and targets, and its models on them."""
+        try:
+            samples = self.stages.sample(self.study, decided, horizon)
+        except HarnessError:  # the bars end before any row is whole
+            return
+        for code, symbol in enumerate(samples.symbols):
+            own = np.flatnonzero(samples.rows.symbol == code)
+            formed, resolved = samples.rows.formed_at[own], samples.resolved_at[own]
+            for name, column in zip(samples.rows.names, samples.rows.X.T, strict=True):
+                found[f"row's {name} at {horizon}", symbol] = Known(formed, column[own])
+            by_time = np.argsort(resolved, kind="stable")
+            target = Known(resolved[by_time], samples.y[own][by_time])
+            found[f"target at {horizon}", symbol] = target
+        self._models(found, samples, origin)
+
+    def _models(self, found: World, samples: Samples, origin: int | None) -> None:
+        """All models in one walk; where one cannot be fitted here, one by one."""
+        horizon = samples.horizon
+        wanted = [n for n in self.models.get(horizon, ()) if _at(n, horizon) not in self.left_out]
+        embargo = self.study.embargo(horizon)
+        windows = _with_rows(samples, self.stretch.windows(embargo, origin))
+        if not (wanted and windows):
+            why = "too few rows in the stretch"
+            self.left_out |= {_at(n, horizon): why for n in wanted if origin is None}
+            return
+        try:
+            self._walk(found, samples, wanted, windows)
+        except HarnessError:
+            for name in wanted:
+                try:
+                    self._walk(found, samples, [name], windows)
+                except HarnessError as error:
+                    if origin is None:
+                        self.left_out[_at(name, horizon)] = str(error)
+
+    def _walk(
+        self, found: World, samples: Samples, names: Sequence[str], windows: tuple[Window, ...]
+    ) -> None:
+        study, horizon = self.study, samples.horizon
+        embargo = study.embargo(horizon)
+        models, specs = study.models(horizon), study.hypothesis.models
+        every = self.stretch.windows(embargo)
+        fittings = {n: Fitting(windows, every, scope=specs[n].scope) for n in names}
+        settings = Settings(embargo, study.scale, study.hypothesis.run.seed, _FEWEST)
+        made = walk_forward({n: models[n] for n in names}, samples, windows, fittings, settings)
+        for name in names:
+            _forecasts(found, made, name)
+
+    def compare(
+        self,
+        base: World,
+        panel: Panel,
+        origin: int,
+        how: str,
+        *,
+        cut: bool = False,
+        fit: bool = True,
+    ) -> Check:
+        """The world of these bars against the true one, up to an origin (UTC ns).
+
+        `cut` says that the bars end there: what exists is compared. `fit` as in `world`.
+        """
+        try:
+            other = self.world(panel, origin, fit=fit)
+        except HarnessError as error:
+            self.left_out.setdefault(how, str(error))
+            return Check(how, "", 0)
+        failures, count = [], 0
+        shared = Shared(origin, cut=cut)
+        for (subject, symbol), known in base.items():
+            again = other.get((subject, symbol))
+            if again is None:
+                continue
+            moment, compared = shared.first_difference(known, again)
+            count += compared
+            if moment is not None:
+                reason = f"it changes with what comes after it ({how})"
+                failures.append(Failure(subject, reason, symbol, moment))
+        return Check(how, self._covered(base), count, firsts(failures))
+
+    def _covered(self, base: World) -> str:
+        if self.words is None:
+            self.words = _words(base)
+        return self.words
+
+
+class Shared:
+    """Comparing values known by an origin; columns that share their times share what is found."""
+
+    def __init__(self, origin: int, *, cut: bool) -> None:
+        self._origin, self._cut = origin, cut
+        self._found: dict[tuple[int, int], tuple[I64, slice | I64, slice | I64, int | None]] = {}
+
+    def first_difference(self, a: Known, b: Known) -> tuple[int | None, int]:
+        """The time of the first value that differs, and how many were compared."""
+        key = id(a.times), id(b.times)
+        if key not in self._found:
+            self._found[key] = self._pairs(a.times, b.times)
+        times, left, right, apart = self._found[key]
+        if apart is not None:
+            return apart, times.size
+        values, found = a.values[left], b.values[right]
+        if values.tobytes() == found.tobytes():
+            return None, times.size
+        bits = (np.ascontiguousarray(v).view(np.int64) for v in (values, found))
+        differs = next(bits) != next(bits)
+        differs &= ~(np.isnan(values) & np.isnan(found))
+        where = np.flatnonzero(differs)
+        return (int(times[where[0]]) if where.size else None), times.size
+
+    def _pairs(self, a: I64, b: I64) -> tuple[I64, slice | I64, slice | I64, int | None]:
+        """The times of both by the origin, where they stand, and the first that only one has."""
+        old, again = (slice(0, int(np.searchsorted(t, self._origin, "right"))) for t in (a, b))
+        if np.array_equal(a[old], b[again]):
+            return a[old], old, again, None
+        both, at, there = np.intersect1d(a[old], b[again], return_indices=True)
+        apart = None if self._cut else int(np.setxor1d(a[old], b[again])[0])
+        return both, at, there, apart
+
+
+def _bars(found: World, bars: Bars) -> None:
+    """By their own end, not by when the bars say that they are known."""
+    starts = bars.ts if bars.ts is not None else bars.start + np.arange(bars.n) * bars.bar
+    for name, values in bars.columns.items():
+        found[f"column {name}", bars.symbol] = Known(starts + bars.bar, values)
+
+
+def _with_rows(samples: Samples, windows: Sequence[Window]) -> tuple[Window, ...]:
+    """The windows with rows to train on and to test."""
+    formed, resolved = samples.rows.formed_at, samples.resolved_at
+    return tuple(
+        w
+        for w in windows
+        if ((formed >= w.train_start) & (resolved <= w.limit)).sum() >= _FEWEST
+        and ((formed >= w.cut) & (formed < w.end)).any()
+    )
+
+
+def _forecasts(found: World, made: Forecasts, name: str) -> None:
+    horizon, fit = made.horizon, made.fits[name]
+    for code, symbol in enumerate(made.symbols):
+        own = np.flatnonzero(made.symbol == code)
+        found[_at(name, horizon), symbol] = Known(made.formed_at[own], made.yhat[name][own])
+    for stated, values in zip(fit.stated, fit.shifted.T, strict=True):
+        found[f"{_at(name, horizon)}, its {stated}", ""] = Known(fit.cuts, values)
+
+
+def _at(model: str, horizon: str) -> str:
+    return f"model {model} at {horizon}"
+
+
+def _words(world: World) -> str:
+    """What a world holds, counted: `1 column, 9 measures, 9 features, 4 models`."""
+    found = {subject.split(", its ")[0] for subject, _ in world}
+    kinds = ("column", "measure", "feature", "target", "model")
+    counts = {kind: sum(subject.startswith(kind) for subject in found) for kind in kinds}
+    return ", ".join(f"{n} {kind}{'s' if n != 1 else ''}" for kind, n in counts.items() if n)

@@ -1,0 +1,348 @@
+"""The leak audit: it finds every planted leak, says where, and raises no false alarm."""
+
+from __future__ import annotations
+
+import importlib.util
+import os
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+
+import desk
+import leaks
+import numpy as np
+import polars as pl
+import pytest
+
+import harness
+from harness.audit.auditor import Auditor
+from harness.audit.findings import Audit, Check, Failure, audit_table, merged
+from harness.audit.probe import Stages
+from harness.audited import audit_hypothesis
+from harness.durations import parse_moment
+from harness.measures.store import measure_panel
+from harness.pipeline import decide_on, sample, set_up
+from harness.sources import simulated
+
+ROOT = Path(harness.__file__).parents[1]
+DATA = os.environ.get("HARNESS_DATA")
+TORCH = importlib.util.find_spec("torch") is not None
+PERTURBED = ("noise after the origin", "a scaled copy after the origin")
+TRUNCATED = ("bars read to the origin only", "bars cut off at the origin")
+SIDE = """\
+[panel]
+name = "fear"
+title = "A series an hour"
+bar = "1h"
+calendar = "24/7"
+timezone = "UTC"
+how_to_get = "made by a test"
+
+[source]
+kind = "csv"
+path = "fear.csv"
+symbol = "FEAR"
+
+[columns]
+ts = "ts"
+
+[columns.extra]
+fear = { column = "fear", unit = "none" }
+"""
+JOIN = '\n[side.fear]\npanel = "fear"\ncolumn = "fear"\nmax_age = "2d"\n'
+
+
+def audited(folder: Path, text: str = desk.HYPOTHESIS, **options: bool) -> Audit:
+    """The audit of the desk's hypothesis, changed as asked, in a folder that is laid out."""
+    (folder / "hypotheses/tiny-har.toml").write_text(text)
+    hypothesis = harness.load_hypothesis(folder / "hypotheses/tiny-har.toml")
+    return audit_hypothesis(hypothesis, [folder / "panels"], keep_measures=False, **options)
+
+
+def with_feature(*features: str, kind: str = "ols") -> str:
+    """The desk's hypothesis with another model of these features, decided on at an hour."""
+    listed = ", ".join(f'"{feature}"' for feature in features)
+    model = f'[models.planted]\nkind = "{kind}"\nfeatures = [{listed}]\n\n[verdict]'
+    changes = ("[verdict]", model), ('horizon = "4h"', 'horizon = "1h"')
+    return desk.changed(*changes)
+
+
+def named(audit: Audit, check: str) -> list[Failure]:
+    """What this check found."""
+    return [f for c in audit.checks if c.name == check for f in c.failures]
+
+
+@pytest.fixture
+def tiny(tmp_path: Path) -> Path:
+    desk.lay_out(tmp_path)
+    return tmp_path
+
+
+def test_an_honest_hypothesis_passes_and_the_audit_says_what_it_looked_at(tiny):
+    audit = audited(tiny)
+    assert audit.passed, audit.forbidden
+    assert audit.forbidden == ()
+    names = {check.name for check in audit.checks}
+    assert names >= {*PERTURBED, *TRUNCATED, "embargo", "target shuffle", "data quality",
+                     "constant or repeated features", "features that are the target",
+                     "the run's own measures"}  # fmt: skip
+    assert all(check.count > 0 and check.covered for check in audit.checks)
+    assert audit.words == f"passed, {len(audit.checks)} checks"
+    assert audit.symbols == ("SIM0001",)
+    assert len(audit.origins) >= 2
+    assert not audit.left_out
+    assert audited(tiny) == audit  # the origins are of the hypothesis
+
+
+# A model that stops early, on rows held out.
+STOPPED = desk.changed(
+    ('embargo = "1d"', 'embargo = "1d"\nvalidation = "2d"'),
+    ("[verdict]", '[models.trees]\nkind = "lightgbm"\nrounds = 5\nearly_stopping = 2\n'
+     'features = ["log(rv_1h)"]\n\n[verdict]'),
+)  # fmt: skip
+# Every leak, how each is planted, and by which checks it has to be found.
+FEATURE = with_feature("leaky(rv_1h)")
+PLANTED: dict[str, tuple[Callable[[pytest.MonkeyPatch], None], str, tuple[str, ...], str]] = {
+    "full-sample scaling of a feature": (
+        leaks.function("leaky", leaks.whole), FEATURE, (*PERTURBED, *TRUNCATED), "leaky(rv_1h)"),
+    "full-sample scaling of a measure": (
+        leaks.scaled_measure, desk.HYPOTHESIS, (*PERTURBED, *TRUNCATED, "the run's own measures"),
+        "measure rv_1h"),
+    "centred rolling": (
+        leaks.function("leaky", leaks.centred), FEATURE, (*PERTURBED, *TRUNCATED), "leaky(rv_1h)"),
+    "backward fill of a feature": (
+        leaks.function("leaky", leaks.backward), FEATURE, PERTURBED[:1], "leaky(rv_1h)"),
+    "parameters fitted once, on all data": (
+        leaks.kind("once", "Once"), with_feature("log(rv_1h)", "log(rv_1d)", kind="once"),
+        (*PERTURBED, *TRUNCATED), "model planted at 1h"),
+    "feature selection on all data": (
+        leaks.kind("selected", "Selected"),
+        with_feature("ret_1h", *(f"lag(ret_1h, {k})" for k in range(1, 24)), kind="selected"),
+        PERTURBED[:1], "model planted at 1h"),
+    "embargo one step short in the folds": (
+        leaks.folds(leaks.one_step_short), desk.HYPOTHESIS, ("embargo",), "fit 1 at 1h"),
+    "embargo one step short in the study": (
+        leaks.embargo_of_the_study, desk.HYPOTHESIS, ("embargo",), "fit 1 at 1h"),
+    "a target column in the features": (
+        leaks.target_among_features, desk.HYPOTHESIS,
+        (*PERTURBED, "features that are the target"), "at 1h"),
+    "the next value in the features": (
+        leaks.function("leaky", leaks.lead), FEATURE,
+        (*PERTURBED, *TRUNCATED, "features that are the target"), "leaky(rv_1h)"),
+    "validation overlapping test": (
+        leaks.validated_on_test, STOPPED,
+        ("embargo",), "fit 1 at 1h"),
+    "shuffled split": (
+        leaks.folds(leaks.shuffled), desk.HYPOTHESIS, ("embargo", *PERTURBED), "at 1h"),
+    "fitted on the tested rows": (
+        leaks.folds(leaks.on_tested_rows), desk.HYPOTHESIS, ("embargo", "target shuffle"),
+        "model har at 4h"),
+    "a window known before its last bar": (
+        leaks.known_too_early, desk.HYPOTHESIS, PERTURBED, "measure rv_1h"),
+    "a resampled bar stamped at its end but known later": (
+        leaks.source(leaks.resampled), desk.HYPOTHESIS, TRUNCATED[:1], "column close"),
+    "revised data": (
+        leaks.source(leaks.revised), desk.HYPOTHESIS, TRUNCATED[:1], "column close"),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("leak", PLANTED)
+def test_a_planted_leak_is_found_and_named(leak, tiny, monkeypatch):
+    plant, text, checks, subject = PLANTED[leak]
+    if "ret_1h" in text:
+        text = desk.changed(('measures = ["rv"]', 'measures = ["rv", "ret"]'), text=text)
+    plant(monkeypatch)
+    audit = audited(tiny, text)
+    for check in checks:
+        found = named(audit, check)
+        assert found, (check, audit.checks)
+    assert not audit.passed
+    everything = [f for check in checks for f in named(audit, check)]
+    assert any(subject in f.subject for f in everything), everything
+    assert any(f.moment is not None for f in everything), everything
+    assert any(subject in sentence for sentence in audit.forbidden) or len(audit.forbidden) > 1
+
+
+@pytest.mark.skipif(not TORCH, reason="torch is not installed: no bidirectional net")
+def test_a_bidirectional_net_over_the_test_rows_is_found(tiny, monkeypatch):
+    leaks.kind("bidirectional", "Bidirectional")(monkeypatch)
+    audit = audited(tiny, with_feature("log(rv_1h)", kind="bidirectional"))
+    for check in (*PERTURBED, *TRUNCATED):
+        assert [f.subject for f in named(audit, check)] == ["model planted at 1h"]
+    assert audit.forbidden[0].startswith(
+        "The leak audit failed, noise after the origin: model planted at 1h, SIM0001, 2021-01-"
+    )
+
+
+def gapped(folder: Path, missing: int = 7) -> None:
+    """The tiny panel from a file with gaps of so many bars, on and off the hour."""
+    panel = harness.find_panel("tiny", [folder / "panels"])
+    frame = harness.load_frame(panel).select(
+        pl.col("ts").dt.strftime("%Y-%m-%dT%H:%M:%SZ"), "close"
+    )
+    drop = np.zeros(frame.height, bool)
+    for first in (2_005, 4_801, 6_103, 7_010):
+        drop[first : first + missing] = True
+    frame.filter(~pl.Series(drop)).write_csv(folder / "panels/prices.csv")
+    text = desk.CSV_PANEL.replace('name = "file"', 'name = "tiny"').replace('"1h"', '"5m"')
+    text = text.replace('timezone = "UTC"', 'timezone = "UTC"\nfill = "carry"')
+    (folder / "panels/tiny.toml").write_text(text)
+
+
+def test_prices_filled_backwards_are_found_at_a_gap(tiny, monkeypatch):
+    gapped(tiny)
+    honest = audited(tiny)
+    assert honest.passed, honest.forbidden
+    leaks.filled_backward(monkeypatch)
+    found = named(audited(tiny), PERTURBED[0])
+    assert "column close" in [f.subject for f in found]
+
+
+def test_a_side_series_joined_without_lag_is_found(tiny, monkeypatch):
+    hours = parse_moment("2020-12-28") + leaks.HOUR * np.arange(40 * 24)
+    stamps = np.datetime_as_string(hours.astype("M8[ns]"), unit="s", timezone="UTC")
+    fear = 20.0 + np.sin(np.arange(hours.size)) + np.random.default_rng(1).random(hours.size)
+    lines = ["ts,fear", *(f"{t},{v}" for t, v in zip(stamps, fear, strict=True))]
+    (tiny / "panels/fear.csv").write_text("\n".join(lines) + "\n")
+    (tiny / "panels/fear.toml").write_text(SIDE)
+    (tiny / "panels/tiny.toml").write_text(desk.PANEL + JOIN)
+    text = desk.changed(
+        ('measures = ["rv"]', 'measures = ["rv", "fear"]'),
+        ("[verdict]", '[models.feared]\nkind = "ols"\nfeatures = ["fear_1h"]\n\n[verdict]'),
+    )
+    honest = audited(tiny, text)
+    assert honest.passed, honest.forbidden
+    leaks.joined_without_lag(monkeypatch)
+    audit = audited(tiny, text)
+    for check in (*PERTURBED, *TRUNCATED):
+        assert "column fear" in [f.subject for f in named(audit, check)]
+        assert "column close" not in [f.subject for f in named(audit, check)]
+    assert any("column fear, SIM0001, 2021-01-" in sentence for sentence in audit.forbidden)
+
+
+def test_constant_and_repeated_features_are_found(tiny, monkeypatch):
+    leaks.function("flat", np.ones_like)(monkeypatch)
+    listed = "log(rv_1h)", "log(rv_1d)", "lag(log(rv_1h), 1)", "flat(rv_1h)"
+    leaks.kind("once", "Once")(monkeypatch)  # least squares would refuse such features
+    audit = audited(tiny, with_feature(*listed, "mean(log(rv_1h), 1)", kind="once"))
+    found = {f.subject: f.reason for f in named(audit, "constant or repeated features")}
+    assert found["feature flat(rv_1h) at 1h"].startswith("constant: 1 in all")
+    assert "same as feature log(rv_1h)" in found["feature mean(log(rv_1h), 1) at 1h"]
+
+
+def test_too_many_filled_bars_forbid_a_verdict(tiny):
+    gapped(tiny, missing=280)
+    audit = audited(tiny)
+    (sentence,) = audit.forbidden
+    assert sentence.startswith("Data quality forbids a verdict: bars, X, 2021-01-")
+    assert "of the bars are filled, more than the 10% allowed" in sentence
+
+
+def test_targets_at_the_floor_forbid_a_verdict(tiny):
+    audit = audited(tiny, desk.changed(('measures = ["rv"]', 'measures = ["rv"]\nfloor = 0.001')))
+    assert any("of them lie at the floor, more than the 5% allowed" in f for f in audit.forbidden)
+
+
+def test_a_run_with_a_leak_is_void_and_its_record_card_and_index_say_why(tiny, monkeypatch):
+    leaks.function("leaky", leaks.lead)(monkeypatch)
+    (tiny / "hypotheses/tiny-har.toml").write_text(FEATURE)
+    hypothesis = harness.load_hypothesis(tiny / "hypotheses/tiny-har.toml")
+    log = harness.open_log(tiny / "reports")
+    outcome = harness.run(hypothesis, log, search=[tiny / "panels"])
+    assert outcome.verdict.status == "void"
+    record = log.read(outcome.run_id)
+    assert record["audit"]["passed"] is False
+    assert any("leaky(rv_1h)" in reason for reason in record["verdict"]["reasons"])
+    assert "Audit (short form): failed" in record["card"]
+    assert "| noise after the origin | **failed** |" in record["card"]
+    from harness.query import run_query
+
+    asked = "SELECT name, passed, subject, first_row FROM audits WHERE NOT passed ORDER BY ALL"
+    rows = run_query(log, asked)[1]
+    assert {row[0] for row in rows} >= {"features that are the target", *PERTURBED}
+    assert all(row[2] and row[3] for row in rows)
+
+
+def test_the_command_prints_every_check_and_fails_when_one_does(at_desk, command, monkeypatch):
+    done = command("audit", "hypotheses/tiny-har.toml").done()
+    lines = done.out.splitlines()
+    assert lines[-1].startswith("tiny-har: short audit passed, ")
+    assert all(line.startswith("ok") for line in lines[:-1])
+    assert len(lines) > 8
+    leaks.function("leaky", leaks.lead)(monkeypatch)
+    (at_desk / "hypotheses/tiny-har.toml").write_text(FEATURE)
+    failed = command("audit", "hypotheses/tiny-har.toml")
+    assert failed.code == 1
+    assert "failed  noise after the origin" in failed.out
+    told = command("audit", "hypotheses/tiny-har.toml", "--json")
+    assert told.code == 1
+    assert told.json["passed"] is False
+    assert not (at_desk / "reports").exists()
+
+
+def test_an_audit_of_a_file_that_is_not_there_is_one_line(at_desk, command):
+    assert "nothing.toml" in command("audit", "nothing.toml").refused()
+
+
+def test_the_full_form_says_what_it_takes_and_fits_every_model(tiny):
+    text = desk.changed(
+        ("[verdict]", '[models.trees]\nkind = "lightgbm"\nrounds = 5\nmin_data_in_leaf = 5\n'
+         'features = ["log(rv_1h)"]\n\n[verdict]')
+    )  # fmt: skip
+    short = audited(tiny, text)
+    assert short.left_out == ("forecasts of trees, slow to fit: harness audit FILE --full",)
+    told: list[str] = []
+    full = audited(tiny, text, full=True, progress=told.append)
+    assert full.passed, full.forbidden
+    assert len(full.origins) > 4 * len(short.origins)
+    assert any(line.startswith("full audit: 8 stretches") for line in told)
+    assert not full.left_out
+
+
+def test_checks_of_one_name_are_told_as_one():
+    one = Check("noise", "here", 2, (Failure("a", "x", "S", 5),))
+    two = Check("noise", "there", 3, (Failure("a", "y", "S", 3), Failure("b", "z", None, 9)))
+    (both,) = merged([one, two])
+    assert both.count == 5
+    assert both.covered == "here; there"
+    assert [(f.subject, f.moment) for f in both.failures] == [("a", 3), ("b", 9)]
+    audit = Audit("short", (both,), (), (), (), ())
+    assert audit.words == "failed, 1 of 1 checks"
+    assert audit.forbidden[0].endswith("a, S, 1970-01-01: y (1 more).")
+    assert audit_table(audit)["first_row"] == ["1970-01-01T00:00:00+00:00"]
+
+
+CHEAP = ["sp500-har", "har-rv-j-simulated", *(["har-rv-j", "estimator-fx"] if DATA else [])]
+
+
+@pytest.mark.parametrize("name", CHEAP)
+def test_a_shipped_hypothesis_raises_no_false_alarm_over_twenty_seeds(name, monkeypatch):
+    held_in_memory(monkeypatch)
+    study = set_up(harness.load_hypothesis(ROOT / f"hypotheses/{name}.toml"), [ROOT / "panels"])
+    measured, facts, _ = measure_panel(study.panel, study.plan)
+    decided = decide_on(study, measured)
+    h = study.hypothesis
+    rows = [sample(study, decided, horizon) for horizon in map(str, h.target.horizons)]
+    for seed in range(20):
+        # Another claim is another hash, and so other origins, stretches and shuffles.
+        identity = h.identity.model_copy(update={"claim": f"claim {seed}"})
+        other = replace(study, hypothesis=replace(h, identity=identity))
+        auditor = Auditor(other, facts, decided, Stages(decide_on, sample))
+        for samples in rows:
+            auditor.rows(samples)
+        audit = auditor.result()
+        assert audit.passed, (seed, audit.forbidden)
+        assert not audit.left_out
+
+
+def held_in_memory(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Simulated bars are made once, not for every stretch."""
+    true, made = simulated._bars, {}
+
+    def bars(params, bar, symbol, columns):
+        key = params.seed, bar, symbol, tuple(columns)
+        if key not in made:
+            made[key] = true(params, bar, symbol, columns)
+        return dict(made[key][0]), made[key][1]
+
+    monkeypatch.setattr(simulated, "_bars", bars)
