@@ -9,6 +9,7 @@ show as the degrees of freedom of Student's t. `harness calibrate` measures how 
 from __future__ import annotations
 
 import math
+from functools import lru_cache
 
 import numpy as np
 
@@ -106,12 +107,23 @@ def standard_error(x: F64, cosines: int) -> float:
     if not cosines:
         return math.nan
     n = x.size
-    z = x - x.mean()
-    # The cosine transform by way of Fourier's: even places, then the odd ones backwards.
-    projected = np.fft.fft(np.concatenate((z[0::2], z[1::2][::-1])))[1 : cosines + 1]
-    turn = np.exp(-0.5j * np.pi / n * np.arange(1, cosines + 1))
-    squares = np.square((projected * turn).real)
-    return math.sqrt(2.0 / n * float(squares.mean()) / n)
+    near, far = _cosine_tables(n, cosines)
+    rows = np.zeros(far.shape[1] * near.shape[1])
+    rows[:n] = x - x.mean()
+    # cos(u + v) = cos u cos v - sin u sin v, u by the row that a value is in, v by its column.
+    cos, sin = rows.reshape(far.shape[1], -1) @ near
+    projected = np.einsum("rj,rj->j", far[0], cos) - np.einsum("rj,rj->j", far[1], sin)
+    return math.sqrt(2.0 / n * float(np.square(projected).mean()) / n)
+
+
+@lru_cache(maxsize=8)
+def _cosine_tables(n: int, cosines: int) -> tuple[F64, F64]:
+    """(cos, sin) of n places in a square, by column (2, c, cosines) and by row (2, r, cosines)."""
+    columns = math.isqrt(n - 1) + 1
+    steps = math.pi / n * np.arange(1.0, cosines + 1.0)
+    near = np.outer(np.arange(columns) + 0.5, steps)
+    far = np.outer(columns * np.arange(-(-n // columns)), steps)
+    return np.stack((np.cos(near), np.sin(near))), np.stack((np.cos(far), np.sin(far)))
 
 
 def cosine_terms(n: int, overlap: int) -> int:
