@@ -61,6 +61,7 @@ groups
 inference
 ability.multiple
 ability.*
+reality_check
 verdict
 sections
 regime_specs
@@ -70,6 +71,9 @@ study
 forecast_file
 durable
 log
+registrations
+tried
+family rivals
 cards.group_rows
 cards.training_rows
 cards.render
