@@ -25,6 +25,7 @@ from harness.figures_command import figures
 from harness.guard import guarded
 from harness.options import AS_JSON, LOG, echo_json, panel_folders
 from harness.panel_commands import panel
+from harness.register_command import register
 
 
 class Commands(click.Group):
@@ -118,6 +119,9 @@ def run(files: tuple[str, ...], fresh: bool, log_dir: str | None, as_json: bool)
         echo_json(outcomes)
     if failed is not None:
         raise SystemExit(failed.exit_code)
+
+
+cli.add_command(register)
 
 
 @cli.command()

@@ -115,6 +115,16 @@ def look_up(
     )
 
 
+def standing(
+    log: Log, hypothesis: Hypothesis, data: DataRead
+) -> tuple[Registration | None, Tried | None]:
+    """The registration that stands for a hypothesis on this data, and its first run on it."""
+    own = [run for run in all_tried(log)[0] if run.spec_hash == hypothesis.spec_hash]
+    named, _ = registrations(log, hypothesis.identity.name)
+    changes = _changes(own, named, hypothesis.spec_hash, data, lambda _: None)
+    return _standing(hypothesis.spec_hash, own, named, changes)
+
+
 def family_of(runs: Sequence[Tried], data: DataRead, tested: tuple[str, str]) -> list[Tried]:
     """The runs on the same panel that were tested at some moment of `tested`."""
     return [run for run in runs if _same_panel(run.data, data) and run.overlaps(tested)]
@@ -193,19 +203,8 @@ def _registration(
     changes: Sequence[_Change],
 ) -> dict[str, Any]:
     """Whether the hypothesis was registered before its first run on this data, in words too."""
-    other = {change.key for change in changes}
-    since = changes[-1].at[:19] if changes else ""
-    mine = [
-        r
-        for r in named
-        if r.spec_hash == hypothesis.spec_hash
-        and r.file not in other
-        and r.registered_at[:19] >= since
-    ]
-    runs = [run for run in own if run.run_id not in other]
-    first = runs[0] if runs else None
-    found = mine[0] if mine else None
-    before = found is not None and _before(found, first)
+    found, first = _standing(hypothesis.spec_hash, own, named, changes)
+    before = found is not None and precedes(found, first)
     return {
         "registered_at": found.registered_at if found else None,
         "first_run_at": first.started if first else None,
@@ -217,7 +216,25 @@ def _registration(
     }
 
 
-def _before(registration: Registration, first: Tried | None) -> bool:
+def _standing(
+    spec_hash: str,
+    own: Sequence[Tried],
+    named: Sequence[Registration],
+    changes: Sequence[_Change],
+) -> tuple[Registration | None, Tried | None]:
+    """The first registration since the data last changed, and the first run on this data."""
+    other = {change.key for change in changes}
+    since = changes[-1].at[:19] if changes else ""
+    mine = [
+        r
+        for r in named
+        if r.spec_hash == spec_hash and r.file not in other and r.registered_at[:19] >= since
+    ]
+    runs = [run for run in own if run.run_id not in other]
+    return mine[0] if mine else None, runs[0] if runs else None
+
+
+def precedes(registration: Registration, first: Tried | None) -> bool:
     """Whether it precedes the first run; runs tell their seconds only, but know what they met."""
     if first is None or first.registered:
         return True

@@ -8,7 +8,7 @@ Under a log directory D:
     D/<date>-<hypothesis>-<run_id>.md                       the card: derived, rewritten at will
     D/<date>-<hypothesis>-<run_id>/NAME.svg                 its figures, likewise
     D/log.duckdb                                            the index: derived (harness/index.py)
-    D/tried.json                                            what was tried: derived (tried.py)
+    D/tried.jsonl                                           what was tried: derived (tried.py)
     D/.tmp/                                                 what is being written
 
 Writers never wait for one another and readers never see half a run: everything is built under

@@ -30,6 +30,7 @@ from harness.samples import Decided, LookBack, build_samples
 from harness.sections import Acceptance
 from harness.splits import require_windows
 from harness.study import Span, Study, set_up
+from harness.tried import remember
 from harness.types import Evidence, Forecasts, Measured, Samples, Verdict, Window
 from harness.verdict import decide, pooled_gain
 from harness.walk import Foreseen, foresee, walk_forward
@@ -284,6 +285,8 @@ def run(
             return record
 
         run_id = log.publish(record_of, [horizon_forecasts(f) for f in forecasts.values()])
+        models = {name: list(part.yhat) for name, part in forecasts.items()}
+        remember(log, record | {"forecasts": models})
         card = log.write_card(record)
     return Outcome(
         run_id,

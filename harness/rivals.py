@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -29,10 +30,10 @@ if TYPE_CHECKING:
     from harness.study import Study
     from harness.types import Evidence
 
-# A plain run reads so many other runs' forecasts at most, the latest first, and draws from so
-# many numbers: what is beyond is for `harness family --full`.
-MOST_RUNS = 10
-_MOST_NUMBERS = 1_000_000
+# A plain run reads so much of other runs' forecasts at most, the latest first, and draws from so
+# many numbers, which is a tenth of a second: what is beyond is for `harness family --full`.
+_MOST_BYTES = 25_000_000
+_MOST_NUMBERS = 500_000
 _OF_THE_TARGET = ("r2_log", "mae_log", "direction")  # need no way back to levels
 
 
@@ -105,8 +106,8 @@ def check(
 ) -> dict[str, Any]:
     """The reality check of a run over all candidates of its family that can be compared with it.
 
-    What the record keeps: `white` and `spa` (p-values), over how many `candidates` of how many
-    `eligible` ones, `block`, `draws`, `dates`; or `why` there is none.
+    What the record keeps: `white` and `spa` (p-values) over so many `candidates`, `block`, `draws`
+    and `dates`, or `why` there is none; and how many were `left_out` because reading them costs.
     """
     if regime is not None:
         return {"why": f"the verdict is on the regime {regime} alone"}
@@ -119,27 +120,33 @@ def check(
         e.candidate: setting.loss(forecasts.yhat[e.candidate], shifts[e.candidate])
         for e in evidence
     }
-    others = eligible(known.members, known.spec_hash, setting)
-    most = min(MOST_RUNS, max(0, _MOST_NUMBERS // setting.y.size - len(own)))
-    read = {
-        (run.run_id, name): loss
-        for run in others[:most]
-        for name, loss in rival_losses(log, run, setting).items()
-    }
-    found = tested(setting, benchmark, [*own.values(), *read.values()])
-    left = sum(len(run.comparisons) for run in others[most:])
-    return found | {"left_out": left}
+    others = eligible(log, known.members, known.spec_hash, setting)
+    losses, left = list(own.values()), _MOST_BYTES
+    for k, (run, size) in enumerate(others):
+        left -= size
+        numbers = setting.y.size * (len(losses) + len(run.comparisons))
+        if left < 0 or numbers > _MOST_NUMBERS:
+            beyond = sum(len(run.comparisons) for run, _ in others[k:])
+            return tested(setting, benchmark, losses) | {"left_out": beyond}
+        losses += rival_losses(log, run, setting).values()
+    return tested(setting, benchmark, losses) | {"left_out": 0}
 
 
-def eligible(runs: Sequence[Tried], spec_hash: str, setting: Setting) -> list[Tried]:
-    """The latest run of every other hypothesis of the same target and horizon, newest first."""
+def eligible(
+    log: Log, runs: Sequence[Tried], spec_hash: str, setting: Setting
+) -> list[tuple[Tried, int]]:
+    """The latest run of every other hypothesis of the same target and horizon, newest first.
+
+    With the bytes of its stored forecasts; runs whose forecasts are gone are left out.
+    """
     latest = {run.spec_hash: run for run in runs if run.spec_hash != spec_hash}
     mine = [
-        run
+        (run, size)
         for run in latest.values()
-        if run.horizon == setting.horizon and run.target == setting.target and run.comparisons
+        if run.horizon == setting.horizon and run.target == setting.target
+        if run.comparisons and (size := _bytes(log, run))
     ]
-    return sorted(mine, key=lambda run: (run.started, run.run_id), reverse=True)
+    return sorted(mine, key=lambda found: (found[0].started, found[0].run_id), reverse=True)
 
 
 def tested(setting: Setting, benchmark: F64, losses: Sequence[F64]) -> dict[str, Any]:
@@ -232,10 +239,9 @@ def _stored(log: Log, run: Tried, setting: Setting) -> pl.DataFrame | None:
     """A run's forecasts, where they are of the setting's targets at its decisions."""
     import polars as pl
 
-    path = log.runs_directory / f"run_id={run.run_id}" / "forecasts.parquet"
     columns = ["horizon", "symbol", "formed_at", "y", "yhat"]
     try:
-        frame = pl.read_parquet(path, columns=columns)
+        frame = pl.read_parquet(_path(log, run), columns=columns)
     except (OSError, pl.exceptions.PolarsError):
         return None
     frame = frame.filter(pl.col("horizon") == setting.horizon)
@@ -246,6 +252,17 @@ def _stored(log: Log, run: Tried, setting: Setting) -> pl.DataFrame | None:
         and frame["symbol"].cast(pl.String).equals(setting.symbol)
     )
     return frame if same else None
+
+
+def _path(log: Log, run: Tried) -> Path:
+    return log.runs_directory / f"run_id={run.run_id}" / "forecasts.parquet"
+
+
+def _bytes(log: Log, run: Tried) -> int:
+    try:
+        return _path(log, run).stat().st_size
+    except OSError:
+        return 0
 
 
 def _shifts(record: Mapping[str, Any], model: str, setting: Setting) -> tuple[F64, F64] | None:
