@@ -21,6 +21,7 @@ from harness.calibrate_command import calibrate
 from harness.describe_command import describe
 from harness.environment import one_thread_each
 from harness.errors import HarnessError, UsageError, nearest
+from harness.family_command import family
 from harness.figures_command import figures
 from harness.guard import guarded
 from harness.options import AS_JSON, LOG, echo_json, panel_folders
@@ -119,9 +120,6 @@ def run(files: tuple[str, ...], fresh: bool, log_dir: str | None, as_json: bool)
         echo_json(outcomes)
     if failed is not None:
         raise SystemExit(failed.exit_code)
-
-
-cli.add_command(register)
 
 
 @cli.command()
@@ -225,7 +223,7 @@ def query(sql: str, timeout: float, log_dir: str | None, as_json: bool) -> None:
 
     Tables: runs, hypotheses, scores, verdicts, tests, folds, coefficients, fits, fit_times,
     fit_notes, training, attention, wins, group_scores, group_wins, adaptation, timings, cards,
-    decisions and forecasts; `describe scores` shows columns. Examples:
+    decisions, registrations and forecasts; `describe scores` shows columns. Examples:
 
     \b
     harness query "select hypothesis, status, count(*) from runs group by all"
@@ -359,10 +357,8 @@ _catalogue("features", "what a feature expression may hold")
 _catalogue("metrics", "the metrics: unit, direction, definition")
 
 
-cli.add_command(calibrate)
-cli.add_command(figures)
-cli.add_command(panel)
-cli.add_command(describe)
+for _command in (register, calibrate, family, figures, panel, describe):
+    cli.add_command(_command)
 
 
 @cli.command()

@@ -132,6 +132,68 @@ def check(
     return tested(setting, benchmark, losses) | {"left_out": 0}
 
 
+@dataclass(frozen=True)
+class Reach:
+    """What full checks read: the forecasts of so many runs, in bytes."""
+
+    runs: int
+    bytes: int
+
+
+def reach_of(log: Log, runs: Sequence[Tried]) -> Reach:
+    """What the full checks of these runs would read."""
+    sizes = [size for run in runs if (size := _bytes(log, run))]
+    return Reach(len(sizes), sum(sizes))
+
+
+def full_check(log: Log, members: Sequence[Tried], run: Tried) -> dict[str, Any]:
+    """The reality check of a stored run over all candidates of its family, as `check` has it.
+
+    `members` are the runs of its family, itself among them. RecordError when its record cannot be
+    read.
+    """
+    record = log.read(run.run_id)
+    regime, loss = record["verdict"].get("regime"), METRICS[run.metric].loss
+    if regime is not None:
+        return {"why": f"the verdict is on the regime {regime} alone"}
+    if loss is None:
+        return {"why": f"{run.metric} has no loss of a single forecast"}
+    setting = _stored_setting(log, run, record)
+    if setting is None:
+        return {"why": "its forecasts are gone"}
+    if setting.last is None and run.metric == "direction":
+        return {"why": "the log does not hold the values before, from which directions count"}
+    own = rival_losses(log, run, setting, (run.baseline, *run.comparisons))
+    if run.baseline not in own or len(own) == 1:
+        return {"why": "the log does not hold the way back of models fitted symbol by symbol"}
+    benchmark = own.pop(run.baseline)
+    others = eligible(log, members, run.spec_hash, setting)
+    rivals = [loss for other, _ in others for loss in rival_losses(log, other, setting).values()]
+    return tested(setting, benchmark, [*own.values(), *rivals]) | {"left_out": 0}
+
+
+def _stored_setting(log: Log, run: Tried, record: Mapping[str, Any]) -> Setting | None:
+    """The setting of a stored run; None where its forecasts cannot be read."""
+    import polars as pl
+
+    s = record["settings"]
+    frame = _forecasts(log, run)
+    if frame is None or frame.is_empty():
+        return None
+    return Setting(
+        run.horizon,
+        run.target,
+        run.metric,
+        TargetScale(s["scale"], s["unit"], s["back"] or "none", s["floor"]),
+        frame["formed_at"].to_physical().to_numpy() * 1_000,
+        frame["symbol"].cast(pl.String),
+        frame["y"].to_numpy(),
+        None,
+        s["overlap"][run.horizon],
+        record["seed"],
+    )
+
+
 def eligible(
     log: Log, runs: Sequence[Tried], spec_hash: str, setting: Setting
 ) -> list[tuple[Tried, int]]:
@@ -171,9 +233,12 @@ def tested(setting: Setting, benchmark: F64, losses: Sequence[F64]) -> dict[str,
     }  # fmt: skip
 
 
-def rival_losses(log: Log, run: Tried, setting: Setting) -> dict[str, F64]:
+def rival_losses(
+    log: Log, run: Tried, setting: Setting, models: Sequence[str] | None = None
+) -> dict[str, F64]:
     """Candidate -> its losses (n,), from a run's stored forecasts; {} where they do not compare.
 
+    Of these `models`, or of all its candidates.
     Not the same decisions, other targets, forecasts that are gone or cannot be read, or a way back
     to levels that the log does not hold (of models fitted symbol by symbol, medians alone).
     """
@@ -186,7 +251,7 @@ def rival_losses(log: Log, run: Tried, setting: Setting) -> dict[str, F64]:
     except RecordError:
         return {}
     found = {}
-    for name in run.comparisons:
+    for name in run.comparisons if models is None else models:
         shifts = (0.0, 0.0) if record is None else _shifts(record, name, setting)
         if name in run.models and shifts is not None:
             yhat = frame["yhat"].list.get(run.models.index(name)).to_numpy()
@@ -239,19 +304,27 @@ def _stored(log: Log, run: Tried, setting: Setting) -> pl.DataFrame | None:
     """A run's forecasts, where they are of the setting's targets at its decisions."""
     import polars as pl
 
-    columns = ["horizon", "symbol", "formed_at", "y", "yhat"]
-    try:
-        frame = pl.read_parquet(_path(log, run), columns=columns)
-    except (OSError, pl.exceptions.PolarsError):
-        return None
-    frame = frame.filter(pl.col("horizon") == setting.horizon)
+    frame = _forecasts(log, run)
     same = (
-        frame.height == setting.y.size
+        frame is not None
+        and frame.height == setting.y.size
         and np.array_equal(frame["y"].to_numpy(), setting.y)
         and np.array_equal(frame["formed_at"].to_physical().to_numpy() * 1_000, setting.formed_at)
         and frame["symbol"].cast(pl.String).equals(setting.symbol)
     )
     return frame if same else None
+
+
+def _forecasts(log: Log, run: Tried) -> pl.DataFrame | None:
+    """What a run forecast at its verdict's horizon; None where it cannot be read any more."""
+    import polars as pl
+
+    columns = ["horizon", "symbol", "formed_at", "y", "yhat"]
+    try:
+        frame = pl.read_parquet(_path(log, run), columns=columns)
+    except (OSError, pl.exceptions.PolarsError):
+        return None
+    return frame.filter(pl.col("horizon") == run.horizon)
 
 
 def _path(log: Log, run: Tried) -> Path:
