@@ -27,6 +27,7 @@ from harness.guard import guarded
 from harness.options import AS_JSON, LOG, echo_json, panel_folders
 from harness.panel_commands import panel
 from harness.register_command import register
+from harness.verify_command import verify
 
 
 class Commands(click.Group):
@@ -357,7 +358,8 @@ _catalogue("features", "what a feature expression may hold")
 _catalogue("metrics", "the metrics: unit, direction, definition")
 
 
-for _command in (register, calibrate, family, figures, panel, describe):
+for _command in (register, calibrate, family, figures, verify, panel, describe):
+    cli.add_command(_command)
     cli.add_command(_command)
 
 
