@@ -55,7 +55,7 @@ class Tried(NamedTuple):
     relative: bool
     registered: bool | None
     models: Sequence[str]
-    comparisons: Mapping[str, tuple[float | None, float]]
+    comparisons: Mapping[str, Sequence[float | None]]
 
     @property
     def data(self) -> DataRead:
@@ -123,12 +123,12 @@ def _entry(record: Mapping[str, Any]) -> Tried:
     )
 
 
-def _comparisons(tests: Mapping[str, Sequence[Any]]) -> dict[str, tuple[float | None, float]]:
+def _comparisons(tests: Mapping[str, Sequence[Any]]) -> dict[str, list[float | None]]:
     columns = (tests.get(key) or [] for key in ("candidate", "gain", "p_value"))
-    found: dict[str, tuple[float | None, float]] = {}
+    found: dict[str, list[float | None]] = {}
     for candidate, gain, p in zip(*columns, strict=False):
         # The first test of a candidate is the one that decides.
-        found.setdefault(str(candidate), (gain, 1.0 if p is None or math.isnan(p) else p))
+        found.setdefault(str(candidate), [gain, 1.0 if p is None or math.isnan(p) else p])
     return found
 
 
