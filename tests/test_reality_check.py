@@ -29,7 +29,7 @@ def test_both_p_values_are_those_of_arch(shift, seed):
     gains = correlated(400, 5, seed) + shift * np.array([1.0, -4.0, 0.5, -20.0, 0.2])
     found = reality_check(gains, 12.0, np.random.default_rng(5), draws=4_000)
     assert found.white == pytest.approx(of_arch(gains, "upper"), abs=0.05)
-    # arch 8 takes the means as they are, whatever its studentize says: it is given them studentized.
+    # arch 8 takes means as they are, whatever its studentize says: they are studentized for it.
     means = resampled_means(gains - gains.mean(axis=0), 12.0, np.random.default_rng(7), 4_000)
     assert found.spa == pytest.approx(of_arch(gains / means.std(axis=0), "consistent"), abs=0.05)
 
@@ -42,15 +42,15 @@ def test_resampled_means_scatter_as_the_series_does():
 
 
 def test_blocks_keep_the_memory_of_a_series():
-    n, phi = 4_000, 0.8
+    n, phi = 1_500, 0.8
     rng = np.random.default_rng(9)
     x = rng.standard_normal((n, 1))
     for t in range(1, n):
         x[t] += phi * x[t - 1]
     long_run = 1.0 / (1.0 - phi)
-    found = resampled_means(x - x.mean(), 60.0, np.random.default_rng(10), 4_000).std() * n**0.5
-    assert found == pytest.approx(long_run, rel=0.15)
-    short = resampled_means(x - x.mean(), 1.0, np.random.default_rng(10), 4_000).std() * n**0.5
+    found = resampled_means(x - x.mean(), 60.0, np.random.default_rng(10), 800).std() * n**0.5
+    assert found == pytest.approx(long_run, rel=0.25)
+    short = resampled_means(x - x.mean(), 1.0, np.random.default_rng(10), 800).std() * n**0.5
     assert short < 0.5 * long_run
 
 
@@ -66,5 +66,5 @@ def test_a_candidate_that_is_the_benchmark_gains_nothing():
 
 def test_noise_is_rejected_about_as_often_as_it_should_be():
     rng = np.random.default_rng(13)
-    p = [reality_check(rng.standard_normal((200, 4)), 2.0, rng, draws=200).spa for _ in range(300)]
-    assert np.mean(np.array(p) < 0.1) == pytest.approx(0.1, abs=0.05)
+    p = [reality_check(rng.standard_normal((200, 4)), 2.0, rng, draws=200).spa for _ in range(200)]
+    assert np.mean(np.array(p) < 0.1) == pytest.approx(0.1, abs=0.06)
