@@ -360,7 +360,6 @@ _catalogue("metrics", "the metrics: unit, direction, definition")
 
 for _command in (register, calibrate, family, figures, verify, panel, describe):
     cli.add_command(_command)
-    cli.add_command(_command)
 
 
 @cli.command()
