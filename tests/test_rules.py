@@ -59,6 +59,9 @@ metrics
 regimes
 groups
 inference
+ability.multiple
+ability.*
+reality_check
 verdict
 sections
 regime_specs
