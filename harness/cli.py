@@ -22,10 +22,13 @@ from harness.calibrate_command import calibrate
 from harness.describe_command import describe
 from harness.environment import one_thread_each
 from harness.errors import HarnessError, UsageError, nearest
+from harness.family_command import family
 from harness.figures_command import figures
 from harness.guard import guarded
 from harness.options import AS_JSON, LOG, echo_json, panel_folders
 from harness.panel_commands import panel
+from harness.register_command import register
+from harness.verify_command import verify
 
 
 class Commands(click.Group):
@@ -222,7 +225,7 @@ def query(sql: str, timeout: float, log_dir: str | None, as_json: bool) -> None:
 
     Tables: runs, hypotheses, scores, verdicts, tests, folds, coefficients, fits, fit_times,
     fit_notes, training, attention, wins, group_scores, group_wins, adaptation, audits, timings,
-    cards, decisions and forecasts; `describe scores` shows columns. Examples:
+    cards, decisions, registrations and forecasts; `describe scores` shows columns. Examples:
 
     \b
     harness query "select hypothesis, status, count(*) from runs group by all"
@@ -356,11 +359,8 @@ _catalogue("features", "what a feature expression may hold")
 _catalogue("metrics", "the metrics: unit, direction, definition")
 
 
-cli.add_command(audit)
-cli.add_command(calibrate)
-cli.add_command(figures)
-cli.add_command(panel)
-cli.add_command(describe)
+for _command in (register, audit, calibrate, family, figures, verify, panel, describe):
+    cli.add_command(_command)
 
 
 @cli.command()

@@ -16,7 +16,7 @@ def digest(data: bytes) -> bytes:
     return f"sha256:{hashlib.sha256(data).hexdigest()}\n".encode()
 
 
-def encode(value: Mapping[str, Any]) -> bytes:
+def encode(value: Mapping[str, Any] | list[Any]) -> bytes:
     """JSON of one line; NaN and infinities are null."""
     try:
         text = json.dumps(value, allow_nan=False, ensure_ascii=False)

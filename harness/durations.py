@@ -97,3 +97,8 @@ def show_moment(moment_ns: int) -> str:
     if moment.hour == moment.minute == moment.second == 0:
         return moment.strftime("%Y-%m-%d")
     return moment.strftime("%Y-%m-%d %H:%M")
+
+
+def iso_moment(moment_ns: int) -> str:
+    """A moment as a record states it: ISO 8601, UTC."""
+    return (_EPOCH + timedelta(microseconds=int(moment_ns) // 1_000)).isoformat()

@@ -34,8 +34,10 @@ from harness.index_tables import (
     VIEWS,
     decision_frame,
     record_frames,
+    registration_frame,
 )
 from harness.log import Log, RecordError
+from harness.registrations import read_registration, registration_files
 
 if TYPE_CHECKING:
     import polars as pl
@@ -53,6 +55,7 @@ class _Entries:
     origin: str
     runs: frozenset[str]
     decisions: frozenset[str]
+    registrations: frozenset[str]
     digest: str
 
 
@@ -125,9 +128,10 @@ def _update(log: Log, warn: Warn, *, anew: bool) -> Path:
 
 def _entries(log: Log) -> _Entries:
     runs, decisions, origin = log.runs(), log.decision_files(), f"{INDEX_FORMAT} {log.root}"
-    text = "\n".join([origin, *runs, "", *decisions])
+    registered = registration_files(log)
+    text = "\n".join([origin, *runs, "", *decisions, "", *registered])
     digest = hashlib.sha256(text.encode(errors="surrogateescape")).hexdigest()
-    return _Entries(origin, frozenset(runs), frozenset(decisions), digest)
+    return _Entries(origin, frozenset(runs), frozenset(decisions), frozenset(registered), digest)
 
 
 @contextmanager
@@ -167,9 +171,12 @@ def _extends(path: Path, entries: _Entries) -> bool:
         return False
     runs = _rows(path, "SELECT run_id FROM parts.runs")
     files = _rows(path, "SELECT file FROM parts.decisions")
-    if runs is None or files is None:
+    registered = _rows(path, "SELECT file FROM registrations")
+    if runs is None or files is None or registered is None:
         return False
-    return {row[0] for row in runs} <= entries.runs and {f[0] for f in files} <= entries.decisions
+    published = entries.runs, entries.decisions, entries.registrations
+    indexed = ({row[0] for row in rows} for rows in (runs, files, registered))
+    return all(some <= every for some, every in zip(indexed, published, strict=True))
 
 
 def _replace(path: Path, log: Log, entries: _Entries, *, anew: bool) -> list[str]:
@@ -271,6 +278,21 @@ def _add(connection: duckdb.DuckDBPyConnection, log: Log, entries: _Entries) -> 
         except RecordError as error:
             unreadable.append(f"left out of the index: {error}")
     _insert(connection, "parts.decisions", decision_frame(decisions))
+    return unreadable + _add_registrations(connection, log, entries)
+
+
+def _add_registrations(
+    connection: duckdb.DuckDBPyConnection, log: Log, entries: _Entries
+) -> list[str]:
+    """Add the registrations that the index lacks; return what could not be read."""
+    known = {row[0] for row in connection.execute("SELECT file FROM registrations").fetchall()}
+    found, unreadable = [], []
+    for file in sorted(entries.registrations - known):
+        try:
+            found.append(read_registration(log, file))
+        except RecordError as error:
+            unreadable.append(f"left out of the index: {error}")
+    _insert(connection, "registrations", registration_frame(found))
     return unreadable
 
 

@@ -14,8 +14,10 @@ from harness.log import UNDECIDED, decision_line, split_card
 if TYPE_CHECKING:
     import polars as pl
 
+    from harness.registrations import Registration
+
 # An index made by another version of the tables below is made anew: raise this with them.
-INDEX_FORMAT = 5
+INDEX_FORMAT = 6
 _TEXT, _REAL, _COUNT, TIME = "VARCHAR", "DOUBLE", "BIGINT", "TIMESTAMP"
 _SCORES = {
     "run_id": _TEXT, "horizon": _TEXT, "model": _TEXT, "scope": _TEXT, "window_start": TIME,
@@ -108,9 +110,16 @@ _RUNS = {
     "seed": _COUNT, "gain": _REAL, "gain_as": _TEXT, "metric": _TEXT, "horizon": _TEXT,
     "code_version": _TEXT,
 }  # fmt: skip
+_REGISTRATIONS = {
+    "file": _TEXT, "hypothesis": _TEXT, "spec_hash": _TEXT, "registered_at": TIME,
+    "panel": _TEXT, "fingerprint": _TEXT, "panel_start": TIME, "panel_end": TIME,
+    "baseline": _TEXT, "candidates": "VARCHAR[]", "metric": _TEXT, "horizon": _TEXT,
+    "min_gain": _REAL, "gain_as": _TEXT, "alpha": _REAL, "claim": _TEXT, "regime": _TEXT,
+}  # fmt: skip
 TABLES = {
     **_RECORDED,
     "verdicts": _VERDICTS,
+    "registrations": _REGISTRATIONS,
     "parts.runs": _RUNS,
     "parts.models": {"run_id": _TEXT, "horizon": _TEXT, "position": _COUNT, "model": _TEXT},
     "parts.cards": {"run_id": _TEXT, "head": _TEXT, "tail": _TEXT},
@@ -163,6 +172,26 @@ def decision_frame(entries: Mapping[str, Mapping[str, str]]) -> pl.DataFrame:
         {**entry, "file": name, "line": decision_line(entry)} for name, entry in entries.items()
     ]
     return _frame("parts.decisions", _columns("parts.decisions", rows))
+
+
+def registration_frame(found: Sequence[Registration]) -> pl.DataFrame:
+    """The rows of `registrations`."""
+    rows = [
+        {
+            **r.rule,
+            "file": r.file,
+            "hypothesis": r.hypothesis,
+            "spec_hash": r.spec_hash,
+            "registered_at": r.registered_at,
+            "panel": r.data.panel,
+            "fingerprint": r.data.fingerprint,
+            "panel_start": r.data.start,
+            "panel_end": r.data.end,
+            "gain_as": r.rule.get("gain"),
+        }
+        for r in found
+    ]
+    return _frame("registrations", _columns("registrations", rows))
 
 
 def _recorded(table: str, records: Sequence[Mapping[str, Any]]) -> Rows:

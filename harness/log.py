@@ -4,9 +4,11 @@ Under a log directory D:
 
     D/runs/run_id=<8 hex>/record.json, forecasts.parquet    the truth, published by one rename
     D/decisions/<run_id>-<UTC stamp>-<hex>.json             what the researcher decided, and when
+    D/registrations/<date>-<hypothesis>-<hex>-<hex>.json    what was claimed, and when
     D/<date>-<hypothesis>-<run_id>.md                       the card: derived, rewritten at will
     D/<date>-<hypothesis>-<run_id>/NAME.svg                 its figures, likewise
     D/log.duckdb                                            the index: derived (harness/index.py)
+    D/tried.jsonl                                           what was tried: derived (tried.py)
     D/.tmp/                                                 what is being written
 
 Writers never wait for one another and readers never see half a run: everything is built under
@@ -138,7 +140,7 @@ class Log:
 
     def runs(self) -> list[str]:
         """The ids of all published runs, ascending; none where there is no log yet."""
-        found = (_RUN_NAME.fullmatch(name) for name in self._names(self.runs_directory))
+        found = (_RUN_NAME.fullmatch(name) for name in self.names(self.runs_directory))
         return sorted(match[1] for match in found if match)
 
     def resolve(self, prefix: str) -> str:
@@ -165,8 +167,8 @@ class Log:
         """
         run_id = self.resolve(prefix)
         path = self._run(run_id) / "record.json"
-        data = _read(path)
-        record = _object(path, data)
+        data = read_bytes(path)
+        record = read_object(path, data)
         try:
             _require(record, run_id)
             self._check_seal(run_id, data)
@@ -233,13 +235,13 @@ class Log:
 
     def decision_files(self) -> list[str]:
         """The file names of all decisions, ascending: by run, then by time."""
-        names = self._names(self.decisions_directory)
+        names = self.names(self.decisions_directory)
         return sorted(name for name in names if name.endswith(".json"))
 
     def read_decision(self, name: str) -> dict[str, str]:
         """One decision: run_id, decided_at (ISO 8601, UTC), decision, note; or RecordError."""
         path = self.decisions_directory / name
-        entry = _object(path, _read(path))
+        entry = read_object(path, read_bytes(path))
         wanted = ("run_id", "decided_at", "decision", "note")
         if not all(isinstance(entry.get(key), str) for key in wanted):
             raise RecordError(f"{path}: wanted the keys {', '.join(wanted)}, all text")
@@ -305,7 +307,7 @@ class Log:
         """Remove what writers that were killed more than a day ago left; how many there were."""
         old = time.time() - _DAY_SECONDS
         removed = 0
-        for name in self._names(self.root / ".tmp"):
+        for name in self.names(self.root / ".tmp"):
             leftover = self.root / ".tmp" / name
             with suppress(FileNotFoundError):
                 if leftover.stat().st_mtime < old:
@@ -316,7 +318,8 @@ class Log:
     def _run(self, run_id: str) -> Path:
         return self.runs_directory / f"run_id={run_id}"
 
-    def _names(self, directory: Path) -> list[str]:
+    def names(self, directory: Path) -> list[str]:
+        """What a folder of the log holds; nothing where it is not there yet."""
         try:
             return os.listdir(directory)  # noqa: PTH208 - ten times as fast on a long log
         except FileNotFoundError:
@@ -345,14 +348,16 @@ def _require(record: Any, run_id: str) -> None:
         raise ValueError(f"{', '.join(wrong)}: missing, or not of the right kind")
 
 
-def _read(path: Path) -> bytes:
+def read_bytes(path: Path) -> bytes:
+    """A published file's bytes, or RecordError."""
     try:
         return path.read_bytes()
     except OSError as error:
         raise RecordError(f"{path}: cannot be read: {error.strerror}") from None
 
 
-def _object(path: Path, data: bytes) -> dict[str, Any]:
+def read_object(path: Path, data: bytes) -> dict[str, Any]:
+    """The JSON object that a published file holds, or RecordError."""
     try:
         value = json.loads(data)
     except ValueError as error:

@@ -12,23 +12,27 @@ from typing import TYPE_CHECKING, Any
 
 from harness.audit.auditor import Auditor
 from harness.audit.probe import Stages
-from harness.durations import show_moment
+from harness.durations import iso_moment, show_moment
 from harness.environment import CodeVersion, describe
 from harness.errors import HarnessError, RunError, SpecError
+from harness.family import Known, look_up
 from harness.features import Expression, parse_feature
 from harness.fold_fits import Settings
 from harness.groups import Adaptation, GroupScores, adaptation, by_group, of_group, only
 from harness.hypothesis import Hypothesis
 from harness.inference import evidence
 from harness.log import Log
-from harness.measures.store import measure_panel
+from harness.measures.store import PanelFacts, measure_panel
 from harness.metrics import Scores, Values, score, series
 from harness.record import horizon_forecasts, make_record
 from harness.regimes import mark
+from harness.registrations import DataRead
+from harness.rivals import check, setting_of, targets_differ
 from harness.samples import Decided, LookBack, build_samples
 from harness.sections import Acceptance
 from harness.splits import require_windows
 from harness.study import Span, Study, set_up
+from harness.tried import remember
 from harness.types import Evidence, Forecasts, Measured, Samples, Verdict, Window
 from harness.verdict import decide, pooled_gain
 from harness.walk import Foreseen, foresee, walk_forward
@@ -258,8 +262,13 @@ def run(
             auditor.rows(samples)
     with timer("audit"):
         audit = auditor.result()
+    with timer("family"):
+        known = _known(log, study, facts, forecasts)
     with timer("score and judge"):
-        judged = judge(study, decided, forecasts, facts.labels, audit.forbidden)
+        forbidden = [*audit.forbidden, *known.forbidden]
+        judged = judge(study, decided, forecasts, facts.labels, forbidden)
+    with timer("family"):
+        tried = _tried(log, study, known, forecasts, judged.verdict)
     with timer("record and card"):
         seconds = timer.total
         record: dict[str, Any] = {}
@@ -279,11 +288,14 @@ def run(
                     started=started,
                     seconds=seconds,
                     environment=describe(code, [m.kind for m in hypothesis.models.values()]),
+                    tried=tried,
                 )
             )
             return record
 
         run_id = log.publish(record_of, [horizon_forecasts(f) for f in forecasts.values()])
+        models = {name: list(part.yhat) for name, part in forecasts.items()}
+        remember(log, record | {"forecasts": models})
         card = log.write_card(record)
     return Outcome(
         run_id,
@@ -295,6 +307,30 @@ def run(
         relative=hypothesis.verdict.gain == "relative",
         figures=_illustrated(log, run_id) if hypothesis.run.figures else None,
     )
+
+
+def _known(log: Log, study: Study, facts: PanelFacts, forecasts: Mapping[str, Forecasts]) -> Known:
+    """What the log knew of the hypothesis and its panel before this run."""
+    part = forecasts[str(study.hypothesis.verdict.horizon)]
+    return look_up(
+        log,
+        study.hypothesis,
+        DataRead.by(study.panel_spec.name, study.plan.inputs, facts),
+        (iso_moment(part.windows[0].cut), iso_moment(part.windows[-1].end)),
+        lambda run_id: targets_differ(log, run_id, forecasts),
+    )
+
+
+def _tried(
+    log: Log, study: Study, known: Known, forecasts: Mapping[str, Forecasts], verdict: Verdict
+) -> dict[str, Any]:
+    """Registration and family, as the record keeps them."""
+    rule = study.hypothesis.verdict
+    part = forecasts[str(rule.horizon)]
+    family = known.words(verdict.evidence)
+    setting = setting_of(study, part)
+    family["reality_check"] = check(log, known, setting, part, verdict.evidence, rule.regime)
+    return {"registration": dict(known.registration), "family": family}
 
 
 def _illustrated(log: Log, run_id: str) -> Illustrated:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict
-from datetime import UTC, datetime, timedelta
+from datetime import datetime
 from typing import TYPE_CHECKING, Any
 
 import polars as pl
@@ -12,6 +12,7 @@ import polars as pl
 from harness.audit.findings import Audit, audit_table
 from harness.cards.render import render_card
 from harness.cautions import cautions
+from harness.durations import iso_moment as _iso
 from harness.durations import show_moment
 from harness.group_tables import group_tables
 from harness.log import HorizonForecasts
@@ -26,7 +27,6 @@ if TYPE_CHECKING:
     from harness.sections import WalkForward
     from harness.study import Study
 
-_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _NS_PER_MINUTE = 60_000_000_000
 _MOST_GAPS = 100  # of the longest; the number and the sum are of all
 
@@ -61,8 +61,12 @@ def make_record(
     started: datetime,
     seconds: float,
     environment: Mapping[str, Any],
+    tried: Mapping[str, Any],
 ) -> dict[str, Any]:
-    """The whole record of a run, JSON-able, its card rendered from the rest of it."""
+    """The whole record of a run, JSON-able, its card rendered from the rest of it.
+
+    `tried` is what the log knew: its keys `registration` and `family`.
+    """
     h, scores, verdict = study.hypothesis, judged.scores, judged.verdict
     record = {
         "run_id": run_id,
@@ -83,6 +87,7 @@ def make_record(
         "environment": dict(environment),
         "verdict": _verdict(study, verdict),
         "audit": audit.as_dict(),
+        **tried,
         "cautions": cautions(forecasts, study.scale, verdict, facts.start),
         "tables": {
             "scores": _scores(forecasts, scores),
@@ -376,7 +381,3 @@ def _wins(baseline: str, metric: str, scores: Sequence[Scores]) -> Table:
                 better = sign * (part.by_window(model, metric) - base) > 0.0
                 rows.append((part.horizon, model, baseline, metric, int(better.sum()), base.size))
     return table(("horizon", "model", "baseline", "metric", "wins", "windows"), rows)
-
-
-def _iso(moment_ns: int) -> str:
-    return (_EPOCH + timedelta(microseconds=int(moment_ns) // 1_000)).isoformat()

@@ -14,6 +14,7 @@ from pathlib import Path
 import polars as pl
 
 from harness.log import HorizonForecasts, Log
+from harness.tried import remember
 
 MODELS = ("har", "persistence")
 
@@ -81,7 +82,10 @@ def small_forecasts() -> list[HorizonForecasts]:
 
 
 def publish(log: Log) -> None:
-    print(log.publish(small_record, small_forecasts()), flush=True)
+    run_id = log.publish(small_record, small_forecasts())
+    models = {"1h": list(MODELS), "4h": list(MODELS)}
+    remember(log, small_record(run_id) | {"run_id": run_id, "forecasts": models})
+    print(run_id, flush=True)
 
 
 def read_until(log: Log, stop: Path) -> None:

@@ -37,6 +37,7 @@ TABLES = sorted(
         "group_scores",
         "group_wins",
         "hypotheses",
+        "registrations",
         "runs",
         "scores",
         "tests",

@@ -22,6 +22,7 @@ from harness import log as log_module
 from harness.errors import RunError, UsageError
 from harness.log import Log, RecordError, find_log, with_decision
 from harness.query import run_query
+from harness.tried import all_tried
 
 WRITERS = Path(__file__).with_name("log_writers.py")
 small = SimpleNamespace(**runpy.run_path(str(WRITERS)))
@@ -242,6 +243,10 @@ def test_processes_that_write_at_once_lose_nothing_and_readers_never_fail(tmp_pa
     assert log.runs() == sorted(ids)
     assert {log.read(run_id)["card"].split()[-1] for run_id in ids} == set(ids)
     assert all(log.read_forecasts(run_id).height == 16 for run_id in ids)
+    kept = (root / "tried.jsonl").read_text()
+    assert all(kept.count(f'["{run_id}"') == 1 for run_id in ids)
+    assert {run.run_id for run in all_tried(log)[0]} == set(ids)
+    assert (root / "tried.jsonl").read_text() == kept  # every entry was whole: none was read again
 
 
 def test_every_run_that_a_killed_writer_acknowledged_is_there(tmp_path):

@@ -411,38 +411,6 @@ def test_settings_that_do_not_fit_are_refused_in_one_line(settings, said):
     assert "\n" not in str(caught.value)
 
 
-def days_of(column: str) -> list[np.ndarray]:
-    """5-minute closes of each of the 22 days of the highfrequency package's sample."""
-    file = Path(DATA).resolve() / "reference" / "highfrequency_sample_one_minute.parquet"
-    frame = pl.read_parquet(file).filter(pl.col("timestamp").dt.minute() % 5 == 0)
-    frame = frame.sort("timestamp").with_columns(day=pl.col("timestamp").dt.date())
-    return [day[column].to_numpy() for day in frame.partition_by("day")]
-
-
-@needs_data
-@pytest.mark.parametrize(
-    ("name", "column", "want"),
-    [
-        ("medrv", "STOCK", 0.003387052289),
-        ("medrv", "MARKET", 0.001451676499),
-        ("minrv", "STOCK", 0.003344205602),
-        ("minrv", "MARKET", 0.001438168861),
-    ],
-)
-def test_medrv_and_minrv_are_those_of_the_highfrequency_package(name, column, want):
-    days = days_of(column)
-    assert (len(days), days[0].size) == (22, 79)
-    # It puts a zero return first: 79 returns a day.
-    found = sum(c.size * estimate(name, {"close": np.append(c[0], c)}) ** 2 for c in days)
-    assert found == pytest.approx(want, abs=6e-13)
-
-
-@needs_data
-def test_without_the_leading_zero_return_medrv_is_the_other_published_figure():
-    found = sum((c.size - 1) * estimate("medrv", {"close": c}) ** 2 for c in days_of("STOCK"))
-    assert found == pytest.approx(0.003230811, abs=6e-10)
-
-
 @needs_data
 def test_daily_range_volatilities_of_a_liquid_stock_agree_with_one_another():
     file = Path(DATA).resolve() / "sp500_daily.parquet"

@@ -59,6 +59,9 @@ metrics
 regimes
 groups
 inference
+ability.multiple
+ability.*
+reality_check
 verdict
 sections
 regime_specs
@@ -72,6 +75,9 @@ audit.auditor
 forecast_file
 durable
 log
+registrations
+tried
+family rivals
 cards.group_rows
 cards.training_rows
 cards.render
@@ -83,6 +89,9 @@ index_tables
 index
 query
 pipeline
+register family_report verify
+published_fits
+published
 calibration.worlds
 calibration.trials
 calibration.rates
@@ -92,6 +101,7 @@ describe_page
 audited
 plan compare catalogue doctor starter screen options
 audit_command panel_commands describe_command figures_command calibrate_command
+register_command family_command verify_command
 cli
 """
 STAGES = [line.split() for line in ORDER.split("\n") if line]
@@ -110,8 +120,11 @@ HEAVY = {
         "figures_command",
         "guard",
         "options",
+        "family_command",
         "panel_commands",
+        "register_command",
         "screen",
+        "verify_command",
     },
     "xxhash": {"panel", "panel_file", "quality", "selection", "hypothesis"},
     "torch": {"models.nets", "models.training", "models.recurrent"},
@@ -203,6 +216,7 @@ def test_the_command_line_imports_stages_inside_its_commands_only():
         "options",
     }
     light |= {"audit_command", "panel_commands"}
+    light |= {"register_command", "family_command", "verify_command"}
     for name in light - {"environment", "errors"} | {"cli"}:
         assert own(name, top_only=True) <= light, name
 

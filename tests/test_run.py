@@ -15,11 +15,11 @@ from harness.errors import SpecError, UsageError
 from harness.log import Log
 from harness.panel import find_panel
 
-VOLATILE = ("run_id", "started", "seconds", "card")
+VOLATILE = ("run_id", "started", "seconds", "card", "registration", "family")
 
 
 def lasting(record: dict[str, Any]) -> dict[str, Any]:
-    """A record without its name, times and timings, and without whether measures were kept."""
+    """A record without its name, times, timings, kept measures, and what the log knew before."""
     kept = {key: value for key, value in record.items() if key not in VOLATILE}
     kept["panel"] = {k: v for k, v in record["panel"].items() if k != "measures_kept"}
     kept["tables"] = {

@@ -6,7 +6,6 @@ import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from itertools import pairwise
-from pathlib import Path
 from typing import ClassVar, Self
 
 import numpy as np
@@ -14,7 +13,6 @@ import numpy as np
 from harness.durations import NS_PER_MINUTE, parse_duration, parse_moment
 from harness.measures.cascade import CascadePlan, plan_cascade
 from harness.models.protocol import Task
-from harness.panel import PanelSpec, read_panel
 from harness.scale import TargetScale
 from harness.types import F64, I64, Bars, FitTime, Forecasts, ModelFit, Rows, Samples, Window
 
@@ -214,19 +212,6 @@ class Nearest:
     @property
     def coefficients(self) -> dict[str, float]:
         return {} if self.y is None else {"rows": float(self.y.size)}
-
-
-def daily_panel(folder: Path, data: Path, extra: dict[str, tuple[str, str]]) -> PanelSpec:
-    """A sessions panel over a Parquet file; extra: name -> (the file's column, its unit)."""
-    words = [
-        "[panel]", 'name = "daily"', 'title = "a daily series"', 'bar = "1d"',
-        'calendar = "sessions"', 'timezone = "UTC"', 'how_to_get = "set HARNESS_DATA"',
-        "[source]", 'kind = "parquet"', f'path = "{data}"', 'symbol = "X"',
-        "[columns]", 'ts = "date"', "[columns.extra]",
-        *(f'{name} = {{ column = "{c}", unit = "{u}" }}' for name, (c, u) in extra.items()),
-    ]  # fmt: skip
-    (folder / "daily.toml").write_text("\n".join(words) + "\n")
-    return read_panel(folder / "daily.toml")
 
 
 def close_to(got: object, wanted: object, relative: float) -> bool:

@@ -1,0 +1,150 @@
+"""What `harness family` tells of a panel: every hypothesis tried on it, from the log alone."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from harness.errors import UsageError, nearest
+from harness.family import adjust, comparisons, family_of
+from harness.log import Log, RecordError
+from harness.registrations import (
+    Registration,
+    read_registration,
+    registration_files,
+)
+from harness.rivals import Reach, full_check, reach_of
+from harness.tried import Tried, all_tried
+
+
+@dataclass(frozen=True)
+class Entry:
+    """One hypothesis on the panel: its runs, the latest one's verdict, how it is adjusted.
+
+    `p_holm` and `p_bh` are of the best candidate, among all comparisons of the latest run's
+    family; None for a hypothesis that was registered and not run, or is not judged.
+    `registered` is `yes`, `later` (after its first run), `altered` (another spec of the name is),
+    or `no`.
+    """
+
+    hypothesis: str
+    spec_hash: str
+    first_run: str | None
+    runs: int
+    registered: str
+    latest: Tried | None = None
+    gain: float | None = None
+    p_value: float | None = None
+    p_holm: float | None = None
+    p_bh: float | None = None
+
+    def as_json(self) -> dict[str, Any]:
+        """Its row of `harness family --json`."""
+        t = self.latest
+        of = ("run_id", "status", "candidate", "baseline", "metric", "horizon")
+        return {
+            "hypothesis": self.hypothesis,
+            "spec_hash": self.spec_hash,
+            "first_run": self.first_run,
+            "runs": self.runs,
+            **{key: getattr(t, key) if t else None for key in of},
+            "gain": self.gain,
+            "gain_as": ("relative" if t.relative else "difference") if t else None,
+            "p_value": self.p_value,
+            "p_holm": self.p_holm,
+            "p_bh": self.p_bh,
+            "registered": self.registered,
+        }
+
+
+@dataclass(frozen=True)
+class FamilyReport:
+    """All that was tried on a panel; `unreadable` are runs and registrations left out."""
+
+    panel: str
+    runs: int
+    comparisons: int
+    entries: tuple[Entry, ...]
+    unreadable: tuple[str, ...]
+
+
+def report_family(log: Log, panel: str) -> FamilyReport:
+    """Everything on the panel of this name; UsageError when the log has nothing on it."""
+    runs, unreadable = all_tried(log)
+    registered, torn = _all_registrations(log)
+    known = {run.panel for run in runs} | {r.data.panel for r in registered}
+    if panel not in known:
+        near = nearest(panel, sorted(known))
+        hint = f"; did you mean '{near}'?" if near else "" if known else "; the log is empty"
+        raise UsageError(f"no run on panel '{panel}' in {log.root}{hint}")
+    mine = [run for run in runs if run.panel == panel]
+    here = [r for r in registered if r.data.panel == panel]
+    entries = tuple(_entries(runs, mine, here))
+    return FamilyReport(panel, len(mine), len(comparisons(mine)), entries, (*unreadable, *torn))
+
+
+def latest_runs(log: Log, panel: str) -> list[Tried]:
+    """The latest run of every hypothesis on the panel, oldest first."""
+    mine = (run for run in all_tried(log)[0] if run.panel == panel)
+    return list({run.spec_hash: run for run in mine}.values())
+
+
+def reach(log: Log, panel: str) -> Reach:
+    """What the reality checks of all hypotheses on the panel would read."""
+    return reach_of(log, latest_runs(log, panel))
+
+
+def check_all(log: Log, panel: str) -> Iterator[tuple[Tried, dict[str, Any]]]:
+    """The reality check of every hypothesis on the panel, nothing left out, one by one."""
+    runs = all_tried(log)[0]
+    for run in latest_runs(log, panel):
+        yield run, full_check(log, _family(runs, run), run)
+
+
+def _all_registrations(log: Log) -> tuple[list[Registration], list[str]]:
+    found, torn = [], []
+    for file in registration_files(log):
+        try:
+            found.append(read_registration(log, file))
+        except RecordError:
+            torn.append(file)
+    return sorted(found, key=lambda r: r.registered_at), torn
+
+
+def _family(runs: Sequence[Tried], run: Tried) -> list[Tried]:
+    tested = (run.tested_from or "", run.tested_until or "9999")
+    return family_of(runs, run.data, tested)
+
+
+def _entries(
+    runs: Sequence[Tried], mine: Sequence[Tried], registered: Sequence[Registration]
+) -> Iterator[Entry]:
+    adjusted: dict[tuple[str | None, ...], Any] = {}
+    for spec_hash in dict.fromkeys(run.spec_hash for run in mine):
+        own = [run for run in mine if run.spec_hash == spec_hash]
+        latest = own[-1]
+        span = latest.tested_from, latest.tested_until, latest.fingerprint
+        if span not in adjusted:
+            adjusted[span] = adjust(comparisons(_family(runs, latest)))
+        state = _state(latest.hypothesis, spec_hash, own[0], registered)
+        head = latest.hypothesis, spec_hash, own[0].started, len(own), state, latest
+        if latest.candidate in latest.comparisons:
+            gain, p = latest.comparisons[latest.candidate]
+            yield Entry(*head, gain, p, *adjusted[span][spec_hash, latest.candidate])
+        else:
+            yield Entry(*head)
+    ran = {run.spec_hash for run in mine}
+    for r in {r.spec_hash: r for r in reversed(registered) if r.spec_hash not in ran}.values():
+        yield Entry(r.hypothesis, r.spec_hash, None, 0, "yes")
+
+
+def _state(name: str, spec_hash: str, first: Tried, registered: Sequence[Registration]) -> str:
+    own = [r for r in registered if r.spec_hash == spec_hash]
+    if first.registered or (
+        own and first.registered is None and own[0].registered_at[:19] <= first.started[:19]
+    ):
+        return "yes"
+    if own:
+        return "later"
+    return "altered" if any(r.hypothesis == name for r in registered) else "no"

@@ -1,0 +1,188 @@
+"""Registrations: what was claimed, by which rule, and when; before the claim's first run.
+
+A registration is a file of its own under D/registrations, never changed. Its name holds the date,
+the hypothesis and the first digits of the spec's hash and of its own, so that a file that is torn
+or was edited is refused, and so that a run reads those of its own name alone.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import re
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from harness.durable import encode, sync, write
+from harness.durations import iso_moment
+from harness.log import Log, RecordError, read_bytes, read_object
+
+if TYPE_CHECKING:
+    from harness.hypothesis import Hypothesis
+    from harness.measures.store import PanelFacts
+
+_NAME = re.compile(r"\d{4}-\d\d-\d\d-([a-z0-9][a-z0-9-]*)-[0-9a-f]{8}-([0-9a-f]{16})\.json")
+_TEXTS = ("registered_at", "hypothesis", "spec_hash", "spec")
+# What of [verdict] makes the rule, in the order a sentence names it.
+RULE = (
+    "baseline", "candidates", "metric", "horizon", "min_gain", "gain", "alpha", "claim", "regime",
+)  # fmt: skip
+
+
+@dataclass(frozen=True)
+class DataRead:
+    """What was read of a panel: how its bytes are told apart, and how far they reach.
+
+    `columns` are those that the fingerprint covers, `start` and `end` the first bar's start and
+    the last one's end (ISO 8601, UTC). The fingerprint is None where the data was not at hand.
+    """
+
+    panel: str
+    fingerprint: str | None
+    columns: tuple[str, ...]
+    start: str | None
+    end: str | None
+    rows: int | None
+
+    @classmethod
+    def of(cls, words: Mapping[str, Any]) -> DataRead:
+        """From the `panel` of a record or of a registration."""
+        columns = tuple(words.get("columns") or ())
+        rest = (words.get(key) for key in ("start", "end", "rows"))
+        return cls(str(words.get("name")), words.get("fingerprint"), columns, *rest)
+
+    @classmethod
+    def by(cls, panel: str, columns: Sequence[str], facts: PanelFacts | None) -> DataRead:
+        """What measuring a panel has read; no facts where the data was not at hand."""
+        if facts is None:
+            return cls(panel, None, tuple(columns), None, None, None)
+        start, end = iso_moment(facts.start), iso_moment(facts.end)
+        return cls(panel, facts.fingerprint, tuple(columns), start, end, facts.rows)
+
+    def grew_into(self, later: DataRead) -> bool:
+        """Whether the later data could be this and more at its end."""
+        if None in (self.end, later.end):
+            return False
+        return self.start == later.start and self.end < later.end
+
+    def differs_from(self, other: DataRead) -> bool:
+        """Whether both are known and their bytes are not the same, the same columns read."""
+        known = self.fingerprint is not None and other.fingerprint is not None
+        return known and self.columns == other.columns and self.fingerprint != other.fingerprint
+
+    def changed_into(self, later: DataRead) -> bool:
+        """Whether the later data is other data, not this with more at its end."""
+        return self.differs_from(later) and not self.grew_into(later)
+
+
+@dataclass(frozen=True)
+class Registration:
+    """One registration: its file's name and what it holds."""
+
+    file: str
+    registered_at: str
+    hypothesis: str
+    spec_hash: str
+    spec: str
+    rule: Mapping[str, Any]
+    data: DataRead
+
+
+def rule_of(hypothesis: Hypothesis) -> dict[str, Any]:
+    """The acceptance rule as plain JSON values, as the file states it."""
+    v = hypothesis.verdict
+    return {key: getattr(v, key) for key in RULE} | {
+        "candidates": list(v.candidates),
+        "horizon": str(v.horizon),
+    }
+
+
+def register(log: Log, hypothesis: Hypothesis, data: DataRead, at: datetime) -> Registration:
+    """Write a registration, whole or not at all, and return it; RunError when the disk refuses."""
+    moment = at.astimezone(UTC)
+    name = hypothesis.identity.name
+    entry = {
+        "registered_at": moment.isoformat(timespec="microseconds"),
+        "hypothesis": name,
+        "spec_hash": hypothesis.spec_hash,
+        "spec": hypothesis.text,
+        "rule": rule_of(hypothesis),
+        "panel": {
+            "name": data.panel,
+            "fingerprint": data.fingerprint,
+            "columns": list(data.columns),
+            "start": data.start,
+            "end": data.end,
+            "rows": data.rows,
+        },
+    }
+    content = encode(entry)
+    short = hypothesis.spec_hash.removeprefix("sha256:")[:8]
+    file = f"{moment:%Y-%m-%d}-{name}-{short}-{_seal(content)}.json"
+    with log.scratch() as scratch:
+        write(scratch / file, content)
+        folder = log.root / "registrations"
+        folder.mkdir(exist_ok=True)
+        # A link, unlike a rename, refuses a name that is taken.
+        os.link(scratch / file, folder / file)
+        sync(folder)
+    return read_registration(log, file)
+
+
+def registration_files(log: Log) -> list[str]:
+    """The file names of all registrations, ascending: by date, then by hypothesis."""
+    found = log.names(log.root / "registrations")
+    return sorted(name for name in found if name.endswith(".json"))
+
+
+def read_registration(log: Log, file: str) -> Registration:
+    """One registration; RecordError for a file that is not as it was written."""
+    path = log.root / "registrations" / file
+    content = read_bytes(path)
+    entry = read_object(path, content)
+    named = _NAME.fullmatch(file)
+    if named is None or named[2] != _seal(content) or named[1] != entry.get("hypothesis"):
+        raise RecordError(f"{path}: changed since it was written")
+    if not all(isinstance(entry.get(key), str) for key in _TEXTS):
+        raise RecordError(f"{path}: wanted the keys {', '.join(_TEXTS)}, all text")
+    texts = (entry[key] for key in _TEXTS)
+    return Registration(file, *texts, entry["rule"], DataRead.of(entry["panel"]))
+
+
+def registrations(log: Log, hypothesis: str) -> tuple[list[Registration], list[str]]:
+    """Those of hypotheses of this name, oldest first, and the files that cannot be read."""
+    found, unreadable = [], []
+    for file in registration_files(log):
+        named = _NAME.fullmatch(file)
+        if named is None or named[1] != hypothesis:
+            continue
+        try:
+            found.append(read_registration(log, file))
+        except RecordError:
+            unreadable.append(file)
+    return sorted(found, key=lambda r: (r.registered_at, r.file)), unreadable
+
+
+def rule_difference(rule: Mapping[str, Any], other: Mapping[str, Any]) -> Sequence[str]:
+    """Where two rules differ: `min_gain 0.03, now 0.01`."""
+    return [
+        f"{key} {_words(rule.get(key))}, now {_words(other.get(key))}"
+        for key in RULE
+        if rule.get(key) != other.get(key)
+    ]
+
+
+def _words(value: object) -> str:
+    return ", ".join(map(str, value)) if isinstance(value, list) else str(value)
+
+
+def _seal(content: bytes) -> str:
+    return hashlib.sha256(content).hexdigest()[:16]
+
+
+def registration_path(log: Log, registration: Registration) -> Path:
+    """Where a registration lies."""
+    return log.root / "registrations" / registration.file

@@ -1,0 +1,308 @@
+"""The family of a run: everything tried on its panel, adjusted for, and a panel that changed."""
+
+from __future__ import annotations
+
+import json
+import runpy
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
+
+import desk
+import numpy as np
+import pytest
+from statsmodels.stats.multitest import multipletests
+
+import harness
+from harness.durable import digest, encode
+from harness.errors import UsageError
+from harness.family import adjust, comparisons, family_of
+from harness.family_report import check_all, report_family
+from harness.hypothesis import parse_hypothesis
+from harness.log import Log
+from harness.registrations import DataRead
+from harness.tried import all_tried
+
+small = SimpleNamespace(**runpy.run_path(str(Path(__file__).with_name("log_writers.py"))))
+TINY = "hypotheses/tiny-har.toml"
+SPAN = ("2021-01-02T00:00:00+00:00", "2021-04-02T00:00:00+00:00")
+
+
+def tried(log: Log, name: str, p: list[float | None], **changes: Any) -> str:
+    """Publish a run of two candidates at 1h, tested over `tested`, with these p-values."""
+    start, end = changes.pop("tested", SPAN)
+    panel = {"name": "btc", "fingerprint": "xxh3:1", "columns": ["close"]}
+    candidates = [f"c{k}" for k in range(len(p))]
+    record = {
+        "hypothesis": name,
+        "spec_hash": f"sha256:{name}",
+        "panel": panel | changes.pop("panel", {}),
+        "verdict": {"horizon": "1h", "metric": "r2_log", "candidate": "c0", "baseline": "b"},
+        "tables": {
+            "tests": {"candidate": candidates, "gain": [0.01] * len(p), "p_value": p},
+            "folds": {"horizon": ["1h"], "cut": [start], "test_end": [end]},
+        },
+        **changes,
+    }
+    return log.publish(lambda run_id: small.small_record(run_id, **record), [])
+
+
+def write(*changes: tuple[str, str]) -> None:
+    Path(TINY).write_text(desk.changed(*changes))
+
+
+def run(command) -> dict[str, Any]:
+    (ran,) = command("run", TINY, "--json").done().json
+    return harness.open_log("reports").read(ran["run_id"])
+
+
+def test_every_comparison_counts_once_with_the_p_of_its_latest_run(tmp_path):
+    log = Log(tmp_path)
+    tried(log, "a", [0.04, 0.5])
+    tried(log, "a", [0.03, 0.4], started="2026-05-20T00:00:00+00:00")
+    tried(log, "b", [None], started="2026-05-18T00:00:00+00:00")
+    runs, unreadable = all_tried(log)
+    assert [r.hypothesis for r in runs] == ["b", "a", "a"]
+    assert unreadable == []
+    found = comparisons(runs)
+    a, b = "sha256:a", "sha256:b"
+    assert found == {(b, "c0"): 1.0, (a, "c0"): 0.03, (a, "c1"): 0.4}
+    adjusted = adjust(found)
+    for method, place in (("holm", 0), ("fdr_bh", 1)):
+        want = multipletests(list(found.values()), method=method)[1]
+        assert [pair[place] for pair in adjusted.values()] == pytest.approx(want)
+
+
+def test_only_runs_of_the_same_panel_at_the_same_time_are_family(tmp_path):
+    log = Log(tmp_path)
+    here = tried(log, "a", [0.04])
+    tried(log, "later", [0.04], tested=(SPAN[1], "2022-01-01T00:00:00+00:00"))
+    tried(log, "elsewhere", [0.04], panel={"name": "eth", "fingerprint": "xxh3:2"})
+    renamed = tried(log, "renamed", [0.04], panel={"name": "a-copy"})
+    data = DataRead("btc", "xxh3:1", ("close",), None, None, None)
+    found = {r.run_id for r in family_of(all_tried(log)[0], data, SPAN)}
+    assert found == {here, renamed}
+
+
+def test_the_entries_kept_are_those_of_the_records_whatever_happens_to_their_file(tmp_path):
+    log = Log(tmp_path)
+    for k in range(3):
+        tried(log, f"h{k}", [0.1 * k])
+    first = all_tried(log)
+    path = tmp_path / "tried.jsonl"
+    kept = path.read_bytes()
+    assert all_tried(log) == first
+    assert path.read_bytes() == kept
+    lines = kept.splitlines(keepends=True)
+    for damage in (b"", b"\x00\xff", kept[:-30], b"[1, 2]\n" + kept, kept + lines[-1][:50]):
+        path.write_bytes(damage)
+        assert all_tried(log) == first
+        tried(log, "after", [0.5])  # a line after one that was cut short is not lost
+        assert {t.hypothesis for t in all_tried(log)[0]} >= {"h0", "h1", "h2", "after"}
+        first = all_tried(log)
+    path.unlink()
+    assert all_tried(log) == first
+
+
+def test_a_record_that_was_changed_is_left_out_and_named(tmp_path):
+    log = Log(tmp_path)
+    kept, gone = tried(log, "a", [0.1]), tried(log, "b", [0.2])
+    all_tried(log)
+    path = tmp_path / "runs" / f"run_id={gone}" / "record.json"
+    path.write_bytes(path.read_bytes().replace(b"0.2", b"0.00002"))
+    runs, unreadable = all_tried(log)
+    assert [r.run_id for r in runs] == [kept]
+    assert unreadable == [gone]
+    assert report_family(log, "btc").unreadable == (gone,)
+
+
+def test_a_log_that_may_not_be_written_to_is_read_all_the_same(tmp_path, monkeypatch):
+    log = Log(tmp_path)
+    tried(log, "a", [0.1])
+
+    def refuse(*_: object) -> None:
+        raise OSError(30, "Read-only file system")
+
+    monkeypatch.setattr("harness.tried.os.open", refuse)
+    assert len(all_tried(log)[0]) == 1
+    assert not (tmp_path / "tried.jsonl").exists()
+
+
+def test_variants_and_reruns_are_counted_on_the_card(at_desk, command):
+    run(command)
+    run(command)
+    write(("min_gain = 0.01", "min_gain = 0.02"))
+    record = run(command)
+    family = record["family"]
+    assert (family["hypotheses"], family["runs"], family["reruns"]) == (2, 3, 1)
+    assert family["comparisons"] == 2
+    (row,) = family["candidates"]
+    p = record["tables"]["tests"]["p_value"][0]
+    assert (row["p_value"], row["p_holm"], row["p_bh"]) == (p, 2 * p, p)
+    assert len(family["run_ids"]) == 2
+    assert family["reality_check"]["candidates"] == 2
+    assert "3 runs of 2 hypotheses (variants count apart), 1 of them rerun;" in record["card"]
+
+
+@pytest.mark.parametrize("metric", ["r2_log", "qlike"])
+def test_a_rival_read_back_from_the_log_weighs_as_it_did_in_its_own_run(at_desk, command, metric):
+    # Two models in one run, or one in each of two: the reality check is the same.
+    write(("r2_log", metric))
+    Path(TINY).write_text(Path(TINY).read_text().replace('"tiny-har"', '"alone"'))
+    run(command)
+    longer = '["log(rv_1h)", "log(rv_4h)"]\n\n[verdict]'
+    two = (("[verdict]", f'[models.short]\nkind = "ols"\nfeatures = {longer}'), ("r2_log", metric))
+    write(*two, ('candidates = ["har"]', 'candidates = ["short"]'))
+    apart = run(command)["family"]["reality_check"]
+    write(*two, ('candidates = ["har"]', 'candidates = ["har", "short"]'))
+    Path("reports").rename("elsewhere")
+    together = run(command)["family"]["reality_check"]
+    assert together["candidates"] == apart["candidates"] == 2
+    assert (apart["white"], apart["spa"]) == (together["white"], together["spa"])
+    checks = [found for _, found in check_all(Log("elsewhere"), "tiny")]
+    assert checks[-1] == apart
+
+
+def test_what_cannot_be_checked_says_why(at_desk, command):
+    write(("r2_log", "ic"))
+    record = run(command)
+    assert record["family"]["reality_check"] == {"why": "ic has no loss of a single forecast"}
+    assert "No reality check: ic has no loss of a single forecast." in record["card"]
+
+
+CHANGED = ("seed = 7", "seed = 8")
+LONGER = ("days = 30", "days = 31")
+
+
+def change_panel(*changes: tuple[str, str]) -> None:
+    Path("panels/tiny.toml").write_text(desk.changed(*changes, text=desk.PANEL))
+
+
+def test_a_panel_that_changed_forbids_a_verdict_until_the_claim_is_registered_anew(
+    at_desk, command
+):
+    first = run(command)
+    change_panel(CHANGED)
+    second = run(command)
+    assert (first["status"], second["status"]) == ("confirmed", "void")
+    (why,) = second["verdict"]["reasons"]
+    assert why.startswith(f"The panel changed. Run {first['run_id']} of ")
+    assert first["panel"]["fingerprint"] in why
+    assert second["panel"]["fingerprint"] in why
+    assert "harness register" in why
+    command("register", TINY).done()
+    third = run(command)
+    assert third["status"] != "void"
+    assert third["registration"]["anew"] is True
+    # The second run, void as it was, had shown the numbers.
+    assert "Not registered before its first run" in third["registration"]["words"]
+
+
+def test_registered_anew_before_the_first_run_on_changed_data_is_said_so(at_desk, command):
+    run(command)
+    change_panel(CHANGED)
+    command("register", TINY).done()
+    record = run(command)
+    assert record["status"] != "void"
+    assert "after the panel changed and before its first run" in record["registration"]["words"]
+
+
+def test_a_registration_alone_holds_the_panel_to_its_fingerprint(at_desk, command):
+    command("register", TINY).done()
+    change_panel(CHANGED)
+    record = run(command)
+    assert record["status"] == "void"
+    assert "The registration of " in record["verdict"]["reasons"][0]
+
+
+def grow(folder: Path, days: int, edit: int | None = None) -> None:
+    """Hourly closes of so many days from a file, one of them edited."""
+    rng = np.random.default_rng(3)
+    noise = rng.standard_normal(40 * 24) * np.exp(0.4 * np.sin(np.arange(40 * 24) / 31.0))
+    close = (100.0 * np.exp(np.cumsum(0.01 * noise)))[: days * 24]
+    if edit is not None:
+        close[edit] *= 1.02
+    start = np.datetime64("2021-01-01T00")
+    rows = [f"{start + np.timedelta64(k, 'h')}:00,{c:.6f}" for k, c in enumerate(close)]
+    (folder / "panels/prices.csv").write_text("ts,close\n" + "\n".join(rows) + "\n")
+
+
+def test_data_that_grew_at_its_end_is_no_change_unless_what_it_had_was_revised(at_desk, command):
+    panel = desk.CSV_PANEL.replace('"file"', '"tiny"')
+    (at_desk / "panels/tiny.toml").write_text(panel)
+    text = desk.changed(
+        ('every = "1h"\nscales = ["1h", "4h", "1d"]', 'every = "4h"\nscales = ["4h", "12h", "1d"]'),
+        ('horizons = ["1h", "4h"]', 'horizons = ["4h"]'),
+        ('["log(rv_1h)", "log(rv_4h)", "log(rv_1d)"]', '["log(rv_4h)", "log(rv_1d)"]'),
+    )
+    Path(TINY).write_text(text)
+    grow(at_desk, 30)
+    first = run(command)
+    grow(at_desk, 36)
+    grown = run(command)
+    assert grown["panel"]["fingerprint"] != first["panel"]["fingerprint"]
+    assert grown["status"] != "void"
+    grow(at_desk, 38, edit=20 * 24)
+    revised = run(command)
+    assert revised["status"] == "void"
+    assert "The panel changed: the target of X at 2021-01-" in revised["verdict"]["reasons"][0]
+
+
+def test_the_family_of_a_panel_is_listed_from_the_log_alone(at_desk, command, monkeypatch):
+    run(command)
+    write(("min_gain = 0.01", "min_gain = 0.02"))
+    command("register", TINY).done()
+    run(command)
+    write(("min_gain = 0.01", "min_gain = 0.03"))
+    command("register", TINY).done()  # and never run
+    Path("panels/tiny.toml").unlink()
+    rows = command("family", "tiny", "--json").done().json
+    assert [row["registered"] for row in rows] == ["altered", "yes", "yes"]
+    assert [row["runs"] for row in rows] == [1, 1, 0]
+    assert rows[0]["p_holm"] == 2 * rows[0]["p_value"]
+    told = command("family", "tiny").done().out
+    assert "tiny: 2 hypotheses, 2 runs, 2 comparisons" in told
+    assert "did you mean 'tiny'?" in command("family", "tinny").refused()
+    full = command("family", "tiny", "--full").done()
+    assert full.err.startswith("reality checks: reads the forecasts of 2 runs (")
+    assert "tiny-har: best of 2 over persistence: " in full.out
+
+
+def test_the_table_fits_a_terminal_of_80_columns(tmp_path, command, monkeypatch):
+    tried(Log(tmp_path), "a-hypothesis-with-a-long-name", [1e-9, 0.2], status="inconclusive")
+    monkeypatch.setattr("sys.stdout.isatty", lambda: True)
+    monkeypatch.setenv("COLUMNS", "80")
+    lines = command("family", "btc", "--log", tmp_path).done().out.splitlines()
+    assert lines[0].startswith("hypothesis")
+    assert max(map(len, lines)) <= 80
+
+
+def test_a_family_of_an_empty_log_is_refused(tmp_path):
+    with pytest.raises(UsageError, match="the log is empty"):
+        report_family(Log(tmp_path), "btc")
+
+
+def test_a_record_whose_seal_fits_again_is_read_anew(tmp_path):
+    log = Log(tmp_path)
+    run_id = tried(log, "a", [0.1])
+    all_tried(log)
+    folder = tmp_path / "runs" / f"run_id={run_id}"
+    record = json.loads((folder / "record.json").read_bytes())
+    record["tables"]["tests"]["p_value"] = [0.9]
+    (folder / "record.json").write_bytes(encode(record))
+    (folder / "record.sha256").write_bytes(digest(encode(record)))
+    assert [r.comparisons["c0"][1] for r in all_tried(log)[0]] == [0.9]
+
+
+def test_holm_for_the_rule_is_that_of_the_card(at_desk, command):
+    from harness.family import look_up
+
+    write(("min_gain = 0.01", "min_gain = 0.02"))
+    record = run(command)
+    hypothesis = parse_hypothesis(desk.HYPOTHESIS, Path(TINY))
+    data = DataRead.of(record["panel"])
+    known = look_up(harness.open_log("reports"), hypothesis, data, SPAN)
+    evidence = [SimpleNamespace(candidate="har", p_value=0.01)]
+    p = record["tables"]["tests"]["p_value"][0]
+    want = multipletests([p, 0.01], method="holm")[1][1]
+    assert known.holm(evidence) == {"har": pytest.approx(want)}

@@ -1,0 +1,167 @@
+"""Registrations: written whole or not at all, read as written, and told of by every run."""
+
+from __future__ import annotations
+
+from concurrent.futures import ThreadPoolExecutor
+from datetime import UTC, datetime
+from pathlib import Path
+
+import desk
+import pytest
+
+import harness
+from harness.errors import RunError
+from harness.hypothesis import parse_hypothesis
+from harness.log import Log, RecordError
+from harness.query import run_query
+from harness.registrations import (
+    DataRead,
+    read_registration,
+    register,
+    registration_files,
+    registrations,
+)
+
+AT = datetime(2026, 5, 19, 10, 0, 0, 123_456, tzinfo=UTC)
+DATA = DataRead("tiny", "xxh3:1", ("close",), "2021-01-01", "2021-02-01", 99)
+TINY = "hypotheses/tiny-har.toml"
+
+
+def tiny(text: str = desk.HYPOTHESIS):
+    return parse_hypothesis(text, Path("tiny-har.toml"))
+
+
+def write(text: str) -> None:
+    Path(TINY).write_text(text)
+
+
+def test_a_registration_is_read_back_as_it_was_written(tmp_path):
+    log = Log(tmp_path)
+    found = register(log, tiny(), DATA, AT)
+    assert registration_files(log) == [found.file]
+    assert read_registration(log, found.file) == found
+    assert found.registered_at == "2026-05-19T10:00:00.123456+00:00"
+    assert (found.spec, found.spec_hash) == (desk.HYPOTHESIS, tiny().spec_hash)
+    assert found.rule["min_gain"] == 0.01
+    assert found.rule["candidates"] == ["har"]
+    assert found.data == DATA
+    assert found.file.startswith(f"2026-05-19-tiny-har-{tiny().spec_hash[7:15]}-")
+    assert not list((tmp_path / ".tmp").iterdir())
+
+
+@pytest.mark.parametrize("damage", [b"", b"{", b'{"hypothesis": "tiny-har"}', None])
+def test_a_registration_that_is_torn_or_edited_is_refused_and_counts_for_nothing(tmp_path, damage):
+    log = Log(tmp_path)
+    sound, other = register(log, tiny(), DATA, AT), register(log, tiny(), DATA, AT.replace(hour=9))
+    path = tmp_path / "registrations" / other.file
+    text = path.read_bytes()
+    path.write_bytes(text.replace(b"T09:", b"T08:") if damage is None else damage)
+    with pytest.raises(RecordError, match=other.file):
+        read_registration(log, other.file)
+    assert registrations(log, "tiny-har") == ([sound], [other.file])
+
+
+def test_those_of_another_hypothesis_are_not_read(tmp_path):
+    log = Log(tmp_path)
+    register(log, tiny(desk.changed(('"tiny-har"', '"tiny-har-two"'))), DATA, AT)
+    assert registrations(log, "tiny-har") == ([], [])
+    assert len(registrations(log, "tiny-har-two")[0]) == 1
+
+
+def test_many_that_register_at_once_leave_one_file_each_all_whole(tmp_path):
+    log = Log(tmp_path)
+    with ThreadPoolExecutor(16) as pool:
+        moments = [AT.replace(microsecond=k) for k in range(32)]
+        found = list(pool.map(lambda at: register(log, tiny(), DATA, at), moments))
+    assert {r.file for r in found} == set(registration_files(log))
+    assert [r.registered_at for r in registrations(log, "tiny-har")[0]] == sorted(
+        at.isoformat(timespec="microseconds") for at in moments
+    )
+
+
+def test_a_disk_that_refuses_leaves_no_registration(tmp_path, monkeypatch):
+    def refuse(*_: object) -> None:
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr("os.link", refuse)
+    with pytest.raises(RunError, match="No space left on device"):
+        register(Log(tmp_path), tiny(), DATA, AT)
+    assert registration_files(Log(tmp_path)) == []
+
+
+def test_registering_twice_writes_once_and_says_so(at_desk, command):
+    first = command("register", TINY).done()
+    assert "tiny-har: registered 20" in first.out
+    assert "har over persistence by r2_log at 4h: at least 0.01, alpha 0.05" in first.out
+    again = command("register", TINY).done()
+    assert "already registered, nothing written: 20" in again.out
+    (one,) = command("register", TINY, "--json").done().json
+    assert one["new"] is False
+    assert one["fingerprint"].startswith("xxh3:")
+    assert len(list(Path("reports/registrations").iterdir())) == 1
+    assert not Path("reports/runs").exists()
+
+
+def words_of(log: Log, run: str) -> str:
+    return log.read(run)["registration"]["words"]
+
+
+def run(command) -> tuple[Log, str]:
+    (ran,) = command("run", TINY, "--json").done().json
+    return harness.open_log("reports"), ran["run_id"]
+
+
+def test_a_run_says_whether_its_rule_was_registered_before_its_first_run(at_desk, command):
+    log, first = run(command)
+    assert words_of(log, first) == "Not registered before its first run."
+    told = command("register", TINY).done()
+    assert f"had been run before: run {first}" in told.err
+    log, second = run(command)
+    assert words_of(log, second).startswith(f"Not registered before its first run (run {first} of")
+    write(desk.changed(("min_gain = 0.01", "min_gain = 0.02")))
+    command("register", TINY).done()
+    for _ in range(2):  # a rerun was registered before its first run as well
+        log, third = run(command)
+        day = log.read(third)["registration"]["registered_at"][:10]
+        assert words_of(log, third) == f"Registered {day}, before its first run."
+        assert f"\n\nRegistered {day}, before its first run.\n\n" in log.read(third)["card"]
+    assert log.read(third)["registration"]["first_run_at"] is not None
+
+
+def test_an_altered_rule_is_told_with_what_was_registered(at_desk, command):
+    command("register", TINY).done()
+    write(desk.changed(("min_gain = 0.01", "min_gain = 0.002")))
+    log, altered = run(command)
+    short = tiny().spec_hash[:19]
+    said = words_of(log, altered)
+    assert said.startswith("Altered: registered 20")
+    assert said.endswith(f"as {short} with another rule (min_gain 0.01, now 0.002).")
+    write(desk.changed(('train = "10d"', 'train = "9d"')))
+    log, other = run(command)
+    assert words_of(log, other).endswith("with the same rule and another spec.")
+
+
+def test_without_the_data_a_hypothesis_is_registered_without_a_fingerprint(at_desk, command):
+    Path("panels/tiny.toml").write_text(desk.CSV_PANEL.replace('"file"', '"tiny"'))
+    told = command("register", TINY).done()
+    assert "panel tiny, its data unseen" in told.out
+    assert "registered without a fingerprint: " in told.err
+    assert "prices.csv not found" in told.err
+
+
+def test_a_panel_that_does_not_exist_registers_nothing(at_desk, command):
+    write(desk.changed(('[panel]\nname = "tiny"', '[panel]\nname = "tinny"')))
+    assert "did you mean 'tiny'?" in command("register", TINY).refused()
+    assert not Path("reports").exists()
+
+
+def test_the_index_has_every_registration_that_can_be_read(at_desk, command):
+    command("register", TINY).done()
+    log = harness.open_log("reports")
+    sql = "SELECT hypothesis, spec_hash, min_gain, candidates, panel FROM registrations"
+    assert run_query(log, sql)[1] == [("tiny-har", tiny().spec_hash, 0.01, ["har"], "tiny")]
+    torn = register(log, tiny(), DATA, AT)
+    (log.root / "registrations" / torn.file).write_bytes(b"{")
+    warnings: list[str] = []
+    assert len(run_query(log, sql, warn=warnings.append)[1]) == 1
+    assert [torn.file in warning for warning in warnings] == [True]
