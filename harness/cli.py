@@ -220,8 +220,8 @@ def query(sql: str, timeout: float, log_dir: str | None, as_json: bool) -> None:
     """Ask the log one read-only SQL question (DuckDB's SQL).
 
     Tables: runs, hypotheses, scores, verdicts, tests, folds, coefficients, fits, fit_times,
-    fit_notes, training, attention, wins, group_scores, group_wins, adaptation, timings, cards,
-    decisions and forecasts; `describe scores` shows columns. Examples:
+    fit_notes, training, attention, wins, group_scores, group_wins, adaptation, fragility,
+    timings, cards, decisions and forecasts; `describe scores` shows columns. Examples:
 
     \b
     harness query "select hypothesis, status, count(*) from runs group by all"

@@ -12,6 +12,7 @@ import polars as pl
 from harness.cards.render import render_card
 from harness.cautions import cautions
 from harness.durations import show_moment
+from harness.fragility.rows import Row, fragility_table
 from harness.group_tables import group_tables
 from harness.log import HorizonForecasts
 from harness.measures.store import PanelFacts
@@ -55,6 +56,7 @@ def make_record(
     dropped: Mapping[str, int],
     forecasts: Mapping[str, Forecasts],
     judged: Judged,
+    varied: Sequence[Row],
     timings: Mapping[str, float],
     started: datetime,
     seconds: float,
@@ -93,6 +95,7 @@ def make_record(
             "attention": _attention(forecasts),
             "wins": _wins(h.verdict.baseline, h.verdict.metric, scores),
             **group_tables(judged.groups, judged.adaptations, h.verdict),
+            **fragility_table(varied),
             "timings": {"stage": list(timings), "seconds": [round(t, 6) for t in timings.values()]},
         },
     }

@@ -70,11 +70,15 @@ durable
 log
 cards.group_rows
 cards.training_rows
+cards.fragility_rows
 cards.render
 cards.figures
 cautions
 tables
 group_tables
+fragility.proxies fragility.training
+fragility.rows
+fragility.variants
 record environment
 index_tables
 index
