@@ -22,6 +22,7 @@ from harness.describe_command import describe
 from harness.environment import one_thread_each
 from harness.errors import HarnessError, UsageError, nearest
 from harness.figures_command import figures
+from harness.fragility_command import fragility
 from harness.guard import guarded
 from harness.options import AS_JSON, LOG, echo_json, panel_folders
 from harness.panel_commands import panel
@@ -357,6 +358,7 @@ _catalogue("metrics", "the metrics: unit, direction, definition")
 
 cli.add_command(calibrate)
 cli.add_command(figures)
+cli.add_command(fragility)
 cli.add_command(panel)
 cli.add_command(describe)
 

@@ -215,7 +215,12 @@ def _columns(table: str, rows: Sequence[Mapping[str, Any]]) -> Rows:
 def _frame(table: str, rows: Rows) -> pl.DataFrame:
     import polars as pl
 
-    kinds = {_REAL: pl.Float64, _COUNT: pl.Int64, _FLAG: pl.Boolean, "VARCHAR[]": pl.List(pl.String)}
+    kinds = {
+        _REAL: pl.Float64,
+        _COUNT: pl.Int64,
+        _FLAG: pl.Boolean,
+        "VARCHAR[]": pl.List(pl.String),
+    }
     return pl.DataFrame(
         [
             pl.Series(name, rows.get(name, []), dtype=kinds.get(kind, pl.String), strict=True)

@@ -84,6 +84,7 @@ index_tables
 index
 query
 pipeline
+fragility.again
 calibration.worlds
 calibration.trials
 calibration.rates
@@ -91,7 +92,7 @@ calibration.page
 describe
 describe_page
 plan compare catalogue doctor starter screen options
-panel_commands describe_command figures_command calibrate_command
+panel_commands describe_command figures_command calibrate_command fragility_command
 cli
 """
 STAGES = [line.split() for line in ORDER.split("\n") if line]
@@ -107,6 +108,7 @@ HEAVY = {
         "cli",
         "describe_command",
         "figures_command",
+        "fragility_command",
         "guard",
         "options",
         "panel_commands",
@@ -201,7 +203,7 @@ def test_the_command_line_imports_stages_inside_its_commands_only():
         "guard",
         "options",
     }
-    light |= {"panel_commands"}
+    light |= {"fragility_command", "panel_commands"}
     for name in light - {"environment", "errors"} | {"cli"}:
         assert own(name, top_only=True) <= light, name
 

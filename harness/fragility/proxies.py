@@ -15,6 +15,7 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 import numpy as np
+from numpy.typing import NDArray
 
 from harness.measures.store import measure_panel
 from harness.measures.table import MEASURES
@@ -51,12 +52,16 @@ _SQUARED = "variance"
 
 @dataclass(frozen=True)
 class Proxy:
-    """A measure over the verdict's horizon, in `unit`: its column, and each symbol's measures."""
+    """A measure over the verdict's horizon, in `unit`: its column, and each symbol's measures.
+
+    `noisy` for one that is made of a single return.
+    """
 
     measure: str
     column: str
     unit: str
     measured: tuple[Measured, ...]
+    noisy: bool
 
     def sigma(self, symbols: Sequence[str], symbol: I32, moments: I64, least: float) -> F64:
         """Sigma per bar over the horizon that ended at each row's moment (n,).
@@ -82,19 +87,22 @@ def _ended_at(measured: Measured, column: str, moments: I64) -> F64:
     return np.where(there, measured.columns[column][place], np.nan)
 
 
-def find_proxy(study: Study, decided: Sequence[Decided], horizon: str, *, keep: bool) -> str | Proxy:
+def find_proxy(
+    study: Study, decided: Sequence[Decided], horizon: str, *, keep: bool
+) -> str | Proxy:
     """The proxy at this horizon, measured where the run has not; or why there is none."""
     target = study.hypothesis.target.measure
-    name = choose(study.panel_spec, target, study.plan.windows[horizon] // study.plan.interval)
+    bars = study.plan.windows[horizon] // study.plan.interval
+    name = choose(study.panel_spec, target, bars)
     if name is None:
         return f"the panel allows no other measure of what {target} measures over {horizon}"
-    column = f"{name}_{horizon}"
+    column, noisy = f"{name}_{horizon}", name == "rv" and bars == 1
     if column in study.plan.columns:
         measured = tuple(d.measured for d in decided)
-        return Proxy(name, column, study.plan.units[column], measured)
+        return Proxy(name, column, study.plan.units[column], measured, noisy)
     other = _alone(study, name, horizon)
     measured, _, _ = measure_panel(other.panel, other.plan, keep=keep)
-    return Proxy(name, column, other.plan.units[column], tuple(measured))
+    return Proxy(name, column, other.plan.units[column], tuple(measured), noisy)
 
 
 def choose(spec: PanelSpec, target: str, bars: int) -> str | None:
@@ -126,10 +134,10 @@ def _alone(study: Study, measure: str, horizon: str) -> Study:
 
 @dataclass(frozen=True)
 class Standing:
-    """The forecasts with the proxy as outcome, `rows` of them known; how it was made, in words."""
+    """The forecasts with the proxy as outcome, where it is `known` (n,); how it was made."""
 
     forecasts: Forecasts
-    rows: I64
+    known: NDArray[np.bool_]
     note: str
 
 
@@ -151,17 +159,18 @@ def stand_in(
     factor = _ratio(kind, target[known], before[known])
     rows = forecasts.symbols, forecasts.symbol
     came = proxy.sigma(*rows, forecasts.resolved_at, scale.floor)
-    kept = np.flatnonzero(np.isfinite(came))
-    if not kept.size:
+    kept = np.isfinite(came)
+    if not kept.any():
         return f"{proxy.column} is unknown at every forecast"
     last = proxy.sigma(*rows, forecasts.formed_at, scale.floor)
     y, before = (scale.of_variance(np.square(factor * sigma)) for sigma in (came, last))
     words = {"log": "mean ln σ", "sigma": "mean σ", "variance": "mean variance"}[kind]
-    note = f"{proxy.column} times {factor:.4g}, which gives it the target's {words} over "
+    note = "one return a horizon, so much noise that R² and its gains shrink: " * proxy.noisy
+    note += f"{proxy.column} times {factor:.4g}, which gives it the target's {words} over "
     note += f"{int(known.sum()):,} rows of the first training window"
-    if kept.size < came.size:
-        note += f"; {came.size - kept.size:,} rows where it is unknown or at the floor left out"
-    y = np.where(np.isfinite(y), y, forecasts.y)  # of rows that are left out
+    if not kept.all():
+        note += f"; {int(np.sum(~kept)):,} rows where it is unknown or at the floor left out"
+    y = np.where(kept, y, forecasts.y)  # rows that are left out may hold anything but NaN
     return Standing(replace(forecasts, y=y, last=before), kept, note)
 
 

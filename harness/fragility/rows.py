@@ -165,9 +165,7 @@ class Registered:
                 why = f"no verdict: what {rule.metric} may differ by says nothing of {row.metric}"
                 return replace(row, note="; ".join(filter(None, (why, row.note))))
             status = decided(rule, found, rule.min_gain, relative=relative).status
-            return replace(
-                row, min_gain=rule.min_gain, status=status, agrees=status == self.status
-            )
+            return replace(row, min_gain=rule.min_gain, status=status, agrees=status == self.status)
         least = rule.min_gain if carried else 0.0
         status = decided(rule, found, least, relative=relative).status
         return replace(
@@ -181,9 +179,7 @@ class Registered:
 
 def decided(rule: Acceptance, found: Any, min_gain: float, *, relative: bool) -> Verdict:
     """The registered rule on one candidate's evidence, with another least gain."""
-    return decide(
-        [found], min_gain=min_gain, alpha=rule.alpha, relative=relative, claim=rule.claim
-    )
+    return decide([found], min_gain=min_gain, alpha=rule.alpha, relative=relative, claim=rule.claim)
 
 
 def _sign(value: float) -> int:

@@ -20,7 +20,7 @@ from harness.fragility.proxies import find_proxy, stand_in
 from harness.fragility.rows import Registered, Row, Scored
 from harness.fragility.training import costly, other_spans, with_span
 from harness.groups import only
-from harness.metrics import METRICS, Values, score, score_groups, series
+from harness.metrics import METRICS, Values, score_groups, series
 from harness.regimes import Terciles, mark
 from harness.scale import TargetScale
 from harness.study import Study
@@ -32,8 +32,10 @@ if TYPE_CHECKING:
 LOSSES = ("qlike", "mse", "mae", "r2_log")
 BEST_WINDOWS = 3
 _FEWEST_ROWS = 2
+_RANKED = "ic"
 
 Forecast = Callable[[Study], Forecasts]
+Fitted = set[tuple[str, int, int]]
 
 
 @dataclass(frozen=True)
@@ -55,38 +57,45 @@ class Basis:
         """The verdict's horizon."""
         return self.samples.horizon
 
-    def verdict_rows(self, forecasts: Forecasts) -> I64 | None:
-        """The rows (positions) that the verdict is on; None for all."""
+    def verdict_rows(self, forecasts: Forecasts) -> I64:
+        """The rows (positions) that the verdict is on."""
         h = self.study.hypothesis
         name = h.verdict.regime
         if name is None:
-            return None
+            return np.arange(forecasts.y.size)
         return mark(self.decided, forecasts, h.regimes).groups[name]
 
 
 @dataclass(frozen=True)
 class Pair:
-    """Forecasts and the values of the outcome and of the two models that are compared."""
+    """Forecasts and the values of the outcome and of the two models that are compared.
+
+    Ranks cost more than all other figures together: `ranked` where the metric is ic.
+    """
 
     forecasts: Forecasts
     outcome: Values
     models: Mapping[str, Values]
+    ranked: bool
 
-    def whole(self, scale: TargetScale) -> Scored:
-        """Over all rows."""
-        scores = score(self.forecasts, scale, self.outcome, self.models)
-        return Scored(self.forecasts, self.outcome, self.models, scores.pooled)
+    @classmethod
+    def of(cls, forecasts: Forecasts, scale: TargetScale, metric: str) -> Pair:
+        """Of forecasts of two models."""
+        ranked = metric == _RANKED
+        return cls(forecasts, *series(forecasts, scale, ranked=ranked), ranked)
 
     def over(self, groups: Sequence[I64]) -> Iterator[Scored]:
         """Over each group of rows (positions), none empty."""
-        figures = score_groups(self.outcome, self.models, groups)
+        figures = score_groups(self.outcome, self.models, groups, ranked=self.ranked)
         for place, rows in enumerate(groups):
-            part, outcome, models = only(self.forecasts, self.outcome, self.models, rows)
-            yield Scored(part, outcome, models, {n: f[place] for n, f in figures.items()})
+            values = self.forecasts, self.outcome, self.models
+            if rows.size < self.forecasts.y.size:
+                values = only(*values, rows, ranked=self.ranked)
+            yield Scored(*values, {name: f[place] for name, f in figures.items()})
 
-    def scored(self, scale: TargetScale, rows: I64 | None) -> Scored:
-        """Over these rows; None for all."""
-        return self.whole(scale) if rows is None else next(self.over([rows]))
+    def scored(self, rows: I64) -> Scored:
+        """Over these rows."""
+        return next(self.over([rows]))
 
 
 def fragility(
@@ -102,29 +111,34 @@ def fragility(
     """
     rule = registered.rule
     names = rule.baseline, registered.candidate
-    pair = Pair(forecasts, outcome, {name: models[name] for name in names})
+    own = {name: models[name] for name in names}
+    pair = Pair(forecasts, outcome, own, rule.metric == _RANKED)
     rows = basis.verdict_rows(forecasts)
-    main = pair.scored(basis.study.scale, rows)
+    main = pair.scored(rows)
     found = [
         registered.row("loss", f"loss {name}", main, metric=name)
         for name in LOSSES
         if name != rule.metric
     ]
-    found += training_rows(basis, registered, forecasts.proofs)
+    found += training_rows(basis, registered, fitted_on(forecasts.proofs))
     found.append(_proxy_row(basis, registered, pair, rows))
-    rows = np.arange(forecasts.y.size) if rows is None else rows
-    found.append(_without_best(registered, pair, rows))
+    found.append(_without_best(registered, pair, main, rows))
     found += _year_rows(registered, pair, rows)
     found += _regime_rows(basis, registered, pair)
     return found
 
 
+def fitted_on(proofs: Sequence[LeakProof]) -> Fitted:
+    """Cadence, number and training rows of every fit; rows end where they must, so that tells."""
+    return {(p.refit, p.window, p.n_train) for p in proofs}
+
+
 def training_rows(
-    basis: Basis, registered: Registered, proofs: Sequence[LeakProof], *, full: bool = False
+    basis: Basis, registered: Registered, same: Fitted, *, full: bool = False
 ) -> list[Row]:
     """Both models trained on other spans; `full` also where that is costly.
 
-    `proofs` are those of the registered fits, to tell a span that changes nothing.
+    `same` are the rows of the registered fits, to tell a span that changes nothing.
     """
     study, horizon = basis.study, basis.horizon
     pair = registered.rule.baseline, registered.candidate
@@ -137,7 +151,6 @@ def training_rows(
     if slow and not full:
         why = f"not run, since {', '.join(slow)} would be fitted anew: harness fragility RUN --full"
         return [registered.without("training", name, why) for name in spans]
-    same = {(p.refit, p.window, p.n_train) for p in proofs}
     found = []
     for name, changed in spans.items():
         try:
@@ -153,22 +166,21 @@ def _trained(
     registered: Registered,
     name: str,
     forecasts: Forecasts,
-    same: set[tuple[str, int, int]],
+    same: Fitted,
 ) -> Row:
     """The variant of these forecasts, unless every fit had the rows it had as registered."""
-    if {(p.refit, p.window, p.n_train) for p in forecasts.proofs} <= same:
+    if fitted_on(forecasts.proofs) <= same:
         return registered.without("training", name, "every fit has the same training rows")
-    scale = basis.study.scale
     rows = basis.verdict_rows(forecasts)
-    if rows is not None and rows.size < _FEWEST_ROWS:
+    if rows.size < _FEWEST_ROWS:
         return registered.without("training", name, _few(rows))
     short = sum(p.train_start < basis.begin for p in forecasts.proofs)
     note = f"the data begin within {short} of {len(forecasts.proofs)} training spans" * bool(short)
-    scored = Pair(forecasts, *series(forecasts, scale)).scored(scale, rows)
-    return registered.row("training", name, scored, note=note)
+    pair = Pair.of(forecasts, basis.study.scale, registered.rule.metric)
+    return registered.row("training", name, pair.scored(rows), note=note)
 
 
-def _proxy_row(basis: Basis, registered: Registered, pair: Pair, rows: I64 | None) -> Row:
+def _proxy_row(basis: Basis, registered: Registered, pair: Pair, rows: I64) -> Row:
     """The same forecasts by another measure of the same volatility."""
     study, horizon = basis.study, basis.horizon
     target = study.hypothesis.target.measure
@@ -184,17 +196,15 @@ def _proxy_row(basis: Basis, registered: Registered, pair: Pair, rows: I64 | Non
     stand = stand_in(proxy, pair.forecasts, basis.samples, study.scale, metric)
     if isinstance(stand, str):
         return registered.without("proxy", name, stand)
-    kept = stand.rows if rows is None else np.intersect1d(stand.rows, rows, assume_unique=True)
+    kept = rows[stand.known[rows]]
     if kept.size < _FEWEST_ROWS:
         return registered.without("proxy", name, _few(kept))
-    outcome, _ = series(replace(stand.forecasts, yhat={}), study.scale)
-    pair = Pair(stand.forecasts, outcome, pair.models)
-    whole = kept.size == pair.forecasts.y.size
-    scored = pair.scored(study.scale, None if whole else kept)
+    outcome, _ = series(replace(stand.forecasts, yhat={}), study.scale, ranked=pair.ranked)
+    scored = replace(pair, forecasts=stand.forecasts, outcome=outcome).scored(kept)
     return registered.row("proxy", name, scored, note=stand.note)
 
 
-def _without_best(registered: Registered, pair: Pair, rows: I64) -> Row:
+def _without_best(registered: Registered, pair: Pair, main: Scored, rows: I64) -> Row:
     """Without the windows in which the candidate gained most, by the sum over their rows."""
     name = f"without the {BEST_WINDOWS} best windows"
     windows = pair.forecasts.windows
@@ -202,24 +212,22 @@ def _without_best(registered: Registered, pair: Pair, rows: I64) -> Row:
     count = np.bincount(code, minlength=len(windows))
     if np.sum(count > 0) <= BEST_WINDOWS:
         return registered.without("windows", name, f"{int(np.sum(count > 0))} windows in all")
-    saved = np.bincount(code, weights=_saved(registered, pair, rows), minlength=len(windows))
+    saved = np.bincount(code, weights=_saved(registered, main), minlength=len(windows))
     saved[count == 0] = -np.inf
     best = np.sort(np.argsort(-saved, kind="stable")[:BEST_WINDOWS])
-    (scored,) = pair.over([rows[~np.isin(code, best)]])
+    scored = pair.scored(rows[~np.isin(code, best)])
     note = "without those from " + ", ".join(show_moment(windows[k].cut) for k in best)
     return registered.row("windows", name, scored, note=note)
 
 
-def _saved(registered: Registered, pair: Pair, rows: I64) -> F64:
+def _saved(registered: Registered, main: Scored) -> F64:
     """What each row adds to the gain: the loss saved, or by its influence where it has no loss."""
-    m, scored = METRICS[registered.rule.metric], next(pair.over([rows]))
-    base, own = (scored.models[n] for n in (registered.rule.baseline, registered.candidate))
+    m, outcome = METRICS[registered.rule.metric], main.outcome
+    base, own = (main.models[n] for n in (registered.rule.baseline, registered.candidate))
     if m.loss is not None:
-        return m.loss(scored.outcome, base) - m.loss(scored.outcome, own)
-    moved = m.influence(scored.outcome, own) - m.influence(scored.outcome, base)
-    column = list(METRICS).index(m.name)
-    gain = scored.figures[registered.candidate][column] - scored.figures[registered.rule.baseline][column]
-    return moved + gain
+        return m.loss(outcome, base) - m.loss(outcome, own)
+    # Metrics without a loss of a row are higher for better, and the mean is the pooled gain.
+    return m.influence(outcome, own) - m.influence(outcome, base) + registered.gain
 
 
 def _year_rows(registered: Registered, pair: Pair, rows: I64) -> list[Row]:
