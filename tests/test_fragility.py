@@ -296,7 +296,7 @@ def test_one_window_leaves_nothing_to_roll_or_to_leave_out(tmp_path):
     same = row(record, "expanding instead of rolling")
     assert (same["gain"], same["agrees"]) == (None, None)
     assert same["note"] == "every fit has the same training rows"
-    assert row(record, "without the 3 best windows")["note"] == "1 windows in all"
+    assert row(record, "without the 3 best windows")["note"] == "there is 1 window in all"
     assert row(record, "by year")["note"] == "all decisions are of the year 2021"
     assert row(record, "half the train length, 5d")["gain"] is not None
     assert "3 could not be made, see below" in record["card"]

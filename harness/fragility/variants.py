@@ -210,8 +210,9 @@ def _without_best(registered: Registered, pair: Pair, main: Scored, rows: I64) -
     windows = pair.forecasts.windows
     code = pair.forecasts.window[rows]
     count = np.bincount(code, minlength=len(windows))
-    if np.sum(count > 0) <= BEST_WINDOWS:
-        return registered.without("windows", name, f"{int(np.sum(count > 0))} windows in all")
+    tested = int(np.sum(count > 0))
+    if tested <= BEST_WINDOWS:
+        return registered.without("windows", name, f"there {_are(tested, 'window')} in all")
     saved = np.bincount(code, weights=_saved(registered, main), minlength=len(windows))
     saved[count == 0] = -np.inf
     best = np.sort(np.argsort(-saved, kind="stable")[:BEST_WINDOWS])
@@ -265,4 +266,8 @@ def _group_rows(
 
 
 def _few(rows: I64) -> str:
-    return f"{rows.size} forecast{'s' if rows.size != 1 else ''}"
+    return f"there {_are(rows.size, 'forecast')}"
+
+
+def _are(count: int, thing: str) -> str:
+    return f"is 1 {thing}" if count == 1 else f"are {count} {thing}s"
