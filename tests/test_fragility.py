@@ -183,7 +183,7 @@ def test_without_the_three_best_windows_by_hand(usual):
     assert found["n"] == kept.filter(horizon="4h", model="har").height
     cuts = pl.Series(sorted(best)) * 2
     days = [str(d)[:10] for d in np.datetime64("2020-12-28") + cuts.to_numpy()]
-    assert found["note"] == "without those from " + ", ".join(days)
+    assert found["note"] == "left out: those from " + ", ".join(days)
     assert found["gain"] < record["verdict"]["gain"]
 
 

@@ -165,7 +165,7 @@ def stand_in(
     last = proxy.sigma(*rows, forecasts.formed_at, scale.floor)
     y, before = (scale.of_variance(np.square(factor * sigma)) for sigma in (came, last))
     words = {"log": "mean ln σ", "sigma": "mean σ", "variance": "mean variance"}[kind]
-    note = "one return a horizon, so much noise that R² and its gains shrink: " * proxy.noisy
+    note = "one return a horizon is much noise, by which R² and gains shrink; " * proxy.noisy
     note += f"{proxy.column} times {factor:.4g}, which gives it the target's {words} over "
     note += f"{int(known.sum()):,} rows of the first training window"
     if not kept.all():

@@ -5,12 +5,12 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, fields, replace
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from harness.inference import evidence
 from harness.metrics import METRICS, Values
 from harness.tables import Table, table
-from harness.types import F64, Forecasts, Verdict
+from harness.types import F64, Evidence, Forecasts, Verdict
 from harness.verdict import decide, pooled_gain
 
 if TYPE_CHECKING:
@@ -136,7 +136,7 @@ class Registered:
         anyhow = "as registered, but for any gain"
         return [row, replace(row, variant=anyhow, min_gain=0.0, status=self.any_gain)]
 
-    def _evidence(self, scored: Scored, head: Row) -> Any:
+    def _evidence(self, scored: Scored, head: Row) -> Evidence:
         column = list(METRICS).index(head.metric)
         base, own = (float(scored.figures[n][column]) for n in (head.baseline, head.candidate))
         relative = head.gain_as == "relative"
@@ -156,7 +156,7 @@ class Registered:
         tried = len(self.rule.candidates)
         return replace(found, p_adjusted=min(1.0, found.p_value * tried))
 
-    def _held_against(self, row: Row, found: Any) -> Row:
+    def _held_against(self, row: Row, found: Evidence) -> Row:
         """The row with its verdict, where the rule has a minimum for it."""
         rule, relative = self.rule, row.gain_as == "relative"
         carried = row.metric == rule.metric or relative
@@ -177,7 +177,7 @@ class Registered:
         )
 
 
-def decided(rule: Acceptance, found: Any, min_gain: float, *, relative: bool) -> Verdict:
+def decided(rule: Acceptance, found: Evidence, min_gain: float, *, relative: bool) -> Verdict:
     """The registered rule on one candidate's evidence, with another least gain."""
     return decide([found], min_gain=min_gain, alpha=rule.alpha, relative=relative, claim=rule.claim)
 

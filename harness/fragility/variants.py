@@ -217,7 +217,7 @@ def _without_best(registered: Registered, pair: Pair, main: Scored, rows: I64) -
     saved[count == 0] = -np.inf
     best = np.sort(np.argsort(-saved, kind="stable")[:BEST_WINDOWS])
     scored = pair.scored(rows[~np.isin(code, best)])
-    note = "without those from " + ", ".join(show_moment(windows[k].cut) for k in best)
+    note = "left out: those from " + ", ".join(show_moment(windows[k].cut) for k in best)
     return registered.row("windows", name, scored, note=note)
 
 
