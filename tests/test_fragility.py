@@ -510,6 +510,10 @@ def test_rows_where_the_proxy_is_unknown_or_does_not_move_are_left_out():
     assert np.flatnonzero(~found.known).tolist() == [10, 11, 20]
     assert found.note.endswith("3 rows where it is unknown or at the floor left out")
     assert np.isfinite(found.forecasts.y).all()
+    single = stand_in(replace(proxy, noisy=True), forecasts, samples, LOG_SIGMA, "r2_log")
+    assert single.note.startswith(
+        "one return a horizon is much noise, by which R² and gains shrink; "
+    )
     values[:150] = np.nan
     told = stand_in(
         replace(proxy, measured=(replace(measured, columns={"x_1h": np.delete(values, 170)}),)),
