@@ -24,6 +24,7 @@ from harness.environment import one_thread_each
 from harness.errors import HarnessError, UsageError, nearest
 from harness.family_command import family
 from harness.figures_command import figures
+from harness.fragility_command import fragility
 from harness.guard import guarded
 from harness.options import AS_JSON, LOG, echo_json, panel_folders
 from harness.panel_commands import panel
@@ -224,8 +225,9 @@ def query(sql: str, timeout: float, log_dir: str | None, as_json: bool) -> None:
     """Ask the log one read-only SQL question (DuckDB's SQL).
 
     Tables: runs, hypotheses, scores, verdicts, tests, folds, coefficients, fits, fit_times,
-    fit_notes, training, attention, wins, group_scores, group_wins, adaptation, audits, timings,
-    cards, decisions, registrations and forecasts; `describe scores` shows columns. Examples:
+    fit_notes, training, attention, wins, group_scores, group_wins, adaptation, audits,
+    fragility, timings, cards, decisions, registrations and forecasts; `describe scores` shows
+    columns. Examples:
 
     \b
     harness query "select hypothesis, status, count(*) from runs group by all"
@@ -359,7 +361,7 @@ _catalogue("features", "what a feature expression may hold")
 _catalogue("metrics", "the metrics: unit, direction, definition")
 
 
-for _command in (register, audit, calibrate, family, figures, verify, panel, describe):
+for _command in (register, audit, calibrate, family, figures, fragility, verify, panel, describe):
     cli.add_command(_command)
 
 

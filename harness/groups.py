@@ -76,11 +76,17 @@ def of_group(found: Sequence[GroupScores], kind: str, group: str, metric: str) -
 
 
 def only(
-    forecasts: Forecasts, outcome: Values, models: Mapping[str, Values], rows: I64
+    forecasts: Forecasts,
+    outcome: Values,
+    models: Mapping[str, Values],
+    rows: I64,
+    *,
+    ranked: bool = True,
 ) -> tuple[Forecasts, Values, dict[str, Values]]:
-    """What evidence reads, of these rows alone. Ranks are among them."""
+    """What evidence reads, of these rows alone. Ranks, if asked for, are among them."""
     part = replace(forecasts, formed_at=forecasts.formed_at[rows])
-    return part, taken(outcome, rows), {name: taken(v, rows) for name, v in models.items()}
+    own = {name: taken(v, rows, ranked=ranked) for name, v in models.items()}
+    return part, taken(outcome, rows, ranked=ranked), own
 
 
 @dataclass(frozen=True)

@@ -19,6 +19,7 @@ if TYPE_CHECKING:
 # An index made by another version of the tables below is made anew: raise this with them.
 INDEX_FORMAT = 6
 _TEXT, _REAL, _COUNT, TIME = "VARCHAR", "DOUBLE", "BIGINT", "TIMESTAMP"
+_FLAG = "BOOLEAN"
 _SCORES = {
     "run_id": _TEXT, "horizon": _TEXT, "model": _TEXT, "scope": _TEXT, "window_start": TIME,
     "window_end": TIME, "metric": _TEXT, "value": _REAL, "n": _COUNT,
@@ -82,8 +83,14 @@ _ADAPTATION = {
     "model": _TEXT, "decision": _COUNT, "cumulative": _REAL,
 }  # fmt: skip
 _AUDITS = {
-    "run_id": _TEXT, "form": _TEXT, "name": _TEXT, "passed": "BOOLEAN", "count": _COUNT,
+    "run_id": _TEXT, "form": _TEXT, "name": _TEXT, "passed": _FLAG, "count": _COUNT,
     "covered": _TEXT, "subject": _TEXT, "symbol": _TEXT, "first_row": TIME, "reason": _TEXT,
+}  # fmt: skip
+_FRAGILITY = {
+    "run_id": _TEXT, "kind": _TEXT, "variant": _TEXT, "candidate": _TEXT, "baseline": _TEXT,
+    "metric": _TEXT, "gain_as": _TEXT, "gain": _REAL, "gain_low": _REAL, "gain_high": _REAL,
+    "p_value": _REAL, "n": _COUNT, "min_gain": _REAL, "status": _TEXT, "agrees": _FLAG,
+    "same_sign": _FLAG, "note": _TEXT,
 }  # fmt: skip
 # Filled from the table of the same name in each record.
 _RECORDED = {
@@ -101,6 +108,7 @@ _RECORDED = {
     "group_wins": _GROUP_WINS,
     "adaptation": _ADAPTATION,
     "audits": _AUDITS,
+    "fragility": _FRAGILITY,
     "timings": {"run_id": _TEXT, "stage": _TEXT, "seconds": _REAL},
 }
 _RUNS = {
@@ -241,8 +249,12 @@ def _columns(table: str, rows: Sequence[Mapping[str, Any]]) -> Rows:
 def _frame(table: str, rows: Rows) -> pl.DataFrame:
     import polars as pl
 
-    kinds = {_REAL: pl.Float64, _COUNT: pl.Int64, "VARCHAR[]": pl.List(pl.String)}
-    kinds["BOOLEAN"] = pl.Boolean
+    kinds = {
+        _REAL: pl.Float64,
+        _COUNT: pl.Int64,
+        _FLAG: pl.Boolean,
+        "VARCHAR[]": pl.List(pl.String),
+    }
     return pl.DataFrame(
         [
             pl.Series(name, rows.get(name, []), dtype=kinds.get(kind, pl.String), strict=True)

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 
 import numpy as np
 
@@ -22,8 +23,8 @@ from harness.types import F64, I32, I64, Forecasts
 class Values:
     """One series, outcome or forecast, n rows: on the target's scale, ln sigma, sigma, variance.
 
-    `pooled` and `within` are its average ranks over all rows and over its window's; `last` is
-    the outcome of the horizon before, on the target's scale.
+    `pooled` and `within` are its average ranks over all rows and over its window's, NaN where none
+    were asked for; `last` is the outcome of the horizon before, on the target's scale.
     """
 
     y: F64
@@ -254,13 +255,15 @@ class Scores:
         return self.windows[model][:, list(METRICS).index(metric)]
 
 
-def series(forecasts: Forecasts, scale: TargetScale) -> tuple[Values, dict[str, Values]]:
-    """The outcome and every model's forecast as the metrics read them."""
-    outcome = _values(forecasts, scale, forecasts.y, 0.0, 0.0)
+def series(
+    forecasts: Forecasts, scale: TargetScale, *, ranked: bool = True
+) -> tuple[Values, dict[str, Values]]:
+    """The outcome and every model's forecast as the metrics read them; `ranked` for ic alone."""
+    outcome = _values(forecasts, scale, forecasts.y, 0.0, 0.0, ranked)
     models = {}
     for name, yhat in forecasts.yhat.items():
         shifts = forecasts.fits[name].shifts(forecasts.symbol)
-        models[name] = _values(forecasts, scale, yhat, *shifts)
+        models[name] = _values(forecasts, scale, yhat, *shifts, ranked)
     return outcome, models
 
 
@@ -288,11 +291,16 @@ def score(
 
 
 def score_groups(
-    outcome: Values, models: Mapping[str, Values], groups: Sequence[I64]
+    outcome: Values,
+    models: Mapping[str, Values],
+    groups: Sequence[I64],
+    *,
+    ranked: bool = True,
 ) -> dict[str, F64]:
     """Every metric of every model over each group of rows (g, 10); groups may share rows.
 
-    `groups` are positions of rows. Ranks are those within the group; a group without rows is NaN.
+    `groups` are positions of rows. Ranks are those within the group; a group without rows is NaN,
+    and so is ic unless `ranked`.
     """
     rows = np.concatenate([np.empty(0, np.int64), *groups])
     edges = np.cumsum([0, *(g.size for g in groups)], dtype=np.int64)
@@ -300,18 +308,19 @@ def score_groups(
     found = {name: np.full((len(groups), len(METRICS)), np.nan) for name in models}
     if not rows.size:
         return found
-    rank_y = _ranks(outcome.y[rows], code, len(groups))[1]
+    ranks = partial(_ranks, group=code, groups=len(groups)) if ranked else _unranked
+    rank_y = ranks(outcome.y[rows])[1]
     for name, f in models.items():
         columns = (column[rows] for column in _columns(outcome, f))
-        rank_f = _ranks(f.y[rows], code, len(groups))[1]
+        rank_f = ranks(f.y[rows])[1]
         score_loops.group_scores(edges, rank_y, rank_f, *columns, found[name])
     return found
 
 
-def taken(values: Values, rows: I64) -> Values:
-    """The values of these rows, ranked among themselves."""
+def taken(values: Values, rows: I64, *, ranked: bool = True) -> Values:
+    """The values of these rows, ranked among themselves where `ranked`."""
     y = values.y[rows]
-    pooled, within = _ranks(y, np.zeros(rows.size, np.int32), 1)
+    pooled, within = _ranks(y, np.zeros(rows.size, np.int32), 1) if ranked else _unranked(y)
     picked = (v[rows] for v in (values.last, values.log_sigma, values.sigma, values.variance))
     return Values(y, *picked, pooled, within)
 
@@ -330,10 +339,17 @@ def _values(
     y: F64,
     var_shift: F64 | float,
     sigma_shift: F64 | float,
+    ranked: bool,
 ) -> Values:
-    pooled, within = _ranks(y, forecasts.window, forecasts.edges.size - 1)
+    windows = forecasts.edges.size - 1
+    pooled, within = _ranks(y, forecasts.window, windows) if ranked else _unranked(y)
     sigma, variance = scale.sigma(y, sigma_shift), scale.variance(y, var_shift)
     return Values(y, forecasts.last, scale.log_sigma(y), sigma, variance, pooled, within)
+
+
+def _unranked(y: F64) -> tuple[F64, F64]:
+    none = np.full(y.size, np.nan)
+    return none, none
 
 
 def _ranks(y: F64, group: I32, groups: int) -> tuple[F64, F64]:

@@ -7,6 +7,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -18,6 +19,8 @@ from harness.errors import HarnessError, RunError, SpecError
 from harness.family import Known, look_up
 from harness.features import Expression, parse_feature
 from harness.fold_fits import Settings
+from harness.fragility.rows import Registered, Row
+from harness.fragility.variants import Basis, fragility
 from harness.groups import Adaptation, GroupScores, adaptation, by_group, of_group, only
 from harness.hypothesis import Hypothesis
 from harness.inference import evidence
@@ -146,12 +149,16 @@ def _require_training(study: Study, samples: Samples, first: Window) -> None:
 
 @dataclass(frozen=True)
 class Judged:
-    """Scores of every horizon, by group too, what shifts cost, and the verdict."""
+    """Scores of every horizon, by group too, what shifts cost, and the verdict.
+
+    `values` are the outcome's and every model's at the verdict's horizon, over all its rows.
+    """
 
     scores: tuple[Scores, ...]
     groups: tuple[GroupScores, ...]
     adaptations: tuple[Adaptation, ...]
     verdict: Verdict
+    values: tuple[Values, Mapping[str, Values]]
 
 
 def judge(
@@ -176,6 +183,7 @@ def judge(
         adaptations += adaptation(part, outcome, models, marked, rule.metric)
         if horizon != str(rule.horizon):
             continue
+        deciding = outcome, models
         if rule.regime is None:
             values = {name: scores[-1].value(name, rule.metric) for name in models}
         else:
@@ -194,7 +202,7 @@ def judge(
         regime=rule.regime,
         forbidden=forbidden,
     )
-    return Judged(tuple(scores), tuple(groups), tuple(adaptations), verdict)
+    return Judged(tuple(scores), tuple(groups), tuple(adaptations), verdict, deciding)
 
 
 def _evidence(
@@ -221,6 +229,15 @@ def _evidence(
         baseline_value=base,
         alpha=rule.alpha,
     )
+
+
+def vary(basis: Basis, forecasts: Forecasts, judged: Judged) -> list[Row]:
+    """The fragility table of a verdict; of a void one nothing is to be varied."""
+    if judged.verdict.status == "void":
+        return []
+    registered = Registered.of(basis.study.hypothesis.verdict, judged.verdict)
+    rows = fragility(basis, registered, forecasts, *judged.values)
+    return [*registered.references(judged.verdict), *rows]
 
 
 def run(
@@ -256,6 +273,8 @@ def run(
         with timer("features and targets"):
             samples = sample(study, decided, horizon)
             dropped[horizon] = samples.dropped
+            if horizon == str(hypothesis.verdict.horizon):
+                deciding = samples
         with timer("fit and forecast"):
             forecasts[horizon] = forecast(study, samples, study.span(facts), progress, epochs)
         with timer("audit"):
@@ -269,6 +288,10 @@ def run(
         judged = judge(study, decided, forecasts, facts.labels, forbidden)
     with timer("family"):
         tried = _tried(log, study, known, forecasts, judged.verdict)
+    with timer("fragility"):
+        again = partial(forecast, samples=deciding, span=study.span(facts))
+        basis = Basis(study, decided, deciding, again, facts.start, keep_measures)
+        varied = vary(basis, forecasts[deciding.horizon], judged)
     with timer("record and card"):
         seconds = timer.total
         record: dict[str, Any] = {}
@@ -284,6 +307,7 @@ def run(
                     forecasts=forecasts,
                     judged=judged,
                     audit=audit,
+                    varied=varied,
                     timings=timer.stages,
                     started=started,
                     seconds=seconds,

@@ -14,6 +14,7 @@ from harness.cards.render import render_card
 from harness.cautions import cautions
 from harness.durations import iso_moment as _iso
 from harness.durations import show_moment
+from harness.fragility.rows import Row, fragility_table
 from harness.group_tables import group_tables
 from harness.log import HorizonForecasts
 from harness.measures.store import PanelFacts
@@ -57,6 +58,7 @@ def make_record(
     forecasts: Mapping[str, Forecasts],
     judged: Judged,
     audit: Audit,
+    varied: Sequence[Row],
     timings: Mapping[str, float],
     started: datetime,
     seconds: float,
@@ -102,6 +104,7 @@ def make_record(
             "wins": _wins(h.verdict.baseline, h.verdict.metric, scores),
             "audits": audit_table(audit),
             **group_tables(judged.groups, judged.adaptations, h.verdict),
+            **fragility_table(varied),
             "timings": {"stage": list(timings), "seconds": [round(t, 6) for t in timings.values()]},
         },
     }

@@ -8,7 +8,6 @@ that picks the stretches that are looked at, as a chapter picks its examples.
 from __future__ import annotations
 
 import ast
-import bisect
 import math
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -18,6 +17,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from harness.features import Expression, FeatureError, parse_feature
+from harness.kernels import ranks as rank_loops
 from harness.samples import Decided
 from harness.types import F64, I64, Forecasts
 
@@ -202,15 +202,19 @@ def _holds(regime: When, decided: Decided) -> Flags:
 def _thirds(regime: Terciles, decided: Decided) -> I64:
     """0, 1, 2 by the share of earlier values below; -1 while they are few or where missing."""
     values = decided.feature(regime.expression)
-    past: list[float] = []
+    known = np.flatnonzero(np.isfinite(values))
     out = np.full(values.size, -1, np.int64)
-    for i, value in enumerate(values.tolist()):
-        if not math.isfinite(value):
-            continue
-        if len(past) >= _FEWEST:
-            out[i] = min(3 * bisect.bisect_left(past, value) // len(past), 2)
-        bisect.insort(past, value)
+    below, past = _earlier_below(values[known])[_FEWEST:], np.arange(_FEWEST, known.size)
+    out[known[_FEWEST:]] = np.minimum(3 * below // past, 2)
     return out
+
+
+def _earlier_below(values: F64) -> I64:
+    """How many earlier values are less than each (n,)."""
+    distinct, code = np.unique(values, return_inverse=True)
+    below = np.empty(values.size, np.int64)
+    rank_loops.earlier_below(code, np.empty(distinct.size, np.int64), below)
+    return below
 
 
 def _after_shifts(values: F64, at: I64, regime: Shifts) -> I64:

@@ -177,8 +177,12 @@ class Study:
 
 def set_up(hypothesis: Hypothesis, search: Sequence[Path]) -> Study:
     """Find the panel and plan what to measure; UsageError for what does not fit together."""
+    return on_panel(hypothesis, find_panel(hypothesis.panel.name, search))
+
+
+def on_panel(hypothesis: Hypothesis, spec: PanelSpec) -> Study:
+    """The same on a panel that has been found."""
     h = hypothesis
-    spec = find_panel(h.panel.name, search)
     check_measures(h, spec.extra_units)
     plan = plan_cascade(
         h.path,

@@ -34,6 +34,7 @@ TABLES = sorted(
         "fits",
         "folds",
         "forecasts",
+        "fragility",
         "group_scores",
         "group_wins",
         "hypotheses",

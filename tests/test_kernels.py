@@ -204,6 +204,12 @@ def rank_cases() -> Iterator[Arguments]:
         yield order, x.size.bit_length(), x, window, *room
 
 
+def earlier_cases() -> Iterator[Arguments]:
+    for x, _ in ranked():
+        distinct, code = np.unique(x, return_inverse=True)
+        yield code, np.empty(distinct.size, np.int64), np.full(x.size, 9)
+
+
 def score_cases() -> Iterator[Arguments]:
     rng = np.random.default_rng(9)
     for n, edges in [(45, [0, 45]), (45, [0, 1, 30, 30, 45]), (64, [0, 64])]:
@@ -229,6 +235,7 @@ CASES: dict[str, Callable[[], Iterator[Arguments]]] = {
     "moments.linear_forecasts": linear_forecast_cases,
     "ranks.sort_keys": key_cases,
     "ranks.average_ranks": rank_cases,
+    "ranks.earlier_below": earlier_cases,
     "scores.group_scores": score_cases,
     "windows.centred_squares": centred_cases,
     "windows.realised_kernels": through_noise_cases,
@@ -370,6 +377,12 @@ def test_sorted_keys_put_rows_in_the_order_of_their_values_ties_by_row():
 def test_ranks_say_when_an_order_is_none():
     order, row_bits, *rest = next(rank_cases())
     assert ranks.average_ranks(order[::-1].copy(), row_bits, *rest) == 1
+
+
+def test_earlier_values_below_are_counted_one_by_one():
+    for (x, _), (code, tree, below) in zip(ranked(), earlier_cases(), strict=True):
+        ranks.earlier_below(code, tree, below)
+        assert below.tolist() == [int(np.sum(x[:i] < x[i])) for i in range(x.size)]
 
 
 def correlation(a: np.ndarray, b: np.ndarray) -> float:

@@ -80,15 +80,20 @@ tried
 family rivals
 cards.group_rows
 cards.training_rows
+cards.fragility_rows
 cards.render
 cards.figures
 cautions
 group_tables
+fragility.proxies fragility.training
+fragility.rows
+fragility.variants
 record environment
 index_tables
 index
 query
 pipeline
+fragility.again
 register family_report verify
 published_fits
 published
@@ -101,7 +106,7 @@ describe_page
 audited
 plan compare catalogue doctor starter screen options
 audit_command panel_commands describe_command figures_command calibrate_command
-register_command family_command verify_command
+register_command family_command verify_command fragility_command
 cli
 """
 STAGES = [line.split() for line in ORDER.split("\n") if line]
@@ -118,6 +123,7 @@ HEAVY = {
         "cli",
         "describe_command",
         "figures_command",
+        "fragility_command",
         "guard",
         "options",
         "family_command",
@@ -215,7 +221,7 @@ def test_the_command_line_imports_stages_inside_its_commands_only():
         "guard",
         "options",
     }
-    light |= {"audit_command", "panel_commands"}
+    light |= {"audit_command", "panel_commands", "fragility_command"}
     light |= {"register_command", "family_command", "verify_command"}
     for name in light - {"environment", "errors"} | {"cli"}:
         assert own(name, top_only=True) <= light, name

@@ -20,6 +20,7 @@ from typing import Any
 
 import jinja2
 
+from harness.cards.fragility_rows import fragility_rows
 from harness.cards.group_rows import (
     adaptation_rows,
     deciding_rows,
@@ -73,6 +74,7 @@ def render_card(record: Mapping[str, Any]) -> str:
         medians=_medians(record, coefficients),
         groups=group_rows(record),
         adaptations=adaptation_rows(record),
+        fragility=fragility_rows(record),
         sweep=sweep_rows(record, pooled_rows(record)),
         costs=_costs(record),
         training=training_rows(record),

@@ -1,4 +1,4 @@
-"""Average ranks, pooled and within each window, from one sort of whole numbers."""
+"""Ranks: average ones, pooled and within each window, and those among earlier values."""
 
 from __future__ import annotations
 
@@ -82,3 +82,25 @@ def _share(order, mask, i, j, window, pooled, within):
             pooled[order[m] & mask] = 0.5 * (i + j + 1)
             within[order[m] & mask] = mean
         a = b
+
+
+@kernel("i8[:] i8[:] i8[:] -> void")
+def earlier_below(code, tree, below):
+    """How many earlier values are less than each: below (n,) in their order.
+
+    code (n,) are the values' places among their distinct values in ascending order; tree
+    (at least the largest code + 1,) is working room: counts summed as Fenwick (1994) has it,
+    Software: Practice and Experience 24.
+    """
+    for k in range(tree.size):
+        tree[k] = 0
+    for i in range(code.size):
+        count, k = 0, code[i]
+        while k > 0:
+            count += tree[k - 1]
+            k &= k - 1
+        below[i] = count
+        k = code[i] + 1
+        while k <= tree.size:
+            tree[k - 1] += 1
+            k += k & -k

@@ -1,0 +1,70 @@
+"""The fragility table of a record as the card shows it."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from typing import Any
+
+from harness.cards.group_rows import rows_of
+from harness.verdict import Show, p_value
+
+_PARTS = ("year", "regime")
+_WORDS = {True: "yes", False: "no", None: ""}
+
+
+def fragility_rows(record: Mapping[str, Any]) -> dict[str, Any] | None:
+    """Rows with their figures in words and how many agree; None for a record from before."""
+    table = record["tables"].get("fragility")
+    if table is None:
+        return None
+    rows = rows_of(table)
+    held = [row for row in rows if row["agrees"] is not None]
+    parts = [row for row in held if row["kind"] in _PARTS]
+    choices = [row for row in held if row["kind"] not in _PARTS]
+    signs = [row["same_sign"] for row in rows if row["same_sign"] is not None]
+    words = f"{_agree(choices)} other choices, {_agree(parts)} years and regimes"
+    if signs:
+        words += f"; {sum(signs)} of {len(signs)} have a gain of the same sign"
+    return {
+        "agree": sum(row["agrees"] for row in held),
+        "of": len(held),
+        "words": words,
+        "same_sign": sum(signs),
+        "signs": len(signs),
+        "rows": [_shown(row) for row in rows],
+        "notes": [row for row in rows if row["note"]],
+        "any_gain": _any_gain(rows),
+        "unmade": sum(row["gain"] is None for row in rows),
+    }
+
+
+def _agree(rows: list[dict[str, Any]]) -> str:
+    return f"{sum(row['agrees'] for row in rows)} of {len(rows)}"
+
+
+def _any_gain(rows: list[dict[str, Any]]) -> str | None:
+    """The registered gain's verdict for any gain, where a variant is held against that."""
+    own = [row["status"] for row in rows if row["kind"] == "registered"]
+    others = any(row["min_gain"] == 0.0 for row in rows if row["kind"] != "registered")
+    return own[1] if len(own) > 1 and others else None
+
+
+def _shown(row: Mapping[str, Any]) -> dict[str, Any]:
+    show = Show(row["metric"], row["gain_as"] == "relative")
+    made, registered = row["gain"] is not None, row["kind"] == "registered"
+    low, high = row["gain_low"], row["gain_high"]
+    sure = made and None not in (low, high) and not math.isnan(low)
+    least = row["min_gain"]
+    return {
+        "variant": row["variant"],
+        "gain": show(row["gain"]) if made else "",
+        "unit": show.unit if made else "",
+        "interval": f"{show(low)} to {show(high)}" if sure else "n/a" if made else "",
+        "p": p_value(row["p_value"]) if made else "",
+        "n": f"{row['n']:,}" if made else "",
+        "wanted": "any gain" if least == 0.0 else show(least) if least is not None else "",
+        "verdict": row["status"] or ("none" if made else "not made"),
+        "agrees": "" if registered else _WORDS[row["agrees"]],
+        "same_sign": "" if registered else _WORDS[row["same_sign"]],
+    }
