@@ -59,6 +59,8 @@ metrics
 regimes
 groups
 inference
+ability.multiple
+ability.*
 verdict
 sections
 regime_specs

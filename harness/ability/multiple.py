@@ -1,0 +1,56 @@
+"""P-values adjusted for how many hypotheses were tried at once."""
+
+from __future__ import annotations
+
+import numpy as np
+from numpy.typing import ArrayLike
+
+from harness.types import F64
+
+
+def bonferroni(p: ArrayLike) -> F64:
+    """Every p-value (n,) times n, at most 1: controls the family-wise error rate.
+
+    Bonferroni (1936). ValueError for p-values that are not (n,) numbers in [0, 1].
+    """
+    values = _checked(p)
+    return np.minimum(values * values.size, 1.0)
+
+
+def holm(p: ArrayLike) -> F64:
+    """Holm's step-down adjusted p-values (n,): controls the family-wise error rate.
+
+    Holm (1979), Scand. J. Statistics 6: the k-th smallest times n - k + 1, made increasing; never
+    above Bonferroni's, under any dependence. ValueError for p-values that are not (n,) numbers
+    in [0, 1].
+    """
+    values = _checked(p)
+    n, order = values.size, np.argsort(values, kind="stable")
+    stepped = np.maximum.accumulate(values[order] * np.arange(n, 0, -1))
+    adjusted = np.empty(n)
+    adjusted[order] = np.minimum(stepped, 1.0)
+    return adjusted
+
+
+def benjamini_hochberg(p: ArrayLike) -> F64:
+    """Benjamini and Hochberg's step-up adjusted p-values (n,): controls the false discovery rate.
+
+    Benjamini & Hochberg (1995), J. R. Statist. Soc. B 57: the k-th smallest times n / k, made
+    increasing from the largest down; holds for independent and positively dependent tests.
+    ValueError for p-values that are not (n,) numbers in [0, 1].
+    """
+    values = _checked(p)
+    n, order = values.size, np.argsort(values, kind="stable")
+    stepped = np.minimum.accumulate((values[order] * n / np.arange(1, n + 1))[::-1])[::-1]
+    adjusted = np.empty(n)
+    adjusted[order] = np.minimum(stepped, 1.0)
+    return adjusted
+
+
+def _checked(p: ArrayLike) -> F64:
+    values = np.asarray(p, dtype=np.float64)
+    if values.ndim != 1:
+        raise ValueError(f"p-values: got shape {values.shape}, wanted (n,)")
+    if not np.all((values >= 0.0) & (values <= 1.0)):
+        raise ValueError("p-values: got one that is not in [0, 1]")
+    return values
