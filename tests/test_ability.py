@@ -105,7 +105,7 @@ def test_mincer_zarnowitz_is_the_joint_wald_test_of_statsmodels(overlap, unit):
 
 
 def ragged_panel(seed: int) -> tuple[np.ndarray, ...]:
-    """120 dates of one to five symbols which share a date's shock; decision times, y, two forecasts."""
+    """Decision times, outcome and two forecasts of one to five symbols that share a shock."""
     rng = np.random.default_rng(seed)
     symbols = rng.integers(1, 6, 120)
     formed = np.repeat(np.arange(120, dtype=np.int64) * 7, symbols)
@@ -222,7 +222,7 @@ def test_what_is_not_finite_is_refused():
         lambda: mincer_zarnowitz(d, np.ones(3), 0),
         lambda: giacomini_white(np.empty(0), 0),
     ):
-        with pytest.raises(ValueError, match="finite|n >= 1"):
+        with pytest.raises(ValueError, match=r"finite|n >= 1"):
             ask()
     with pytest.raises(ValueError, match=r"wanted \(3, q\)"):
         giacomini_white(np.arange(3.0), 0, np.ones((4, 1)))

@@ -6,7 +6,7 @@ import math
 
 import numpy as np
 
-from harness.kernels.blocks import resampled_sums
+from harness.kernels.resampling import resampled_sums
 from harness.types import F64
 
 

@@ -55,10 +55,13 @@ class BootstrapGain:
 
 @dataclass(frozen=True)
 class _Recipe:
-    """How a metric is made of means: of columns of the outcome alone, and of each model's."""
+    """How a metric is made of means: of columns of the outcome alone, and of each model's.
+
+    Those of a model are of the outcome, its forecast and its influence values.
+    """
 
     outcome: Callable[[Values], tuple[F64, ...]]
-    model: Callable[[Values, Values], tuple[F64, ...]]
+    model: Callable[[Values, Values, F64], tuple[F64, ...]]
     figure: Callable[[F64, F64], F64]
 
 
@@ -66,8 +69,8 @@ def _no_columns(_: Values) -> tuple[F64, ...]:
     return ()
 
 
-def _loss_of(metric: str) -> Callable[[Values, Values], tuple[F64, ...]]:
-    return lambda o, f: (METRICS[metric].loss(o, f),)
+def _loss_of(metric: str) -> Callable[[Values, Values, F64], tuple[F64, ...]]:
+    return lambda o, f, _: (METRICS[metric].loss(o, f),)
 
 
 def _r2(shared: F64, own: F64) -> F64:
@@ -85,7 +88,7 @@ def _centred_moments(values: F64) -> tuple[F64, F64]:
     return centred, np.square(centred)
 
 
-def _correlation_columns(o: Values, f: Values) -> tuple[F64, ...]:
+def _correlation_columns(o: Values, f: Values, _: F64) -> tuple[F64, ...]:
     b, bb = _centred_moments(f.sigma)
     return b, bb, (o.sigma - o.sigma.mean()) * b
 
@@ -94,18 +97,18 @@ def _known(o: Values) -> tuple[F64, ...]:
     return (np.isfinite(o.last).astype(np.float64),)
 
 
-def _right(o: Values, f: Values) -> tuple[F64, ...]:
+def _right(o: Values, f: Values, _: F64) -> tuple[F64, ...]:
     right = np.sign(f.y - o.last) == np.sign(o.y - o.last)
     return ((right & np.isfinite(o.last)).astype(np.float64),)
 
 
-def _spearman_columns(o: Values, f: Values) -> tuple[F64, ...]:
+def _spearman_columns(o: Values, f: Values, psi: F64) -> tuple[F64, ...]:
     """The metric's value and each row's influence: drawing ranks anew would sort every draw.
 
     Pearson's correlation of ranks taken once would miss that ranks are estimated too.
     """
     r = np.corrcoef(o.pooled, f.pooled)[0, 1]
-    return (METRICS["ic"].influence(o, f) + r,)
+    return (psi + r,)
 
 
 def _mean(_: F64, own: F64) -> F64:
@@ -161,8 +164,10 @@ def bootstrap_gains(
     names = [baseline, *(c for c in candidates if c != baseline)]
     recipe, enough = _RECIPES[metric], dates.n > overlap + 1
     with np.errstate(divide="ignore", invalid="ignore"):
-        columns, places = _columns(recipe, outcome, [models[name] for name in names], dates)
-        block = _block(metric, outcome, models, names, overlap, dates)
+        series = [models[name] for name in names]
+        moved = [METRICS[metric].influence(outcome, f) for f in series]
+        columns, places = _columns(recipe, outcome, series, moved, dates)
+        block = _block(moved, overlap, dates)
         whole = _figures(recipe, columns.sum(axis=0, keepdims=True), places)
         if enough and np.isfinite(columns).all():
             drawn = _figures(recipe, bootstrap_sums(columns, block, draws, seed), places)
@@ -185,31 +190,26 @@ def _figures(recipe: _Recipe, sums: F64, places: Sequence[slice]) -> F64:
 
 
 def _columns(
-    recipe: _Recipe, outcome: Values, models: Sequence[Values], dates: Dates
+    recipe: _Recipe,
+    outcome: Values,
+    models: Sequence[Values],
+    moved: Sequence[F64],
+    dates: Dates,
 ) -> tuple[F64, list[slice]]:
     """Row counts, the outcome's columns and every model's by decision time; the models' places."""
-    shared = recipe.outcome(outcome)
-    parts = [np.ones(dates.rows), *shared]
+    parts = [np.ones(dates.rows), *recipe.outcome(outcome)]
     places = []
-    for f in models:
-        own = recipe.model(outcome, f)
+    for f, psi in zip(models, moved, strict=True):
+        own = recipe.model(outcome, f, psi)
         places.append(slice(len(parts) - 1, len(parts) - 1 + len(own)))
         parts += own
     return dates.sums(np.column_stack(parts)), places
 
 
-def _block(
-    metric: str,
-    outcome: Values,
-    models: Mapping[str, Values],
-    names: Sequence[str],
-    overlap: int,
-    dates: Dates,
-) -> float:
-    """The longest block that any candidate's gain asks for."""
-    base, *others = (METRICS[metric].influence(outcome, models[name]) for name in names)
-    series = [dates.averages(psi - base) for psi in others]
-    known = [x for x in series if np.isfinite(x).all()] or [np.zeros(dates.n)]
+def _block(moved: Sequence[F64], overlap: int, dates: Dates) -> float:
+    """The longest block that the gain of any model over the first asks for."""
+    gains = [dates.averages(psi - moved[0]) for psi in moved[1:]]
+    known = [x for x in gains if np.isfinite(x).all()] or [np.zeros(dates.n)]
     return max(block_length(x, overlap) for x in known)
 
 
