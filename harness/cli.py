@@ -17,6 +17,7 @@ from typing import Any
 
 import click
 
+from harness.ability_command import tests
 from harness.calibrate_command import calibrate
 from harness.describe_command import describe
 from harness.environment import one_thread_each
@@ -219,9 +220,9 @@ def show(run: str, log_dir: str | None, as_json: bool) -> None:
 def query(sql: str, timeout: float, log_dir: str | None, as_json: bool) -> None:
     """Ask the log one read-only SQL question (DuckDB's SQL).
 
-    Tables: runs, hypotheses, scores, verdicts, tests, folds, coefficients, fits, fit_times,
-    fit_notes, training, attention, wins, group_scores, group_wins, adaptation, timings, cards,
-    decisions and forecasts; `describe scores` shows columns. Examples:
+    Tables: runs, hypotheses, scores, verdicts, tests, ability, folds, coefficients, fits,
+    fit_times, fit_notes, training, attention, wins, group_scores, group_wins, adaptation,
+    timings, cards, decisions and forecasts; `describe scores` shows columns. Examples:
 
     \b
     harness query "select hypothesis, status, count(*) from runs group by all"
@@ -357,6 +358,7 @@ _catalogue("metrics", "the metrics: unit, direction, definition")
 
 cli.add_command(calibrate)
 cli.add_command(figures)
+cli.add_command(tests)
 cli.add_command(panel)
 cli.add_command(describe)
 

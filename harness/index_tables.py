@@ -33,6 +33,13 @@ _TESTS = {
     "cosines": _COUNT, "overlap": _COUNT, "standard_error": _REAL, "critical": _REAL,
     "detectable": _REAL, "windows": _COUNT,
 }  # fmt: skip
+_ABILITY = {
+    "run_id": _TEXT, "horizon": _TEXT, "test": _TEXT, "model": _TEXT, "baseline": _TEXT,
+    "quantity": _TEXT, "effect": _REAL, "statistic": _REAL, "p_value": _REAL, "n": _COUNT,
+    "overlap": _COUNT, "bandwidth": _COUNT, "a": _REAL, "r2": _REAL, "standard_error": _REAL,
+    "low": _REAL, "high": _REAL, "level": _REAL, "block": _REAL, "draws": _COUNT,
+    "instruments": _TEXT,
+}  # fmt: skip
 _FOLDS = {
     "run_id": _TEXT, "fold": _COUNT, "horizon": _TEXT, "cut": TIME, "train_start": TIME,
     "test_end": TIME, "embargo_ns": _COUNT, "latest_resolution": TIME, "slack_ns": _COUNT,
@@ -83,6 +90,7 @@ _ADAPTATION = {
 _RECORDED = {
     "scores": _SCORES,
     "tests": _TESTS,
+    "ability": _ABILITY,
     "folds": _FOLDS,
     "coefficients": _COEFFICIENTS,
     "fits": _FITS,

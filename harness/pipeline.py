@@ -10,6 +10,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from harness.ability.findings import Compared, Finding, findings, nests
 from harness.durations import show_moment
 from harness.environment import CodeVersion, describe
 from harness.errors import HarnessError, RunError, SpecError
@@ -140,12 +141,13 @@ def _require_training(study: Study, samples: Samples, first: Window) -> None:
 
 @dataclass(frozen=True)
 class Judged:
-    """Scores of every horizon, by group too, what shifts cost, and the verdict."""
+    """Scores of every horizon, by group too, what shifts cost, the verdict and further tests."""
 
     scores: tuple[Scores, ...]
     groups: tuple[GroupScores, ...]
     adaptations: tuple[Adaptation, ...]
     verdict: Verdict
+    ability: tuple[Finding, ...] = ()
 
 
 def judge(
@@ -161,6 +163,7 @@ def judge(
     groups: list[GroupScores] = []
     adaptations: list[Adaptation] = []
     found: tuple[Evidence, ...] = ()
+    ability: tuple[Finding, ...] = ()
     for horizon, part in forecasts.items():
         outcome, models = series(part, study.scale)
         scores.append(score(part, study.scale, outcome, models))
@@ -179,6 +182,7 @@ def judge(
             part, outcome, models = only(part, outcome, models, rows)
             values = of_group(mine, "regime", rule.regime, rule.metric)
         found = _evidence(rule, part, outcome, models, values)
+        ability = findings(_compared(study, part, outcome, models))
     verdict = decide(
         found,
         min_gain=rule.min_gain,
@@ -188,7 +192,30 @@ def judge(
         regime=rule.regime,
         forbidden=forbidden,
     )
-    return Judged(tuple(scores), tuple(groups), tuple(adaptations), verdict)
+    return Judged(tuple(scores), tuple(groups), tuple(adaptations), verdict, ability)
+
+
+def _compared(
+    study: Study, part: Forecasts, outcome: Values, models: dict[str, Values]
+) -> Compared:
+    h, rule = study.hypothesis, study.hypothesis.verdict
+    words = {name: spec.words() for name, spec in h.models.items()}
+    base = words[rule.baseline]
+    return Compared(
+        outcome,
+        models,
+        part.formed_at,
+        part.overlap,
+        baseline=rule.baseline,
+        candidates=rule.candidates,
+        metric=rule.metric,
+        relative=rule.gain == "relative",
+        log_target=study.scale.is_log,
+        unit=study.scale.unit,
+        nested=tuple(name for name in rule.candidates if nests(words[name], base)),
+        level=1.0 - 2.0 * rule.alpha,
+        seed=h.run.seed,
+    )
 
 
 def _evidence(

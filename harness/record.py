@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import polars as pl
 
+from harness.ability_table import ability_table
 from harness.cards.render import render_card
 from harness.cautions import cautions
 from harness.durations import show_moment
@@ -84,6 +85,7 @@ def make_record(
         "tables": {
             "scores": _scores(forecasts, scores),
             "tests": _tests(verdict),
+            "ability": ability_table(str(h.verdict.horizon), judged.ability),
             "folds": _folds(forecasts),
             "coefficients": _coefficients(forecasts),
             "fits": _fits(forecasts),

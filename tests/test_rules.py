@@ -59,7 +59,9 @@ metrics
 regimes
 groups
 inference
-ability.multiple
+ability.hac ability.multiple ability.table
+ability.blocks ability.comparison ability.rationality
+ability.bootstrap
 ability.*
 verdict
 sections
@@ -71,12 +73,12 @@ forecast_file
 durable
 log
 cards.group_rows
-cards.training_rows
+cards.ability_rows cards.training_rows
 cards.render
 cards.figures
 cautions
 tables
-group_tables
+ability_table group_tables
 record environment
 index_tables
 index
@@ -88,8 +90,10 @@ calibration.rates
 calibration.page
 describe
 describe_page
+stored instruments
 plan compare catalogue doctor starter screen options
-panel_commands describe_command figures_command calibrate_command
+ability_report
+panel_commands describe_command figures_command calibrate_command ability_command
 cli
 """
 STAGES = [line.split() for line in ORDER.split("\n") if line]
@@ -101,6 +105,8 @@ HEAVY = {
     "jinja2": {"cards.render"},
     "rich": {"screen"},
     "click": {
+        "ability_command",
+        "ability_report",
         "calibrate_command",
         "cli",
         "describe_command",
@@ -114,7 +120,8 @@ HEAVY = {
     "torch": {"models.nets", "models.training", "models.recurrent"},
     "sklearn": {"models.regressors"},
     "lightgbm": {"models.boosting"},
-    **{name: set() for name in ("arch", "pandas")},
+    "arch": {"ability.confidence_set"},
+    "pandas": set(),
     "scipy": {"calibration.worlds", "roughness"},
     "statsmodels": {"descriptive"},
     "matplotlib": {"figures.style"},
@@ -191,6 +198,7 @@ def test_only_the_pipeline_and_what_stands_after_it_know_the_whole_way():
 
 def test_the_command_line_imports_stages_inside_its_commands_only():
     light = {
+        "ability_command",
         "calibrate_command",
         "describe_command",
         "environment",

@@ -27,15 +27,15 @@ _LINEAR = ("ols", "wls", "log-ols", "harq")
 class Finding:
     """One test of one model, as ability/table.py defines its figures.
 
-    `on` says in what: the metric, `ln sigma`, `sigma` or `variance`. `r2` and `a` are
-    Mincer & Zarnowitz's; the interval, `block` (mean length in decisions) and `draws` are the
-    bootstrap's; `instruments` those of the conditional test. None where there is no such figure.
+    `quantity` says of what: the metric, `ln sigma`, `ln variance`, `sigma` or `variance`. `r2`
+    and `a` are Mincer & Zarnowitz's; the interval, `block` (mean length in decisions) and `draws`
+    the bootstrap's; `instruments` those of the conditional test. None where there is none.
     """
 
     test: str
     model: str
     baseline: str | None
-    on: str
+    quantity: str
     effect: float
     statistic: float
     p_value: float
