@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import textwrap
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -18,6 +19,7 @@ from harness.ability.confidence_set import (
 )
 from harness.ability.findings import Compared, Finding, findings, loss_series, nests
 from harness.ability.hac import by_date
+from harness.ability.table import LOSSES
 from harness.cards.ability_rows import WORDS
 from harness.errors import UsageError, nearest
 from harness.instruments import known_instruments, read_instruments
@@ -28,8 +30,9 @@ from harness.stored import stored_forecasts, testable_metrics
 from harness.verdict import Show, p_value
 
 _SIZE = 0.1  # of the model confidence set, 90 % confidence
-_SECONDS = 3e-8  # of arch's bootstraps, per draw, decision and model, on a slow core
+_SECONDS = 3e-7  # of arch's bootstraps, per draw, run of decisions and model, on a slow core
 _LONG = 5.0
+_WIDTH = 80
 
 
 @dataclass(frozen=True)
@@ -130,9 +133,10 @@ def _sets(
     if len(losses) < 2 or not all(math.isfinite(float(x @ x)) for x in losses.values()):
         return None, None
     losses = {name: dates.averages(x) for name, x in losses.items()}
-    seconds = _SECONDS * c.draws * dates.n * len(losses)
+    shortest = max(1, int(dates.n ** (1.0 / 3.0) // 8))  # decisions to a run
+    seconds = _SECONDS * c.draws * dates.n / shortest * len(losses)
     if seconds > _LONG:
-        say(f"confidence set, SPA and StepM: about {seconds:.0f} s")
+        say(f"confidence set, SPA and StepM: up to {seconds:.0f} s")
     settings = {"draws": c.draws, "seed": c.seed}
     return (
         model_confidence_set(losses, c.overlap, size=_SIZE, **settings),
@@ -162,7 +166,7 @@ def _show_gains(rows: Sequence[Finding], show: Show) -> None:
     columns = ("model", "gain", "low", "high", "std. error", "p", "block")
     cells = [
         [f.model, *(_gain(show, x) for x in (f.effect, f.low, f.high)),
-         _gain(show, f.standard_error).lstrip("+"), p_value(f.p_value), f"{f.block:.1f}"]
+         _gain(show, f.standard_error).lstrip("+"), _drawn(f.p_value, draws), f"{f.block:.1f}"]
         for f in rows
     ]  # fmt: skip
     show_table(columns, cells)
@@ -172,8 +176,8 @@ def _show_pairs(rows: Sequence[Finding], metric: str) -> None:
     if not rows:
         return
     given = next((f.instruments for f in rows if f.instruments), "")
-    unit = METRICS[metric].unit if METRICS[metric].loss else "first order"
-    _title(f"Against the baseline; conditional on {given}; losses of {metric} ({unit})")
+    losses = LOSSES.get(metric) or f"{metric}, {METRICS[metric].unit}"
+    _title(f"Against the baseline. GW: losses are {losses}; conditional on {given}")
     columns = ("test", "model", "in", "effect", "statistic", "p", "n")
     short = {"giacomini-white-conditional": "GW conditional", "giacomini-white": "GW"}
     cells = [
@@ -202,22 +206,32 @@ def _show_sets(s: ConfidenceSet, a: SuperiorAbility, r: Report) -> None:
     show_table(
         ("model", "excess loss", "p", f"in the {1 - s.size:.0%} set", f"beats {r.baseline}"),
         [
-            [name, _num(s.excess[name]), p_value(p), name in s.included,
+            [name, _num(s.excess[name]), _drawn(p, s.draws), name in s.included,
              "-" if name == r.baseline else "yes" if name in a.superior else "no"]
             for name, p in s.p_values.items()
         ],
     )  # fmt: skip
-    click.echo(f"beats {r.baseline}: StepM at a family-wise error of {a.size:g}.")
     best = f"best {a.best}, gain in loss {_num(a.gain)}, t {a.statistic:.2f}, " if a.best else ""
-    click.echo(
-        f"SPA: {best}p {p_value(a.p_value)} (from {p_value(a.p_lower)} to {p_value(a.p_upper)});\n"
-        f"blocks of {s.block:.1f} decisions, {a.draws:,} draws."
+    p, lower, upper = (_drawn(x, a.draws) for x in (a.p_value, a.p_lower, a.p_upper))
+    _wrapped(
+        f"beats {r.baseline}: StepM at a family-wise error of {a.size:g}. SPA: {best}p {p}, bounds "
+        f"{lower} and {upper}. Mean blocks of {s.block:.1f} decisions in the set, {a.block:.1f} in "
+        f"SPA and StepM, {a.draws:,} draws."
     )
 
 
 def _title(words: str) -> None:
     click.echo("")
-    click.secho(words, bold=True)
+    click.secho(textwrap.fill(words, _WIDTH), bold=True)
+
+
+def _wrapped(words: str) -> None:
+    click.echo(textwrap.fill(words, _WIDTH))
+
+
+def _drawn(p: float, draws: int) -> str:
+    """A p-value that counts draws: none of them is not a probability of zero."""
+    return p_value(p) if p > 0.0 else f"< {1.0 / max(draws, 1):.2g}"
 
 
 def _gain(show: Show, value: float | None) -> str:

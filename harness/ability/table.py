@@ -17,6 +17,15 @@ class AbilityTest:
     source: str
 
 
+# The losses that are compared for metrics which are not the mean of one, in words.
+LOSSES = {
+    "r2_log": "squared errors of ln sigma",
+    "rmse": "squared errors of sigma",
+    "direction": "1 for the wrong direction, else 0",
+    "ic": "influence values of ic, turned round: the loss that it is to first order",
+    "corr": "influence values of corr, turned round: the loss that it is to first order",
+}
+
 TESTS: dict[str, AbilityTest] = {
     t.name: t
     for t in (
