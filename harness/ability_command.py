@@ -38,11 +38,11 @@ def tests(
     log_dir: str | None,
     as_json: bool,
 ) -> None:
-    """Test the predictive ability of RUN's models, from its stored forecasts.
+    """Test the predictive ability of a run's models.
 
-    Every model against the baseline (Giacomini-White, Clark-West, encompassing, bootstrap of the
-    gain), each against the outcome (Mincer-Zarnowitz), and all at once (model confidence set,
-    SPA, StepM). Symbols of one moment are one observation. Examples:
+    From RUN's stored forecasts, every model against the baseline (Giacomini-White, Clark-West,
+    encompassing, bootstrap of the gain), each against the outcome (Mincer-Zarnowitz), and all at
+    once (model confidence set, SPA, StepM). Symbols of one moment are one observation. Examples:
 
     \b
     harness tests 3fa9
