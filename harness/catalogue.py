@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any, Literal, get_args, get_origin
 
+from harness.ability.table import TESTS
 from harness.feature_functions import FUNCTIONS
 from harness.measures.table import MEASURES
 from harness.metrics import METRICS
@@ -78,9 +79,25 @@ def metrics() -> Entries:
     ]
 
 
+def tests() -> Entries:
+    """Tests of predictive ability."""
+    return [
+        {
+            "test": t.name,
+            "question": t.what,
+            "null": t.null,
+            "effect": t.effect,
+            "statistic": t.statistic,
+            "source": t.source,
+        }
+        for t in TESTS.values()
+    ]
+
+
 CATALOGUES: dict[str, Callable[[], Entries]] = {
     "models": models,
     "measures": measures,
     "features": features,
     "metrics": metrics,
+    "tests": tests,
 }

@@ -17,15 +17,17 @@ from typing import Any
 
 import click
 
+from harness.ability_command import tests
 from harness.audit_command import audit
 from harness.calibrate_command import calibrate
 from harness.describe_command import describe
 from harness.environment import one_thread_each
-from harness.errors import HarnessError, UsageError, nearest
+from harness.errors import HarnessError, nearest
 from harness.family_command import family
 from harness.figures_command import figures
 from harness.fragility_command import fragility
 from harness.guard import guarded
+from harness.log_commands import compare, index, list_runs, mark, query, show
 from harness.options import AS_JSON, LOG, echo_json, panel_folders
 from harness.panel_commands import panel
 from harness.register_command import register
@@ -146,183 +148,10 @@ def plan(file: str, as_json: bool) -> None:
         show_plan(found)
 
 
-@cli.command("list")
-@click.option("--hypothesis", metavar="NAME", help="Only runs of this hypothesis.")
-@click.option("--limit", type=click.IntRange(1), default=20, show_default=True, help="Newest N.")
-@LOG
-@AS_JSON
-def list_runs(hypothesis: str | None, limit: int, log_dir: str | None, as_json: bool) -> None:
-    """List past runs, newest first.
-
-    \b
-    harness list --hypothesis har-rv-j
-    """
-    from harness.log import find_log, open_log
-    from harness.query import load_runs
-    from harness.screen import show_table
-
-    runs = load_runs(open_log(log_dir)).to_dicts()
-    names = [run["hypothesis"] for run in runs]
-    if hypothesis is not None and hypothesis not in names:
-        near = nearest(hypothesis, names)
-        raise UsageError(
-            f"no run of '{hypothesis}' in the log" + (f"; did you mean '{near}'?" if near else "")
-        )
-    runs = [r for r in reversed(runs) if hypothesis in (None, r["hypothesis"])][:limit]
-    if as_json:
-        echo_json(runs)
-    elif not runs:
-        click.echo(f"no runs in {find_log(log_dir)} yet: harness run FILE", err=True)
-    else:
-        columns = (
-            "run_id",
-            "started",
-            "hypothesis",
-            "status",
-            "gain",
-            "metric",
-            "horizon",
-            "decision",
-        )
-        show_table(columns, [[run[c] for c in columns] for run in runs])
-
-
-@cli.command()
-@click.argument("run")
-@LOG
-@AS_JSON
-def show(run: str, log_dir: str | None, as_json: bool) -> None:
-    """Print the card of RUN, or its record as JSON.
-
-    RUN is a run's id or the first characters of it. Example:
-
-    \b
-    harness show 3fa9
-    """
-    from harness.log import open_log
-
-    log = open_log(log_dir)
-    record = log.read(run)
-    if as_json:
-        echo_json({**record, "card": log.card(record)})
-    else:
-        click.echo(log.card(record), nl=False)
-
-
-@cli.command()
-@click.argument("sql")
-@click.option(
-    "--timeout",
-    type=click.FloatRange(0.1),
-    default=30.0,
-    show_default=True,
-    metavar="S",
-    help="Seconds.",
-)
-@LOG
-@AS_JSON
-def query(sql: str, timeout: float, log_dir: str | None, as_json: bool) -> None:
-    """Ask the log one read-only SQL question (DuckDB's SQL).
-
-    Tables: runs, hypotheses, scores, verdicts, tests, folds, coefficients, fits, fit_times,
-    fit_notes, training, attention, wins, group_scores, group_wins, adaptation, audits,
-    fragility, timings, cards, decisions, registrations and forecasts; `describe scores` shows
-    columns. Examples:
-
-    \b
-    harness query "select hypothesis, status, count(*) from runs group by all"
-    harness query "from scores where scope = 'pooled' and metric = 'qlike'"
-    """
-    from harness.log import open_log
-    from harness.query import run_query, to_json_rows
-    from harness.screen import show_table
-
-    columns, rows = run_query(open_log(log_dir), sql, timeout_s=timeout)
-    if as_json:
-        echo_json(to_json_rows(columns, rows))
-    else:
-        show_table(columns, rows)
-
-
-@cli.command()
-@click.argument("first")
-@click.argument("second")
-@LOG
-@AS_JSON
-def compare(first: str, second: str, log_dir: str | None, as_json: bool) -> None:
-    """Set two runs side by side: verdict, data, spec, scores.
-
-    A difference of scores is the second minus the first. Example:
-
-    \b
-    harness compare 3fa9 b17c
-    """
-    from harness.compare import compare_records
-    from harness.log import open_log
-    from harness.screen import show_comparison
-
-    log = open_log(log_dir)
-    found = compare_records(log.read(first), log.read(second))
-    if as_json:
-        echo_json(found)
-    else:
-        show_comparison(found)
-
-
-@cli.command()
-@click.argument("run")
-@click.argument("decision", type=click.Choice(["dropped", "adopted", "parked"]))
-@click.option("--note", default="", help="Why; one line on the card.")
-@LOG
-def mark(run: str, decision: str, note: str, log_dir: str | None) -> None:
-    """Log what you decided about RUN.
-
-    The card shows the latest mark; earlier ones stay in the log. Example:
-
-    \b
-    harness mark 3fa9 dropped --note "the jump term adds nothing at 4h"
-    """
-    from datetime import UTC, datetime
-
-    from harness.log import open_log
-
-    log = open_log(log_dir)
-    log.decide(run, decision, note, datetime.now(UTC))
-    card = log.write_card(log.read(run))
-    click.echo(f"{decision}: {card}")
-
-
-@cli.command()
-@LOG
-def index(log_dir: str | None) -> None:
-    """Rebuild log.duckdb and the cards from the run records.
-
-    Nothing is lost by deleting them. Example:
-
-    \b
-    harness index
-    """
-    from harness.index import rebuild_index
-    from harness.log import RecordError, open_log
-
-    log = open_log(log_dir)
-    path = rebuild_index(log)
-    runs, left_out = log.runs(), 0
-    for run_id in runs:
-        try:
-            record = log.read(run_id)
-            log.write_card(record)
-        except RecordError:  # rebuild_index has said so
-            left_out += 1
-            continue
-        if not all(log.figure_path(record, f["name"]).is_file() for f in record.get("figures", [])):
-            told = f"figures of run {run_id} are missing: harness figures {run_id} draws them"
-            click.echo(f"warning: {told}", err=True)
-        if not log.has_forecasts(run_id):
-            click.echo(f"warning: the forecasts of run {run_id} are missing", err=True)
-    click.echo(f"{path}: {len(runs) - left_out} runs" + f", {left_out} left out" * bool(left_out))
-    if left_out:
-        raise SystemExit(1)
+for _command in (list_runs, show, query, compare, mark, index):
+    cli.add_command(_command)
+for _command in (register, family, tests, fragility, audit, verify, calibrate, figures):
+    cli.add_command(_command)
 
 
 @cli.command()
@@ -359,10 +188,8 @@ _catalogue("models", "the kinds of model and their parameters")
 _catalogue("measures", "the measures: formula, unit, inputs, source")
 _catalogue("features", "what a feature expression may hold")
 _catalogue("metrics", "the metrics: unit, direction, definition")
-
-
-for _command in (register, audit, calibrate, family, figures, fragility, verify, panel, describe):
-    cli.add_command(_command)
+cli.add_command(panel)
+cli.add_command(describe)
 
 
 @cli.command()

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from harness.registrations import Registration
 
 # An index made by another version of the tables below is made anew: raise this with them.
-INDEX_FORMAT = 6
+INDEX_FORMAT = 7
 _TEXT, _REAL, _COUNT, TIME = "VARCHAR", "DOUBLE", "BIGINT", "TIMESTAMP"
 _FLAG = "BOOLEAN"
 _SCORES = {
@@ -35,6 +35,13 @@ _TESTS = {
     "statistic": _REAL, "p_value": _REAL, "p_adjusted": _REAL, "n": _COUNT,
     "cosines": _COUNT, "overlap": _COUNT, "standard_error": _REAL, "critical": _REAL,
     "detectable": _REAL, "windows": _COUNT,
+}  # fmt: skip
+_ABILITY = {
+    "run_id": _TEXT, "horizon": _TEXT, "test": _TEXT, "model": _TEXT, "baseline": _TEXT,
+    "quantity": _TEXT, "effect": _REAL, "statistic": _REAL, "p_value": _REAL, "n": _COUNT,
+    "overlap": _COUNT, "bandwidth": _COUNT, "a": _REAL, "r2": _REAL, "standard_error": _REAL,
+    "low": _REAL, "high": _REAL, "level": _REAL, "block": _REAL, "draws": _COUNT,
+    "instruments": _TEXT,
 }  # fmt: skip
 _FOLDS = {
     "run_id": _TEXT, "fold": _COUNT, "horizon": _TEXT, "cut": TIME, "train_start": TIME,
@@ -96,6 +103,7 @@ _FRAGILITY = {
 _RECORDED = {
     "scores": _SCORES,
     "tests": _TESTS,
+    "ability": _ABILITY,
     "folds": _FOLDS,
     "coefficients": _COEFFICIENTS,
     "fits": _FITS,

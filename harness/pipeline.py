@@ -15,29 +15,24 @@ from harness.audit.auditor import Auditor
 from harness.audit.probe import Stages
 from harness.durations import iso_moment, show_moment
 from harness.environment import CodeVersion, describe
-from harness.errors import HarnessError, RunError, SpecError
+from harness.errors import HarnessError, SpecError
 from harness.family import Known, look_up
 from harness.features import Expression, parse_feature
 from harness.fold_fits import Settings
-from harness.fragility.rows import Registered, Row
-from harness.fragility.variants import Basis, fragility
-from harness.groups import Adaptation, GroupScores, adaptation, by_group, of_group, only
+from harness.fragility.variants import Basis
 from harness.hypothesis import Hypothesis
-from harness.inference import evidence
+from harness.judgement import judge, vary
 from harness.log import Log
 from harness.measures.store import PanelFacts, measure_panel
-from harness.metrics import Scores, Values, score, series
+from harness.metrics import Scores
 from harness.record import horizon_forecasts, make_record
-from harness.regimes import mark
 from harness.registrations import DataRead
 from harness.rivals import check, setting_of, targets_differ
 from harness.samples import Decided, LookBack, build_samples
-from harness.sections import Acceptance
 from harness.splits import require_windows
 from harness.study import Span, Study, set_up
 from harness.tried import remember
-from harness.types import Evidence, Forecasts, Measured, Samples, Verdict, Window
-from harness.verdict import decide, pooled_gain
+from harness.types import Forecasts, Measured, Samples, Verdict, Window
 from harness.walk import Foreseen, foresee, walk_forward
 
 if TYPE_CHECKING:
@@ -145,99 +140,6 @@ def _require_training(study: Study, samples: Samples, first: Window) -> None:
             wanted=f"{earliest} or later: before it no training row at horizon {samples.horizon} "
             "has resolved, the embargo included",
         )
-
-
-@dataclass(frozen=True)
-class Judged:
-    """Scores of every horizon, by group too, what shifts cost, and the verdict.
-
-    `values` are the outcome's and every model's at the verdict's horizon, over all its rows.
-    """
-
-    scores: tuple[Scores, ...]
-    groups: tuple[GroupScores, ...]
-    adaptations: tuple[Adaptation, ...]
-    verdict: Verdict
-    values: tuple[Values, Mapping[str, Values]]
-
-
-def judge(
-    study: Study,
-    decided: Sequence[Decided],
-    forecasts: Mapping[str, Forecasts],
-    labels: Mapping[str, Mapping[str, str]],
-    forbidden: Sequence[str] = (),
-) -> Judged:
-    """Score every horizon and decide on the declared one; `forbidden` makes the verdict void."""
-    h, rule = study.hypothesis, study.hypothesis.verdict
-    scores: list[Scores] = []
-    groups: list[GroupScores] = []
-    adaptations: list[Adaptation] = []
-    found: tuple[Evidence, ...] = ()
-    for horizon, part in forecasts.items():
-        outcome, models = series(part, study.scale)
-        scores.append(score(part, study.scale, outcome, models))
-        marked = mark(decided, part, h.regimes)
-        mine = by_group(part, outcome, models, marked, labels)
-        groups += mine
-        adaptations += adaptation(part, outcome, models, marked, rule.metric)
-        if horizon != str(rule.horizon):
-            continue
-        deciding = outcome, models
-        if rule.regime is None:
-            values = {name: scores[-1].value(name, rule.metric) for name in models}
-        else:
-            rows = marked.groups[rule.regime]
-            if rows.size < 2:
-                raise RunError(f"verdict.regime {rule.regime}: {rows.size} forecasts are in it")
-            part, outcome, models = only(part, outcome, models, rows)
-            values = of_group(mine, "regime", rule.regime, rule.metric)
-        found = _evidence(rule, part, outcome, models, values)
-    verdict = decide(
-        found,
-        min_gain=rule.min_gain,
-        alpha=rule.alpha,
-        relative=rule.gain == "relative",
-        claim=rule.claim,
-        regime=rule.regime,
-        forbidden=forbidden,
-    )
-    return Judged(tuple(scores), tuple(groups), tuple(adaptations), verdict, deciding)
-
-
-def _evidence(
-    rule: Acceptance,
-    part: Forecasts,
-    outcome: Values,
-    models: dict[str, Values],
-    values: Mapping[str, float],
-) -> tuple[Evidence, ...]:
-    base, relative = values[rule.baseline], rule.gain == "relative"
-    gains = {
-        name: pooled_gain(rule.metric, base, values[name], relative=relative)
-        for name in rule.candidates
-    }
-    return evidence(
-        part,
-        outcome,
-        models,
-        baseline=rule.baseline,
-        candidates=rule.candidates,
-        metric=rule.metric,
-        gains=gains,
-        relative=relative,
-        baseline_value=base,
-        alpha=rule.alpha,
-    )
-
-
-def vary(basis: Basis, forecasts: Forecasts, judged: Judged) -> list[Row]:
-    """The fragility table of a verdict; of a void one nothing is to be varied."""
-    if judged.verdict.status == "void":
-        return []
-    registered = Registered.of(basis.study.hypothesis.verdict, judged.verdict)
-    rows = fragility(basis, registered, forecasts, *judged.values)
-    return [*registered.references(judged.verdict), *rows]
 
 
 def run(

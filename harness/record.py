@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import polars as pl
 
+from harness.ability_table import ability_table
 from harness.audit.findings import Audit, audit_table
 from harness.cards.render import render_card
 from harness.cautions import cautions
@@ -24,7 +25,7 @@ from harness.types import FitReport, Forecasts, ModelFit, Verdict
 from harness.verdict import Show
 
 if TYPE_CHECKING:
-    from harness.pipeline import Judged
+    from harness.judgement import Judged
     from harness.sections import WalkForward
     from harness.study import Study
 
@@ -94,6 +95,7 @@ def make_record(
         "tables": {
             "scores": _scores(forecasts, scores),
             "tests": _tests(verdict),
+            "ability": ability_table(str(h.verdict.horizon), judged.ability),
             "folds": _folds(forecasts),
             "coefficients": _coefficients(forecasts),
             "fits": _fits(forecasts),

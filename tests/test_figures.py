@@ -52,6 +52,10 @@ EXAMPLES = {
         ),
         [*WILD, "outcome", "(σ per bar, log axis)", "time (UTC), the last 300 of 900 decisions"],
     ),
+    "calibration_by_decile": (
+        lambda: scores.calibration_by_decile(noise(90, 9), named(90), "ln rv over 1d", "ln σ"),
+        [*WILD, "as forecast", "mean outcome (ln σ)"],
+    ),
     "by_group_bars": (
         lambda: scores.by_group_bars(
             {"calm": dict.fromkeys(WILD, 0.2), "crisis": {"har": 0.4, WILD[1]: np.nan}},
@@ -183,6 +187,7 @@ EMPTY = {
     "forecast_against_outcome": lambda x, y: scores.forecast_against_outcome(
         x, np.full(len(x), np.nan), y, "rv", "σ"
     ),
+    "calibration_by_decile": lambda x, y: scores.calibration_by_decile(x, y, "ln rv", "ln σ"),
     "by_group_bars": lambda _, y: scores.by_group_bars(
         {"calm": {m: v[0] for m, v in y.items()}} if y else {}, "QLIKE", "nats"
     ),
@@ -221,6 +226,18 @@ def test_series_of_another_length_are_refused_by_the_figures_name(name):
         return
     with pytest.raises(ValueError, match=rf"{name}: har: got shape \(5,\), wanted \(21,\)"):
         draw(STARTS, {"har": np.ones(5)})
+
+
+def test_a_calibration_shows_the_mean_outcome_of_every_decile():
+    forecast = noise(95, 3) ** 3
+    outcome = 2.0 * forecast - 1.0
+    means, outcomes = scores._by_decile(outcome, forecast)
+    ordered = np.sort(forecast)
+    assert means.size == 10
+    assert means[0] == pytest.approx(ordered[:10].mean())
+    np.testing.assert_allclose(outcomes, 2.0 * means - 1.0)
+    few, _ = scores._by_decile(np.array([1.0, np.nan, 3.0]), np.array([5.0, 4.0, 2.0]))
+    assert few.tolist() == [2.0, 5.0]
 
 
 def test_dates_may_be_nanoseconds_datetimes_or_text():

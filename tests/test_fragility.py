@@ -22,8 +22,8 @@ from harness.cards.render import render_card
 from harness.durations import parse_duration
 from harness.fragility.proxies import Proxy, choose, stand_in
 from harness.fragility.training import halved, other_spans
+from harness.judgement import Judged, vary
 from harness.log import Log
-from harness.pipeline import Judged, vary
 from harness.types import Measured, Verdict, Window
 
 # Over New Year, with nine windows of two days.

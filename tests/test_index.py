@@ -23,6 +23,7 @@ small = SimpleNamespace(**runpy.run_path(str(Path(__file__).with_name("log_write
 AT = datetime(2026, 5, 19, 23, 30, tzinfo=UTC)
 TABLES = sorted(
     [
+        "ability",
         "adaptation",
         "attention",
         "audits",

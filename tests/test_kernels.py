@@ -17,7 +17,7 @@ from test_garch import CASES as GARCH_CASES
 from worlds import close_to, exact_sum, make_bars
 
 import harness.kernels
-from harness.kernels import cascade, moments, ranks, scores, windows
+from harness.kernels import cascade, moments, ranks, resampling, scores, windows
 from harness.kernels.loader import Kernel, _undisturbed
 
 Arguments = tuple[object, ...]
@@ -223,7 +223,18 @@ def score_cases() -> Iterator[Arguments]:
         yield np.array(edges), *args, np.empty((len(edges) - 1, 10))
 
 
+def resampled_cases() -> Iterator[Arguments]:
+    rng = np.random.default_rng(12)
+    for n, k, draws, blocks, scale in [(1, 1, 1, 1, 0.0), (40, 3, 5, 30, 4.0), (9, 2, 3, 2, 1e300)]:
+        running = np.zeros((n + 1, k))
+        np.cumsum(rng.gumbel(size=(n, k)), axis=0, out=running[1:])
+        gaps, places = rng.standard_exponential((draws, blocks)), rng.random((draws, blocks))
+        places[0, 0] = np.nextafter(1.0, 0.0)
+        yield running, gaps, places, scale, np.full((draws, k), 9.0)
+
+
 CASES: dict[str, Callable[[], Iterator[Arguments]]] = {
+    "resampling.resampled_sums": resampled_cases,
     "cascade.block_sums": block_sum_cases,
     "cascade.parkinson_sums": parkinson_cases,
     "cascade.plain_sums": plain_sum_cases,
@@ -289,6 +300,17 @@ def test_block_sums_are_sums_of_squared_log_returns_and_of_neighbouring_products
             # ln(b) - ln(a) itself keeps 1e-13 of a return of 1e-3.
             got = squares[k], products[k], straddles[k]
             assert np.allclose(got, want, rtol=1e-9, atol=1e-18, equal_nan=True), k
+
+
+def test_resampled_sums_are_sums_of_the_rows_that_their_blocks_name():
+    for running, gaps, places, scale, out in resampled_cases():
+        resampling.resampled_sums(running, gaps, places, scale, out)
+        n, x = len(running) - 1, np.diff(running, axis=0)
+        for draw, (gap, place) in enumerate(zip(gaps, places, strict=True)):
+            lengths = [1 + int(min(g * scale, n)) for g in gap[:-1]] + [n]
+            begins = [min(int(u * n), n - 1) for u in place]
+            rows = [(a + i) % n for a, m in zip(begins, lengths, strict=True) for i in range(m)][:n]
+            assert close_to(out[draw], x[rows].sum(axis=0), 1e-9)
 
 
 def test_parkinson_and_plain_sums_are_their_formulas():

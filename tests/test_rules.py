@@ -59,7 +59,9 @@ metrics
 regimes
 groups
 inference
-ability.multiple
+ability.hac ability.multiple ability.table
+ability.blocks ability.comparison ability.rationality
+ability.bootstrap
 ability.*
 reality_check
 verdict
@@ -79,15 +81,16 @@ registrations
 tried
 family rivals
 cards.group_rows
-cards.training_rows
+cards.ability_rows cards.training_rows
 cards.fragility_rows
 cards.render
 cards.figures
 cautions
-group_tables
+ability_table group_tables
 fragility.proxies fragility.training
 fragility.rows
 fragility.variants
+judgement
 record environment
 index_tables
 index
@@ -104,9 +107,11 @@ calibration.page
 describe
 describe_page
 audited
+stored instruments
 plan compare catalogue doctor starter screen options
-audit_command panel_commands describe_command figures_command calibrate_command
-register_command family_command verify_command fragility_command
+ability_report
+audit_command panel_commands log_commands describe_command figures_command calibrate_command
+register_command family_command verify_command fragility_command ability_command
 cli
 """
 STAGES = [line.split() for line in ORDER.split("\n") if line]
@@ -118,6 +123,8 @@ HEAVY = {
     "jinja2": {"cards.render"},
     "rich": {"screen"},
     "click": {
+        "ability_command",
+        "ability_report",
         "audit_command",
         "calibrate_command",
         "cli",
@@ -127,6 +134,7 @@ HEAVY = {
         "guard",
         "options",
         "family_command",
+        "log_commands",
         "panel_commands",
         "register_command",
         "screen",
@@ -136,7 +144,8 @@ HEAVY = {
     "torch": {"models.nets", "models.training", "models.recurrent"},
     "sklearn": {"models.regressors"},
     "lightgbm": {"models.boosting"},
-    **{name: set() for name in ("arch", "pandas")},
+    "arch": {"ability.confidence_set"},
+    "pandas": set(),
     "scipy": {"calibration.worlds", "roughness"},
     "statsmodels": {"descriptive"},
     "matplotlib": {"figures.style"},
@@ -207,12 +216,13 @@ def test_the_order_names_only_modules_that_exist():
 
 
 def test_only_the_pipeline_and_what_stands_after_it_know_the_whole_way():
-    stages = {"measures.store", "samples", "walk", "inference", "record", "log"}
+    stages = {"measures.store", "samples", "walk", "judgement", "record", "log"}
     assert [name for name in CODE if stages <= own(name)] == ["pipeline"]
 
 
 def test_the_command_line_imports_stages_inside_its_commands_only():
     light = {
+        "ability_command",
         "calibrate_command",
         "describe_command",
         "environment",
@@ -221,7 +231,7 @@ def test_the_command_line_imports_stages_inside_its_commands_only():
         "guard",
         "options",
     }
-    light |= {"audit_command", "panel_commands", "fragility_command"}
+    light |= {"audit_command", "log_commands", "panel_commands", "fragility_command"}
     light |= {"register_command", "family_command", "verify_command"}
     for name in light - {"environment", "errors"} | {"cli"}:
         assert own(name, top_only=True) <= light, name

@@ -85,7 +85,7 @@ def pictures(log: Log, record: dict[str, Any]) -> dict[str, bytes]:
 
 def test_a_run_that_asks_for_figures_has_every_one_that_its_record_allows(drawn):
     log, record = drawn
-    names = {"loss", "forecasts", "regimes", "adaptation-after-shift", "memory"}
+    names = {"loss", "forecasts", "calibration", "regimes", "adaptation-after-shift", "memory"}
     names |= {f"coefficients-{name}" for name in ("har", "smooth-0-5", "smooth-0-94")}
     if TORCH:
         names |= {"training-net", "attention-net"}
@@ -181,7 +181,7 @@ def test_a_run_without_the_key_draws_nothing_and_its_figures_can_be_drawn_later(
     assert "figures" not in record and "## Figures" not in record["card"]
     assert not log.card_path(record).with_suffix("").exists()
     shown = command("figures", run_id, "--log", root, "--json").done().json
-    assert {Path(p).stem for p in shown} == {"loss", "forecasts", "coefficients-har"}
+    assert {Path(p).stem for p in shown} == {"loss", "forecasts", "calibration", "coefficients-har"}
     assert log.card_path(record).read_text("utf-8") == record["card"]
 
 
@@ -206,7 +206,8 @@ def test_a_figure_that_cannot_be_drawn_costs_neither_the_run_nor_the_others(
     monkeypatch.setattr(cards_figures, "loss_over_windows", broken)
     ran = command("run", "hypotheses/tiny-har.toml", "--json").done()
     (told,) = ran.json
-    assert {Path(p).stem for p in told["figures"]} == {"forecasts", "coefficients-har"}
+    stems = {Path(p).stem for p in told["figures"]}
+    assert stems == {"forecasts", "calibration", "coefficients-har"}
     words = f"warning: run {told['run_id']}: figures (loss) not drawn: no matplotlib here"
     assert words in ran.err.splitlines()
     assert command("figures", told["run_id"]).code == 1

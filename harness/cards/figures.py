@@ -23,6 +23,7 @@ from harness.figures.fits import attention_by_lag, coefficients_through_time, tr
 from harness.figures.scores import (
     adaptation_curves,
     by_group_bars,
+    calibration_by_decile,
     forecast_against_outcome,
     loss_over_windows,
     memory_curve,
@@ -91,7 +92,8 @@ def illustrate(log: Log, run: str) -> Illustrated:
 def run_figures(record: Record) -> Iterator[RunFigure]:
     """Every figure that the record allows, all at the verdict's horizon."""
     for family in (
-        _loss, _forecasts, _regimes, _adaptation, _memory, _training, _coefficients, _attention,
+        _loss, _forecasts, _calibration, _regimes, _adaptation, _memory, _training, _coefficients,
+        _attention,
     ):  # fmt: skip
         yield from family(record)
 
@@ -151,6 +153,31 @@ def _draw_forecasts(
         f"{named}{' (exp of its log)' if log else ''}",
         unit,
     )
+
+
+def _calibration(record: Record) -> Iterator[RunFigure]:
+    """On the target's scale, all symbols; the models of the figure of forecasts."""
+    v, s = record["verdict"], record["settings"]
+    if "ability" not in record["tables"]:
+        return
+    models = list(dict.fromkeys((v["baseline"], v["candidate"], *s["models"])))[:_MOST_FORECASTS]
+    unit = "σ²" if s["unit"] == "variance" else "σ"
+    log = s["scale"] == "log"
+    what = f"{'ln ' if log else ''}{s['target']} over the next {v['horizon']}"
+    unit = f"ln {unit}" if log else f"{unit} per bar"
+    draw = partial(_draw_calibration, v["horizon"], models, what, unit)
+    words = f"Calibration: mean outcome by decile of the forecast of {what}"
+    yield RunFigure("calibration", words, draw)
+
+
+def _draw_calibration(
+    horizon: str, models: Sequence[str], what: str, unit: str, forecasts: pl.DataFrame
+) -> bytes:
+    part = forecasts.filter(forecasts["horizon"] == horizon)
+    frames = {model: part.filter(part["model"] == model) for model in models}
+    first = next(iter(frames.values()))
+    values = {model: frame["yhat"].to_numpy() for model, frame in frames.items()}
+    return calibration_by_decile(first["y"].to_numpy(), values, what, unit)
 
 
 def _regimes(record: Record) -> Iterator[RunFigure]:

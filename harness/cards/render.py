@@ -20,6 +20,7 @@ from typing import Any
 
 import jinja2
 
+from harness.cards.ability_rows import ability_rows
 from harness.cards.fragility_rows import fragility_rows
 from harness.cards.group_rows import (
     adaptation_rows,
@@ -84,6 +85,7 @@ def render_card(record: Mapping[str, Any]) -> str:
         folds=rows_of(record["tables"]["folds"]),
         proofs=_proofs(record),
         tests=rows_of(record["tables"]["tests"]),
+        ability=ability_rows(record),
         wins=rows_of(record["tables"]["wins"]),
         timings=rows_of(record["tables"]["timings"]),
     )

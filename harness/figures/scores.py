@@ -15,6 +15,7 @@ from harness.figures.style import (
     curves,
     draw,
     log_axis,
+    look,
     moments,
     name_series,
     over_windows,
@@ -22,6 +23,7 @@ from harness.figures.style import (
     time_axis,
     whole_numbers,
 )
+from harness.types import F64
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -199,3 +201,50 @@ def memory_curve(
             line.set_label(f"{line.get_label()}, best at {x[best]:g}: {y[best]:.4g}")
 
     return draw(paint)
+
+
+def calibration_by_decile(
+    outcome: ArrayLike, forecasts: Mapping[str, ArrayLike], quantity: str, unit: str
+) -> bytes:
+    """The mean outcome of each model's forecasts by their decile, beside "as forecast", as SVG.
+
+    Above the line a model forecast too little, below it too much; flatter than it, its forecasts
+    move too much. Rows without a forecast or an outcome are left out.
+
+    Args:
+        outcome: (n,) what was forecast.
+        forecasts: model -> (n,) its forecasts.
+        quantity: what was forecast, in words.
+        unit: its unit.
+
+    Raises:
+        ValueError: for a model whose forecasts are not (n,).
+    """
+    y = np.asarray(outcome, dtype=np.float64)
+    found = checked("calibration_by_decile", y, forecasts)
+    deciles = {model: _by_decile(y, f) for model, f in found.items()}
+
+    def paint(axes: Axes) -> None:
+        axes.set_xlabel(f"mean forecast of {quantity} in its decile ({unit})")
+        axes.set_ylabel(f"mean outcome ({unit})")
+        ends = [x for means, _ in deciles.values() for x in means if np.isfinite(x)]
+        if ends:
+            span = [min(ends), max(ends)]
+            (line,) = axes.plot(span, span, color=GREY, linewidth=0.8, zorder=1)
+            name_series(line, "as forecast", np.array(span))
+        for index, (model, (means, outcomes)) in enumerate(deciles.items()):
+            (line,) = axes.plot(means, outcomes, **look(index, len(means)))
+            name_series(line, model, outcomes)
+        say_if_empty(axes, [outcomes for _, outcomes in deciles.values()])
+
+    return draw(paint)
+
+
+def _by_decile(y: F64, forecast: F64) -> tuple[F64, F64]:
+    """The means of forecasts and outcomes by decile of the forecast (10,), or of as many rows."""
+    known = np.flatnonzero(np.isfinite(y) & np.isfinite(forecast))
+    ordered = known[np.argsort(forecast[known], kind="stable")]
+    groups = np.array_split(ordered, max(1, min(10, ordered.size)))
+    if not ordered.size:
+        return np.full(1, np.nan), np.full(1, np.nan)
+    return np.array([forecast[g].mean() for g in groups]), np.array([y[g].mean() for g in groups])

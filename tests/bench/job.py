@@ -6,9 +6,10 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from harness.hypothesis import Hypothesis
+from harness.judgement import judge
 from harness.measures.store import measure_panel
 from harness.metrics import Scores
-from harness.pipeline import Timer, decide_on, forecast, judge, sample
+from harness.pipeline import Timer, decide_on, forecast, sample
 from harness.study import set_up
 
 

@@ -1,0 +1,35 @@
+"""Resampled sums: a draw costs the number of its blocks, not of its rows."""
+
+from __future__ import annotations
+
+from harness.kernels.loader import kernel
+
+
+@kernel("f8[:,:] f8[:,:] f8[:,:] f8 f8[:,:] -> void")
+def resampled_sums(running, gaps, places, scale, out):
+    """Sums of the columns over draws of the stationary bootstrap; out (draws, k).
+
+    running (n + 1, k) are sums of each column from row 0 on, 0 first. Block b of a draw begins at
+    row floor(places * n) and has 1 + floor(gaps * scale) rows, going on at row 0 after the last;
+    gaps (draws, m) are standard exponential, places (draws, m) uniform in [0, 1). A draw has n
+    rows: its last block is cut, and block m, should there be one, takes what is left.
+    """
+    n, k, blocks = running.shape[0] - 1, running.shape[1], gaps.shape[1]
+    for draw in range(out.shape[0]):
+        for j in range(k):
+            out[draw, j] = 0.0
+        left = n
+        for b in range(blocks):
+            a = min(int(places[draw, b] * n), n - 1)
+            rows = gaps[draw, b] * scale
+            length = left if rows >= left or b == blocks - 1 else min(1 + int(rows), left)
+            end = a + length
+            if end <= n:
+                for j in range(k):
+                    out[draw, j] += running[end, j] - running[a, j]
+            else:
+                for j in range(k):
+                    out[draw, j] += (running[n, j] - running[a, j]) + running[end - n, j]
+            left -= length
+            if left == 0:
+                break
