@@ -9,6 +9,7 @@ from harness.feature_functions import FUNCTIONS
 from harness.measures.table import MEASURES
 from harness.metrics import METRICS
 from harness.models.table import KINDS
+from harness.risk.definitions import FIGURES
 
 Entries = list[dict[str, Any]]
 
@@ -78,9 +79,17 @@ def metrics() -> Entries:
     ]
 
 
+def risk() -> Entries:
+    """The figures of VaR and ES: columns of the table `risk` of the log."""
+    return [
+        {"figure": f.name, "definition": f.definition, "unit": f.unit} for f in FIGURES.values()
+    ]
+
+
 CATALOGUES: dict[str, Callable[[], Entries]] = {
     "models": models,
     "measures": measures,
     "features": features,
     "metrics": metrics,
+    "risk": risk,
 }

@@ -219,8 +219,8 @@ def query(sql: str, timeout: float, log_dir: str | None, as_json: bool) -> None:
     """Ask the log one read-only SQL question (DuckDB's SQL).
 
     Tables: runs, hypotheses, scores, verdicts, tests, folds, coefficients, fits, fit_times,
-    fit_notes, training, attention, wins, group_scores, group_wins, adaptation, timings, cards,
-    decisions and forecasts; `describe scores` shows columns. Examples:
+    fit_notes, training, attention, wins, group_scores, group_wins, adaptation, risk, risk_wins,
+    risk_path, timings, cards, decisions and forecasts; `describe scores` shows columns. Examples:
 
     \b
     harness query "select hypothesis, status, count(*) from runs group by all"
@@ -352,6 +352,7 @@ _catalogue("models", "the kinds of model and their parameters")
 _catalogue("measures", "the measures: formula, unit, inputs, source")
 _catalogue("features", "what a feature expression may hold")
 _catalogue("metrics", "the metrics: unit, direction, definition")
+_catalogue("risk", "the figures of VaR and ES: unit, definition")
 
 
 cli.add_command(figures)

@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     import polars as pl
 
 # An index made by another version of the tables below is made anew: raise this with them.
-INDEX_FORMAT = 4
+INDEX_FORMAT = 5
 _TEXT, _REAL, _COUNT, TIME = "VARCHAR", "DOUBLE", "BIGINT", "TIMESTAMP"
 _SCORES = {
     "run_id": _TEXT, "horizon": _TEXT, "model": _TEXT, "scope": _TEXT, "window_start": TIME,
@@ -78,6 +78,22 @@ _ADAPTATION = {
     "run_id": _TEXT, "horizon": _TEXT, "regime": _TEXT, "loss": _TEXT, "shifts": _COUNT,
     "model": _TEXT, "decision": _COUNT, "cumulative": _REAL,
 }  # fmt: skip
+_RISK = {
+    "run_id": _TEXT, "horizon": _TEXT, "model": _TEXT, "residuals": _TEXT, "level": _REAL,
+    "symbol": _TEXT, "n": _COUNT, "violations": _COUNT, "rate": _REAL, "quantile_loss": _REAL,
+    "joint_loss": _REAL, "fz_loss": _REAL, "scale": _REAL, "dof": _REAL, "tested": _COUNT,
+    "kupiec": _REAL, "kupiec_p": _REAL, "independence": _REAL, "independence_p": _REAL,
+    "coverage": _REAL, "coverage_p": _REAL, "dq": _REAL, "dq_p": _REAL, "z1": _REAL,
+    "z1_p": _REAL, "z2": _REAL, "z2_p": _REAL,
+}  # fmt: skip
+_RISK_WINS = {
+    "run_id": _TEXT, "horizon": _TEXT, "model": _TEXT, "residuals": _TEXT, "level": _REAL,
+    "baseline": _TEXT, "wins": _COUNT, "symbols": _COUNT, "rejected": _COUNT, "tested": _COUNT,
+}  # fmt: skip
+_RISK_PATH = {
+    "run_id": _TEXT, "horizon": _TEXT, "model": _TEXT, "residuals": _TEXT, "level": _REAL,
+    "symbol": _TEXT, "formed_at": TIME, "realised": _REAL, "var": _REAL, "es": _REAL,
+}  # fmt: skip
 # Filled from the table of the same name in each record.
 _RECORDED = {
     "scores": _SCORES,
@@ -93,6 +109,9 @@ _RECORDED = {
     "group_scores": _GROUP_SCORES,
     "group_wins": _GROUP_WINS,
     "adaptation": _ADAPTATION,
+    "risk": _RISK,
+    "risk_wins": _RISK_WINS,
+    "risk_path": _RISK_PATH,
     "timings": {"run_id": _TEXT, "stage": _TEXT, "seconds": _REAL},
 }
 _RUNS = {

@@ -23,6 +23,7 @@ from harness.measures.store import measure_panel
 from harness.metrics import Scores, Values, score, series
 from harness.record import horizon_forecasts, make_record
 from harness.regimes import mark
+from harness.risk.assess import Risk, assess
 from harness.samples import Decided, LookBack, build_samples
 from harness.sections import Acceptance
 from harness.splits import require_windows
@@ -91,6 +92,7 @@ def sample(study: Study, decided: Sequence[Decided], horizon: str) -> Samples:
         scale=study.scale,
         features=list(wanted.values()),
         look_back=past,
+        returns=h.risk is not None,
     )
 
 
@@ -121,7 +123,13 @@ def _walk(study: Study, samples: Samples, span: Span) -> tuple[Any, ...]:
         samples,
         windows,
         study.fittings(horizon, span, windows),
-        Settings(study.embargo(horizon), study.scale, h.run.seed, h.walk_forward.min_train),
+        Settings(
+            study.embargo(horizon),
+            study.scale,
+            h.run.seed,
+            h.walk_forward.min_train,
+            study.tails(horizon),
+        ),
     )
 
 
@@ -146,6 +154,7 @@ class Judged:
     groups: tuple[GroupScores, ...]
     adaptations: tuple[Adaptation, ...]
     verdict: Verdict
+    risks: tuple[Risk, ...] = ()
 
 
 def judge(
@@ -160,6 +169,7 @@ def judge(
     scores: list[Scores] = []
     groups: list[GroupScores] = []
     adaptations: list[Adaptation] = []
+    risks: list[Risk] = []
     found: tuple[Evidence, ...] = ()
     for horizon, part in forecasts.items():
         outcome, models = series(part, study.scale)
@@ -168,6 +178,7 @@ def judge(
         mine = by_group(part, outcome, models, marked, labels)
         groups += mine
         adaptations += adaptation(part, outcome, models, marked, rule.metric)
+        risks += _risk(study, part, models)
         if horizon != str(rule.horizon):
             continue
         if rule.regime is None:
@@ -188,7 +199,16 @@ def judge(
         regime=rule.regime,
         forbidden=forbidden,
     )
-    return Judged(tuple(scores), tuple(groups), tuple(adaptations), verdict)
+    return Judged(tuple(scores), tuple(groups), tuple(adaptations), verdict, tuple(risks))
+
+
+def _risk(study: Study, part: Forecasts, models: Mapping[str, Values]) -> Iterator[Risk]:
+    """VaR and ES of one horizon, where the hypothesis asks for them."""
+    h, tails = study.hypothesis, study.tails(part.horizon)
+    if tails is not None:
+        rule = h.verdict
+        drawn = (rule.baseline, *rule.candidates) if part.horizon == str(rule.horizon) else ()
+        yield assess(part, models, tails, baseline=rule.baseline, seed=h.run.seed, drawn=drawn)
 
 
 def _evidence(

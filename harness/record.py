@@ -16,6 +16,7 @@ from harness.group_tables import group_tables
 from harness.log import HorizonForecasts
 from harness.measures.store import PanelFacts
 from harness.metrics import METRICS, Scores
+from harness.risk.tables import risk_tables
 from harness.tables import Table, table
 from harness.types import FitReport, Forecasts, ModelFit, Verdict
 from harness.verdict import Show
@@ -93,6 +94,7 @@ def make_record(
             "attention": _attention(forecasts),
             "wins": _wins(h.verdict.baseline, h.verdict.metric, scores),
             **group_tables(judged.groups, judged.adaptations, h.verdict),
+            **risk_tables(judged.risks),
             "timings": {"stage": list(timings), "seconds": [round(t, 6) for t in timings.values()]},
         },
     }
@@ -184,6 +186,7 @@ def _settings(study: Study, forecasts: Mapping[str, Forecasts]) -> dict[str, Any
         "overlap": {name: part.overlap for name, part in forecasts.items()},
         "regimes": {name: regime.text for name, regime in h.regimes.items()},
         "sweep": asdict(h.sweep) if h.sweep else None,
+        "risk": h.risk.model_dump(mode="json") if h.risk else None,
         "models": {name: spec.words() for name, spec in h.models.items()},
     }
 

@@ -22,6 +22,7 @@ from harness.models.linear import (
     linear_forecasts,
     window_moments,
 )
+from harness.risk.tails import Tails
 from harness.scale import TargetScale
 from harness.splits import make_folds
 from harness.types import F64, I64, FitReport, Fold, Samples, Window, middle
@@ -40,6 +41,7 @@ class Walked:
     var_shift: F64
     sigma_shift: F64
     reports: tuple[FitReport, ...]
+    tails: F64 | None = None
 
 
 @dataclass(frozen=True)
@@ -79,6 +81,7 @@ def sweep(
     folds: Sequence[Fold],
     beyond: Sequence[Window],
     scale: TargetScale,
+    tails: Tails | None = None,
 ) -> dict[str, Walked]:
     """Pooled models whose training rows are slices. SweepError names the window of a failure."""
     began = clock()
@@ -98,6 +101,7 @@ def sweep(
             shifts[:, 0],
             shifts[:, 1],
             (),
+            _tails(tails, [series.in_training(model, beta)], shifts[:, 0]) if tails else None,
         )
     return told.beside(done, clock() - began)
 
@@ -110,6 +114,7 @@ def sweep_together(
     *,
     effects: bool,
     least: int,
+    tails: Tails | None = None,
 ) -> dict[str, Walked]:
     """Slopes shared by all symbols; with effects, a symbol's own intercept from `least` rows on."""
     began, w = clock(), len(parts[0].folds)
@@ -126,7 +131,7 @@ def sweep_together(
     for name, model in models.items():
         names = swept[0].names
         beta, mean, variance = _solved(name, within, model, names)
-        yhat, residuals = np.full(size, np.nan), []
+        yhat, residuals, trained = np.full(size, np.nan), [], []
         sane = _sanities(model, swept, moments, None if effects else total)
         for part, series, own, sanity in zip(parts, swept, moments, sane, strict=True):
             local = _own_intercept(own, beta, model, names, least) if effects else beta
@@ -134,6 +139,8 @@ def sweep_together(
             told.replaced[name] += count
             if scale.back == "smearing":
                 residuals.append(series.residuals(model, np.nan_to_num(local)))
+            if tails:
+                trained.append(series.in_training(model, local))
         if scale.back == "smearing":
             shifts = np.array(
                 [scale.smearing_shifts(np.concatenate(r)) for r in zip(*residuals, strict=True)]
@@ -147,6 +154,7 @@ def sweep_together(
             shifts[:, 0],
             shifts[:, 1],
             (),
+            _tails(tails, trained, shifts[:, 0]) if tails else None,
         )
     return told.beside(done, clock() - began)
 
@@ -158,12 +166,14 @@ def sweep_apart(
     scale: TargetScale,
     *,
     least: int,
+    tails: Tails | None = None,
 ) -> dict[str, Walked]:
     """Every symbol fitted alone, in the windows in which it has `least` training rows."""
     w, s, size = len(parts[0].folds), len(parts), sum(p.places.size for p in parts)
     yhat = {name: np.full(size, np.nan) for name in models}
     stated = {name: np.full((w, s, len(m.coefficient_names)), np.nan) for name, m in models.items()}
     shifts = {name: np.full((2, w, s), np.nan) for name in models}
+    tailed = {n: np.full((w, s, *tails.unknown.shape), np.nan) if tails else None for n in models}
     told, fitted, began = _Told(models, w), np.zeros(w, np.int64), clock()
     for code, part in enumerate(parts):
         known = part.trained(least)
@@ -178,6 +188,9 @@ def sweep_apart(
             beta[known], mean, variance = _solved(name, moments, model, series.names, known, where)
             found = series.shifts(model, beta[known], mean, variance, scale, known)
             shifts[name][:, known, code] = found.T
+            if tails:
+                trained = series.in_training(model, beta[known], known)
+                tailed[name][known, code] = _tails(tails, [trained], found[:, 0])
             stated[name][known, code] = model.stated(beta[known], moments.centre, series.names)
             sanity = series.sanity(moments, known) if model.insanity else None
             yhat[name][part.places], count = series.forecasts(model, beta, sanity)
@@ -192,6 +205,7 @@ def sweep_apart(
             shifts[name][0],
             shifts[name][1],
             (),
+            tailed[name],
         )
         for name, model in models.items()
     }
@@ -222,6 +236,7 @@ class _Series:
         self.last = np.array([_stop(f) for f in folds], np.int64)
         self._start = np.array([f.test.start for f in folds], np.int64)
         self._edges = np.cumsum([0, *(f.test.stop - f.test.start for f in folds)], dtype=np.int64)
+        self.returns = samples.returns
         later = [w.train_start for w in beyond]
         self._boundaries = np.searchsorted(samples.rows.formed_at, later)
 
@@ -254,6 +269,18 @@ class _Series:
         parts = np.split(fitted, edges[1:-1])
         return [y[a:b] - part for a, b, part in zip(first, last, parts, strict=True)]
 
+    def in_training(
+        self, model: Linear, beta: F64, windows: I64 | None = None
+    ) -> list[tuple[F64, F64]]:
+        """(returns, forecasts) of the training rows, window by window, as `residuals` has them."""
+        pick = slice(None) if windows is None else windows
+        spans = zip(self.first[pick], self.last[pick], strict=True)
+        residuals = self.residuals(model, beta, windows)
+        return [
+            (self.returns[a:b], self.z[-1, a:b] - e)
+            for (a, b), e in zip(spans, residuals, strict=True)
+        ]
+
     def shifts(
         self,
         model: Linear,
@@ -267,6 +294,13 @@ class _Series:
         if scale.back != "smearing":
             return np.column_stack(scale.shifts(mean, variance))
         return np.array([scale.smearing_shifts(r) for r in self.residuals(model, beta, windows)])
+
+
+def _tails(tails: Tails, parts: Sequence[Sequence[tuple[F64, F64]]], var_shift: F64) -> F64:
+    """Of every window (w, …): all parts' (returns, forecasts) of its training rows together."""
+    windows = zip(*parts, strict=True)
+    joined = (tuple(map(np.concatenate, zip(*own, strict=True))) for own in windows)
+    return np.array([tails.of(*rows, s) for rows, s in zip(joined, var_shift, strict=True)])
 
 
 def _start(fold: Fold) -> int:

@@ -30,6 +30,7 @@ kernels.loader
 kernels.lanes
 kernels.garch
 kernels.*
+risk.definitions
 measures.table models.table sources.table sources.times spec_errors quality row_filter side
 sessions
 adjust panel_sections selection
@@ -47,7 +48,7 @@ measures.cascade
 measures.estimate measures.store
 feature_functions
 features scale
-samples splits
+samples splits risk.tails
 models.protocol
 models.insanity
 models.linear models.scaling models.nets models.volatility
@@ -58,6 +59,9 @@ walk
 metrics
 regimes
 groups
+risk.losses risk.backtests
+risk.forecasts
+risk.assess
 inference
 verdict
 sections
@@ -70,11 +74,12 @@ durable
 log
 cards.group_rows
 cards.training_rows
+cards.risk_rows
 cards.render
 cards.figures
 cautions
 tables
-group_tables
+group_tables risk.tables
 record environment
 index_tables
 index
@@ -108,7 +113,7 @@ HEAVY = {
     "sklearn": {"models.regressors"},
     "lightgbm": {"models.boosting"},
     **{name: set() for name in ("arch", "pandas")},
-    "scipy": {"roughness"},
+    "scipy": {"risk.backtests", "risk.forecasts", "risk.tails", "roughness"},
     "statsmodels": {"descriptive"},
     "matplotlib": {"figures.style"},
     "pywt": {"roughness"},
