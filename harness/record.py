@@ -186,7 +186,7 @@ def _settings(study: Study, forecasts: Mapping[str, Forecasts]) -> dict[str, Any
         "overlap": {name: part.overlap for name, part in forecasts.items()},
         "regimes": {name: regime.text for name, regime in h.regimes.items()},
         "sweep": asdict(h.sweep) if h.sweep else None,
-        "risk": h.risk.model_dump(mode="json") if h.risk else None,
+        "risk": {key: list(value) for key, value in h.risk} if h.risk else None,
         "models": {name: spec.words() for name, spec in h.models.items()},
     }
 

@@ -9,6 +9,7 @@ from harness.cards.group_rows import rows_of
 from harness.risk.definitions import FIGURES
 
 _ALL = "all"
+_IN_THE_LOG = ("scale", "dof")  # not on the card
 
 
 def risk_rows(record: Mapping[str, Any]) -> dict[str, Any] | None:
@@ -31,7 +32,7 @@ def risk_rows(record: Mapping[str, Any]) -> dict[str, Any] | None:
         "asked": asked,
         "overlap": record["settings"]["overlap"][horizon],
         "several": len(record["panel"]["symbols"]) > 1,
-        "figures": FIGURES,
+        "figures": [f for name, f in FIGURES.items() if name not in _IN_THE_LOG],
     }
 
 

@@ -26,8 +26,7 @@ FIGURES: dict[str, Figure] = {
             "rate",
             "violations",
             "share of rows, the level is best",
-            "mean H: how often the return fell below VaR; over the level it is the violation rate "
-            "of Christoffersen (1998), 1 is best",
+            "mean H: how often the return fell below VaR; over the level, 1 is best",
         ),
         Figure(
             "quantile_loss",

@@ -86,7 +86,7 @@ def _own(fit: ModelFit, forecasts: Forecasts, law: int, level: int) -> tuple[F64
 
 @lru_cache(maxsize=32)
 def _student_ratios(level: float) -> F64:
-    """Equally likely z / ES beyond the quantile (64, 2048): of 63 x 2.1 / k dof, normal for k = 0."""
+    """Equally likely z / ES beyond VaR (64, 2048): of 63 x 2.1 / k dof, normal for k = 0."""
     from scipy.special import ndtri, stdtrit
 
     level_of = (np.arange(_POINTS) + 0.5) / _POINTS * level
