@@ -390,6 +390,7 @@ def test_how_a_hypothesis_is_written_does_not_change_its_hash(old, new):
         ("min_gain = 0.03", "min_gain = 0.030000000000000002"),
         ("alpha = 0.05", "alpha = 0.01"),
         ("alpha = 0.05", "alpha = 0.05\n[run]\nseed = 2"),
+        ("alpha = 0.05", 'alpha = 0.05\n[risk]\nlevels = [0.01]\nresiduals = ["t"]'),
     ],
 )
 def test_whatever_can_change_a_number_or_the_verdict_changes_the_hash(old, new):
