@@ -290,7 +290,7 @@ def run(
                     timings=timer.stages,
                     started=started,
                     seconds=seconds,
-                    environment=describe(code, [m.kind for m in hypothesis.models.values()]),
+                    environment=describe(code, _parts(hypothesis)),
                 )
             )
             return record
@@ -307,6 +307,11 @@ def run(
         relative=hypothesis.verdict.gain == "relative",
         figures=_illustrated(log, run_id) if hypothesis.run.figures else None,
     )
+
+
+def _parts(h: Hypothesis) -> list[str]:
+    """What a hypothesis uses that may need a library of its own."""
+    return [*(m.kind for m in h.models.values()), *(["risk"] if h.risk else [])]
 
 
 def _illustrated(log: Log, run_id: str) -> Illustrated:

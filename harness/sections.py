@@ -11,7 +11,7 @@ import unicodedata
 from datetime import UTC, date, datetime
 from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, PlainValidator
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, PlainValidator
 
 from harness.durations import (
     EXAMPLES,
@@ -37,6 +37,7 @@ _SHARES_WANTED = (
     "three shares of the span that add up to 1: to train, to stop early, to test, such as "
     "[0.5, 0.25, 0.25]"
 )
+_LAWS_WANTED = f"a list of some of {', '.join(RESIDUALS)}"
 _LEVELS_WANTED = "a list of one to ten levels that differ, above 0 and below 0.5: [0.01, 0.025]"
 _MOMENT_WANTED = "a date such as 2021-01-02 or 2021-01-02T06:00Z, from 1900 to 2199"
 
@@ -123,6 +124,13 @@ def _levels(value: object) -> tuple[float, ...]:
     return tuple(sorted(value))
 
 
+def _some(laws: tuple[str, ...]) -> tuple[str, ...]:
+    """A length asked of the field itself would be told of beside a misspelt word."""
+    if not laws:
+        raise ValueError(_LAWS_WANTED)
+    return laws
+
+
 def _moment(value: object) -> int:
     try:
         moment = parse_moment(value.isoformat() if isinstance(value, date) else value)
@@ -140,6 +148,7 @@ AnyDuration = Annotated[Duration, PlainValidator(_duration)]
 FixedDuration = Annotated[Duration, PlainValidator(_fixed)]
 Moment = Annotated[int, PlainValidator(_moment)]
 Refit = Annotated[Duration | str, PlainValidator(_refit)]
+Laws = Annotated[tuple[Literal[RESIDUALS], ...], AfterValidator(_some)]
 Levels = Annotated[tuple[float, ...], PlainValidator(_levels)]
 Shares = Annotated[tuple[float, float, float], PlainValidator(_shares)]
 
@@ -267,7 +276,7 @@ class RiskSpec(Section):
     """`[risk]`: VaR and ES at these levels, by these laws of the standardised residuals."""
 
     levels: Levels = Field(description=_LEVELS_WANTED)
-    residuals: tuple[Literal[RESIDUALS], ...] = _many(f"a list of {', '.join(RESIDUALS)}")
+    residuals: Laws = Field(strict=False, description=_LAWS_WANTED)
 
 
 class Run(Section):
