@@ -88,7 +88,7 @@ def sweep(
     series = _Series(models, samples, folds, beyond)
     moments = series.moments(np.arange(len(folds)))
     done: dict[str, Walked] = {}
-    told = _Told(models, len(folds))
+    told, kept = _Told(models, len(folds)), _Tailed(tails)
     for name, model in models.items():
         beta, mean, variance = _solved(name, moments, model, series.names)
         shifts = series.shifts(model, beta, mean, variance, scale)
@@ -101,9 +101,9 @@ def sweep(
             shifts[:, 0],
             shifts[:, 1],
             (),
-            _tails(tails, [series.in_training(model, beta)], shifts[:, 0]) if tails else None,
+            kept.of(model, [(series, beta)], shifts[:, 0]),
         )
-    return told.beside(done, clock() - began)
+    return told.beside(done, clock() - began - kept.seconds)
 
 
 def sweep_together(
@@ -127,11 +127,11 @@ def sweep_together(
     within = replace(total, gram=np.sum([m.gram for m in moments], axis=0)) if effects else total
     size = sum(p.places.size for p in parts)
     done: dict[str, Walked] = {}
-    told = _Told(models, w)
+    told, kept = _Told(models, w), _Tailed(tails)
     for name, model in models.items():
         names = swept[0].names
         beta, mean, variance = _solved(name, within, model, names)
-        yhat, residuals, trained = np.full(size, np.nan), [], []
+        yhat, residuals, fitted = np.full(size, np.nan), [], []
         sane = _sanities(model, swept, moments, None if effects else total)
         for part, series, own, sanity in zip(parts, swept, moments, sane, strict=True):
             local = _own_intercept(own, beta, model, names, least) if effects else beta
@@ -139,8 +139,7 @@ def sweep_together(
             told.replaced[name] += count
             if scale.back == "smearing":
                 residuals.append(series.residuals(model, np.nan_to_num(local)))
-            if tails:
-                trained.append(series.in_training(model, local))
+            fitted.append((series, local))
         if scale.back == "smearing":
             shifts = np.array(
                 [scale.smearing_shifts(np.concatenate(r)) for r in zip(*residuals, strict=True)]
@@ -154,9 +153,9 @@ def sweep_together(
             shifts[:, 0],
             shifts[:, 1],
             (),
-            _tails(tails, trained, shifts[:, 0]) if tails else None,
+            kept.of(model, fitted, shifts[:, 0]),
         )
-    return told.beside(done, clock() - began)
+    return told.beside(done, clock() - began - kept.seconds)
 
 
 def sweep_apart(
@@ -174,7 +173,8 @@ def sweep_apart(
     stated = {name: np.full((w, s, len(m.coefficient_names)), np.nan) for name, m in models.items()}
     shifts = {name: np.full((2, w, s), np.nan) for name in models}
     tailed = {n: np.full((w, s, *tails.unknown.shape), np.nan) if tails else None for n in models}
-    told, fitted, began = _Told(models, w), np.zeros(w, np.int64), clock()
+    told, kept = _Told(models, w), _Tailed(tails)
+    fitted, began = np.zeros(w, np.int64), clock()
     for code, part in enumerate(parts):
         known = part.trained(least)
         fitted[known] += 1
@@ -189,8 +189,8 @@ def sweep_apart(
             found = series.shifts(model, beta[known], mean, variance, scale, known)
             shifts[name][:, known, code] = found.T
             if tails:
-                trained = series.in_training(model, beta[known], known)
-                tailed[name][known, code] = _tails(tails, [trained], found[:, 0])
+                own = [(series, beta[known])]
+                tailed[name][known, code] = kept.of(model, own, found[:, 0], known)
             stated[name][known, code] = model.stated(beta[known], moments.centre, series.names)
             sanity = series.sanity(moments, known) if model.insanity else None
             yhat[name][part.places], count = series.forecasts(model, beta, sanity)
@@ -209,7 +209,7 @@ def sweep_apart(
         )
         for name, model in models.items()
     }
-    return told.beside(done, clock() - began, fitted)
+    return told.beside(done, clock() - began - kept.seconds, fitted)
 
 
 class SweepError(Exception):
@@ -296,11 +296,30 @@ class _Series:
         return np.array([scale.smearing_shifts(r) for r in self.residuals(model, beta, windows)])
 
 
-def _tails(tails: Tails, parts: Sequence[Sequence[tuple[F64, F64]]], var_shift: F64) -> F64:
-    """Of every window (w, …): all parts' (returns, forecasts) of its training rows together."""
-    windows = zip(*parts, strict=True)
-    joined = (tuple(map(np.concatenate, zip(*own, strict=True))) for own in windows)
-    return np.array([tails.of(*rows, s) for rows, s in zip(joined, var_shift, strict=True)])
+class _Tailed:
+    """The tails of a sweep's fits, where asked for; `seconds` they took are no part of a fit."""
+
+    def __init__(self, tails: Tails | None) -> None:
+        self.tails, self.seconds = tails, 0.0
+
+    def of(
+        self,
+        model: Linear,
+        parts: Sequence[tuple[_Series, F64]],
+        var_shift: F64,
+        windows: I64 | None = None,
+    ) -> F64 | None:
+        """Of every window asked (w, …), over all parts' rows together; a part is rows and beta."""
+        if self.tails is None:
+            return None
+        began, of = clock(), self.tails.of
+        trained = [series.in_training(model, beta, windows) for series, beta in parts]
+        joined = [
+            tuple(map(np.concatenate, zip(*own, strict=True))) for own in zip(*trained, strict=True)
+        ]
+        found = np.array([of(*rows, s) for rows, s in zip(joined, var_shift, strict=True)])
+        self.seconds += clock() - began
+        return found
 
 
 def _start(fold: Fold) -> int:

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from harness.cards.group_rows import rows_of
-from harness.risk.definitions import FIGURES
+from harness.risk.definitions import FIGURES, SYMBOLS
 
 _ALL = "all"
 _IN_THE_LOG = ("scale", "dof")  # not on the card
@@ -32,6 +32,7 @@ def risk_rows(record: Mapping[str, Any]) -> dict[str, Any] | None:
         "asked": asked,
         "overlap": record["settings"]["overlap"][horizon],
         "several": len(record["panel"]["symbols"]) > 1,
+        "symbols": SYMBOLS,
         "figures": [f for name, f in FIGURES.items() if name not in _IN_THE_LOG],
     }
 

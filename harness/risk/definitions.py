@@ -1,12 +1,14 @@
-"""What every figure of VaR and ES is: its heading on the card, its unit, its definition.
-
-y is the log return from the decision's close to the end of the horizon, q the forecast VaR and e
-the forecast ES, both returns and as a rule negative; a is the level; H = 1(y < q).
-"""
+"""What every figure of VaR and ES is: its heading on the card, its unit, its definition."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
+
+SYMBOLS = (
+    "y is the log return from the decision's close to the end of the horizon, q the forecast VaR "
+    "and e the forecast ES, both returns and as a rule negative; a is the level; H = 1 where "
+    "y < q, else 0; n the rows."
+)
 
 
 @dataclass(frozen=True)
