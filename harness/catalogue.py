@@ -10,6 +10,7 @@ from harness.feature_functions import FUNCTIONS
 from harness.measures.table import MEASURES
 from harness.metrics import METRICS
 from harness.models.table import KINDS
+from harness.risk.definitions import FIGURES, SYMBOLS
 
 Entries = list[dict[str, Any]]
 
@@ -94,10 +95,20 @@ def tests() -> Entries:
     ]
 
 
+def risk() -> Entries:
+    """The figures of VaR and ES: columns of the table `risk` of the log."""
+    symbols = {"figure": "y, q, e, a, H, n", "definition": SYMBOLS, "unit": "log returns; counts"}
+    return [
+        symbols,
+        *({"figure": f.name, "definition": f.definition, "unit": f.unit} for f in FIGURES.values()),
+    ]
+
+
 CATALOGUES: dict[str, Callable[[], Entries]] = {
     "models": models,
     "measures": measures,
     "features": features,
     "metrics": metrics,
     "tests": tests,
+    "risk": risk,
 }

@@ -188,6 +188,7 @@ _catalogue("models", "the kinds of model and their parameters")
 _catalogue("measures", "the measures: formula, unit, inputs, source")
 _catalogue("features", "what a feature expression may hold")
 _catalogue("metrics", "the metrics: unit, direction, definition")
+_catalogue("risk", "the figures of VaR and ES: unit, definition")
 cli.add_command(panel)
 cli.add_command(describe)
 

@@ -51,6 +51,8 @@ def conflicts(h: Hypothesis) -> Iterator[Problem]:
     for name, regime in h.regimes.items():
         for expression in regime.expressions:
             yield from _column_conflicts(h, expression, ("regimes", name))
+    if h.risk:
+        yield from _repeats(("risk", "residuals"), h.risk.residuals)
     yield from _verdict_conflicts(h)
 
 

@@ -14,9 +14,10 @@ from pathlib import Path
 from typing import Any
 
 _LIBRARIES = ("numpy", "polars", "numba", "llvmlite", "pydantic", "duckdb")
-# What kinds of model are made with beside these: stated where a run has one.
+# What kinds of model, and VaR, are made with beside these: stated where a run has one.
 _KIND_LIBRARIES = {
     "lstm": "torch", "gru": "torch", "lightgbm": "lightgbm", "sklearn": "scikit-learn",
+    "risk": "scipy",
 }  # fmt: skip
 _THREAD_SETTINGS = ("OPENBLAS_NUM_THREADS", "OMP_NUM_THREADS", "MKL_NUM_THREADS")
 
@@ -63,7 +64,7 @@ class CodeVersion:
 
 
 def describe(code: CodeVersion, kinds: Collection[str] = ()) -> dict[str, Any]:
-    """Versions, machine and thread settings, as they go into the record; `kinds` of model used."""
+    """Versions, machine and thread settings, for the record; `kinds` of model used, and `risk`."""
     import polars as pl
 
     return {

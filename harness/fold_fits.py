@@ -15,6 +15,7 @@ from harness.errors import RunError
 from harness.kernels.loader import clock
 from harness.models.linear import Linear
 from harness.models.protocol import Forecaster, ModelError
+from harness.risk.tails import Tails
 from harness.scale import TargetScale
 from harness.splits import hold_out
 from harness.types import F64, I64, FitReport, Fold, Rows, Samples, Training
@@ -26,23 +27,29 @@ MIN_TRAIN = 100  # training rows from which on a symbol is fitted by itself
 class Settings:
     """What every fit of a walk shares: the embargo (ns), the target's scale, the seed.
 
-    `min_train` is how many training rows a symbol needs to be fitted by itself.
+    `min_train` is how many training rows a symbol needs to be fitted by itself. `tails` is what
+    each fit keeps of its standardised training residuals; the samples then have returns.
     """
 
     embargo: int
     scale: TargetScale
     seed: int = 0
     min_train: int = MIN_TRAIN
+    tails: Tails | None = None
 
 
 @dataclass(frozen=True)
 class FoldResult:
-    """One model on one fold: test forecasts, what it states, the way back, how the fit went."""
+    """One model on one fold: test forecasts, what it states, the way back, how the fit went.
+
+    `tails` of its training residuals, where they are asked for.
+    """
 
     yhat: F64
     stated: Mapping[str, float]
     shifts: tuple[float, float]
     report: FitReport
+    tails: F64 | None = None
 
 
 def fit_fold(
@@ -62,20 +69,23 @@ def fit_fold(
         began = clock()
         fitted = model.fit(rows.take(train), y[train], validation=validation, seed=settings.seed)
         seconds = clock() - began
-        return result_of(fitted, rows, y, fold, train, settings.scale, seconds)
+        return result_of(fitted, rows, samples, fold, train, settings, seconds)
 
 
 def result_of(
     fitted: Forecaster,
     rows: Rows,
-    y: F64,
+    samples: Samples,
     fold: Fold,
     train: slice | I64,
-    scale: TargetScale,
+    settings: Settings,
     seconds: float,
 ) -> FoldResult:
-    """The forecasts of a fitted model on a fold, its shifts by the rows it was trained on."""
-    began = clock()
+    """The forecasts of a fitted model on a fold, its shifts by the rows it was trained on.
+
+    `rows` are those of the samples, with the model's features.
+    """
+    began, y, scale = clock(), samples.y, settings.scale
     yhat = fitted.predict(rows.take(fold.test))
     predicted = clock() - began
     linear = isinstance(fitted, Linear)
@@ -89,7 +99,10 @@ def result_of(
     training = fitted.noted(rows.take(fold.test)) if linear else fitted.training
     lost = int(training is not None and not training.converged)
     report = FitReport(1, lost, seconds, predicted, training)
-    return FoldResult(yhat, dict(fitted.coefficients), shifts, report)
+    tails = None
+    if settings.tails is not None:
+        tails = settings.tails.of(samples.returns[train], y[train] - residuals, shifts[0])
+    return FoldResult(yhat, dict(fitted.coefficients), shifts, report, tails)
 
 
 @contextmanager

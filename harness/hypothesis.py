@@ -31,6 +31,7 @@ from harness.sections import (
     Identity,
     ModelKeys,
     PanelSpan,
+    RiskSpec,
     Run,
     Sample,
     Target,
@@ -49,7 +50,7 @@ from harness.spec_errors import (
 
 _KEYS = (
     "hypothesis", "panel", "sample", "target", "walk_forward", "models", "verdict", "regimes",
-    "sweep", "run",
+    "sweep", "risk", "run",
 )  # fmt: skip
 
 
@@ -88,6 +89,7 @@ class Hypothesis:
     verdict: Acceptance
     regimes: Mapping[str, Regime]
     sweep: Sweep | None
+    risk: RiskSpec | None
     run: Run
     path: Path
     text: str
@@ -140,10 +142,11 @@ def parse_hypothesis(text: str, path: Path) -> Hypothesis:
         problems.append(_missing_section("models.NAME"))
     regimes, found = read_regimes(raw.get("regimes", {}))
     problems += found
+    risk, found = validate(RiskSpec, raw["risk"], ("risk",)) if "risk" in raw else (None, [])
+    problems += found
     if not problems:
-        hypothesis = Hypothesis(
-            **sections, models=models, regimes=regimes, sweep=sweep, path=path, text=text
-        )
+        tables = {"models": models, "regimes": regimes, "sweep": sweep, "risk": risk}
+        hypothesis = Hypothesis(**sections, **tables, path=path, text=text)
         problems = list(conflicts(hypothesis))
     if problems:
         refuse(path, raw, problems)
@@ -181,6 +184,8 @@ def canonical(hypothesis: Hypothesis) -> dict[str, Any]:
     }
     if hypothesis.regimes:
         plain["regimes"] = {name: r.text for name, r in hypothesis.regimes.items()}
+    if hypothesis.risk:
+        plain["risk"] = {field: plain_value(value) for field, value in hypothesis.risk}
     plain["models"] = {name: model.words() for name, model in hypothesis.models.items()}
     return plain
 

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from harness.registrations import Registration
 
 # An index made by another version of the tables below is made anew: raise this with them.
-INDEX_FORMAT = 7
+INDEX_FORMAT = 8
 _TEXT, _REAL, _COUNT, TIME = "VARCHAR", "DOUBLE", "BIGINT", "TIMESTAMP"
 _FLAG = "BOOLEAN"
 _SCORES = {
@@ -99,6 +99,22 @@ _FRAGILITY = {
     "p_value": _REAL, "n": _COUNT, "min_gain": _REAL, "status": _TEXT, "agrees": _FLAG,
     "same_sign": _FLAG, "note": _TEXT,
 }  # fmt: skip
+_RISK = {
+    "run_id": _TEXT, "horizon": _TEXT, "model": _TEXT, "residuals": _TEXT, "level": _REAL,
+    "symbol": _TEXT, "n": _COUNT, "violations": _COUNT, "rate": _REAL, "quantile_loss": _REAL,
+    "joint_loss": _REAL, "fz_loss": _REAL, "scale": _REAL, "dof": _REAL, "tested": _COUNT,
+    "kupiec": _REAL, "kupiec_p": _REAL, "independence": _REAL, "independence_p": _REAL,
+    "coverage": _REAL, "coverage_p": _REAL, "dq": _REAL, "dq_p": _REAL, "z1": _REAL,
+    "z1_p": _REAL, "z2": _REAL, "z2_p": _REAL,
+}  # fmt: skip
+_RISK_WINS = {
+    "run_id": _TEXT, "horizon": _TEXT, "model": _TEXT, "residuals": _TEXT, "level": _REAL,
+    "baseline": _TEXT, "wins": _COUNT, "symbols": _COUNT, "rejected": _COUNT, "tested": _COUNT,
+}  # fmt: skip
+_RISK_PATH = {
+    "run_id": _TEXT, "horizon": _TEXT, "model": _TEXT, "residuals": _TEXT, "level": _REAL,
+    "symbol": _TEXT, "formed_at": TIME, "realised": _REAL, "var": _REAL, "es": _REAL,
+}  # fmt: skip
 # Filled from the table of the same name in each record.
 _RECORDED = {
     "scores": _SCORES,
@@ -117,6 +133,9 @@ _RECORDED = {
     "adaptation": _ADAPTATION,
     "audits": _AUDITS,
     "fragility": _FRAGILITY,
+    "risk": _RISK,
+    "risk_wins": _RISK_WINS,
+    "risk_path": _RISK_PATH,
     "timings": {"run_id": _TEXT, "stage": _TEXT, "seconds": _REAL},
 }
 _RUNS = {

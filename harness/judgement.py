@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 from harness.ability.findings import Compared, Finding, findings, nests
@@ -13,6 +13,7 @@ from harness.groups import Adaptation, GroupScores, adaptation, by_group, of_gro
 from harness.inference import evidence
 from harness.metrics import Scores, Values, score, series
 from harness.regimes import mark
+from harness.risk.assess import Risk, assess
 from harness.samples import Decided
 from harness.sections import Acceptance
 from harness.study import Study
@@ -33,6 +34,7 @@ class Judged:
     verdict: Verdict
     values: tuple[Values, Mapping[str, Values]]
     ability: tuple[Finding, ...] = ()
+    risks: tuple[Risk, ...] = ()
 
 
 def judge(
@@ -49,6 +51,7 @@ def judge(
     adaptations: list[Adaptation] = []
     found: tuple[Evidence, ...] = ()
     ability: tuple[Finding, ...] = ()
+    risks: list[Risk] = []
     for horizon, part in forecasts.items():
         outcome, models = series(part, study.scale)
         scores.append(score(part, study.scale, outcome, models))
@@ -56,6 +59,7 @@ def judge(
         mine = by_group(part, outcome, models, marked, labels)
         groups += mine
         adaptations += adaptation(part, outcome, models, marked, rule.metric)
+        risks += _risk(study, part, models)
         if horizon != str(rule.horizon):
             continue
         deciding = outcome, models
@@ -78,7 +82,24 @@ def judge(
         regime=rule.regime,
         forbidden=forbidden,
     )
-    return Judged(tuple(scores), tuple(groups), tuple(adaptations), verdict, deciding, ability)
+    return Judged(
+        tuple(scores),
+        tuple(groups),
+        tuple(adaptations),
+        verdict,
+        deciding,
+        ability,
+        tuple(risks),
+    )
+
+
+def _risk(study: Study, part: Forecasts, models: Mapping[str, Values]) -> Iterator[Risk]:
+    """VaR and ES of one horizon, where the hypothesis asks for them."""
+    h, tails = study.hypothesis, study.tails(part.horizon)
+    if tails is not None:
+        rule = h.verdict
+        drawn = (rule.baseline, *rule.candidates) if part.horizon == str(rule.horizon) else ()
+        yield assess(part, models, tails, baseline=rule.baseline, seed=h.run.seed, drawn=drawn)
 
 
 def _compared(

@@ -95,6 +95,7 @@ def sample(study: Study, decided: Sequence[Decided], horizon: str) -> Samples:
         scale=study.scale,
         features=list(wanted.values()),
         look_back=past,
+        returns=h.risk is not None,
     )
 
 
@@ -125,7 +126,13 @@ def _walk(study: Study, samples: Samples, span: Span) -> tuple[Any, ...]:
         samples,
         windows,
         study.fittings(horizon, span, windows),
-        Settings(study.embargo(horizon), study.scale, h.run.seed, h.walk_forward.min_train),
+        Settings(
+            study.embargo(horizon),
+            study.scale,
+            h.run.seed,
+            h.walk_forward.min_train,
+            study.tails(horizon),
+        ),
     )
 
 
@@ -213,7 +220,7 @@ def run(
                     timings=timer.stages,
                     started=started,
                     seconds=seconds,
-                    environment=describe(code, [m.kind for m in hypothesis.models.values()]),
+                    environment=describe(code, _parts(hypothesis)),
                     tried=tried,
                 )
             )
@@ -257,6 +264,11 @@ def _tried(
     setting = setting_of(study, part)
     family["reality_check"] = check(log, known, setting, part, verdict.evidence, rule.regime)
     return {"registration": dict(known.registration), "family": family}
+
+
+def _parts(h: Hypothesis) -> list[str]:
+    """What a hypothesis uses that may need a library of its own."""
+    return [*(m.kind for m in h.models.values()), *(["risk"] if h.risk else [])]
 
 
 def _illustrated(log: Log, run_id: str) -> Illustrated:

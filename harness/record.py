@@ -20,6 +20,7 @@ from harness.group_tables import group_tables
 from harness.log import HorizonForecasts
 from harness.measures.store import PanelFacts
 from harness.metrics import METRICS, Scores
+from harness.risk.tables import risk_tables
 from harness.tables import Table, table
 from harness.types import FitReport, Forecasts, ModelFit, Verdict
 from harness.verdict import Show
@@ -107,6 +108,7 @@ def make_record(
             "audits": audit_table(audit),
             **group_tables(judged.groups, judged.adaptations, h.verdict),
             **fragility_table(varied),
+            **risk_tables(judged.risks),
             "timings": {"stage": list(timings), "seconds": [round(t, 6) for t in timings.values()]},
         },
     }
@@ -198,6 +200,7 @@ def _settings(study: Study, forecasts: Mapping[str, Forecasts]) -> dict[str, Any
         "overlap": {name: part.overlap for name, part in forecasts.items()},
         "regimes": {name: regime.text for name, regime in h.regimes.items()},
         "sweep": asdict(h.sweep) if h.sweep else None,
+        "risk": {key: list(value) for key, value in h.risk} if h.risk else None,
         "models": {name: spec.words() for name, spec in h.models.items()},
     }
 

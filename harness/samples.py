@@ -55,16 +55,18 @@ def build_samples(
     scale: TargetScale,
     features: Collection[Expression],
     look_back: Collection[LookBack] = (),
+    returns: bool = False,
 ) -> Samples:
     """Rows and targets of one horizon over all symbols, sorted by decision time then symbol.
 
-    `bars` are the horizon's; `measure` the target's. A decision with a feature or a target that
-    is not finite, or with one that a model looks back on, is dropped and counted. RunError when
-    nothing is left.
+    `bars` are the horizon's; `measure` the target's; `returns` asks for those over its span. A
+    decision with a feature or a target that is not finite, or with one that a model looks back on,
+    is dropped and counted; an unknown return drops none. RunError when nothing is left.
     """
     parts = [
         _symbol_rows(d, f"{measure}_{horizon}", bars, scale, features, look_back) for d in decided
     ]
+    moves = np.concatenate([p.column(f"ret_{horizon}") for p in parts]) if returns else None
     formed = np.concatenate([p.formed_at for p in parts])
     resolved = np.concatenate([p.resolved_at for p in parts])
     last = np.concatenate([p.last for p in parts])
@@ -77,6 +79,7 @@ def build_samples(
         order = np.lexsort((symbol, formed))
         formed, resolved, symbol = formed[order], resolved[order], symbol[order]
         last = last[order]
+        moves = None if moves is None else moves[order]
         z = np.take(z, order, axis=1)  # unlike z[:, order], stored row by row
         at = None if at is None else at[order]
     if not formed.size:
@@ -95,6 +98,7 @@ def build_samples(
         symbols=tuple(m.symbol for m in measured),
         dropped=sum(m.decisions.size for m in measured) - formed.size,
         overlap=max(-(-bars // _step(measured)) - 1, 0),
+        returns=moves,
     )
 
 
@@ -107,13 +111,22 @@ def _why_none(decided: Sequence[Decided], features: Collection[Expression]) -> s
 
 @dataclass(frozen=True)
 class _SymbolRows:
-    """One symbol's n rows, z (p + 1, n) the features with the target below; `kept` decisions."""
+    """One symbol's n rows, z (p + 1, n) the features with the target below; `kept` decisions.
 
+    `end` (n,) is where in `measured` the target's span has ended.
+    """
+
+    measured: Measured
+    end: I64
     formed_at: I64
     resolved_at: I64
     last: F64
     z: F64
     kept: slice | I64
+
+    def column(self, name: str) -> F64:
+        """A measure over the target's span (n,)."""
+        return self.measured.columns[name][self.end]
 
 
 def _symbol_rows(
@@ -144,7 +157,7 @@ def _symbol_rows(
         rows, z = kept, np.take(z, kept, axis=1)
     known, begin = measured.known_at, at[rows]
     last = scale.target(measured.columns[target][begin])
-    return _SymbolRows(known[begin], known[end[rows]], last, z, rows)
+    return _SymbolRows(measured, end[rows], known[begin], known[end[rows]], last, z, rows)
 
 
 def _complete(decided: Decided, past: LookBack) -> NDArray[np.bool_]:

@@ -11,7 +11,7 @@ import unicodedata
 from datetime import UTC, date, datetime
 from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, PlainValidator
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, PlainValidator
 
 from harness.durations import (
     EXAMPLES,
@@ -22,6 +22,7 @@ from harness.durations import (
 )
 from harness.measures.table import JUMP_ALPHA, MEASURES
 from harness.metrics import METRICS
+from harness.risk.tails import RESIDUALS
 
 _DAY_NS = 86_400_000_000_000
 # With moments from 1900 to 2199 and spans up to 50 years every sum stays within int64 nanoseconds.
@@ -36,6 +37,8 @@ _SHARES_WANTED = (
     "three shares of the span that add up to 1: to train, to stop early, to test, such as "
     "[0.5, 0.25, 0.25]"
 )
+_LAWS_WANTED = f"a list of some of {', '.join(RESIDUALS)}"
+_LEVELS_WANTED = "a list of one to ten levels that differ, above 0 and below 0.5: [0.01, 0.025]"
 _MOMENT_WANTED = "a date such as 2021-01-02 or 2021-01-02T06:00Z, from 1900 to 2199"
 
 
@@ -113,6 +116,21 @@ def _shares(value: object) -> tuple[float, ...]:
     return tuple(map(float, value))
 
 
+def _levels(value: object) -> tuple[float, ...]:
+    """Ascending: their order means nothing."""
+    numbers = isinstance(value, list) and all(isinstance(v, float) and 0.0 < v < 0.5 for v in value)
+    if not numbers or not 1 <= len(value) <= 10 or len(set(value)) < len(value):
+        raise ValueError(_LEVELS_WANTED)
+    return tuple(sorted(value))
+
+
+def _some(laws: tuple[str, ...]) -> tuple[str, ...]:
+    """A length asked of the field itself would be told of beside a misspelt word."""
+    if not laws:
+        raise ValueError(_LAWS_WANTED)
+    return laws
+
+
 def _moment(value: object) -> int:
     try:
         moment = parse_moment(value.isoformat() if isinstance(value, date) else value)
@@ -130,6 +148,8 @@ AnyDuration = Annotated[Duration, PlainValidator(_duration)]
 FixedDuration = Annotated[Duration, PlainValidator(_fixed)]
 Moment = Annotated[int, PlainValidator(_moment)]
 Refit = Annotated[Duration | str, PlainValidator(_refit)]
+Laws = Annotated[tuple[Literal[RESIDUALS], ...], AfterValidator(_some)]
+Levels = Annotated[tuple[float, ...], PlainValidator(_levels)]
 Shares = Annotated[tuple[float, float, float], PlainValidator(_shares)]
 
 
@@ -250,6 +270,13 @@ class Acceptance(Section):
     alpha: float = Field(gt=0.0, lt=0.5, description="a number above 0 and below 0.5")
     claim: Literal["better", "equal"] = Field(default="better", description="better or equal")
     regime: Name | None = Field(default=None, description="a group of [regimes]")
+
+
+class RiskSpec(Section):
+    """`[risk]`: VaR and ES at these levels, by these laws of the standardised residuals."""
+
+    levels: Levels = Field(description=_LEVELS_WANTED)
+    residuals: Laws = Field(strict=False, description=_LAWS_WANTED)
 
 
 class Run(Section):

@@ -15,6 +15,7 @@ from harness.measures.store import PanelFacts
 from harness.models.protocol import Forecaster, Task, make_model
 from harness.models.table import KINDS
 from harness.panel import Panel, PanelSpec, find_panel, open_panel
+from harness.risk.tails import Tails
 from harness.scale import TargetScale
 from harness.selection import Selection
 from harness.splits import (
@@ -66,6 +67,13 @@ class Study:
     def embargo(self, horizon: str) -> int:
         """The effective embargo of a horizon, ns."""
         return effective_embargo(self.hypothesis.walk_forward.embargo, self.horizon_ns(horizon))
+
+    def tails(self, horizon: str) -> Tails | None:
+        """What every fit keeps for VaR and ES; None where nobody asks for them."""
+        risk = self.hypothesis.risk
+        if risk is None:
+            return None
+        return Tails(risk.levels, risk.residuals, self.plan.windows[horizon], self.scale)
 
     def span(self, facts: PanelFacts) -> Span:
         """What is walked over: as declared, but not before the first bar or after the last."""
@@ -184,6 +192,9 @@ def on_panel(hypothesis: Hypothesis, spec: PanelSpec) -> Study:
     """The same on a panel that has been found."""
     h = hypothesis
     check_measures(h, spec.extra_units)
+    if h.risk and "close" not in spec.names:
+        wanted = f"a panel with a close, whose returns VaR is of, which {spec.name} has not"
+        raise SpecError(h.path, "risk", wanted=wanted)
     plan = plan_cascade(
         h.path,
         bar=spec.bar.ns,
@@ -200,6 +211,7 @@ def on_panel(hypothesis: Hypothesis, spec: PanelSpec) -> Study:
         session_bars=spec.session_bars,
         periods=any(KINDS[model.kind].periods for model in h.models.values()),
         stepwise=[m for spec in h.models.values() for m in KINDS[spec.kind].stepwise],
+        returns=h.risk is not None,
     )
     span = {"start": h.panel.start, "end": h.panel.end}
     panel = open_panel(spec, **span, columns=plan.inputs, select=_selection(h))

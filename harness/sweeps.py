@@ -22,6 +22,7 @@ from harness.models.linear import (
     linear_forecasts,
     window_moments,
 )
+from harness.risk.tails import Tails
 from harness.scale import TargetScale
 from harness.splits import make_folds
 from harness.types import F64, I64, FitReport, Fold, Samples, Window, middle
@@ -40,6 +41,7 @@ class Walked:
     var_shift: F64
     sigma_shift: F64
     reports: tuple[FitReport, ...]
+    tails: F64 | None = None
 
 
 @dataclass(frozen=True)
@@ -79,13 +81,14 @@ def sweep(
     folds: Sequence[Fold],
     beyond: Sequence[Window],
     scale: TargetScale,
+    tails: Tails | None = None,
 ) -> dict[str, Walked]:
     """Pooled models whose training rows are slices. SweepError names the window of a failure."""
     began = clock()
     series = _Series(models, samples, folds, beyond)
     moments = series.moments(np.arange(len(folds)))
     done: dict[str, Walked] = {}
-    told = _Told(models, len(folds))
+    told, kept = _Told(models, len(folds)), _Tailed(tails)
     for name, model in models.items():
         beta, mean, variance = _solved(name, moments, model, series.names)
         shifts = series.shifts(model, beta, mean, variance, scale)
@@ -98,8 +101,9 @@ def sweep(
             shifts[:, 0],
             shifts[:, 1],
             (),
+            kept.of(model, [(series, beta)], shifts[:, 0]),
         )
-    return told.beside(done, clock() - began)
+    return told.beside(done, clock() - began - kept.seconds)
 
 
 def sweep_together(
@@ -110,6 +114,7 @@ def sweep_together(
     *,
     effects: bool,
     least: int,
+    tails: Tails | None = None,
 ) -> dict[str, Walked]:
     """Slopes shared by all symbols; with effects, a symbol's own intercept from `least` rows on."""
     began, w = clock(), len(parts[0].folds)
@@ -122,11 +127,11 @@ def sweep_together(
     within = replace(total, gram=np.sum([m.gram for m in moments], axis=0)) if effects else total
     size = sum(p.places.size for p in parts)
     done: dict[str, Walked] = {}
-    told = _Told(models, w)
+    told, kept = _Told(models, w), _Tailed(tails)
     for name, model in models.items():
         names = swept[0].names
         beta, mean, variance = _solved(name, within, model, names)
-        yhat, residuals = np.full(size, np.nan), []
+        yhat, residuals, fitted = np.full(size, np.nan), [], []
         sane = _sanities(model, swept, moments, None if effects else total)
         for part, series, own, sanity in zip(parts, swept, moments, sane, strict=True):
             local = _own_intercept(own, beta, model, names, least) if effects else beta
@@ -134,6 +139,7 @@ def sweep_together(
             told.replaced[name] += count
             if scale.back == "smearing":
                 residuals.append(series.residuals(model, np.nan_to_num(local)))
+            fitted.append((series, local))
         if scale.back == "smearing":
             shifts = np.array(
                 [scale.smearing_shifts(np.concatenate(r)) for r in zip(*residuals, strict=True)]
@@ -147,8 +153,9 @@ def sweep_together(
             shifts[:, 0],
             shifts[:, 1],
             (),
+            kept.of(model, fitted, shifts[:, 0]),
         )
-    return told.beside(done, clock() - began)
+    return told.beside(done, clock() - began - kept.seconds)
 
 
 def sweep_apart(
@@ -158,13 +165,16 @@ def sweep_apart(
     scale: TargetScale,
     *,
     least: int,
+    tails: Tails | None = None,
 ) -> dict[str, Walked]:
     """Every symbol fitted alone, in the windows in which it has `least` training rows."""
     w, s, size = len(parts[0].folds), len(parts), sum(p.places.size for p in parts)
     yhat = {name: np.full(size, np.nan) for name in models}
     stated = {name: np.full((w, s, len(m.coefficient_names)), np.nan) for name, m in models.items()}
     shifts = {name: np.full((2, w, s), np.nan) for name in models}
-    told, fitted, began = _Told(models, w), np.zeros(w, np.int64), clock()
+    tailed = {n: np.full((w, s, *tails.unknown.shape), np.nan) if tails else None for n in models}
+    told, kept = _Told(models, w), _Tailed(tails)
+    fitted, began = np.zeros(w, np.int64), clock()
     for code, part in enumerate(parts):
         known = part.trained(least)
         fitted[known] += 1
@@ -178,6 +188,9 @@ def sweep_apart(
             beta[known], mean, variance = _solved(name, moments, model, series.names, known, where)
             found = series.shifts(model, beta[known], mean, variance, scale, known)
             shifts[name][:, known, code] = found.T
+            if tails:
+                own = [(series, beta[known])]
+                tailed[name][known, code] = kept.of(model, own, found[:, 0], known)
             stated[name][known, code] = model.stated(beta[known], moments.centre, series.names)
             sanity = series.sanity(moments, known) if model.insanity else None
             yhat[name][part.places], count = series.forecasts(model, beta, sanity)
@@ -192,10 +205,11 @@ def sweep_apart(
             shifts[name][0],
             shifts[name][1],
             (),
+            tailed[name],
         )
         for name, model in models.items()
     }
-    return told.beside(done, clock() - began, fitted)
+    return told.beside(done, clock() - began - kept.seconds, fitted)
 
 
 class SweepError(Exception):
@@ -222,6 +236,7 @@ class _Series:
         self.last = np.array([_stop(f) for f in folds], np.int64)
         self._start = np.array([f.test.start for f in folds], np.int64)
         self._edges = np.cumsum([0, *(f.test.stop - f.test.start for f in folds)], dtype=np.int64)
+        self.returns = samples.returns
         later = [w.train_start for w in beyond]
         self._boundaries = np.searchsorted(samples.rows.formed_at, later)
 
@@ -254,6 +269,18 @@ class _Series:
         parts = np.split(fitted, edges[1:-1])
         return [y[a:b] - part for a, b, part in zip(first, last, parts, strict=True)]
 
+    def in_training(
+        self, model: Linear, beta: F64, windows: I64 | None = None
+    ) -> list[tuple[F64, F64]]:
+        """(returns, forecasts) of the training rows, window by window, as `residuals` has them."""
+        pick = slice(None) if windows is None else windows
+        spans = zip(self.first[pick], self.last[pick], strict=True)
+        residuals = self.residuals(model, beta, windows)
+        return [
+            (self.returns[a:b], self.z[-1, a:b] - e)
+            for (a, b), e in zip(spans, residuals, strict=True)
+        ]
+
     def shifts(
         self,
         model: Linear,
@@ -267,6 +294,32 @@ class _Series:
         if scale.back != "smearing":
             return np.column_stack(scale.shifts(mean, variance))
         return np.array([scale.smearing_shifts(r) for r in self.residuals(model, beta, windows)])
+
+
+class _Tailed:
+    """The tails of a sweep's fits, where asked for; `seconds` they took are no part of a fit."""
+
+    def __init__(self, tails: Tails | None) -> None:
+        self.tails, self.seconds = tails, 0.0
+
+    def of(
+        self,
+        model: Linear,
+        parts: Sequence[tuple[_Series, F64]],
+        var_shift: F64,
+        windows: I64 | None = None,
+    ) -> F64 | None:
+        """Of every window asked (w, …), over all parts' rows together; a part is rows and beta."""
+        if self.tails is None:
+            return None
+        began, of = clock(), self.tails.of
+        trained = [series.in_training(model, beta, windows) for series, beta in parts]
+        joined = [
+            tuple(map(np.concatenate, zip(*own, strict=True))) for own in zip(*trained, strict=True)
+        ]
+        found = np.array([of(*rows, s) for rows, s in zip(joined, var_shift, strict=True)])
+        self.seconds += clock() - began
+        return found
 
 
 def _start(fold: Fold) -> int:

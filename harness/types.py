@@ -163,6 +163,8 @@ class Samples:
     same scale; NaN where its window was not full.
     `horizon` is its name, `dropped` how many decisions had no
     complete feature or target, `overlap` over how many decisions after it a target shares bars.
+    `returns` (n,) is the log return over the target's span, NaN where unknown; None where a
+    hypothesis has no use for it.
     """
 
     horizon: str
@@ -173,6 +175,7 @@ class Samples:
     symbols: tuple[str, ...]
     dropped: int
     overlap: int
+    returns: F64 | None = None
 
     def of(self, positions: I64) -> Samples:
         """The rows at these positions."""
@@ -182,6 +185,7 @@ class Samples:
             y=self.y[positions],
             last=self.last[positions],
             resolved_at=self.resolved_at[positions],
+            returns=None if self.returns is None else self.returns[positions],
         )
 
 
@@ -281,7 +285,8 @@ class ModelFit:
     exp(2 f + var_shift) and forecast sigma = exp(f + sigma_shift), f the forecast of ln sigma;
     both shifts, (w,) or by symbol (w, s), are 0 for a target in levels. `cuts` (w,) are when the
     fits were made (UTC ns), `edges` (w + 1,) where the rows that each forecasts begin and end.
-    `scope` and `refit` say for whom and how often.
+    `scope` and `refit` say for whom and how often. `tails` are those of each fit's standardised
+    training residuals (risk/tails.py), (w, …) or by symbol (w, s, …), where they are asked for.
     """
 
     model: str
@@ -294,6 +299,7 @@ class ModelFit:
     reports: tuple[FitReport, ...] = ()
     scope: str = "pooled"
     refit: str = "window"
+    tails: F64 | None = None
 
     @property
     def stated(self) -> tuple[str, ...]:
@@ -329,9 +335,9 @@ class Forecasts:
     """Out-of-sample forecasts of one horizon, n test rows in time order.
 
     `window` (n,) int32 codes `windows` from 0; rows of window w are edges[w]:edges[w + 1];
-    `y` and `last` as in Samples; `yhat` model -> (n,) on the target's scale; `fits` model -> its
-    fits; `proofs` are of every fit, by how often they are made. `unfitted` symbol -> how many of
-    its test rows were left out because its own training rows were too few.
+    `y`, `last` and `returns` as in Samples; `yhat` model -> (n,) on the target's scale; `fits`
+    model -> its fits; `proofs` are of every fit, by how often they are made. `unfitted` symbol ->
+    how many of its test rows were left out because its own training rows were too few.
     """
 
     horizon: str
@@ -349,6 +355,7 @@ class Forecasts:
     proofs: tuple[LeakProof, ...]
     overlap: int
     unfitted: Mapping[str, int] = field(default_factory=dict)
+    returns: F64 | None = None
 
 
 @dataclass(frozen=True)

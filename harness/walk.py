@@ -203,9 +203,10 @@ class _Walk:
     ) -> dict[str, Walked]:
         folds, beyond = self.folds_of(fitting), fitting.beyond
         scale, least = self.settings.scale, self.settings.min_train
+        tails = self.settings.tails
         try:
             if not apart and all(isinstance(f.train, slice) for f in folds):
-                return sweep(models, self.samples, folds, beyond, scale)
+                return sweep(models, self.samples, folds, beyond, scale, tails)
             parts = self.parts(fitting)
             if not all(isinstance(f.train, slice) for part in parts for f in part.folds):
                 # A symbol whose targets do not resolve in order: fold by fold, if one fit serves.
@@ -217,8 +218,9 @@ class _Walk:
                     )
                 return {}
             if apart and fitting.scope == "asset":
-                return sweep_apart(models, parts, beyond, scale, least=least)
-            return sweep_together(models, parts, beyond, scale, effects=apart, least=least)
+                return sweep_apart(models, parts, beyond, scale, least=least, tails=tails)
+            ask = {"effects": apart, "least": least, "tails": tails}
+            return sweep_together(models, parts, beyond, scale, **ask)
         except SweepError as error:
             raise failed(error.model, self.samples, folds[error.window], error) from None
 
@@ -235,6 +237,7 @@ class _Walk:
             shifts[:, 0],
             shifts[:, 1],
             tuple(r.report for r in results),
+            np.array([r.tails for r in results]) if self.settings.tails else None,
         )
 
     def _fit(
@@ -263,6 +266,8 @@ class _Walk:
         yhat = np.full(sum(p.places.size for p in parts), np.nan)
         shifts = np.full((2, w, len(parts)), np.nan)
         found: list[list[FoldResult]] = [[] for _ in range(w)]
+        asked = self.settings.tails
+        tails = np.full((w, len(parts), *asked.unknown.shape), np.nan) if asked else None
         stated: dict[str, F64] = {}
         for code, part in enumerate(parts):
             known = np.arange(w) if alone else part.trained(self.settings.min_train)
@@ -270,6 +275,8 @@ class _Walk:
             for k, result in zip(known, self._one_symbol(name, model, part, known), strict=True):
                 yhat[part.places[edges[k] : edges[k + 1]]] = result.yhat
                 shifts[:, k, code] = result.shifts
+                if tails is not None:
+                    tails[k, code] = result.tails
                 found[k].append(result)
                 for key, value in result.stated.items():
                     column = stated.setdefault(key, np.full((w, len(parts)), np.nan))
@@ -281,6 +288,7 @@ class _Walk:
             shifts[0, :, 0] if alone else shifts[0],
             shifts[1, :, 0] if alone else shifts[1],
             tuple(merged([r.report for r in results]) for results in found),
+            tails,
         )
 
     def _one_symbol(
@@ -292,17 +300,18 @@ class _Walk:
             label = f"{self.samples.horizon}: {name}, {symbol}"
             yield from self._fit(name, model, part.samples, folds, map, label)
             return
-        rows, scale = part.samples.rows.columns(model.features), self.settings.scale
+        rows = part.samples.rows.columns(model.features)
         chain = model.fit_chain(
             rows, part.samples.y, [f.train for f in folds], seed=self.settings.seed
         )
-        y, results, seconds = part.samples.y, [], 0.0
+        results, seconds = [], 0.0
         for fold in folds:
             with named(name, part.samples, fold):
                 began = clock()
                 fitted = next(chain)
                 seconds += clock() - began
-                results.append(result_of(fitted, rows, y, fold, fold.train, scale, 0.0))
+                ask = fold, fold.train, self.settings
+                results.append(result_of(fitted, rows, part.samples, *ask, 0.0))
         # A chain fits many folds at a step, so what it took is shared evenly.
         for result in results:
             report = replace(result.report, fit_seconds=seconds / len(folds))
@@ -349,6 +358,7 @@ def _forecasts(
             reports=d.reports,
             scope=fittings[name].scope,
             refit=refit,
+            tails=d.tails,
         )
     return Forecasts(
         horizon=samples.horizon,
@@ -366,6 +376,7 @@ def _forecasts(
         proofs=walk.every_proof,
         overlap=samples.overlap,
         unfitted=unfitted,
+        returns=None if samples.returns is None else samples.returns[test][pick],
     )
 
 

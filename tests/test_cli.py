@@ -254,14 +254,16 @@ def test_compare_sets_the_shared_scores_side_by_side(at_desk, command):
     assert same["spec_difference"] == []
 
 
-@pytest.mark.parametrize("name", ["models", "measures", "features", "metrics"])
+@pytest.mark.parametrize("name", ["models", "measures", "features", "metrics", "risk"])
 def test_a_catalogue_names_what_its_table_holds(name, command):
     from harness.feature_functions import FUNCTIONS
     from harness.measures.table import MEASURES
     from harness.metrics import METRICS
     from harness.models.table import KINDS
+    from harness.risk.definitions import FIGURES
 
     tables = {"models": KINDS, "measures": MEASURES, "features": FUNCTIONS, "metrics": METRICS}
+    tables["risk"] = FIGURES
     entries = command(name, "--json").done().json
     shown = command(name).done().out
     assert set(tables[name]) <= {str(next(iter(e.values()))).split("(")[0] for e in entries}
@@ -395,7 +397,7 @@ def test_no_help_is_wider_than_80_columns(name):
     assert max(map(len, shown.splitlines())) <= 80
 
 
-@pytest.mark.parametrize("name", ["models", "measures", "features", "metrics"])
+@pytest.mark.parametrize("name", ["models", "measures", "features", "metrics", "risk"])
 def test_no_catalogue_is_wider_than_80_columns(name, command, monkeypatch):
     monkeypatch.setenv("COLUMNS", "80")
     assert max(map(len, command(name).done().out.splitlines())) <= 80

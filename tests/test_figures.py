@@ -16,7 +16,7 @@ import numpy as np
 import pytest
 
 import harness
-from harness.figures import fits, roughness, scores, style
+from harness.figures import fits, risk, roughness, scores, style
 
 ROOT = Path(harness.__file__).parents[1]
 DAY = 86_400_000_000_000
@@ -97,6 +97,17 @@ EXAMPLES = {
         lambda: roughness.scaling_plot(dict.fromkeys(["Variogram", "DFA", "R/S"], scaling())),
         ["Variogram", "DFA", "R/S", "slope 0.400", "points fitted", "left out", "log2 lag"],
     ),
+    "returns_and_var": (
+        lambda: risk.returns_and_var(
+            STARTS, np.linspace(-0.04, 0.02, 21), {"har": np.full(21, -0.0355), "none": NAN}, 0.01
+        ),
+        [
+            "return",
+            "VaR har: 2 of 21 below, 0.2 expected",
+            "VaR none: 0 of 0 below, 0.0 expected (no data)",
+            "log return over the horizon",
+        ],
+    ),
     "log_series": (
         lambda: roughness.log_series(
             STARTS[0] + DAY * np.arange(4000), {"_X": noise(4000)}, "per 1-minute bar"
@@ -123,7 +134,7 @@ def words(svg):
 def test_every_figure_has_an_example():
     made = {
         name
-        for module in (scores, fits, roughness)
+        for module in (scores, fits, roughness, risk)
         for name, thing in vars(module).items()
         if name[0] != "_" and getattr(thing, "__module__", "") == module.__name__
     }
@@ -206,6 +217,7 @@ EMPTY = {
             for m, v in y.items()
         }
     ),
+    "returns_and_var": lambda x, y: risk.returns_and_var(x, np.full(len(x), np.nan), y, 0.01),
     "log_series": lambda x, y: roughness.log_series(x, y, "per bar"),
 }
 

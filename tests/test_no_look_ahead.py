@@ -27,6 +27,8 @@ from harness.metrics import METRICS, score, score_groups, series
 from harness.models.protocol import Forecaster, make_model
 from harness.models.table import KINDS
 from harness.regimes import Terciles, mark, parse_condition, z_scores
+from harness.risk.forecasts import tail_forecast
+from harness.risk.tails import RESIDUALS, Tails
 from harness.samples import Decided, LookBack, build_samples
 from harness.splits import Fitting, Scheme, make_windows
 from harness.types import F64, I64, Bars, Forecasts, Measured, Rows
@@ -125,6 +127,7 @@ class World:
             interval=interval,
             jump_alpha=0.3,  # a window of three bars seldom rejects at less
             stepwise=["ret"],
+            returns=True,
         )
 
     def known(
@@ -166,6 +169,7 @@ class World:
                 for m in models.values()
                 if m.look_back
             ],
+            returns=True,
         )
         scheme = Scheme(self.first_test, train=self.train, validation=self.held_out)
         spans = [
@@ -181,9 +185,11 @@ class World:
         ]
         scopes = {name: KINDS[name].scopes[0] if name in KINDS else "pooled" for name in models}
         fittings = {name: Fitting(*spans, scope=scope) for name, scope in scopes.items()}
-        part = walk_forward(models, samples, spans[0], fittings, Settings(length, LOG_SIGMA))
-        outcome, values = series(part, LOG_SIGMA)
-        scores = score(part, LOG_SIGMA, outcome, values)
+        tails = Tails((0.05,), RESIDUALS, self.plan.windows[self.horizon], LOG_SIGMA)
+        settings = Settings(length, LOG_SIGMA, tails=tails)
+        part = walk_forward(models, samples, spans[0], fittings, settings)
+        outcome, values_of = series(part, LOG_SIGMA)
+        scores = score(part, LOG_SIGMA, outcome, values_of)
         last = [part.resolved_at[a:b].max() for a, b in itertools.pairwise(part.edges)]
         cuts = np.array([p.cut for p in part.proofs])
         for name in models:
@@ -193,6 +199,10 @@ class World:
                 found["model", name, stated] = cuts, values
             for metric in METRICS:
                 found["metric", metric, name] = np.array(last), scores.by_window(name, metric)
+            for law, residuals in enumerate(RESIDUALS):
+                risk = tail_forecast(part, name, values_of[name], tails, law, 0)
+                found["risk", residuals, f"{name} var"] = part.formed_at, risk.var
+                found["risk", residuals, f"{name} es"] = part.formed_at, risk.es
         self._grouped(found, decided, part, np.array(last))
 
     def _grouped(self, found: Known, decided: list[Decided], part: Forecasts, last: I64) -> None:
@@ -322,6 +332,11 @@ def test_no_score_of_a_finished_window_looks_ahead(probed, name):
 @pytest.mark.parametrize("name", ["when", "terciles", "shifts", "scores"])
 def test_no_regime_and_no_score_by_group_looks_ahead(probed, name):
     assert not leaks(*probed, "regime", name)
+
+
+@pytest.mark.parametrize("name", RESIDUALS)
+def test_no_value_at_risk_and_no_shortfall_looks_ahead(probed, name):
+    assert not leaks(*probed, "risk", name)
 
 
 def test_there_are_origins_enough(probed):

@@ -30,6 +30,7 @@ kernels.loader
 kernels.lanes
 kernels.garch
 kernels.*
+risk.definitions
 measures.table models.table sources.table sources.times spec_errors quality row_filter side
 sessions
 adjust panel_sections selection
@@ -47,7 +48,7 @@ measures.cascade
 measures.estimate measures.store
 feature_functions
 features scale
-samples splits
+samples splits risk.tails
 models.protocol
 models.insanity
 models.linear models.scaling models.nets models.volatility
@@ -58,6 +59,9 @@ walk
 metrics
 regimes
 groups
+risk.losses risk.backtests
+risk.forecasts
+risk.assess
 inference
 ability.hac ability.multiple ability.table
 ability.blocks ability.comparison ability.rationality
@@ -82,11 +86,11 @@ tried
 family rivals
 cards.group_rows
 cards.ability_rows cards.training_rows
-cards.fragility_rows
+cards.fragility_rows cards.risk_rows
 cards.render
 cards.figures
 cautions
-ability_table group_tables
+ability_table group_tables risk.tables
 fragility.proxies fragility.training
 fragility.rows
 fragility.variants
@@ -146,7 +150,7 @@ HEAVY = {
     "lightgbm": {"models.boosting"},
     "arch": {"ability.confidence_set"},
     "pandas": set(),
-    "scipy": {"calibration.worlds", "roughness"},
+    "scipy": {"calibration.worlds", "risk.backtests", "risk.forecasts", "risk.tails", "roughness"},
     "statsmodels": {"descriptive"},
     "matplotlib": {"figures.style"},
     "pywt": {"roughness"},

@@ -72,6 +72,7 @@ def make_plan(
     periods: bool = False,
     session_bars: int = 1,
     stepwise: Sequence[str] = (),
+    returns: bool = False,
 ) -> CascadePlan:
     """A plan of a cascade from durations as people write them."""
     return plan_cascade(
@@ -90,6 +91,7 @@ def make_plan(
         periods=periods,
         session_bars=session_bars,
         stepwise=stepwise,
+        returns=returns,
     )
 
 

@@ -20,6 +20,7 @@ from harness.cards.render import HEADINGS, pooled_rows
 from harness.cards.training_rows import loss_words
 from harness.errors import one_line
 from harness.figures.fits import attention_by_lag, coefficients_through_time, training_history
+from harness.figures.risk import returns_and_var
 from harness.figures.scores import (
     adaptation_curves,
     by_group_bars,
@@ -93,7 +94,7 @@ def run_figures(record: Record) -> Iterator[RunFigure]:
     """Every figure that the record allows, all at the verdict's horizon."""
     for family in (
         _loss, _forecasts, _calibration, _regimes, _adaptation, _memory, _training, _coefficients,
-        _attention,
+        _attention, _risk,
     ):  # fmt: skip
         yield from family(record)
 
@@ -271,6 +272,23 @@ def _attention(record: Record) -> Iterator[RunFigure]:
         draw = partial(attention_by_lag, steps, [float(np.mean(lags[k])) for k in steps])
         words = f"Attention of {model} by lag, mean over its fits"
         yield RunFigure(f"attention-{model}", words, _alone(draw))
+
+
+def _risk(record: Record) -> Iterator[RunFigure]:
+    """VaR of the baseline and the best candidate at the lowest level, by the first law."""
+    v, rows = record["verdict"], _table(record, "risk_path")
+    models = [m for m in (v["baseline"], v["candidate"]) if any(r["model"] == m for r in rows)]
+    if not models:
+        return
+    moments = list(dict.fromkeys(row["formed_at"] for row in rows))
+    returns = _series(rows, "model", "formed_at", moments, "realised")[models[0]]
+    var = _series(rows, "model", "formed_at", moments, "var")
+    level, law, symbol = (rows[0][key] for key in ("level", "residuals", "symbol"))
+    whose = f", {symbol}" if len(record["panel"]["symbols"]) > 1 else ""
+    words = f"Returns over {v['horizon']} and {100 * level:g} % VaR, {law} residuals{whose}"
+    shown = {model: var[model] for model in models}
+    draw = partial(returns_and_var, _times(moments), returns, shown, level)
+    yield RunFigure("risk", words, _alone(draw))
 
 
 def _alone(draw: Callable[[], bytes]) -> Callable[[pl.DataFrame], bytes]:

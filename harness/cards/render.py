@@ -29,6 +29,7 @@ from harness.cards.group_rows import (
     rows_of,
     sweep_rows,
 )
+from harness.cards.risk_rows import risk_rows
 from harness.cards.training_rows import training_rows
 from harness.kernels.loader import cache_folder
 from harness.log import card_stem
@@ -79,6 +80,7 @@ def render_card(record: Mapping[str, Any]) -> str:
         sweep=sweep_rows(record, pooled_rows(record)),
         costs=_costs(record),
         training=training_rows(record),
+        risk=risk_rows(record),
         figures=record.get("figures", []),
         folder=card_stem(record),
         notes=_notes(record),

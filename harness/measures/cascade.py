@@ -76,8 +76,9 @@ def plan_cascade(
     periods: bool = False,
     session_bars: int = 1,
     stepwise: Iterable[str] = (),
+    returns: bool = False,
 ) -> CascadePlan:
-    """All measures over all scales, the target's over every horizon.
+    """All measures over all scales, the target's over every horizon, with `returns` ret too.
 
     With `periods` the target is measured from decision to decision too, and so is each measure of
     `stepwise`. `interval` is that of the returns, the panel's bar when None; `jump_alpha` the
@@ -95,6 +96,7 @@ def plan_cascade(
             windows[str(duration)] = _bars(f"{key}[{i}]", duration, bar, session, path)
     pairs = [(m, str(s)) for m in measures for s in scales]
     pairs += [(target, str(d)) for d in (*scales, *horizons)]
+    pairs += [("ret", str(d)) for d in horizons if returns]
     stepped = [*([target] if periods else []), *stepwise]
     if stepped:
         windows.setdefault(str(every), step)

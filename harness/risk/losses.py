@@ -1,0 +1,35 @@
+"""Losses of forecasts of VaR and ES, lower is better; VaR and ES are returns, as a rule negative.
+
+All take the return y (n,), the level a, the forecast VaR q (n,) and ES e (n,), and give (n,).
+Where e is not below 0 a joint loss is not defined: NaN.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+
+from harness.types import F64
+
+
+def quantile_loss(y: F64, level: float, var: F64) -> F64:
+    """(a - 1(y < q)) (y - q), in the return's unit; Koenker & Bassett (1978), Econometrica 46."""
+    return (level - (y < var)) * (y - var)
+
+
+def joint_loss(y: F64, level: float, var: F64, es: F64) -> F64:
+    """-ln((a - 1) / e) - (y - q) (a - 1(y <= q)) / (a e), in nats.
+
+    Minus the log likelihood of an asymmetric Laplace density: Taylor (2019), J. Business & Economic
+    Statistics 37, section 3.
+    """
+    e = np.where(es < 0.0, es, np.nan)
+    return -np.log((level - 1.0) / e) - (y - var) * (level - (y <= var)) / (level * e)
+
+
+def fz_loss(y: F64, level: float, var: F64, es: F64) -> F64:
+    """-1(y <= q) (q - y) / (a e) + q / e + ln(-e) - 1: FZ0, homogeneous of degree zero, in nats.
+
+    Patton, Ziegel & Chen (2019), J. Econometrics 211, eq. 6.
+    """
+    e = np.where(es < 0.0, es, np.nan)
+    return (y <= var) * (y - var) / (level * e) + var / e + np.log(-e) - 1.0
