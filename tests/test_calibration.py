@@ -81,8 +81,8 @@ def test_rates_are_counted_by_hand():
     assert found.error(0.5) == 0.25
     assert not found.met
     null = rates(SETTINGS["hourly-nested"], trials, 0.05)
-    assert null.claims == {"a point": 0.01}
-    assert null.confirmed_at == {"a point": 0.5}
+    assert null.claims == {"three": 0.03}
+    assert null.confirmed_at == {"three": 0.25}
 
 
 def test_what_is_wanted_bounds_coverage_and_false_confirmations():

@@ -92,7 +92,7 @@ def rates(setting: Setting, trials: Sequence[Trial], alpha: float) -> Rates:
     high = np.array([t.found.gain_high for t in trials])
     truth = float(gain.mean())
     below, above = float(np.mean(high < truth)), float(np.mean(low > truth))
-    claims = {"a point": 0.01} if setting.null else {"half": truth / 2, "twice": 2 * truth}
+    claims = {"three": 0.03} if setting.null else {"half": truth / 2, "twice": 2 * truth}
     statuses = {
         claim: [t.status(least, alpha, relative=setting.relative) for t in trials]
         for claim, least in {"none": 0.0, **claims}.items()
