@@ -69,7 +69,8 @@ def _show(found: FamilyReport) -> None:
     show_table(_COLUMNS, [_row(entry) for entry in found.entries])
     ran = sum(entry.runs > 0 for entry in found.entries)
     click.echo(
-        f"{found.panel}: {ran:,} hypotheses, {found.runs:,} runs, {found.comparisons:,} comparisons"
+        f"{found.panel}: hypotheses run: {ran:,}, runs: {found.runs:,}, "
+        f"comparisons: {found.comparisons:,}"
     )
 
 

@@ -261,7 +261,7 @@ def test_the_family_of_a_panel_is_listed_from_the_log_alone(at_desk, command, mo
     assert [row["runs"] for row in rows] == [1, 1, 0]
     assert rows[0]["p_holm"] == 2 * rows[0]["p_value"]
     told = command("family", "tiny").done().out
-    assert "tiny: 2 hypotheses, 2 runs, 2 comparisons" in told
+    assert "tiny: hypotheses run: 2, runs: 2, comparisons: 2" in told
     assert "did you mean 'tiny'?" in command("family", "tinny").refused()
     full = command("family", "tiny", "--full").done()
     assert full.err.startswith("reality checks: reads the forecasts of 2 runs (")
