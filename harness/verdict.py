@@ -88,7 +88,7 @@ def decide(
         wide, gap = best.gain_high - best.gain, min_gain - best.gain
     else:
         why = f"{reach}, at least {claim}, but {_NOT_REJECTED.lower()}: {test}."
-        wide, gap = best.critical * best.standard_error, best.gain
+        wide, gap = best.critical, best.statistic
     power = f"A true gain of {show(best.detectable)} would be told from none 8 times in 10; "
     reasons = why, power + _settling(best.windows, wide, gap)
     return Verdict("inconclusive", reasons, best, tuple(evidence))

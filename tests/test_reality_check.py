@@ -47,11 +47,18 @@ def test_blocks_keep_the_memory_of_a_series():
     x = rng.standard_normal((n, 1))
     for t in range(1, n):
         x[t] += phi * x[t - 1]
-    long_run = 1.0 / (1.0 - phi)
-    found = resampled_means(x - x.mean(), 60.0, np.random.default_rng(10), 800).std() * n**0.5
-    assert found == pytest.approx(long_run, rel=0.25)
-    short = resampled_means(x - x.mean(), 1.0, np.random.default_rng(10), 800).std() * n**0.5
-    assert short < 0.5 * long_run
+    x -= x.mean()
+    for block in (60.0, 5.0, 1.0):
+        found = resampled_means(x, block, np.random.default_rng(10), 4_000).std() * n**0.5
+        assert found == pytest.approx(long_run_of_draws(x[:, 0], block) ** 0.5, rel=0.05)
+
+
+def long_run_of_draws(x, block):
+    """n times the variance of a stationary bootstrap's mean: Politis & Romano (1994), lemma 1."""
+    n, lags, stay = x.size, np.arange(1, x.size), 1.0 - 1.0 / block
+    weights = (1.0 - lags / n) * stay**lags + lags / n * stay ** (n - lags)
+    covariances = np.array([x[: n - lag] @ x[lag:] / n for lag in lags])
+    return x @ x / n + 2.0 * weights @ covariances
 
 
 def test_every_sample_has_as_many_rows_as_the_series():

@@ -114,9 +114,9 @@ def test_an_inconclusive_verdict_says_what_would_have_been_seen_and_what_would_s
     assert short.reasons[1] == (
         f"{seen}were the gain to stay as it is, about 90 windows such as these 10 would settle it."
     )
-    # The gain of 4 pp against 1.7 standard errors of 3.53 pp: (1.7 * 3.53 / 4)^2 = 2.25 times.
+    # A statistic of 1 is to reach its critical 1.7: 1.7^2 = 2.89 times.
     unsure = verdict(evidence(0.04, -0.02, 0.10, 0.2))
-    assert unsure.reasons[1].endswith("about 23 windows such as these 10 would settle it.")
+    assert unsure.reasons[1].endswith("about 29 windows such as these 10 would settle it.")
     near = verdict(evidence(0.03 - 1e-6, -0.02, 0.08, 0.2))
     assert near.reasons[1].endswith("no number of windows up to 1,000,000 would settle it.")
 

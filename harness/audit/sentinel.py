@@ -7,6 +7,7 @@ shuffled targets is worth nothing on average; skill that remains came from rows 
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 
@@ -15,6 +16,7 @@ import numpy as np
 from harness.audit.findings import Check, Failure
 from harness.errors import HarnessError
 from harness.fold_fits import Settings
+from harness.inference import student_t_quantile
 from harness.models.linear import Linear
 from harness.models.protocol import Forecaster
 from harness.splits import Fitting
@@ -24,7 +26,7 @@ from harness.walk import walk_forward
 
 NAME = "target shuffle"
 _LEAST = 0.05  # share of the test targets' variance about the training mean
-_ERRORS = 3.0
+_RARE = 1e-4  # how often chance may exceed the bound: runs are many, a verdict is lost for it
 _MOST_TRAIN = 3_000  # training rows: enough to learn from, cheap to learn from again and again
 _PRIMES = (
     2, 3, 5, 7, 11, 13, 17, 19, 23, 29, 31, 37, 41, 43, 47, 53, 59, 61, 67, 71, 73, 79, 83, 89, 97,
@@ -68,7 +70,7 @@ def shuffled(
     covered = (
         f"{draws} shuffles of {int(train.sum()):,} training targets in blocks of {block} at "
         f"{samples.horizon}, {tested:,} test rows: {', '.join(learning)}; bound {_LEAST} and "
-        f"{_ERRORS:.0f} standard errors of the mean"
+        f"Student's t of the mean that chance exceeds once in {1 / _RARE:,.0f}"
     )
     return [Check(NAME, covered, draws * tested * len(learning), tuple(failures))], []
 
@@ -85,7 +87,8 @@ def learns(model: Forecaster) -> bool:
 
 def _left(name: str, samples: Samples, skills: Sequence[float], window: Window) -> Failure | None:
     found = np.array(skills)
-    bound = _LEAST + _ERRORS * float(found.std(ddof=1)) / np.sqrt(found.size)
+    error = float(found.std(ddof=1)) / math.sqrt(found.size)
+    bound = _LEAST + student_t_quantile(1.0 - _RARE, found.size - 1) * error
     if not found.mean() > bound:
         return None
     reason = (
