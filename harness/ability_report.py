@@ -18,9 +18,9 @@ from harness.ability.confidence_set import (
     superior_ability,
 )
 from harness.ability.findings import Compared, Finding, findings, loss_series, nests
-from harness.ability.hac import by_date
 from harness.ability.table import LOSSES
 from harness.cards.ability_rows import WORDS
+from harness.dates import by_date
 from harness.errors import UsageError, nearest
 from harness.instruments import known_instruments, read_instruments
 from harness.log import Log

@@ -193,7 +193,7 @@ def _changes(
         for r in named
         if r.spec_hash == spec_hash and r.data.changed_into(now)
     ]
-    return sorted(found, key=lambda change: change.at[:19])
+    return sorted(found, key=lambda change: change.at)
 
 
 def _registration(
@@ -224,18 +224,18 @@ def _standing(
 ) -> tuple[Registration | None, Tried | None]:
     """The first registration since the data last changed, and the first run on this data."""
     other = {change.key for change in changes}
-    since = changes[-1].at[:19] if changes else ""
+    since = changes[-1].at if changes else ""
     mine = [
         r
         for r in named
-        if r.spec_hash == spec_hash and r.file not in other and r.registered_at[:19] >= since
+        if r.spec_hash == spec_hash and r.file not in other and r.registered_at >= since
     ]
     runs = [run for run in own if run.run_id not in other]
     return mine[0] if mine else None, runs[0] if runs else None
 
 
 def precedes(registration: Registration, first: Tried | None) -> bool:
-    """Whether it precedes the first run; runs tell their seconds only, but know what they met."""
+    """Whether it precedes the first run; runs know it but for old ones, which tell seconds only."""
     if first is None or first.registered:
         return True
     return first.registered is None and registration.registered_at[:19] <= first.started[:19]

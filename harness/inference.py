@@ -13,6 +13,7 @@ from functools import lru_cache
 
 import numpy as np
 
+from harness.dates import by_date
 from harness.metrics import METRICS, Metric, Values
 from harness.types import F64, Evidence, Forecasts
 
@@ -39,21 +40,21 @@ def evidence(
     The interval has level 1 - 2 alpha.
     """
     m, alpha_each = METRICS[metric], alpha / len(candidates)
+    dates = by_date(forecasts.formed_at)
     out = []
     for name in candidates:
         gain, psi = gains[name], _gain_influence(m, outcome, models[baseline], models[name])
         if relative:
             base = m.influence(outcome, models[baseline])
             psi = (psi - gain * base) / (baseline_value or math.nan)
-        dates = by_date(forecasts.formed_at, psi)
-        losses = dates + gain
+        moved = dates.averages(psi)
+        losses = moved + gain
         if m.loss is not None:
             d = m.loss(outcome, models[baseline]) - m.loss(outcome, models[name])
-            # Centred first: a date with more symbols is no larger gain, it is a surer one.
-            losses = by_date(forecasts.formed_at, d - d.mean()) + d.mean()
+            losses = dates.averages(d)
         statistic, p = diebold_mariano(losses, forecasts.overlap)
-        cosines = cosine_terms(dates.size, forecasts.overlap)
-        error = standard_error(dates, cosines)
+        cosines = cosine_terms(dates.n, forecasts.overlap)
+        error = standard_error(moved, cosines)
         half, critical = (_multiple(1.0 - a, cosines) for a in (alpha, alpha_each))
         out.append(
             Evidence(
@@ -68,7 +69,7 @@ def evidence(
                 statistic=statistic,
                 p_value=p,
                 p_adjusted=min(1.0, p * len(candidates)),
-                n=dates.size,
+                n=dates.n,
                 cosines=cosines,
                 overlap=forecasts.overlap,
                 standard_error=error,
@@ -139,30 +140,6 @@ def cosine_terms(n: int, overlap: int) -> int:
     return min(max(round(0.41 * apart ** (2.0 / 3.0)), 1), n - 1)
 
 
-def bartlett_bandwidth(n: int, overlap: int) -> int:
-    """Lags with weight: the textbook 1.3 sqrt(n), at least the overlap, at most n - 1.
-
-    Lazarus, Lewis, Stock & Watson (2018), JBES 36, recommend 1.3 sqrt(n) for the Newey-West
-    (Bartlett) estimator: longer than the older rules, since too short a bandwidth over-rejects.
-    """
-    return max(0, min(max(math.ceil(1.3 * math.sqrt(n)), overlap), n - 1))
-
-
-def bartlett_variance(x: F64, bandwidth: int) -> float:
-    """Long-run variance of x (n,): sum over |k| <= bandwidth of (1 - |k|/(bandwidth+1)) gamma_k.
-
-    Newey & West (1987), Econometrica 55, eq. 5. Computed as the mean square of all sums of
-    bandwidth + 1 neighbours of the centred series, zeros beyond its ends: the same number in
-    O(n), and never negative.
-    """
-    n, s = x.size, bandwidth + 1
-    padded = np.zeros(n + 2 * s)
-    np.cumsum(x - x.mean(), out=padded[s : s + n])
-    padded[s + n :] = padded[s + n - 1]
-    sums = padded[s:] - padded[:-s]
-    return float(np.dot(sums, sums)) / (s * n)
-
-
 def student_t_sf(t: float, df: float) -> float:
     """P(T > t) of Student's t; scipy.stats would cost more to import than the whole test."""
     square = t * t
@@ -191,17 +168,6 @@ def _multiple(p: float, cosines: int) -> float:
 def _gain_influence(m: Metric, outcome: Values, base: Values, candidate: Values) -> F64:
     difference = m.influence(outcome, candidate) - m.influence(outcome, base)
     return difference if m.higher else -difference
-
-
-def by_date(formed_at: np.ndarray, values: F64) -> F64:
-    """Row values of a panel summed by decision time, scaled so that the mean is the rows' mean.
-
-    Symbols of one moment share its shocks: they are one observation, not many.
-    """
-    starts = np.flatnonzero(np.diff(formed_at, prepend=formed_at[0] - 1))
-    if starts.size == values.size:
-        return values
-    return np.add.reduceat(values, starts) * (starts.size / values.size)
 
 
 def _incomplete_beta(x: float, y: float, a: float, b: float) -> float:

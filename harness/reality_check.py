@@ -12,9 +12,9 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+from harness.ability.blocks import bootstrap_sums
+from harness.ability.bootstrap import DRAWS
 from harness.types import F64
-
-DRAWS = 1_000
 
 
 @dataclass(frozen=True)
@@ -25,9 +25,7 @@ class RealityCheck:
     spa: float
 
 
-def reality_check(
-    gains: F64, block: float, rng: np.random.Generator, draws: int = DRAWS
-) -> RealityCheck:
+def reality_check(gains: F64, block: float, seed: int, draws: int = DRAWS) -> RealityCheck:
     """Test gains (n, k), loss of the benchmark less loss of each candidate, in time order.
 
     `block` is the mean length of the bootstrap's blocks, in rows. White (2000), Econometrica 68,
@@ -38,7 +36,7 @@ def reality_check(
     """
     n = gains.shape[0]
     mean = gains.mean(axis=0)
-    drawn = resampled_means(gains - mean, block, rng, draws)
+    drawn = bootstrap_sums(gains - mean, block, draws, seed) / n
     white = _share(drawn.max(axis=1) >= mean.max())
     se = drawn.std(axis=0)
     differs = se > 0.0
@@ -59,28 +57,3 @@ def _share(as_large: NDArray[np.bool_]) -> float:
     Statistical Applications in Genetics and Molecular Biology 9: p from m draws is (b + 1)/(m + 1).
     """
     return (int(as_large.sum()) + 1) / (as_large.size + 1)
-
-
-def resampled_means(x: F64, block: float, rng: np.random.Generator, draws: int) -> F64:
-    """Means (draws, k) of stationary bootstrap samples of x (n, k).
-
-    A sample is n rows in blocks of geometric lengths with mean `block`, from anywhere in the
-    series, which runs on from its end at its start. A block's sum is a difference of running sums,
-    so a sample costs its number of blocks, not of rows; centred x keeps that exact enough.
-    """
-    n = x.shape[0]
-    expected = n / max(block, 1.0)
-    most = int(expected + 6.0 * math.sqrt(expected)) + 8  # enough blocks but once in 1e8 samples
-    ends = np.cumsum(rng.geometric(min(1.0, 1.0 / block), (draws, most)), axis=1)
-    ends[:, -1] = np.maximum(ends[:, -1], n)
-    np.minimum(ends, n, out=ends)
-    lengths = np.diff(ends, axis=1, prepend=0)
-    first = rng.integers(0, n, (draws, most))
-    last = first + lengths
-    means = np.empty((draws, x.shape[1]))
-    running = np.empty(2 * n + 1)
-    for j in range(x.shape[1]):
-        running[0] = 0.0
-        np.cumsum(np.concatenate((x[:, j], x[:, j])), out=running[1:])
-        means[:, j] = (running[last] - running[first]).sum(axis=1) / n
-    return means

@@ -81,7 +81,7 @@ def make_record(
         "approach": h.identity.approach,
         "spec_hash": h.spec_hash,
         "spec": h.text,
-        "started": started.isoformat(timespec="seconds"),
+        "started": started.isoformat(timespec="microseconds"),
         "seconds": round(seconds, 3),
         "status": verdict.status,
         "seed": h.run.seed,

@@ -14,11 +14,13 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from harness.ability.blocks import block_length
+from harness.ability.bootstrap import DRAWS
+from harness.dates import by_date
 from harness.durations import ns_of
-from harness.inference import bartlett_bandwidth
 from harness.log import Log, RecordError
 from harness.metrics import METRICS, Values
-from harness.reality_check import DRAWS, reality_check
+from harness.reality_check import reality_check
 from harness.scale import TargetScale
 from harness.tried import Tried, target_words
 from harness.types import F64, I64, Forecasts
@@ -213,22 +215,17 @@ def eligible(
 
 def tested(setting: Setting, benchmark: F64, losses: Sequence[F64]) -> dict[str, Any]:
     """The reality check of losses (n,) each against the benchmark's (n,), by decision time."""
-    starts = np.flatnonzero(np.diff(setting.formed_at, prepend=setting.formed_at[0] - 1))
+    dates = by_date(setting.formed_at)
     gains = benchmark[:, None] - np.column_stack(losses)
-    if starts.size < gains.shape[0]:
-        counts = np.diff(np.append(starts, gains.shape[0]))
-        gains = np.add.reduceat(gains, starts, axis=0) / counts[:, None]
-    dates = gains.shape[0]
-    # As long on average as the lags that the interval of the gain takes, so no shorter than the
-    # overlap of the targets.
-    block = bartlett_bandwidth(dates, setting.overlap) + 1
-    if dates < 4 * block:
-        return {"why": f"{dates} decision times are too few for blocks of {block}"}
+    gains = dates.sums(gains) / dates.sums(np.ones((dates.rows, 1)))
     if not np.isfinite(gains).all():
         return {"why": f"{setting.metric} is not defined for every forecast"}
-    found = reality_check(gains, block, np.random.default_rng([setting.seed, dates]))
+    block = max(block_length(gain, setting.overlap) for gain in gains.T)
+    if dates.n < 4 * block:
+        return {"why": f"{dates.n} decision times are too few for blocks of {block:.0f}"}
+    found = reality_check(gains, block, setting.seed)
     return {
-        "white": found.white, "spa": found.spa, "candidates": gains.shape[1], "dates": dates,
+        "white": found.white, "spa": found.spa, "candidates": gains.shape[1], "dates": dates.n,
         "block": block, "draws": DRAWS,
     }  # fmt: skip
 

@@ -8,9 +8,15 @@ import scipy.stats
 import statsmodels.api as sm
 
 from harness.ability.comparison import clark_west, giacomini_white, lagged
-from harness.ability.hac import by_date, chi2_sf, least_squares, long_run_sum, normal_sf
+from harness.ability.hac import (
+    bartlett_bandwidth,
+    chi2_sf,
+    least_squares,
+    long_run_sum,
+    normal_sf,
+)
 from harness.ability.rationality import encompassing, mincer_zarnowitz
-from harness.inference import bartlett_bandwidth
+from harness.dates import by_date
 
 
 def autocorrelated(n: int, seed: int, lag: int = 5) -> np.ndarray:
@@ -145,6 +151,36 @@ def test_averages_by_date_keep_the_mean_of_the_rows():
     assert averages.mean() == pytest.approx(y.mean(), rel=1e-12)
     balanced = by_date(np.repeat(np.arange(10), 3))
     np.testing.assert_allclose(balanced.averages(y[:30]), y[:30].reshape(10, 3).mean(axis=1))
+
+
+def direct_variance(x: np.ndarray, bandwidth: int) -> float:
+    """The double sum of Newey and West."""
+    n, d = x.size, x - x.mean()
+    total = 0.0
+    for i in range(n):
+        for j in range(max(0, i - bandwidth), min(n, i + bandwidth + 1)):
+            total += (1.0 - abs(i - j) / (bandwidth + 1)) * d[i] * d[j]
+    return total / n
+
+
+@pytest.mark.parametrize("n", [1, 2, 7, 60])
+@pytest.mark.parametrize("bandwidth", [0, 1, 5, 59])
+def test_the_long_run_variance_is_the_double_sum_with_bartletts_weights(n, bandwidth):
+    bandwidth = min(bandwidth, n - 1)
+    x = autocorrelated(n, n)
+    want = direct_variance(x, bandwidth)
+    # With all lags the sum nearly cancels.
+    spread = x.var() * (bandwidth + 1)
+    found = long_run_sum((x - x.mean())[:, None], bandwidth)[0, 0] / n
+    assert found == pytest.approx(want, rel=1e-9, abs=1e-13 * spread)
+
+
+@pytest.mark.parametrize(
+    ("n", "overlap", "wanted"),
+    [(100, 0, 13), (100, 12, 13), (100, 40, 40), (3, 0, 2), (1, 5, 0), (45_984, 23, 279)],
+)
+def test_the_bandwidth_covers_the_overlap_and_grows_with_the_root_of_n(n, overlap, wanted):
+    assert bartlett_bandwidth(n, overlap) == wanted
 
 
 def test_the_long_run_sum_is_that_of_statsmodels():

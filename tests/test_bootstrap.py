@@ -14,8 +14,8 @@ from worlds import LOG_SIGMA, make_forecasts
 from harness.ability.blocks import block_length, bootstrap_sums, optimal_block_length
 from harness.ability.bootstrap import bootstrap_gains
 from harness.ability.confidence_set import in_runs, model_confidence_set, superior_ability
-from harness.ability.hac import by_date
-from harness.inference import bartlett_bandwidth
+from harness.ability.hac import bartlett_bandwidth
+from harness.dates import by_date
 from harness.metrics import METRICS, series
 
 

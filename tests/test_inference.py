@@ -7,12 +7,9 @@ import math
 import numpy as np
 import pytest
 import scipy.stats
-from statsmodels.stats.sandwich_covariance import S_hac_simple
 from worlds import make_forecasts
 
 from harness.inference import (
-    bartlett_bandwidth,
-    bartlett_variance,
     cosine_terms,
     diebold_mariano,
     evidence,
@@ -32,42 +29,6 @@ def autocorrelated(n: int, *, seed: int, overlap: int = 4) -> np.ndarray:
     """Sums of overlap + 1 neighbouring skewed shocks, as losses of overlapping targets are."""
     shocks = np.random.default_rng(seed).gumbel(size=n + overlap) - np.euler_gamma
     return np.convolve(shocks, np.ones(overlap + 1), "valid") / (overlap + 1)
-
-
-def direct_variance(x: np.ndarray, bandwidth: int) -> float:
-    """The double sum of Newey and West."""
-    n, d = x.size, x - x.mean()
-    total = 0.0
-    for i in range(n):
-        for j in range(max(0, i - bandwidth), min(n, i + bandwidth + 1)):
-            total += (1.0 - abs(i - j) / (bandwidth + 1)) * d[i] * d[j]
-    return total / n
-
-
-@pytest.mark.parametrize("n", [1, 2, 7, 60])
-@pytest.mark.parametrize("bandwidth", [0, 1, 5, 59])
-def test_the_long_run_variance_is_the_double_sum_with_bartletts_weights(n, bandwidth):
-    bandwidth = min(bandwidth, n - 1)
-    x = autocorrelated(n, seed=n)
-    want = direct_variance(x, bandwidth)
-    # With all lags the sum nearly cancels.
-    spread = x.var() * (bandwidth + 1)
-    assert bartlett_variance(x, bandwidth) == pytest.approx(want, rel=1e-9, abs=1e-13 * spread)
-
-
-@pytest.mark.parametrize("bandwidth", [0, 3, 40])
-def test_the_long_run_variance_is_that_of_statsmodels(bandwidth):
-    x = autocorrelated(500, seed=1)
-    theirs = S_hac_simple((x - x.mean())[:, None], nlags=bandwidth)[0, 0] / x.size
-    assert bartlett_variance(x, bandwidth) == pytest.approx(theirs, rel=1e-10)
-
-
-@pytest.mark.parametrize(
-    ("n", "overlap", "wanted"),
-    [(100, 0, 13), (100, 12, 13), (100, 40, 40), (3, 0, 2), (1, 5, 0), (45_984, 23, 279)],
-)
-def test_the_bandwidth_covers_the_overlap_and_grows_with_the_root_of_n(n, overlap, wanted):
-    assert bartlett_bandwidth(n, overlap) == wanted
 
 
 @pytest.mark.parametrize("df", [1, 2, 3, 4.5, 10, 30, 99, 500, 5_000, 45_983, 1e6])

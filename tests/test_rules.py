@@ -57,6 +57,7 @@ models.*
 sweeps fold_fits training_time
 walk
 metrics
+dates
 regimes
 groups
 risk.losses risk.backtests

@@ -19,7 +19,7 @@ from typing import Any
 import numpy as np
 
 from harness.ability.blocks import block_length, bootstrap_sums
-from harness.ability.hac import Dates
+from harness.dates import Dates
 from harness.metrics import METRICS, Values
 from harness.types import F64
 

@@ -9,8 +9,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from harness.ability.hac import least_squares, normal_sf
-from harness.inference import bartlett_bandwidth
+from harness.ability.hac import bartlett_bandwidth, least_squares, normal_sf
 from harness.types import F64
 
 

@@ -17,8 +17,8 @@ import numpy as np
 
 from harness.ability.blocks import block_length
 from harness.ability.bootstrap import DRAWS
-from harness.ability.hac import Dates, long_run_sum
-from harness.inference import bartlett_bandwidth
+from harness.ability.hac import bartlett_bandwidth, long_run_sum
+from harness.dates import Dates
 from harness.types import F64
 
 

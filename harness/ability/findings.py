@@ -14,8 +14,8 @@ from harness.ability.comparison import (
     giacomini_white,
     lagged,
 )
-from harness.ability.hac import Dates, by_date
 from harness.ability.rationality import encompassing, mincer_zarnowitz
+from harness.dates import Dates, by_date
 from harness.metrics import METRICS, Values
 from harness.types import F64, I64
 

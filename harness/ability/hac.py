@@ -13,43 +13,11 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from harness.types import F64, I64
+from harness.dates import Dates
+from harness.types import F64
 
 _NOTHING = 1e-13  # of the size of y: residuals below are rounding
 _SAME = 1e-10  # of the largest eigenvalue: directions below are not told apart
-
-
-@dataclass(frozen=True)
-class Dates:
-    """The rows of a panel grouped by decision time: `starts` (t,) of each, of `rows` in all."""
-
-    starts: I64
-    rows: int
-
-    @property
-    def n(self) -> int:
-        """How many decision times there are."""
-        return self.starts.size
-
-    def sums(self, x: F64) -> F64:
-        """Values of the rows (rows, …) summed by decision time (t, …)."""
-        return x if self.n == self.rows else np.add.reduceat(x, self.starts, axis=0)
-
-    def averages(self, x: F64) -> F64:
-        """Values of the rows (rows,) averaged by decision time (t,); their mean is the rows'.
-
-        Centred first: a date with more symbols is no larger value, it is a surer one.
-        """
-        if self.n == self.rows:
-            return x
-        mean = x.mean()
-        return self.sums(x - mean) * (self.n / self.rows) + mean
-
-
-def by_date(formed_at: I64) -> Dates:
-    """The groups of rows in time order (n,) that were formed at one moment."""
-    starts = np.flatnonzero(np.diff(formed_at, prepend=formed_at[:1] - 1))
-    return Dates(starts, formed_at.size)
 
 
 @dataclass(frozen=True)
@@ -114,6 +82,15 @@ def least_squares(y: F64, x: F64, bandwidth: int, dates: Dates | None = None) ->
     middle = long_run_sum(scores if dates is None else dates.sums(scores), bandwidth)
     covariance = inverse @ middle @ inverse / np.outer(scale, scale)
     return Fit(solution / scale, covariance, residuals, scale, rank, n, bandwidth)
+
+
+def bartlett_bandwidth(n: int, overlap: int) -> int:
+    """Lags with weight: the textbook 1.3 sqrt(n), at least the overlap, at most n - 1.
+
+    Lazarus, Lewis, Stock & Watson (2018), JBES 36, recommend 1.3 sqrt(n) for the Newey-West
+    (Bartlett) estimator: longer than the older rules, since too short a bandwidth over-rejects.
+    """
+    return max(0, min(max(math.ceil(1.3 * math.sqrt(n)), overlap), n - 1))
 
 
 def long_run_sum(x: F64, bandwidth: int) -> F64:

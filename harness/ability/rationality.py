@@ -6,8 +6,9 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from harness.ability.hac import Dates, least_squares
-from harness.inference import bartlett_bandwidth, student_t_sf
+from harness.ability.hac import bartlett_bandwidth, least_squares
+from harness.dates import Dates
+from harness.inference import student_t_sf
 from harness.types import F64
 
 
