@@ -20,7 +20,7 @@ from harness.options import AS_JSON, LOG, echo_json, panel_folders
 )
 @click.option(
     "--draws",
-    type=click.IntRange(99, 100_000),
+    type=click.IntRange(99, 10_000),
     default=1_000,
     show_default=True,
     help="Of every bootstrap.",

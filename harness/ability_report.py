@@ -37,11 +37,16 @@ _WIDTH = 80
 
 @dataclass(frozen=True)
 class Report:
-    """What was tested and found; sets are None where a model's losses cannot be compared."""
+    """What was tested and found, over all forecasts of a horizon.
+
+    `regime` is that of the verdict, which was on part of them; sets are None where a model's
+    losses cannot be compared.
+    """
 
     run_id: str
     hypothesis: str
     horizon: str
+    regime: str | None
     metric: str
     relative: bool
     baseline: str
@@ -101,6 +106,7 @@ def test_run(
         record["run_id"],
         record["hypothesis"],
         forecasts.horizon,
+        rule.get("regime"),
         metric,
         compared.relative,
         baseline,
@@ -151,6 +157,8 @@ def show_report(report: Report) -> None:
     n = max((f.n for f in r.findings), default=0)
     click.echo(f"{r.hypothesis} {r.run_id}: {r.metric} at {r.horizon}, baseline {r.baseline}")
     click.echo(f"{r.rows:,} forecasts at {n:,} decision times; `harness tests --list` defines all")
+    if r.regime is not None:
+        click.echo(f"over all of them: the verdict and its card's tests are on {r.regime} alone")
     _show_gains(by.get("bootstrap", []), show)
     _show_pairs([f for test in WORDS for f in by.get(test, [])], r.metric)
     _show_calibration(by.get("mincer-zarnowitz", []))

@@ -27,7 +27,7 @@ def calibrate(
     """Measure how often verdicts are right, on simulated worlds.
 
     False confirmations where a candidate has no edge, coverage of the interval, power by gain.
-    All settings take about a second of one core per 20 worlds; the page defines them. Example:
+    A setting takes about a second of one core per 15 worlds; the page defines them. Example:
 
     \b
     harness calibrate --worlds 100 hourly-equal daily-nested
@@ -43,6 +43,10 @@ def calibrate(
             hint = f"; did you mean '{near}'?" if near else ""
             known = ", ".join(SETTINGS)
             raise UsageError(f"harness calibrate: SETTING: got '{name}', wanted {known}{hint}")
+    page = Path(out)
+    if page.is_dir():
+        raise UsageError(f"--out: got the folder '{out}', wanted a file")
+    page.parent.mkdir(parents=True, exist_ok=True)  # that it cannot be is known before the work
     chosen = [name for name in SETTINGS if name in settings] or list(SETTINGS)
     with Progress("calibrate") as progress:
         found = measure(
@@ -55,8 +59,8 @@ def calibrate(
         )
     names = [] if len(chosen) == len(SETTINGS) else chosen
     command = " ".join(["harness calibrate", f"--worlds {worlds} --seed {seed}", *names])
-    files = write_page(found, Path(out), command=command, alpha=0.05)
     if as_json:
+        write_page(found, page, command=command, alpha=0.05)
         echo_json({"page": out, "settings": [r.as_dict() for r in found]})
         return
     show_table(
@@ -67,4 +71,5 @@ def calibrate(
             for r in found
         ],
     )  # fmt: skip
+    files = write_page(found, page, command=command, alpha=0.05)
     click.echo(" and ".join(map(str, files)))

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from harness.registrations import Registration
 
 # An index made by another version of the tables below is made anew: raise this with them.
-INDEX_FORMAT = 8
+INDEX_FORMAT = 9
 _TEXT, _REAL, _COUNT, TIME = "VARCHAR", "DOUBLE", "BIGINT", "TIMESTAMP"
 _FLAG = "BOOLEAN"
 _SCORES = {
@@ -39,7 +39,7 @@ _TESTS = {
 _ABILITY = {
     "run_id": _TEXT, "horizon": _TEXT, "test": _TEXT, "model": _TEXT, "baseline": _TEXT,
     "quantity": _TEXT, "effect": _REAL, "statistic": _REAL, "p_value": _REAL, "n": _COUNT,
-    "overlap": _COUNT, "bandwidth": _COUNT, "a": _REAL, "r2": _REAL, "standard_error": _REAL,
+    "overlap": _COUNT, "cosines": _COUNT, "a": _REAL, "r2": _REAL, "standard_error": _REAL,
     "low": _REAL, "high": _REAL, "level": _REAL, "block": _REAL, "draws": _COUNT,
     "instruments": _TEXT,
 }  # fmt: skip

@@ -18,6 +18,7 @@ from harness.metrics import METRICS, Metric, Values
 from harness.types import F64, Evidence, Forecasts
 
 _POWER = 0.8
+_ROUNDING = 1e-13  # of its size: what a constant may vary by
 
 
 def evidence(
@@ -85,8 +86,8 @@ def diebold_mariano(d: F64, overlap: int) -> tuple[float, float]:
     """Statistic and one-sided p-value that the mean of d (n,) in time order is above zero.
 
     Diebold & Mariano (1995), JBES 13, eq. 5, over the standard error of `standard_error`, and
-    Student's t with as many degrees of freedom as it has cosines. (0, 1/2) where d is constantly
-    zero or too short.
+    Student's t with as many degrees of freedom as it has cosines. (0, 1/2) where d is too short
+    or constant: what does not vary gives nothing to measure by.
     """
     cosines = cosine_terms(d.size, overlap)
     se = standard_error(d, cosines)
@@ -103,18 +104,31 @@ def standard_error(x: F64, cosines: int) -> float:
     sqrt(2 / n) sum_t x_t cos(pi j (t - 1/2) / n), j = 1 .. cosines, over n (Müller 2004,
     Lazarus, Lewis, Stock & Watson 2018, JBES 36, eq. 10). Each is near normal with the long-run
     variance, whatever the short-run dependence, so the ratio has Student's t with `cosines`
-    degrees of freedom.
+    degrees of freedom. 0 for x that is constant but for rounding.
     """
     if not cosines:
         return math.nan
-    n = x.size
+    if np.ptp(x) <= _ROUNDING * float(np.abs(x).max()):
+        return 0.0
+    projected = cosine_projections(x[:, None], cosines)
+    return math.sqrt(float(np.square(projected).mean()) / x.size)
+
+
+def cosine_projections(x: F64, cosines: int) -> F64:
+    """sqrt(2 / n) sum_t x_t cos(pi j (t - 1/2) / n), j = 1 .. cosines, of x (n, q): (cosines, q).
+
+    By a table of two angles, not by a Fourier transform, whose time depends on the factors of n.
+    """
+    n, q = x.shape
     near, far = _cosine_tables(n, cosines)
-    rows = np.zeros(far.shape[1] * near.shape[1])
-    rows[:n] = x - x.mean()
+    rows = np.zeros((q, far.shape[1] * near.shape[1]))
+    rows[:, :n] = (x - x.mean(axis=0)).T
     # cos(u + v) = cos u cos v - sin u sin v, u by the row that a value is in, v by its column.
-    cos, sin = rows.reshape(far.shape[1], -1) @ near
-    projected = np.einsum("rj,rj->j", far[0], cos) - np.einsum("rj,rj->j", far[1], sin)
-    return math.sqrt(2.0 / n * float(np.square(projected).mean()) / n)
+    cos, sin = rows.reshape(q * far.shape[1], -1) @ near
+    shape = q, far.shape[1], cosines
+    projected = np.einsum("rj,qrj->jq", far[0], cos.reshape(shape))
+    projected -= np.einsum("rj,qrj->jq", far[1], sin.reshape(shape))
+    return math.sqrt(2.0 / n) * projected
 
 
 @lru_cache(maxsize=8)
@@ -145,6 +159,14 @@ def student_t_sf(t: float, df: float) -> float:
     square = t * t
     tail = 0.5 * _incomplete_beta(df / (df + square), square / (df + square), df / 2.0, 0.5)
     return tail if t >= 0 else 1.0 - tail
+
+
+def f_sf(x: float, of: float, within: float) -> float:
+    """P(X > x) of the F distribution with `of` and `within` degrees of freedom."""
+    if x <= 0.0:
+        return 1.0
+    a, b = within, of * x
+    return _incomplete_beta(a / (a + b), b / (a + b), within / 2.0, of / 2.0)
 
 
 def student_t_quantile(p: float, df: float) -> float:

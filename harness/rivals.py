@@ -14,14 +14,16 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from harness.ability.blocks import block_length
+from harness.ability.blocks import block_length, long_enough
 from harness.ability.bootstrap import DRAWS
 from harness.dates import by_date
 from harness.durations import ns_of
+from harness.errors import RunError
 from harness.log import Log, RecordError
 from harness.metrics import METRICS, Values
 from harness.reality_check import reality_check
 from harness.scale import TargetScale
+from harness.stored import stored_forecasts, testable_metrics
 from harness.tried import Tried, target_words
 from harness.types import F64, I64, Forecasts
 
@@ -163,8 +165,6 @@ def full_check(log: Log, members: Sequence[Tried], run: Tried) -> dict[str, Any]
     setting = _stored_setting(log, run, record)
     if setting is None:
         return {"why": "its forecasts are gone"}
-    if setting.last is None and run.metric == "direction":
-        return {"why": "the log does not hold the values before, from which directions count"}
     own = rival_losses(log, run, setting, (run.baseline, *run.comparisons))
     if run.baseline not in own or len(own) == 1:
         return {"why": "the log does not hold the way back of models fitted symbol by symbol"}
@@ -178,20 +178,20 @@ def _stored_setting(log: Log, run: Tried, record: Mapping[str, Any]) -> Setting 
     """The setting of a stored run; None where its forecasts cannot be read."""
     import polars as pl
 
-    s = record["settings"]
-    frame = _forecasts(log, run)
-    if frame is None or frame.is_empty():
+    try:
+        part, scale = stored_forecasts(log, run.run_id, run.horizon)
+    except (RecordError, RunError):
         return None
     return Setting(
         run.horizon,
         run.target,
         run.metric,
-        TargetScale(s["scale"], s["unit"], s["back"] or "none", s["floor"]),
-        frame["formed_at"].to_physical().to_numpy() * 1_000,
-        frame["symbol"].cast(pl.String),
-        frame["y"].to_numpy(),
-        None,
-        s["overlap"][run.horizon],
+        scale,
+        part.formed_at,
+        pl.Series(part.symbols, dtype=pl.String).gather(part.symbol),
+        part.y,
+        part.last,
+        part.overlap,
         record["seed"],
     )
 
@@ -217,12 +217,12 @@ def tested(setting: Setting, benchmark: F64, losses: Sequence[F64]) -> dict[str,
     """The reality check of losses (n,) each against the benchmark's (n,), by decision time."""
     dates = by_date(setting.formed_at)
     gains = benchmark[:, None] - np.column_stack(losses)
-    gains = dates.sums(gains) / dates.sums(np.ones((dates.rows, 1)))
     if not np.isfinite(gains).all():
         return {"why": f"{setting.metric} is not defined for every forecast"}
+    gains = np.column_stack([dates.averages(gain) for gain in gains.T])
+    if not long_enough(dates.n, setting.overlap):
+        return {"why": f"{dates.n} decision times are too few for a bootstrap"}
     block = max(block_length(gain, setting.overlap) for gain in gains.T)
-    if dates.n < 4 * block:
-        return {"why": f"{dates.n} decision times are too few for blocks of {block:.0f}"}
     found = reality_check(gains, block, setting.seed)
     return {
         "white": found.white, "spa": found.spa, "candidates": gains.shape[1], "dates": dates.n,
@@ -337,10 +337,7 @@ def _bytes(log: Log, run: Tried) -> int:
 
 def _shifts(record: Mapping[str, Any], model: str, setting: Setting) -> tuple[F64, F64] | None:
     """The way back to levels of a stored model's forecasts (n,); None where it is not stored."""
-    fits = record["tables"]["fits"]
-    if len(record["panel"]["symbols"]) > 1 and (model, "asset") in zip(
-        fits["model"], fits["scope"], strict=True
-    ):
+    if setting.metric not in testable_metrics(record):
         return None
     table = record["tables"]["coefficients"]
     keys = ("horizon", "model", "name", "cut", "value")

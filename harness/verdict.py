@@ -8,8 +8,6 @@ from collections.abc import Sequence
 from harness.metrics import METRICS
 from harness.types import Evidence, Verdict
 
-_REJECTED = "Some gain is there"
-_NOT_REJECTED = '"No gain" is not rejected'
 _MOST_WINDOWS = 1_000_000
 
 
@@ -34,86 +32,127 @@ def decide(
     regime: str | None = None,
     forbidden: Sequence[str] = (),
 ) -> Verdict:
-    """`confirmed`, `refuted` or `inconclusive`, for the candidate with the largest gain.
+    """`confirmed`, `refuted` or `inconclusive`, and the candidate that decides.
 
-    confirmed: the gain reaches min_gain and "no gain" is rejected at alpha, adjusted for the
-    number of candidates. refuted: the whole interval lies under min_gain, or under zero when no
-    minimum is claimed. inconclusive: neither. void: something is `forbidden` to believe, in
-    sentences, or the metric is not defined for any candidate (a constant series). The reasons
-    say which sentence decided.
+    confirmed: the gain of a candidate reaches min_gain and "no gain" is rejected for it at alpha,
+    adjusted for the number of candidates. refuted: the whole interval of every candidate lies
+    under min_gain, or under zero when no minimum is claimed. inconclusive: neither. void:
+    something is `forbidden` to believe, in sentences, or the metric is not defined for any
+    candidate (a constant series). The candidate that decides is the one with the largest gain
+    among those that could. The reasons say which sentence decided.
 
     With the claim `equal`, min_gain is how far apart the two may be: confirmed when every
     candidate's interval lies within it on both sides (two one-sided tests at alpha, Schuirmann
-    1987), refuted when one lies wholly outside, inconclusive otherwise.
+    1987), refuted when one lies wholly outside, inconclusive otherwise; void when the metric is
+    not defined for one.
     """
-    defined = [e for e in evidence if not math.isnan(e.gain)]
-    best = max(sorted(defined or evidence, key=lambda e: e.candidate), key=lambda e: e.gain)
+    by_name = sorted(evidence, key=lambda e: e.candidate)
+    defined = [e for e in by_name if math.isfinite(e.gain)]
     if forbidden:
+        best = max(defined or by_name, key=lambda e: e.gain)
         return Verdict("void", tuple(forbidden), best, tuple(evidence))
-    if not defined:
-        why = f"{best.metric} is not defined for {best.candidate} or for {best.baseline}."
-        return Verdict("void", (why,), best, tuple(evidence))
+    undefined = [e for e in by_name if not math.isfinite(e.gain)]
+    if not defined or (claim == "equal" and undefined):
+        lost = undefined[0]
+        why = f"{lost.metric} is not defined for {lost.candidate} or for {lost.baseline}."
+        return Verdict("void", (why,), lost, tuple(evidence))
     if claim == "equal":
-        return _equal(evidence, min_gain, Show(best.metric, relative), regime)
-    show = Show(best.metric, relative)
-    where = f" in {regime}" if regime else ""
-    if best.gain >= 0.0:
-        reach = f"{best.candidate} gains {show(best.gain)} over {best.baseline}{where}"
+        status, reasons, best = _equal(by_name, min_gain, _Words(relative, regime))
     else:
-        reach = f"{best.candidate} loses {show(-best.gain).lstrip('+')} to {best.baseline}{where}"
-    claim = f"the {show(min_gain)} claimed" if min_gain else "any gain"
-    interval = f"{best.level:.0%} interval {show(best.gain_low)} to {show(best.gain_high)}"
-    named = "Diebold-Mariano" if METRICS[best.metric].loss else "Influence-value"
-    p = p_value(best.p_adjusted)
-    test = f"{named} test, p {p if p.startswith('<') else '= ' + p}" + (
-        f" (adjusted for {len(evidence)} candidates)" if len(evidence) > 1 else ""
-    )
-    if best.gain >= min_gain and best.p_adjusted < alpha:
-        reasons = (
-            f"{reach}, at least {claim}.",
-            f'"No gain" is rejected at {alpha:g}: {test}.',
-        )
-        return Verdict("confirmed", reasons, best, tuple(evidence))
-    if best.gain_high < min_gain:
-        reasons = (
-            f"{reach}; the {interval} excludes {claim}.",
-            f"{'Some gain is there' if best.p_adjusted < alpha else _NOT_REJECTED}: {test}.",
-        )
-        return Verdict("refuted", reasons, best, tuple(evidence))
+        words = _Words(relative, regime, len(evidence))
+        status, reasons, best = _better(defined, min_gain, alpha, words)
+    return Verdict(status, reasons, best, tuple(evidence))
+
+
+class _Words:
+    """Sentences about the evidence for one candidate, of so many."""
+
+    def __init__(self, relative: bool, regime: str | None, candidates: int = 1) -> None:
+        self.relative, self.candidates = relative, candidates
+        self.where = f" in {regime}" if regime else ""
+
+    def show(self, e: Evidence) -> Show:
+        """How its gains are written."""
+        return Show(e.metric, self.relative)
+
+    def reach(self, e: Evidence) -> str:
+        """What it gains or loses."""
+        show = self.show(e)
+        if e.gain >= 0.0:
+            return f"{e.candidate} gains {show(e.gain)} over {e.baseline}{self.where}"
+        return f"{e.candidate} loses {show(-e.gain).lstrip('+')} to {e.baseline}{self.where}"
+
+    def interval(self, e: Evidence) -> str:
+        """Its interval with its level."""
+        show = self.show(e)
+        return f"{e.level:.0%} interval {show(e.gain_low)} to {show(e.gain_high)}"
+
+    def test(self, e: Evidence) -> str:
+        """The test's name and adjusted p-value."""
+        named = "Diebold-Mariano" if METRICS[e.metric].loss else "Influence-value"
+        p = p_value(e.p_adjusted)
+        p = p if p.startswith("<") else f"= {p}"
+        adjusted = f" (adjusted for {self.candidates} candidates)" if self.candidates > 1 else ""
+        return f"{named} test, p {p}{adjusted}"
+
+
+Decision = tuple[str, tuple[str, ...], Evidence]
+
+
+def _better(found: Sequence[Evidence], min_gain: float, alpha: float, words: _Words) -> Decision:
+    claim = f"the {words.show(found[0])(min_gain)} claimed" if min_gain else "any gain"
+    sure = [e for e in found if e.gain >= min_gain and e.p_adjusted < alpha]
+    if sure:
+        best = max(sure, key=lambda e: e.gain)
+        rejected = f'"No gain" is rejected at {alpha:g}: {words.test(best)}.'
+        return "confirmed", (f"{words.reach(best)}, at least {claim}.", rejected), best
+    possible = [e for e in found if not e.gain_high < min_gain]
+    best = max(possible or found, key=lambda e: e.gain)
+    reach, interval, test = (f(best) for f in (words.reach, words.interval, words.test))
+    if not possible:
+        others = ", as those of the other candidates do" if len(found) > 1 else ""
+        there = "Some gain is there" if best.p_adjusted < alpha else '"No gain" is not rejected'
+        excluded = f"{reach}; the {interval} excludes {claim}{others}."
+        return "refuted", (excluded, f"{there}: {test}."), best
     if math.isnan(best.gain_high):
         why = f"{reach}, but {best.n} decision times are too few for an interval."
-        return Verdict("inconclusive", (why,), best, tuple(evidence))
+        return "inconclusive", (why,), best
     if best.gain < min_gain:
         why = f"{reach}, less than {claim}, but the {interval} reaches it."
         wide, gap = best.gain_high - best.gain, min_gain - best.gain
     else:
-        why = f"{reach}, at least {claim}, but {_NOT_REJECTED.lower()}: {test}."
+        why = f'{reach}, at least {claim}, but "no gain" is not rejected: {test}.'
         wide, gap = best.critical, best.statistic
-    power = f"A true gain of {show(best.detectable)} would be told from none 8 times in 10; "
-    reasons = why, power + _settling(best.windows, wide, gap)
-    return Verdict("inconclusive", reasons, best, tuple(evidence))
+    seen = words.show(best)(best.detectable)
+    power = f"A true gain of {seen} would be told from none 8 times in 10; "
+    return "inconclusive", (why, power + _settling(best.windows, wide, gap)), best
 
 
-def _equal(evidence: Sequence[Evidence], margin: float, show: Show, regime: str | None) -> Verdict:
-    """For the candidate furthest from the baseline; all must be near."""
-    worst = max(sorted(evidence, key=lambda e: e.candidate), key=lambda e: abs(e.gain))
-    apart = f"{worst.candidate} differs from {worst.baseline} by {show(worst.gain)}"
-    apart += f" in {regime}" if regime else ""
-    interval = f"{worst.level:.0%} interval {show(worst.gain_low)} to {show(worst.gain_high)}"
-    allowed = f"the {show(margin).lstrip('+')} allowed either way"
+def _equal(found: Sequence[Evidence], margin: float, words: _Words) -> Decision:
+    """All must be near; the candidate shown is one that is not, else the one that may be furthest.
+
+    A candidate without an interval may be anywhere.
+    """
+
+    def reach(e: Evidence) -> float:
+        return math.inf if math.isnan(e.gain_high) else max(abs(e.gain_low), abs(e.gain_high))
+
+    outside = [e for e in found if e.gain_low > margin or e.gain_high < -margin]
+    worst = max(outside or found, key=reach)
+    show = words.show(worst)
+    apart = f"{worst.candidate} differs from {worst.baseline} by {show(worst.gain)}{words.where}"
+    interval, allowed = words.interval(worst), f"the {show(margin).lstrip('+')} allowed either way"
+    if outside:
+        return "refuted", (f"{apart}; the {interval} lies outside {allowed}.",), worst
     if math.isnan(worst.gain_high):
-        status, why = "inconclusive", f"{worst.n} decision times are too few for an interval"
-    elif worst.gain_low > margin or worst.gain_high < -margin:
-        status, why = "refuted", f"the {interval} lies outside {allowed}"
-    elif worst.gain_low > -margin and worst.gain_high < margin:
-        status, why = "confirmed", f"the {interval} lies within {allowed}"
-    else:
-        why = f"{apart}; the {interval} reaches over {allowed}."
-        wide, gap = worst.gain_high - worst.gain, abs(margin - abs(worst.gain))
-        settled = _settling(worst.windows, wide, gap)
-        settled = settled[0].upper() + settled[1:]
-        return Verdict("inconclusive", (why, settled), worst, tuple(evidence))
-    return Verdict(status, (f"{apart}; {why}.",), worst, tuple(evidence))
+        why = f"{apart}; {worst.n} decision times are too few for an interval."
+        return "inconclusive", (why,), worst
+    if worst.gain_low > -margin and worst.gain_high < margin:
+        return "confirmed", (f"{apart}; the {interval} lies within {allowed}.",), worst
+    wide, gap = worst.gain_high - worst.gain, abs(margin - abs(worst.gain))
+    settled = _settling(worst.windows, wide, gap)
+    why = f"{apart}; the {interval} reaches over {allowed}."
+    return "inconclusive", (why, settled[0].upper() + settled[1:]), worst
 
 
 def _settling(windows: int, wide: float, gap: float) -> str:

@@ -194,7 +194,7 @@ def test_instruments_are_read_in_their_canonical_spelling():
 
 def test_the_log_answers_questions_about_the_tests(nested_run, command):
     _, root, run = nested_run
-    sql = "select test, model, quantity, effect, p_value, n, bandwidth from ability order by all"
+    sql = "select test, model, quantity, effect, p_value, n, cosines from ability order by all"
     rows = json.loads(command("query", sql, "--log", root, "--json").done().out)
     assert len(rows) == len(Log(root).read(run)["tables"]["ability"]["test"])
     assert {row["test"] for row in rows} >= {"giacomini-white", "clark-west", "bootstrap"}

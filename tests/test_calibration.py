@@ -134,3 +134,9 @@ def test_a_setting_that_is_none_is_one_line(at_desk, command):
     assert ran.code == 2
     assert "SETTING: got 'daily-nestd', wanted hourly-equal" in ran.err
     assert ran.err.rstrip().endswith("did you mean 'daily-nested'?")
+
+
+def test_a_page_that_cannot_be_written_is_known_before_the_worlds(at_desk, command):
+    (at_desk / "page.md").mkdir()
+    ran = command("calibrate", "daily-nested", "--out", "page.md")
+    assert (ran.code, ran.err) == (2, "error: --out: got the folder 'page.md', wanted a file\n")

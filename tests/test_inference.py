@@ -94,7 +94,10 @@ def test_diebold_mariano_is_the_textbooks(overlap, shift):
 
 
 def test_no_difference_or_too_few_dates_reject_nothing():
-    assert diebold_mariano(np.zeros(50), 3) == (0.0, 0.5)
+    for constant in (0.0, 0.1, 0.25, -1e300):
+        assert diebold_mariano(np.full(50, constant), 3) == (0.0, 0.5)
+    y = np.linspace(-8.0, -6.0, 50)
+    assert diebold_mariano(np.abs(y - (y - 0.3)) - np.abs(y - (y - 0.2)), 3) == (0.0, 0.5)
     assert diebold_mariano(np.array([1.0]), 0) == (0.0, 0.5)
     for overlap in (3, 5, 6, 40):
         assert diebold_mariano(np.arange(6.0), overlap) == (0.0, 0.5)

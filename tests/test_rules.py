@@ -82,7 +82,7 @@ audit.auditor
 forecast_file
 durable
 log
-registrations
+registrations stored
 tried
 family rivals
 cards.group_rows
@@ -112,7 +112,7 @@ calibration.page
 describe
 describe_page
 audited
-stored instruments
+instruments
 plan compare catalogue doctor starter screen options
 ability_report
 audit_command panel_commands log_commands describe_command figures_command calibrate_command

@@ -160,6 +160,54 @@ def test_all_candidates_must_be_near_for_models_to_be_equal():
     )
 
 
+@pytest.mark.parametrize(
+    ("sure", "other", "status", "shown"),
+    [
+        # The smaller gain's interval reaches further.
+        ((0.01, 0.005, 0.015), (0.009, -0.05, 0.07), "inconclusive", "other"),
+        # The larger gain may be none, the smaller one lies outside.
+        ((0.05, 0.04, 0.06), (0.06, -0.01, 0.13), "refuted", "sure"),
+        ((0.01, 0.0, 0.02), (0.011, -0.029, 0.029), "confirmed", "other"),
+        ((0.0, -0.01, 0.01), (0.02, math.nan, math.nan), "inconclusive", "other"),
+        ((0.0, -0.01, 0.01), (math.nan, math.nan, math.nan), "void", "other"),
+    ],
+)
+def test_every_interval_counts_for_models_to_be_equal(sure, other, status, shown):
+    two = [evidence(*sure, 0.1, name="sure"), evidence(*other, 0.5, name="other")]
+    for order in itertools.permutations(two):
+        found = verdict(*order, claim="equal")
+        assert (found.status, found.best.candidate) == (status, shown)
+        assert "nan" not in "".join(found.reasons)
+
+
+def test_a_claim_is_refuted_only_where_no_candidate_can_keep_it():
+    small = evidence(0.01, 0.005, 0.015, 0.001, name="small")
+    unsure = evidence(0.009, -0.05, 0.07, 0.4, name="unsure")
+    for order in itertools.permutations((small, unsure)):
+        found = verdict(*order)
+        assert (found.status, found.best.candidate) == ("inconclusive", "unsure")
+        assert "-5.00 pp to +7.00 pp reaches it" in found.reasons[0]
+    least = evidence(0.008, 0.0, 0.016, 0.05, name="least")
+    found = verdict(small, least)
+    assert (found.status, found.best.candidate) == ("refuted", "small")
+    assert found.reasons[0].endswith("excludes the +3.00 pp claimed, as those of the other "
+                                     "candidates do.")  # fmt: skip
+
+
+def test_a_candidate_that_keeps_the_claim_confirms_it_beside_a_luckier_one():
+    lucky = evidence(0.05, -0.05, 0.15, 0.2, name="lucky")
+    sure = evidence(0.045, 0.04, 0.05, 1e-9, name="sure")
+    for order in itertools.permutations((lucky, sure)):
+        found = verdict(*order)
+        assert (found.status, found.best.candidate) == ("confirmed", "sure")
+
+
+def test_an_infinite_loss_is_no_gain_that_could_be_judged():
+    lost = evidence(-math.inf, math.nan, math.nan, 0.5)
+    assert verdict(lost).status == "void"
+    assert verdict(lost, evidence(0.05, 0.04, 0.06, 0.001, name="b")).best.candidate == "b"
+
+
 def test_what_forbids_a_verdict_makes_it_void_whatever_was_gained():
     sure = evidence(0.05, 0.04, 0.06, 0.001)
     why = ("The panel has changed.", "A model saw the future.")

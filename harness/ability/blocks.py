@@ -9,6 +9,10 @@ import numpy as np
 from harness.kernels.resampling import resampled_sums
 from harness.types import F64
 
+_TARGETS = 4.0  # that do not overlap, in a block
+_BLOCKS = 4  # in a sample
+_ENOUGH = 30  # targets that do not overlap
+
 
 def optimal_block_length(x: F64) -> float:
     """The mean block length that serves the stationary bootstrap of the mean of x (n,) best.
@@ -60,14 +64,26 @@ def _autocovariances(centred: F64) -> tuple[F64, int]:
 
 
 def block_length(x: F64, overlap: int) -> float:
-    """The mean block length for x (n,): the optimal one, but at least overlap + 1 and n^(1/3).
+    """The mean block length for x (n,): the optimal one, but never short beside the overlap.
 
-    Shorter than the overlap would tear targets that share bars apart. n^(1/3) is the rate at
-    which the best length grows; where the rule finds less it has found no correlation, longer
-    blocks then cost next to no precision, and a draw of them a fraction of the time.
+    At least 4 (overlap + 1), a quarter of x at most, and overlap + 1 in any case. A block shorter
+    than the overlap tears targets that share bars apart, and one just as long tears a third of
+    them: of 2,000 sums over ten shocks each, such draws have 0.84 of the true standard error, with
+    four times the length 0.92. At least n^(1/3) too, the rate at which the best length
+    grows; where the rule finds less it has found no correlation, longer blocks then cost next to
+    no precision, and a draw of them a fraction of the time.
     """
-    least = max(overlap + 1.0, x.size ** (1.0 / 3.0))
-    return min(max(optimal_block_length(x), least), float(x.size))
+    n, apart = x.size, overlap + 1.0
+    least = max(min(_TARGETS * apart, n / _BLOCKS), apart if overlap else 1.0, n ** (1.0 / 3.0))
+    return min(max(optimal_block_length(x), least), float(n))
+
+
+def long_enough(n: int, overlap: int) -> bool:
+    """Whether n decisions hold enough targets that do not overlap for draws to say anything.
+
+    With 40 of them 90 % intervals cover 80 to 85 % of the time, with a dozen 65 %.
+    """
+    return n >= _ENOUGH * (overlap + 1)
 
 
 def bootstrap_sums(columns: F64, length: float, draws: int, seed: int) -> F64:

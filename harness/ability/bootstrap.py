@@ -18,12 +18,11 @@ from typing import Any
 
 import numpy as np
 
-from harness.ability.blocks import block_length, bootstrap_sums
+from harness.ability.blocks import block_length, bootstrap_sums, long_enough
 from harness.dates import Dates
 from harness.metrics import METRICS, Values
 from harness.types import F64
 
-QUANTILES = (0.005, 0.025, 0.05, 0.25, 0.5, 0.75, 0.95, 0.975, 0.995)
 DRAWS = 1_000
 _ROUNDING = 1e-12
 
@@ -33,9 +32,9 @@ class BootstrapGain:
     """The gain of one model, positive for better, in the metric's unit or as a share.
 
     `statistic` is the gain over the draws' standard error; `p_value`, one-sided against "no
-    gain", the share of draws whose distance from the gain is at least the gain. `quantiles` are
-    the draws' at QUANTILES. NaN where the metric is not defined, or where no two targets are
-    apart; statistic and p_value are then 0 and 1/2.
+    gain", the share of draws whose distance from the gain is at least the gain. Standard error
+    and interval are NaN where the metric is not defined, or where the sample is too short for
+    blocks (`long_enough`); statistic and p_value are then 0 and 1/2.
     """
 
     gain: float
@@ -45,7 +44,6 @@ class BootstrapGain:
     low: float
     high: float
     level: float
-    quantiles: tuple[float, ...]
     n: int
     overlap: int
     block: float
@@ -162,7 +160,7 @@ def bootstrap_gains(
         ValueError: for values that are not finite, or none.
     """
     names = [baseline, *(c for c in candidates if c != baseline)]
-    recipe, enough = _RECIPES[metric], dates.n > overlap + 1
+    recipe, enough = _RECIPES[metric], long_enough(dates.n, overlap)
     with np.errstate(divide="ignore", invalid="ignore"):
         series = [models[name] for name in names]
         moved = [METRICS[metric].influence(outcome, f) for f in series]
@@ -226,9 +224,7 @@ def _summary(whole: F64, drawn: F64, size: float, settings: Mapping[str, Any]) -
     gain, drawn = float(whole[0]), drawn[np.isfinite(drawn)]
     if drawn.size < 2 or not math.isfinite(gain):
         none = dict.fromkeys(("standard_error", "low", "high"), math.nan)
-        quantiles = (math.nan,) * len(QUANTILES)
-        rest = {"quantiles": quantiles, "draws": 0, **none, **settings}
-        return BootstrapGain(gain=gain, statistic=0.0, p_value=0.5, **rest)
+        return BootstrapGain(gain=gain, statistic=0.0, p_value=0.5, draws=0, **none, **settings)
     se = float(drawn.std(ddof=1))
     still = not se > _ROUNDING * max(size, abs(gain))
     tail = (1.0 - settings["level"]) / 2.0
@@ -241,7 +237,6 @@ def _summary(whole: F64, drawn: F64, size: float, settings: Mapping[str, Any]) -
         p_value=0.5 if still else (1.0 + beyond) / (drawn.size + 1.0),
         low=2.0 * gain - upper,
         high=2.0 * gain - lower,
-        quantiles=tuple(np.quantile(drawn, QUANTILES).tolist()),
         draws=drawn.size,
         **settings,
     )

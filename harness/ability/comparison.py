@@ -1,6 +1,6 @@
 """Two forecasts compared by their losses: Giacomini & White, and Clark & West for nested models.
 
-Losses come by decision time: those of a panel are averaged over its symbols first (hac.Dates).
+Losses come by decision time: those of a panel are averaged over its symbols first (dates.Dates).
 """
 
 from __future__ import annotations
@@ -9,7 +9,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from harness.ability.hac import bartlett_bandwidth, least_squares, normal_sf
+from harness.ability.hac import least_squares
+from harness.inference import student_t_sf
 from harness.types import F64
 
 
@@ -17,25 +18,24 @@ from harness.types import F64
 class GiacominiWhite:
     """`difference`: mean loss of the baseline less the candidate's, in the loss' unit.
 
-    `coefficients` (q,) of the loss difference on the instruments: what it is expected to be
-    given them. `statistic` is chi squared with q degrees of freedom under "no difference".
-    `n` decision times were used, those whose instruments are known.
+    `statistic` has the F distribution with q and `cosines` - q + 1 degrees of freedom under "no
+    difference", q instruments. `n` decision times were used, those whose instruments are known.
     """
 
     difference: float
     statistic: float
     p_value: float
-    coefficients: tuple[float, ...]
     n: int
     overlap: int
-    bandwidth: int
+    cosines: int
 
 
 @dataclass(frozen=True)
 class ClarkWest:
     """`adjusted`: mean squared error difference, adjusted, in the target's unit squared.
 
-    `statistic` is standard normal under "the larger model adds nothing"; `p_value` is one-sided.
+    `statistic` has Student's t with `cosines` degrees of freedom under "the larger model adds
+    nothing"; `p_value` is one-sided.
     """
 
     adjusted: float
@@ -43,7 +43,7 @@ class ClarkWest:
     p_value: float
     n: int
     overlap: int
-    bandwidth: int
+    cosines: int
 
 
 def giacomini_white(d: F64, overlap: int, instruments: F64 | None = None) -> GiacominiWhite:
@@ -58,11 +58,11 @@ def giacomini_white(d: F64, overlap: int, instruments: F64 | None = None) -> Gia
         d: (n,) loss of the baseline less the candidate's, by decision time.
         overlap: decisions whose targets a target shares; targets are overlap + 1 decisions long.
         instruments: (n, q) known at each decision, NaN rows left out; `known` makes them. None
-            for the unconditional test, a constant alone. Given all, whose test has one-step
-            targets, d is unpredictable under the null: no bandwidth then.
+            for the unconditional test, a constant alone.
 
     Returns:
-        Two-sided statistic and p-value; (0, 1) where no two targets are apart, or d is constant.
+        Two-sided statistic and p-value; (0, 1) where there are too few targets that do not
+        overlap, or d is constant.
 
     Raises:
         ValueError: for d that is not finite or has no rows, and instruments of another length.
@@ -76,15 +76,11 @@ def giacomini_white(d: F64, overlap: int, instruments: F64 | None = None) -> Gia
             raise ValueError(f"giacomini_white: instruments: got {got}, wanted ({d.size}, q)")
         known = np.isfinite(instruments).all(axis=1)
         h, used = instruments[known], d[known]
-    n, q = used.size, h.shape[1]
-    bandwidth = bartlett_bandwidth(n, overlap) if overlap or instruments is None else 0
-    if n <= max(overlap + 1, q):
-        mean = float(used.mean()) if n else 0.0
-        return GiacominiWhite(mean, 0.0, 1.0, (0.0,) * q, n, overlap, bandwidth)
-    fit = least_squares(used, h, bandwidth)
-    statistic, p = fit.wald(np.zeros(q))
-    found = tuple(fit.coefficients.tolist())
-    return GiacominiWhite(float(used.mean()), statistic, p, found, n, overlap, bandwidth)
+    if not used.size:
+        return GiacominiWhite(0.0, 0.0, 1.0, 0, overlap, 0)
+    fit = least_squares(used, h, overlap)
+    statistic, p = fit.wald(np.zeros(h.shape[1]))
+    return GiacominiWhite(float(used.mean()), statistic, p, fit.n, overlap, fit.cosines)
 
 
 def lagged(d: F64, overlap: int, extra: F64 | None = None) -> F64:
@@ -101,16 +97,25 @@ def lagged(d: F64, overlap: int, extra: F64 | None = None) -> F64:
     return np.column_stack(columns)
 
 
-def clark_west(y: F64, baseline: F64, candidate: F64, overlap: int) -> ClarkWest:
-    """Does a model that nests the baseline forecast better, its estimation noise allowed for?
+def adjusted_differences(y: F64, baseline: F64, candidate: F64) -> F64:
+    """What a model that nests the baseline gains in squared error, its noise taken out, by row.
 
     Clark & West (2007), J. Econometrics 138, eq. 3.1: under the null the larger model's errors
-    are larger by the square of what it adds, so f_t = e_b^2 - (e_c^2 - (f_b - f_c)^2) has mean
-    zero; its t-statistic, with a HAC variance, is compared with the normal's upper tail.
+    are larger by the square of what it adds, so e_b^2 - (e_c^2 - (f_b - f_c)^2) has mean zero.
+    All (rows,), outcome and forecasts on the target's scale; the result in its unit squared.
+    """
+    adjusted = np.square(y - baseline) - np.square(y - candidate)
+    adjusted += np.square(baseline - candidate)
+    return adjusted
+
+
+def clark_west(adjusted: F64, overlap: int) -> ClarkWest:
+    """Does a model that nests the baseline forecast better, its estimation noise allowed for?
+
+    Clark & West (2007), J. Econometrics 138: the t-statistic of the mean, in the upper tail.
 
     Args:
-        y, baseline, candidate: (n,) outcome and forecasts on the target's scale, by decision
-            time; of a panel give `adjusted_differences`, averaged, to `clark_west_of`.
+        adjusted: (n,) `adjusted_differences` by decision time; those of a panel averaged.
         overlap: as in `giacomini_white`.
 
     Returns:
@@ -119,25 +124,12 @@ def clark_west(y: F64, baseline: F64, candidate: F64, overlap: int) -> ClarkWest
     Raises:
         ValueError: for what is not finite, or has no rows.
     """
-    return clark_west_of(adjusted_differences(y, baseline, candidate), overlap)
-
-
-def adjusted_differences(y: F64, baseline: F64, candidate: F64) -> F64:
-    """Clark & West's f_t of every row (n,), in the target's unit squared."""
-    adjusted = np.square(y - baseline) - np.square(y - candidate)
-    adjusted += np.square(baseline - candidate)
-    return adjusted
-
-
-def clark_west_of(adjusted: F64, overlap: int) -> ClarkWest:
-    """`clark_west` of adjusted differences (n,) by decision time."""
     _check("clark_west", adjusted)
-    n, mean = adjusted.size, float(adjusted.mean())
-    bandwidth = bartlett_bandwidth(n, overlap)
-    if n <= overlap + 1:
-        return ClarkWest(mean, 0.0, 0.5, n, overlap, bandwidth)
-    t = least_squares(adjusted, np.ones((n, 1)), bandwidth).t(0)
-    return ClarkWest(mean, t, normal_sf(t), n, overlap, bandwidth)
+    fit = least_squares(adjusted, np.ones((adjusted.size, 1)), overlap)
+    t = fit.t(0)
+    return ClarkWest(
+        float(adjusted.mean()), t, student_t_sf(t, max(fit.cosines, 1)), fit.n, overlap, fit.cosines
+    )
 
 
 def _check(name: str, values: F64) -> None:

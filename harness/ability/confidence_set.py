@@ -1,7 +1,7 @@
 """All models at once: the model confidence set, superior predictive ability and its stepwise form.
 
 The bootstraps are arch's; it is imported where one is asked for. Losses are by decision time,
-those of a panel averaged over its symbols first (hac.Dates). Blocks are `block_length`'s of the
+those of a panel averaged over its symbols first (dates.Dates). Blocks are `block_length`'s of the
 loss differences, the longest that any asks for. Where they are long, losses are averaged over runs
 of an eighth of a block first, and blocks are made of whole runs: arch draws every row of a draw
 apart and keeps its place, so that a long sample would take minutes and gigabytes.
@@ -14,12 +14,15 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 import numpy as np
+from numpy.typing import NDArray
 
-from harness.ability.blocks import block_length
+from harness.ability.blocks import block_length, long_enough
 from harness.ability.bootstrap import DRAWS
-from harness.ability.hac import bartlett_bandwidth, long_run_sum
 from harness.dates import Dates
+from harness.inference import cosine_terms, standard_error
 from harness.types import F64
+
+_ROUNDING = 1e-12  # of the size of losses
 
 
 @dataclass(frozen=True)
@@ -75,7 +78,8 @@ def model_confidence_set(
     """The models among which the best one is, with confidence 1 - size.
 
     Hansen, Lunde & Nason (2011), Econometrica 79, section 3.1.2: the range statistic T_R, with
-    arch's stationary bootstrap. Models whose losses are the same share their p-value.
+    arch's stationary bootstrap. Models whose losses are the same share their p-value; one that
+    loses the same amount more than another at every decision has 0.
 
     Args:
         losses: model -> (n,) by decision time; two models at least.
@@ -85,7 +89,7 @@ def model_confidence_set(
         seed: of the draws.
 
     Returns:
-        Every model included, with p-value 1, where no two targets are apart.
+        Every model included, with p-value 1, where the sample is too short for blocks.
 
     Raises:
         ValueError: for losses that are not finite, or of fewer than two models.
@@ -98,10 +102,14 @@ def model_confidence_set(
     block = _block(table - table[:, :1], overlap)
     runs, length = in_runs(table, block)
     distinct, place = np.unique(runs, axis=1, return_inverse=True)
-    if n <= overlap + 1 or distinct.shape[1] < 2:
-        found, draws = np.ones(distinct.shape[1]), 0
+    found = np.ones(distinct.shape[1])
+    if long_enough(n, overlap):
+        level = _on_one_level(distinct)
+        found[~level] = 0.0
+        if level.sum() > 1:
+            found[level] = _set_p_values(distinct[:, level], size, draws, length, seed)
     else:
-        found = _set_p_values(distinct, size, draws, length, seed)
+        draws = 0
     p = dict(zip(names, found[place.ravel()].tolist(), strict=True))
     included = tuple(name for name in names if p[name] > size)
     return ConfidenceSet(excess, p, included, size, n, overlap, block, draws, seed)
@@ -110,10 +118,21 @@ def model_confidence_set(
 def _set_p_values(losses: F64, size: float, draws: int, block: int, seed: int) -> F64:
     from arch.bootstrap import MCS
 
-    with np.errstate(invalid="ignore", divide="ignore"):  # losses that differ by a constant
-        test = MCS(losses, size, reps=draws, block_size=block, method="R", seed=seed)
-        test.compute()
+    # arch cannot tell which model is the worst where two pairs are exactly as far apart.
+    apart = np.exp(-np.arange(losses.shape[1]) / 7.0) * _ROUNDING * float(np.ptp(losses))
+    test = MCS(losses + apart, size, reps=draws, block_size=block, method="R", seed=seed)
+    test.compute()
     return test.pvalues["Pvalue"].sort_index().to_numpy(dtype=np.float64)
+
+
+def _on_one_level(losses: F64) -> NDArray[np.bool_]:
+    """Which columns (n, k) do not exceed another one by a constant: (k,)."""
+    found = np.ones(losses.shape[1], dtype=np.bool_)
+    for k, own in enumerate(losses.T):
+        more = own[:, None] - losses
+        still = np.ptp(more, axis=0) <= _ROUNDING * np.abs(own).max()
+        found[k] = not (still & (more[0] > 0.0)).any()
+    return found
 
 
 def superior_ability(
@@ -141,8 +160,8 @@ def superior_ability(
         seed: of the draws.
 
     Returns:
-        (0, 1), no best model and none superior where no two targets are apart, or no model
-        differs from the baseline by more than a constant.
+        (0, 1), no best model and none superior where the sample is too short for blocks, or no
+        model differs from the baseline by more than a constant.
 
     Raises:
         ValueError: for losses that are not finite, or a baseline that is not among them.
@@ -157,7 +176,7 @@ def superior_ability(
     sd = np.array([_standard_deviation(column, overlap) for column in d.T])
     kept = np.flatnonzero(sd > 0.0)
     settings = {"size": size, "n": n, "overlap": overlap, "block": block, "seed": seed}
-    if n <= overlap + 1 or not kept.size:
+    if not long_enough(n, overlap) or not kept.size:
         return SuperiorAbility(None, 0.0, 0.0, 1.0, 1.0, 1.0, (), draws=0, **settings)
     studentised = d[:, kept] / sd[kept]
     t = math.sqrt(n) * studentised.mean(axis=0)
@@ -195,9 +214,8 @@ def _step_m(
 
 def _standard_deviation(d: F64, overlap: int) -> float:
     """The root of the long-run variance of d (n,); 0 where it is constant."""
-    centred = (d - d.mean())[:, None]
-    variance = float(long_run_sum(centred, bartlett_bandwidth(d.size, overlap))[0, 0]) / d.size
-    return math.sqrt(variance) if variance > 1e-26 * float(np.mean(np.square(d))) else 0.0
+    error = standard_error(d, cosine_terms(d.size, overlap))
+    return 0.0 if math.isnan(error) else math.sqrt(d.size) * error
 
 
 def _block(differences: F64, overlap: int) -> float:

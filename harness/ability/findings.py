@@ -10,7 +10,7 @@ import numpy as np
 from harness.ability.bootstrap import DRAWS, bootstrap_gains
 from harness.ability.comparison import (
     adjusted_differences,
-    clark_west_of,
+    clark_west,
     giacomini_white,
     lagged,
 )
@@ -41,7 +41,7 @@ class Finding:
     p_value: float
     n: int
     overlap: int
-    bandwidth: int | None = None
+    cosines: int | None = None
     a: float | None = None
     r2: float | None = None
     standard_error: float | None = None
@@ -124,11 +124,12 @@ def loss_series(outcome: Values, f: Values, metric: str) -> F64:
     values, turned round, about the figure itself.
     """
     m = METRICS[metric]
-    if m.loss is not None:
-        return m.loss(outcome, f)
-    pairs = {"ic": (outcome.pooled, f.pooled), "corr": (outcome.sigma, f.sigma)}
-    figure = np.corrcoef(*pairs[metric])[0, 1]
-    return -(m.influence(outcome, f) + figure)
+    with np.errstate(divide="ignore", over="ignore", invalid="ignore"):
+        if m.loss is not None:
+            return m.loss(outcome, f)
+        pairs = {"ic": (outcome.pooled, f.pooled), "corr": (outcome.sigma, f.sigma)}
+        figure = np.corrcoef(*pairs[metric])[0, 1]
+        return -(m.influence(outcome, f) + figure)
 
 
 def _bootstrap(c: Compared, dates: Dates) -> Iterator[Finding]:
@@ -169,7 +170,7 @@ def _giacomini_white(
         g = giacomini_white(d, c.overlap, h)
         yield Finding(
             test, name, c.baseline, c.metric, g.difference, g.statistic, g.p_value, g.n, c.overlap,
-            g.bandwidth, instruments=what,
+            g.cosines, instruments=what,
         )  # fmt: skip
 
 
@@ -202,15 +203,15 @@ def _pairs(c: Compared, name: str, dates: Dates) -> Iterator[Finding]:
     on = _scale(c)
     if name in c.nested:
         adjusted = dates.averages(adjusted_differences(y, base, own))
-        w = clark_west_of(adjusted, c.overlap)
+        w = clark_west(adjusted, c.overlap)
         yield Finding(
             "clark-west", name, c.baseline, on, w.adjusted, w.statistic, w.p_value, w.n, c.overlap,
-            w.bandwidth,
+            w.cosines,
         )  # fmt: skip
     e = encompassing(y, base, own, c.overlap, dates)
     yield Finding(
         "encompassing", name, c.baseline, on, e.weight, e.statistic, e.p_value, e.n, c.overlap,
-        e.bandwidth, standard_error=e.standard_error,
+        e.cosines, standard_error=e.standard_error,
     )  # fmt: skip
 
 
@@ -227,7 +228,7 @@ def _calibration(c: Compared, name: str, dates: Dates) -> Iterator[Finding]:
             z = mincer_zarnowitz(y, f, c.overlap, dates)
             yield Finding(
                 "mincer-zarnowitz", name, None, on, z.b, z.statistic, z.p_value, z.n, c.overlap,
-                z.bandwidth, a=z.a, r2=z.r2,
+                z.cosines, a=z.a, r2=z.r2,
             )  # fmt: skip
 
 

@@ -8,21 +8,12 @@ from numpy.typing import ArrayLike
 from harness.types import F64
 
 
-def bonferroni(p: ArrayLike) -> F64:
-    """Every p-value (n,) times n, at most 1: controls the family-wise error rate.
-
-    Bonferroni (1936). ValueError for p-values that are not (n,) numbers in [0, 1].
-    """
-    values = _checked(p)
-    return np.minimum(values * values.size, 1.0)
-
-
 def holm(p: ArrayLike) -> F64:
     """Holm's step-down adjusted p-values (n,): controls the family-wise error rate.
 
     Holm (1979), Scand. J. Statistics 6: the k-th smallest times n - k + 1, made increasing; never
-    above Bonferroni's, under any dependence. ValueError for p-values that are not (n,) numbers
-    in [0, 1].
+    above n times p (Bonferroni), under any dependence. ValueError for p-values that are not (n,)
+    numbers in [0, 1].
     """
     values = _checked(p)
     n, order = values.size, np.argsort(values, kind="stable")

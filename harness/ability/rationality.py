@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from harness.ability.hac import bartlett_bandwidth, least_squares
+from harness.ability.hac import least_squares
 from harness.dates import Dates
 from harness.inference import student_t_sf
 from harness.types import F64
@@ -16,7 +16,8 @@ from harness.types import F64
 class Encompassing:
     """`weight`: of the candidate in the best mixture (1 - w) baseline + w candidate, no unit.
 
-    `p_value` is one-sided, against "the baseline encompasses the candidate", weight 0.
+    `p_value` is one-sided, against "the baseline encompasses the candidate", weight 0; the
+    statistic then has Student's t with `cosines` degrees of freedom.
     """
 
     weight: float
@@ -25,14 +26,15 @@ class Encompassing:
     p_value: float
     n: int
     overlap: int
-    bandwidth: int
+    cosines: int
 
 
 @dataclass(frozen=True)
 class MincerZarnowitz:
     """Outcome = `a` + `b` forecast: a in the target's unit, b without, `r2` a share.
 
-    `statistic` is chi squared with 2 degrees of freedom under a = 0 and b = 1.
+    `statistic` has the F distribution with 2 and `cosines` - 1 degrees of freedom under a = 0 and
+    b = 1.
     """
 
     a: float
@@ -42,7 +44,7 @@ class MincerZarnowitz:
     p_value: float
     n: int
     overlap: int
-    bandwidth: int
+    cosines: int
 
 
 def encompassing(
@@ -51,8 +53,7 @@ def encompassing(
     """Does the candidate hold anything that the baseline does not?
 
     Harvey, Leybourne & Newbold (1998), JBES 16, eq. 1: e_b = w (f_c - f_b) + error, without a
-    constant; w = 0 says that the baseline encompasses the candidate, w = 1 the reverse. The
-    t-statistic has a HAC standard error, and Student's t with n - 1 degrees of freedom.
+    constant; w = 0 says that the baseline encompasses the candidate, w = 1 the reverse.
 
     Args:
         y, baseline, candidate: (rows,) outcome and forecasts on the target's scale, in time order.
@@ -66,14 +67,13 @@ def encompassing(
     Raises:
         ValueError: for what is not finite, or has no rows.
     """
-    n, bandwidth = _sizes(y, overlap, dates)
     difference = (candidate - baseline)[:, None]
-    fit = least_squares(y - baseline, difference, bandwidth, dates)
-    weight = float(fit.coefficients[0])
-    if n <= overlap + 1 or fit.rank == 0:
-        return Encompassing(weight, 0.0, 0.0, 0.5, n, overlap, bandwidth)
+    fit = least_squares(y - baseline, difference, overlap, dates)
+    weight, sizes = float(fit.coefficients[0]), (fit.n, overlap, fit.cosines)
+    if fit.rank == 0:
+        return Encompassing(weight, 0.0, 0.0, 0.5, *sizes)
     t, se = fit.t(0), float(np.sqrt(fit.covariance[0, 0]))
-    return Encompassing(weight, se, t, student_t_sf(t, n - 1), n, overlap, bandwidth)
+    return Encompassing(weight, se, t, student_t_sf(t, fit.cosines), *sizes)
 
 
 def mincer_zarnowitz(
@@ -92,24 +92,15 @@ def mincer_zarnowitz(
         dates: which rows are of one decision time; each its own if not given.
 
     Returns:
-        (0, 1) where no two targets are apart or the forecast is perfect. A constant forecast
-        has a = the mean of y less half of it, r2 = 0, and one degree of freedom.
+        (0, 1) where there are too few targets that do not overlap, or the forecast is perfect. A
+        constant forecast has a = the mean of y less half of it, r2 = 0, and one direction.
 
     Raises:
         ValueError: for what is not finite, or has no rows.
     """
-    n, bandwidth = _sizes(y, overlap, dates)
-    fit = least_squares(y, np.column_stack((np.ones(y.size), forecast)), bandwidth, dates)
+    fit = least_squares(y, np.column_stack((np.ones(y.size), forecast)), overlap, dates)
     a, b = fit.coefficients.tolist()
     spread = float(np.sum(np.square(y - y.mean())))
     r2 = 1.0 - float(fit.residuals @ fit.residuals) / spread if spread > 0.0 else 0.0
-    if n <= max(overlap + 1, 2):
-        return MincerZarnowitz(a, b, r2, 0.0, 1.0, n, overlap, bandwidth)
     statistic, p = fit.wald(np.array([0.0, 1.0]))
-    return MincerZarnowitz(a, b, r2, statistic, p, n, overlap, bandwidth)
-
-
-def _sizes(y: F64, overlap: int, dates: Dates | None) -> tuple[int, int]:
-    """How many decision times there are, and the bandwidth over them."""
-    n = y.size if dates is None else dates.n
-    return n, bartlett_bandwidth(n, overlap)
+    return MincerZarnowitz(a, b, r2, statistic, p, fit.n, overlap, fit.cosines)

@@ -26,6 +26,8 @@ LOSSES = {
     "corr": "influence values of corr, turned round: the loss that it is to first order",
 }
 
+_B = "B cosines in the long-run variance, 0.41 m^(2/3) for m targets that do not overlap"
+
 TESTS: dict[str, AbilityTest] = {
     t.name: t
     for t in (
@@ -35,7 +37,7 @@ TESTS: dict[str, AbilityTest] = {
             "average?",
             "the mean loss difference is zero",
             "mean loss of the baseline less the model's, in the loss' unit, positive for better",
-            "chi squared with 1 degree of freedom, two-sided",
+            f"F with 1 and B degrees of freedom, two-sided; {_B}",
             "Giacomini & White (2006), Econometrica 74, eq. 9",
         ),
         AbilityTest(
@@ -44,7 +46,7 @@ TESTS: dict[str, AbilityTest] = {
             "and the last loss difference whose target had resolved, or declared instruments?",
             "the loss difference is zero on average whatever the instruments say",
             "mean loss of the baseline less the model's, over decisions with known instruments",
-            "chi squared with as many degrees of freedom as instruments, two-sided",
+            f"F with q, the instruments, and B - q + 1 degrees of freedom, two-sided; {_B}",
             "Giacomini & White (2006), Econometrica 74, eq. 7",
         ),
         AbilityTest(
@@ -53,7 +55,7 @@ TESTS: dict[str, AbilityTest] = {
             "the noise of its additional coefficients is allowed for?",
             "the additional features add nothing",
             "mean of e_b^2 - (e_m^2 - (f_b - f_m)^2) on the target's scale, in its unit squared",
-            "standard normal, one-sided",
+            f"Student's t with B degrees of freedom, one-sided; {_B}",
             "Clark & West (2007), J. Econometrics 138, eq. 3.1",
         ),
         AbilityTest(
@@ -62,7 +64,7 @@ TESTS: dict[str, AbilityTest] = {
             "the baseline encompasses the model: its weight is 0",
             "weight w of the model in the best mixture (1 - w) baseline + w model, no unit; 1 says "
             "that the model needs nothing of the baseline",
-            "Student's t with n - 1 degrees of freedom, one-sided",
+            f"Student's t with B degrees of freedom, one-sided; {_B}",
             "Harvey, Leybourne & Newbold (1998), JBES 16, eq. 1",
         ),
         AbilityTest(
@@ -72,7 +74,7 @@ TESTS: dict[str, AbilityTest] = {
             "a = 0 and b = 1 together",
             "b, no unit, under 1 where forecasts move too much; a in the outcome's unit; R², a "
             "share of the outcome's variance",
-            "chi squared with 2 degrees of freedom",
+            f"F with 2 and B - 1 degrees of freedom; {_B}",
             "Mincer & Zarnowitz (1969), The evaluation of economic forecasts, NBER",
         ),
         AbilityTest(

@@ -19,7 +19,6 @@ def write_page(found: Sequence[Rates], page: Path, *, command: str, alpha: float
 
     OSError where that cannot be.
     """
-    page.parent.mkdir(parents=True, exist_ok=True)
     null, gains = [r for r in found if r.setting.null], [r for r in found if not r.setting.null]
     parts = [_head(found, command, alpha)]
     files = [page]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import inspect
 import sys
+from functools import cache
 from types import FunctionType
 from typing import TYPE_CHECKING, Any
 
@@ -86,8 +87,9 @@ def _with_pointers(kernel: Kernel) -> FunctionType:
     return scope["front"]
 
 
+@cache
 def _compiled(function: FunctionType) -> Any:
-    """The function as Numba sees it, with the plain helpers it calls compiled as well."""
+    """The function as Numba sees it, with the plain helpers it calls compiled as well, once."""
     scope = dict(function.__globals__)
     for name in function.__code__.co_names:
         helper = scope.get(name)
