@@ -19,10 +19,31 @@ sys.path.insert(0, str(Path(__file__).parent))
 ONE_THREAD = ("OPENBLAS_NUM_THREADS", "OMP_NUM_THREADS", "MKL_NUM_THREADS", "POLARS_MAX_THREADS")
 
 
+MANY = 1_000  # tests, which will use every kernel between them
+
+
+def cache_of(config: pytest.Config) -> Path:
+    return config.rootpath / ".pytest_cache" / "harness"
+
+
+def pytest_collection_finish(session: pytest.Session) -> None:
+    """Worker processes share the compiling: one from the longest kernel on, one from the others."""
+    worker = getattr(session.config, "workerinput", {}).get("workerid", "")
+    if not worker or len(session.items) < MANY:
+        return
+    from test_kernels import all_kernels
+
+    kernels = sorted(all_kernels().values(), key=lambda k: k.name != "refit.refit_windows")
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("HARNESS_CACHE", str(cache_of(session.config)))
+        for each in kernels if worker.endswith(("0", "2", "4", "6", "8")) else kernels[::-1]:
+            each.object_code()
+
+
 @pytest.fixture(scope="session", autouse=True)
 def own_cache(pytestconfig: pytest.Config) -> Iterator[Path]:
     """Kernels are compiled once and kept between test runs, never in the user's cache."""
-    folder = pytestconfig.rootpath / ".pytest_cache" / "harness"
+    folder = cache_of(pytestconfig)
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("HARNESS_CACHE", str(folder))
         for name in ONE_THREAD:

@@ -5,8 +5,11 @@ from __future__ import annotations
 import importlib
 import itertools
 import math
+import os
 import pkgutil
 import signal
+import subprocess
+import sys
 import threading
 from collections.abc import Callable, Iterator
 
@@ -53,6 +56,27 @@ def test_a_signal_while_a_loop_is_compiled_waits_until_it_is_done():
         assert signal.getsignal(signal.SIGTERM) is handler
     finally:
         signal.signal(signal.SIGTERM, before)
+
+
+def test_processes_that_want_a_loop_at_once_compile_it_once(tmp_path):
+    """The one that waited has the other's object code, whichever came first."""
+    ask = (
+        "import sys; from harness.kernels.cascade import parkinson_sums as loop; "
+        "sys.stdout.write(str(hash(loop.object_code())))"
+    )
+    settings = {**os.environ, "HARNESS_CACHE": str(tmp_path), "PYTHONHASHSEED": "0"}
+    asking = [
+        subprocess.Popen(
+            [sys.executable, "-c", ask],
+            env=settings,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+        )
+        for _ in range(2)
+    ]
+    told = [process.communicate(timeout=300) for process in asking]
+    assert told[0][0] == told[1][0] != b""
+    assert sorted(error.count(b"compiling") for _, error in told) == [0, 1]
 
 
 def block_sum_cases() -> Iterator[Arguments]:

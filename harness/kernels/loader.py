@@ -14,6 +14,7 @@ is off, so the order of every sum is the one written.
 from __future__ import annotations
 
 import ctypes
+import fcntl
 import hashlib
 import importlib.metadata
 import os
@@ -74,18 +75,7 @@ class Kernel:
 
     @cached_property
     def _entry(self) -> Callable[..., Any]:
-        path = cache_folder() / "kernels" / f"{self.name}-{_key()}.o"
-        try:
-            stored = path.read_bytes()
-        except OSError:
-            began = time.perf_counter()
-            with _undisturbed():
-                from harness.kernels.compiler import compile_kernel
-
-                stored = compile_kernel(self)
-            _keep(path, stored)
-            _compiling.append(time.perf_counter() - began)
-        header, _, code = stored.partition(b"\n")
+        header, _, code = self.object_code().partition(b"\n")
         types: list[Any] = []
         for kind in self.arguments:
             if "[" in kind:
@@ -94,6 +84,25 @@ class Kernel:
                 types.append(_SCALARS[kind])
         returns = None if self.result == "void" else _SCALARS[self.result]
         return ctypes.CFUNCTYPE(returns, *types)(_link(self.name, header.decode().split(), code))
+
+    def object_code(self) -> bytes:
+        """The stored header and object code, compiled first where there is none."""
+        path = cache_folder() / "kernels" / f"{self.name}-{_key()}.o"
+        stored = _read(path)
+        if stored is None:
+            began = time.perf_counter()
+            with _alone(path.with_suffix(".lock")):
+                stored = _read(path) or self._compile(path)
+            _compiling.append(time.perf_counter() - began)
+        return stored
+
+    def _compile(self, path: Path) -> bytes:
+        with _undisturbed():
+            from harness.kernels.compiler import compile_kernel
+
+            stored = compile_kernel(self)
+        _keep(path, stored)
+        return stored
 
 
 def kernel(signature: str) -> Callable[[FunctionType], Kernel]:
@@ -107,6 +116,29 @@ _compiling: list[float] = []
 def clock() -> float:
     """Seconds that go on but while a loop is compiled: what the work itself takes."""
     return time.perf_counter() - sum(_compiling)
+
+
+def _read(path: Path) -> bytes | None:
+    try:
+        return path.read_bytes()
+    except OSError:
+        return None
+
+
+@contextmanager
+def _alone(path: Path) -> Iterator[None]:
+    """Processes that want the same loop at once wait for the one that compiles it."""
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        handle = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o666)
+    except OSError:  # a read-only cache folder: everyone compiles
+        yield
+        return
+    try:
+        fcntl.flock(handle, fcntl.LOCK_EX)
+        yield
+    finally:
+        os.close(handle)
 
 
 @contextmanager
