@@ -12,21 +12,17 @@ the next.
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from datetime import datetime
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from harness.ability.multiple import benjamini_hochberg, holm
 from harness.log import Log
-from harness.registrations import (
-    DataRead,
-    Registration,
-    registrations,
-    rule_difference,
-    rule_of,
-)
+from harness.registrations import DataRead, moment_words
+from harness.standing import Contradiction, history
 from harness.tried import Tried, all_tried
 
 if TYPE_CHECKING:
@@ -34,7 +30,6 @@ if TYPE_CHECKING:
     from harness.types import Evidence
 
 Key = tuple[str, str]  # of a comparison: the hypothesis' hash and the candidate
-Contradiction = Callable[[str], str | None]
 
 
 @dataclass(frozen=True)
@@ -90,39 +85,26 @@ def look_up(
     hypothesis: Hypothesis,
     data: DataRead,
     tested: tuple[str, str],
+    started: datetime,
     contradiction: Contradiction = lambda _: None,
 ) -> Known:
     """What the log knows of a hypothesis that is about to be judged on this data.
 
-    `contradiction(run_id)` says in words what shows that the data which that earlier run stored
-    is not the beginning of this data, None where nothing does.
+    `started` is when its run began; `contradiction` as in `history`.
     """
     runs, unreadable = all_tried(log)
-    members = family_of(runs, data, tested)
-    own = [run for run in runs if run.spec_hash == hypothesis.spec_hash]
-    named, torn = registrations(log, hypothesis.identity.name)
-    changes = _changes(own, named, hypothesis.spec_hash, data, contradiction)
-    registration = _registration(hypothesis, own, named, changes)
-    if torn:
-        registration["words"] += f" Not readable, and not counted: {', '.join(torn)}."
-    forbidden = [] if registration["anew"] or not changes else [changes[-1].sentence(data)]
+    past = history(log, hypothesis, runs, data, contradiction)
+    registration = past.words(log, moment_words(started))
+    changes = past.changes
+    own = {run.run_id: run for run in past.own}
+    believed = [own.get(run.run_id, run) for run in runs if run.run_id not in past.unreadable]
     return Known(
         hypothesis.spec_hash,
-        tuple(members),
+        tuple(family_of(believed, data, tested)),
         registration,
-        tuple(forbidden),
-        tuple(unreadable),
+        () if registration["anew"] or not changes else (changes[-1].sentence(data),),
+        tuple(sorted({*unreadable, *past.unreadable})),
     )
-
-
-def standing(
-    log: Log, hypothesis: Hypothesis, data: DataRead
-) -> tuple[Registration | None, Tried | None]:
-    """The registration that stands for a hypothesis on this data, and its first run on it."""
-    own = [run for run in all_tried(log)[0] if run.spec_hash == hypothesis.spec_hash]
-    named, _ = registrations(log, hypothesis.identity.name)
-    changes = _changes(own, named, hypothesis.spec_hash, data, lambda _: None)
-    return _standing(hypothesis.spec_hash, own, named, changes)
 
 
 def family_of(runs: Sequence[Tried], data: DataRead, tested: tuple[str, str]) -> list[Tried]:
@@ -145,130 +127,6 @@ def adjust(p: Mapping[Key, float]) -> dict[Key, tuple[float, float]]:
 def _same_panel(one: DataRead, other: DataRead) -> bool:
     same_bytes = one.fingerprint is not None and one.fingerprint == other.fingerprint
     return one.panel == other.panel or same_bytes
-
-
-@dataclass(frozen=True)
-class _Change:
-    """An earlier run or registration of the hypothesis that read other data."""
-
-    key: str  # the run's id or the registration's file
-    at: str
-    what: str
-    data: DataRead
-    shown: str | None
-
-    def sentence(self, now: DataRead) -> str:
-        """Why no verdict can be given."""
-        shown = f": {self.shown}" if self.shown else ""
-        return (
-            f"The panel changed{shown}. {self.what} of {self.at[:10]} read {self.data.panel} as "
-            f"{_reach(self.data)}; this run read {_reach(now)}. To judge the claim on the changed "
-            "data, register it anew (harness register)."
-        )
-
-
-def _reach(data: DataRead) -> str:
-    span = f"{str(data.start)[:10]} to {str(data.end)[:10]}"
-    return f"{data.fingerprint} ({data.rows:,} rows, {span})"
-
-
-def _changes(
-    own: Sequence[Tried],
-    named: Sequence[Registration],
-    spec_hash: str,
-    now: DataRead,
-    contradiction: Contradiction,
-) -> list[_Change]:
-    """Every earlier run and registration of the hypothesis on other data, oldest first."""
-    found = []
-    grown = [run for run in own if run.data.differs_from(now) and run.data.grew_into(now)]
-    # The latest of them has stored the most; one file of forecasts is read.
-    latest = grown[-1].run_id if grown else None
-    for run in own:
-        shown = contradiction(run.run_id) if run.run_id == latest else None
-        if shown or run.data.changed_into(now):
-            found.append(_Change(run.run_id, run.started, f"Run {run.run_id}", run.data, shown))
-    found += [
-        _Change(r.file, r.registered_at, "The registration", r.data, None)
-        for r in named
-        if r.spec_hash == spec_hash and r.data.changed_into(now)
-    ]
-    return sorted(found, key=lambda change: change.at)
-
-
-def _registration(
-    hypothesis: Hypothesis,
-    own: Sequence[Tried],
-    named: Sequence[Registration],
-    changes: Sequence[_Change],
-) -> dict[str, Any]:
-    """Whether the hypothesis was registered before its first run on this data, in words too."""
-    found, first = _standing(hypothesis.spec_hash, own, named, changes)
-    before = found is not None and precedes(found, first)
-    return {
-        "registered_at": found.registered_at if found else None,
-        "first_run_at": first.started if first else None,
-        "first_run": first.run_id if first else None,
-        "before": before,
-        "anew": bool(changes) and found is not None,
-        "files": [r.file for r in named],
-        "words": _words(hypothesis, found, first, before, bool(changes), named),
-    }
-
-
-def _standing(
-    spec_hash: str,
-    own: Sequence[Tried],
-    named: Sequence[Registration],
-    changes: Sequence[_Change],
-) -> tuple[Registration | None, Tried | None]:
-    """The first registration since the data last changed, and the first run on this data."""
-    other = {change.key for change in changes}
-    since = changes[-1].at if changes else ""
-    mine = [
-        r
-        for r in named
-        if r.spec_hash == spec_hash and r.file not in other and r.registered_at >= since
-    ]
-    runs = [run for run in own if run.run_id not in other]
-    return mine[0] if mine else None, runs[0] if runs else None
-
-
-def precedes(registration: Registration, first: Tried | None) -> bool:
-    """Whether it precedes the first run; runs know it but for old ones, which tell seconds only."""
-    if first is None or first.registered:
-        return True
-    return first.registered is None and registration.registered_at[:19] <= first.started[:19]
-
-
-def _words(
-    hypothesis: Hypothesis,
-    found: Registration | None,
-    first: Tried | None,
-    before: bool,
-    changed: bool,
-    named: Sequence[Registration],
-) -> str:
-    if found is not None and before:
-        day = found.registered_at[:10]
-        if changed:
-            return f"Registered anew {day}, after the panel changed and before its first run on it."
-        return f"Registered {day}, before its first run."
-    others = [r for r in named if r.spec_hash != hypothesis.spec_hash]
-    if others and found is None:
-        return _altered(hypothesis, others[-1])
-    if found is not None and first is not None:
-        ran = f"run {first.run_id} of {first.started[:10]}"
-        later = found.registered_at[:10]
-        return f"Not registered before its first run ({ran}); registered {later}."
-    return "Not registered before its first run."
-
-
-def _altered(hypothesis: Hypothesis, registered: Registration) -> str:
-    what = "; ".join(rule_difference(registered.rule, rule_of(hypothesis)))
-    short = registered.spec_hash[: len("sha256:") + 12]
-    rule = f"another rule ({what})" if what else "the same rule and another spec"
-    return f"Altered: registered {registered.registered_at[:10]} as {short} with {rule}."
 
 
 def _number(p: float) -> float:

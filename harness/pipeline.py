@@ -191,7 +191,7 @@ def run(
     with timer("audit"):
         audit = auditor.result()
     with timer("family"):
-        known = _known(log, study, facts, forecasts)
+        known = _known(log, study, facts, forecasts, started)
     with timer("score and judge"):
         forbidden = [*audit.forbidden, *known.forbidden]
         judged = judge(study, decided, forecasts, facts.labels, forbidden)
@@ -242,7 +242,13 @@ def run(
     )
 
 
-def _known(log: Log, study: Study, facts: PanelFacts, forecasts: Mapping[str, Forecasts]) -> Known:
+def _known(
+    log: Log,
+    study: Study,
+    facts: PanelFacts,
+    forecasts: Mapping[str, Forecasts],
+    started: datetime,
+) -> Known:
     """What the log knew of the hypothesis and its panel before this run."""
     part = forecasts[str(study.hypothesis.verdict.horizon)]
     return look_up(
@@ -250,6 +256,7 @@ def _known(log: Log, study: Study, facts: PanelFacts, forecasts: Mapping[str, Fo
         study.hypothesis,
         DataRead.by(study.panel_spec.name, study.plan.inputs, facts),
         (iso_moment(part.windows[0].cut), iso_moment(part.windows[-1].end)),
+        started,
         lambda run_id: targets_differ(log, run_id, forecasts),
     )
 

@@ -20,6 +20,7 @@ from harness.group_tables import group_tables
 from harness.log import HorizonForecasts
 from harness.measures.store import PanelFacts
 from harness.metrics import METRICS, Scores
+from harness.registrations import moment_words
 from harness.risk.tables import risk_tables
 from harness.tables import Table, table
 from harness.types import FitReport, Forecasts, ModelFit, Verdict
@@ -81,7 +82,7 @@ def make_record(
         "approach": h.identity.approach,
         "spec_hash": h.spec_hash,
         "spec": h.text,
-        "started": started.isoformat(timespec="microseconds"),
+        "started": moment_words(started),
         "seconds": round(seconds, 3),
         "status": verdict.status,
         "seed": h.run.seed,

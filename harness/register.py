@@ -14,12 +14,12 @@ from pathlib import Path
 from typing import Any
 
 from harness.errors import PanelError
-from harness.family import precedes, standing
 from harness.hypothesis import Hypothesis
 from harness.log import Log
 from harness.measures.store import measure_panel
 from harness.panel import find_panel
 from harness.registrations import DataRead, Registration, register, registration_path
+from harness.standing import precedes, standing
 from harness.study import set_up
 from harness.tried import Tried
 

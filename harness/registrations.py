@@ -100,12 +100,17 @@ def rule_of(hypothesis: Hypothesis) -> dict[str, Any]:
     }
 
 
+def moment_words(at: datetime) -> str:
+    """A moment as records and registrations have it, in UTC: their order is that of the texts."""
+    return at.astimezone(UTC).isoformat(timespec="microseconds")
+
+
 def register(log: Log, hypothesis: Hypothesis, data: DataRead, at: datetime) -> Registration:
     """Write a registration, whole or not at all, and return it; RunError when the disk refuses."""
-    moment = at.astimezone(UTC)
+    registered_at = moment_words(at)
     name = hypothesis.identity.name
     entry = {
-        "registered_at": moment.isoformat(timespec="microseconds"),
+        "registered_at": registered_at,
         "hypothesis": name,
         "spec_hash": hypothesis.spec_hash,
         "spec": hypothesis.text,
@@ -121,7 +126,7 @@ def register(log: Log, hypothesis: Hypothesis, data: DataRead, at: datetime) -> 
     }
     content = encode(entry)
     short = hypothesis.spec_hash.removeprefix("sha256:")[:8]
-    file = f"{moment:%Y-%m-%d}-{name}-{short}-{_seal(content)}.json"
+    file = f"{registered_at[:10]}-{name}-{short}-{_seal(content)}.json"
     with log.scratch() as scratch:
         write(scratch / file, content)
         folder = log.root / "registrations"
@@ -148,6 +153,8 @@ def read_registration(log: Log, file: str) -> Registration:
         raise RecordError(f"{path}: changed since it was written")
     if not all(isinstance(entry.get(key), str) for key in _TEXTS):
         raise RecordError(f"{path}: wanted the keys {', '.join(_TEXTS)}, all text")
+    if not all(isinstance(entry.get(key), dict) for key in ("rule", "panel")):
+        raise RecordError(f"{path}: wanted the keys rule, panel, both tables")
     texts = (entry[key] for key in _TEXTS)
     return Registration(file, *texts, entry["rule"], DataRead.of(entry["panel"]))
 

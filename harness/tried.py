@@ -90,6 +90,17 @@ def all_tried(log: Log) -> tuple[list[Tried], list[str]]:
     return sorted(found, key=lambda t: (t.started, t.run_id)), unreadable
 
 
+def sealed(log: Log, runs: Sequence[Tried]) -> tuple[list[Tried], list[str]]:
+    """These runs as their sealed records have them, and the ids of those that cannot be read."""
+    found, unreadable = [], []
+    for run in runs:
+        try:
+            found.append(_entry(log.read(run.run_id)))
+        except RecordError:
+            unreadable.append(run.run_id)
+    return found, unreadable
+
+
 def remember(log: Log, record: Mapping[str, Any]) -> None:
     """Keep the entry of a run just published, so that no reader needs its record for it."""
     with suppress(OSError):

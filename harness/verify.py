@@ -12,6 +12,7 @@ import tempfile
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, replace
+from datetime import datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -113,8 +114,10 @@ def verify_run(
     with tempfile.TemporaryDirectory(prefix="harness-verify-") as folder:
         beside = Log(folder)
         gone = _furnish(beside, log, stored)
-        told = {"progress": progress, "epochs": epochs}
-        outcome = run(hypothesis, beside, search=search, keep_measures=False, **told)
+        options = {"search": search, "progress": progress, "epochs": epochs}
+        # Registrations came before it or while it ran: it begins when the run did.
+        options["clock"] = lambda: datetime.fromisoformat(stored["started"])
+        outcome = run(hypothesis, beside, keep_measures=False, **options)
         again = beside.read(outcome.run_id)
         parts = (
             *_parts(stored, again),
@@ -139,20 +142,27 @@ def _hypothesis(stored: Mapping[str, Any]) -> Hypothesis:
 
 def _furnish(beside: Log, log: Log, stored: Mapping[str, Any]) -> list[str]:
     """Put what the run knew into the log beside; the earlier runs that are gone."""
+    family, registration = stored.get("family", {}), stored.get("registration", {})
     beside.runs_directory.mkdir(parents=True)
-    known = stored.get("family", {}).get("run_ids", [])
-    there = set(log.runs())
-    for run_id in there.intersection(known):
+    known = {*family.get("run_ids", []), *registration.get("run_ids", [])}
+    there = known.intersection(log.runs())
+    for run_id in there:
         name = f"run_id={run_id}"
         (beside.runs_directory / name).symlink_to(log.runs_directory / name, True)
     with suppress(OSError):  # derived: without it the records are read
         shutil.copyfile(log.root / "tried.jsonl", beside.root / "tried.jsonl")
     folder = beside.root / "registrations"
     folder.mkdir()
-    for file in stored.get("registration", {}).get("files", []):
+    for file in registration.get("files", []):
         with suppress(OSError):
             shutil.copyfile(log.root / "registrations" / file, folder / Path(file).name)
-    return sorted(set(known) - there)
+    # What the run could not read the replay cannot read either, whatever became of it.
+    for run_id in family.get("unreadable", []):
+        (beside.runs_directory / f"run_id={run_id}").unlink(missing_ok=True)
+        (beside.runs_directory / f"run_id={run_id}").mkdir()
+    for file in registration.get("unreadable", []):
+        (folder / Path(file).name).write_bytes(b"")
+    return sorted(known - there)
 
 
 def _parts(stored: Mapping[str, Any], again: Mapping[str, Any]) -> Iterator[Part]:

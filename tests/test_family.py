@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import json
+import os
 import runpy
+from datetime import UTC, datetime
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -171,7 +173,6 @@ def test_what_cannot_be_checked_says_why(at_desk, command):
 
 
 CHANGED = ("seed = 7", "seed = 8")
-LONGER = ("days = 30", "days = 31")
 
 
 def change_panel(*changes: tuple[str, str]) -> None:
@@ -257,7 +258,7 @@ def test_the_family_of_a_panel_is_listed_from_the_log_alone(at_desk, command, mo
     command("register", TINY).done()  # and never run
     Path("panels/tiny.toml").unlink()
     rows = command("family", "tiny", "--json").done().json
-    assert [row["registered"] for row in rows] == ["altered", "yes", "yes"]
+    assert [row["registered"] for row in rows] == ["no", "altered", "altered"]
     assert [row["runs"] for row in rows] == [1, 1, 0]
     assert rows[0]["p_holm"] == 2 * rows[0]["p_value"]
     told = command("family", "tiny").done().out
@@ -266,6 +267,33 @@ def test_the_family_of_a_panel_is_listed_from_the_log_alone(at_desk, command, mo
     full = command("family", "tiny", "--full").done()
     assert full.err.startswith("reality checks: reads the forecasts of 2 runs (")
     assert "tiny-har: best of 2 over persistence: " in full.out
+
+
+def test_a_panel_of_the_same_bytes_under_another_name_is_listed_with_it(tmp_path, command):
+    log = Log(tmp_path)
+    tried(log, "a", [0.04])
+    tried(log, "b", [0.03], panel={"name": "a-copy"})
+    tried(log, "c", [0.02], panel={"name": "eth", "fingerprint": "xxh3:2"})
+    rows = command("family", "btc", "--log", tmp_path, "--json").done().json
+    assert [(row["hypothesis"], row["panel"]) for row in rows] == [("a", "btc"), ("b", "a-copy")]
+    told = command("family", "btc", "--log", tmp_path).done().out
+    assert "b on a-copy" in told
+    assert "a on btc" not in told
+    assert "btc: hypotheses run: 2, runs: 2, comparisons: 2" in told
+
+
+def test_a_record_that_cannot_be_read_spoils_no_other_check(at_desk, command):
+    run(command)
+    write(('"tiny-har"', '"two"'))
+    broken = run(command)["run_id"]
+    path = Path(f"reports/runs/run_id={broken}/record.json")
+    before = path.stat()
+    path.write_bytes(path.read_bytes().replace(b'"confirmed"', b'"CONFIRMED"'))
+    os.utime(path, ns=(before.st_atime_ns, before.st_mtime_ns))  # as its entry has it
+    found = {run.run_id: check for run, check in check_all(Log("reports"), "tiny")}
+    assert "changed since it was published" in found.pop(broken)["why"]
+    ((_, check),) = found.items()
+    assert check["candidates"] >= 1
 
 
 def test_the_table_fits_a_terminal_of_80_columns(tmp_path, command, monkeypatch):
@@ -301,7 +329,7 @@ def test_holm_for_the_rule_is_that_of_the_card(at_desk, command):
     record = run(command)
     hypothesis = parse_hypothesis(desk.HYPOTHESIS, Path(TINY))
     data = DataRead.of(record["panel"])
-    known = look_up(harness.open_log("reports"), hypothesis, data, SPAN)
+    known = look_up(harness.open_log("reports"), hypothesis, data, SPAN, datetime.now(UTC))
     evidence = [SimpleNamespace(candidate="har", p_value=0.01)]
     p = record["tables"]["tests"]["p_value"][0]
     want = multipletests([p, 0.01], method="holm")[1][1]

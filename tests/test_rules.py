@@ -84,6 +84,7 @@ durable
 log
 registrations
 tried
+standing
 family rivals
 cards.group_rows
 cards.ability_rows cards.training_rows

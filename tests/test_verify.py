@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import desk
@@ -10,7 +11,9 @@ import pytest
 
 import harness
 from harness.durable import digest, encode
+from harness.hypothesis import parse_hypothesis
 from harness.log import Log
+from harness.registrations import DataRead, register
 from harness.verify import verify_run
 
 
@@ -109,3 +112,33 @@ def test_an_earlier_run_that_is_gone_is_said_so(here):
     found = verify_run(log, second, search=[Path("panels")])
     assert found.gone == (first,)
     assert {part.name for part in found.parts if part.differ} == {"family", "registration"}
+
+
+def test_a_run_that_met_what_cannot_be_read_verifies_all_the_same(at_desk, command):
+    log = harness.open_log("reports")
+    hypothesis = parse_hypothesis(desk.HYPOTHESIS, Path("hypotheses/tiny-har.toml"))
+    torn = register(log, hypothesis, DataRead.by("tiny", (), None), datetime.now(UTC))
+    (log.root / "registrations" / torn.file).write_bytes(b"{")
+    (log.runs_directory / "run_id=0123abcd").mkdir(parents=True)
+    (ran,) = command("run", hypothesis.path, "--json").done().json
+    record = log.read(ran["run_id"])
+    assert torn.file in record["registration"]["words"]
+    assert record["family"]["unreadable"] == ["0123abcd"]
+    found = verify_run(log, ran["run_id"], search=[Path("panels")])
+    assert found.same, [part for part in found.parts if part.differ]
+
+
+def test_what_came_while_a_run_was_under_way_and_other_versions_are_met_again(at_desk):
+    log = harness.open_log("reports")
+    at = datetime(2026, 5, 19, tzinfo=UTC)
+    path = Path("hypotheses/tiny-har.toml")
+    long_ago = desk.changed(('first_test = "2021-01-13"', 'first_test = "2021-01-24"'))
+    for text, moment in ((long_ago, at), (desk.HYPOTHESIS, at + timedelta(days=1))):
+        hypothesis = parse_hypothesis(text, path)
+        register(log, hypothesis, DataRead.by("tiny", (), None), moment + timedelta(seconds=1))
+        ran = harness.run(hypothesis, log, search=["panels"], clock=lambda m=moment: m)
+    words = log.read(ran.run_id)["registration"]["words"]
+    assert "under way by then" in words
+    assert "Altered before that" in words
+    found = verify_run(log, ran.run_id, search=[Path("panels")])
+    assert found.same, [part for part in found.parts if part.differ]
