@@ -254,7 +254,7 @@ def _known(
     return look_up(
         log,
         study.hypothesis,
-        DataRead.by(study.panel_spec.name, study.plan.inputs, facts),
+        DataRead.by(study.panel_spec, study.plan.inputs, facts),
         (iso_moment(part.windows[0].cut), iso_moment(part.windows[-1].end)),
         started,
         lambda run_id: targets_differ(log, run_id, forecasts),

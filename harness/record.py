@@ -20,6 +20,7 @@ from harness.group_tables import group_tables
 from harness.log import HorizonForecasts
 from harness.measures.store import PanelFacts
 from harness.metrics import METRICS, Scores
+from harness.panel_meaning import panel_meaning
 from harness.registrations import moment_words
 from harness.risk.tables import risk_tables
 from harness.tables import Table, table
@@ -134,6 +135,7 @@ def _panel(
         "title": spec.title,
         "note": spec.note,
         "digest": spec.digest,
+        "meaning": panel_meaning(spec, study.plan.inputs),
         "source": spec.kind,
         "calendar": spec.calendar,
         "bar": str(spec.bar),

@@ -86,5 +86,5 @@ def read_data(
         study = set_up(hypothesis, search)
         _, facts, _ = measure_panel(study.panel, study.plan, progress=progress)
     except PanelError as error:
-        return DataRead.by(panel, (), None), str(error)
-    return DataRead.by(panel, study.plan.inputs, facts), None
+        return DataRead.unseen(panel), str(error)
+    return DataRead.by(study.panel_spec, study.plan.inputs, facts), None

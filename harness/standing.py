@@ -29,12 +29,15 @@ if TYPE_CHECKING:
 Contradiction = Callable[[str], str | None]
 
 
+_OTHERWISE = "its file says otherwise how bars are read, held, filled or joined"
+
+
 @dataclass(frozen=True)
 class Change:
     """An earlier run or registration of the hypothesis that read other data.
 
-    `key` is the run's id or the registration's file; `shown` says what shows it, None where the
-    fingerprints do.
+    `key` is the run's id or the registration's file; `shown` says what shows it, None where
+    fingerprint or panel file do.
     """
 
     key: str
@@ -45,7 +48,9 @@ class Change:
 
     def sentence(self, now: DataRead) -> str:
         """Why no verdict can be given."""
-        shown = f": {self.shown}" if self.shown else ""
+        otherwise = None if self.data.holds_otherwise(now) else _OTHERWISE
+        why = self.shown or otherwise
+        shown = f": {why}" if why else ""
         return (
             f"The panel changed{shown}. {self.what} of {self.at[:10]} read {self.data.panel} as "
             f"{_reach(self.data)}; this run read {_reach(now)}. To judge the claim on the changed "

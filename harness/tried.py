@@ -20,18 +20,19 @@ from harness.log import Log, RecordError
 from harness.registrations import DataRead
 
 # Entries made by another version of `_entry` are made anew: raise this with it.
-_LAYOUT = 1
+_LAYOUT = 2
 
 
 class Tried(NamedTuple):
     """A run: what it claimed, on which data, and every comparison it made.
 
-    `columns`, `start`, `end` and `rows` as in DataRead; `tested_from` and `tested_until` are the
-    moments between which it was tested (ISO 8601, UTC), None for a record that does not say;
-    `target` says what was forecast at `horizon`; `comparisons` maps each candidate to its gain
-    over `baseline` by `metric` and the one-sided p-value against "no gain", 1 where there is none;
-    `models` are those whose forecasts it has stored at `horizon`, in their order. `registered` is
-    whether it was, before the first run of its hypothesis; None in records from before that.
+    `columns`, `start`, `end`, `rows` and `meaning` as in DataRead; `tested_from` and
+    `tested_until` are the moments between which it was tested (ISO 8601, UTC), None for a record
+    that does not say; `target` says what was forecast at `horizon`; `comparisons` maps each
+    candidate to its gain over `baseline` by `metric` and the one-sided p-value against "no gain",
+    1 where there is none; `models` are those whose forecasts it has stored at `horizon`, in their
+    order. `registered` is whether it was, before the first run of its hypothesis; None in records
+    from before that.
     """
 
     run_id: str
@@ -45,6 +46,7 @@ class Tried(NamedTuple):
     start: str | None
     end: str | None
     rows: int | None
+    meaning: str | None
     tested_from: str | None
     tested_until: str | None
     target: str
@@ -60,9 +62,8 @@ class Tried(NamedTuple):
     @property
     def data(self) -> DataRead:
         """What it has read."""
-        return DataRead(
-            self.panel, self.fingerprint, tuple(self.columns), self.start, self.end, self.rows
-        )
+        known = tuple(self.columns), self.start, self.end, self.rows, self.meaning
+        return DataRead(self.panel, self.fingerprint, *known)
 
     def overlaps(self, tested: tuple[str, str]) -> bool:
         """Whether both were tested at some moment; for a record that does not say, yes."""
@@ -123,7 +124,7 @@ def _entry(record: Mapping[str, Any]) -> Tried:
         str(panel.get("name")),
         panel.get("fingerprint"),
         panel.get("columns") or [],
-        *(panel.get(key) for key in ("start", "end", "rows")),
+        *(panel.get(key) for key in ("start", "end", "rows", "meaning")),
         *_tested(record, verdict.get("horizon")),
         target_words(record.get("settings") or {}),
         *(str(verdict.get(key)) for key in ("horizon", "metric", "baseline", "candidate")),

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import runpy
+from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
 from types import SimpleNamespace
@@ -214,6 +215,26 @@ def test_a_registration_alone_holds_the_panel_to_its_fingerprint(at_desk, comman
     record = run(command)
     assert record["status"] == "void"
     assert "The registration of " in record["verdict"]["reasons"][0]
+
+
+def test_another_reading_of_the_same_bytes_is_a_change_and_another_title_is_none(at_desk, command):
+    first = run(command)
+    change_panel(("Thirty simulated days", "A month"))
+    assert run(command)["status"] != "void"
+    change_panel(("[source]", 'on_bad = "exclude"\n[source]'))
+    second = run(command)
+    assert second["panel"]["fingerprint"] == first["panel"]["fingerprint"]
+    assert second["status"] == "void"
+    (why,) = second["verdict"]["reasons"]
+    assert why.startswith("The panel changed: its file says otherwise how bars are read, held, ")
+    command("register", TINY).done()
+    assert run(command)["status"] != "void"
+
+
+def test_a_record_that_does_not_say_how_bars_were_read_is_no_change(tmp_path):
+    old = DataRead("btc", "xxh3:1", ("close",), None, None, None)
+    assert not old.changed_into(replace(old, meaning="sha256:1"))
+    assert replace(old, meaning="sha256:2").changed_into(replace(old, meaning="sha256:1"))
 
 
 def grow(folder: Path, days: int, edit: int | None = None) -> None:

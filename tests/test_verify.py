@@ -117,7 +117,7 @@ def test_an_earlier_run_that_is_gone_is_said_so(here):
 def test_a_run_that_met_what_cannot_be_read_verifies_all_the_same(at_desk, command):
     log = harness.open_log("reports")
     hypothesis = parse_hypothesis(desk.HYPOTHESIS, Path("hypotheses/tiny-har.toml"))
-    torn = register(log, hypothesis, DataRead.by("tiny", (), None), datetime.now(UTC))
+    torn = register(log, hypothesis, DataRead.unseen("tiny"), datetime.now(UTC))
     (log.root / "registrations" / torn.file).write_bytes(b"{")
     (log.runs_directory / "run_id=0123abcd").mkdir(parents=True)
     (ran,) = command("run", hypothesis.path, "--json").done().json
@@ -135,7 +135,7 @@ def test_what_came_while_a_run_was_under_way_and_other_versions_are_met_again(at
     long_ago = desk.changed(('first_test = "2021-01-13"', 'first_test = "2021-01-24"'))
     for text, moment in ((long_ago, at), (desk.HYPOTHESIS, at + timedelta(days=1))):
         hypothesis = parse_hypothesis(text, path)
-        register(log, hypothesis, DataRead.by("tiny", (), None), moment + timedelta(seconds=1))
+        register(log, hypothesis, DataRead.unseen("tiny"), moment + timedelta(seconds=1))
         ran = harness.run(hypothesis, log, search=["panels"], clock=lambda m=moment: m)
     words = log.read(ran.run_id)["registration"]["words"]
     assert "under way by then" in words
