@@ -257,9 +257,10 @@ def rival_losses(
 
 
 def targets_differ(log: Log, run_id: str, forecasts: Mapping[str, Forecasts]) -> str | None:
-    """What shows that a run's stored targets are not these, at a decision both have; or None.
+    """What shows that a run's stored targets are not these; None where nothing does.
 
-    They may differ in the last digits, as sums do that another version of the code has made.
+    Every decision that it stored within the span tested now must be there, with the target it had;
+    targets may differ in the last digits, as sums do that another version of the code has made.
     """
     try:
         stored = log.read_forecasts(run_id)
@@ -275,8 +276,10 @@ def targets_differ(log: Log, run_id: str, forecasts: Mapping[str, Forecasts]) ->
 def _first_difference(stored: pl.DataFrame, horizon: str, part: Forecasts) -> str | None:
     import polars as pl
 
+    formed = pl.col("formed_at").to_physical() * 1_000
+    tested = (formed >= part.windows[0].cut) & (formed < part.windows[-1].end)
     then = stored.filter(pl.col("horizon") == horizon)
-    then = then.filter(pl.col("model") == then["model"].first()).select("symbol", "formed_at", "y")
+    then = then.filter((pl.col("model") == then["model"].first()) & tested)
     now = pl.DataFrame(
         {
             "symbol": pl.Series(part.symbols, dtype=pl.String).gather(part.symbol),
@@ -284,17 +287,21 @@ def _first_difference(stored: pl.DataFrame, horizon: str, part: Forecasts) -> st
             "now": part.y,
         }
     ).with_columns(pl.col("formed_at").dt.cast_time_unit("us"))
-    both = then.join(now, on=["symbol", "formed_at"], how="inner", validate="1:1")
+    both = then.select("symbol", "formed_at", "y").join(
+        now, on=["symbol", "formed_at"], how="left", validate="1:1"
+    )
     both = both.sort("formed_at", "symbol")
-    off = np.flatnonzero(~np.isclose(both["y"].to_numpy(), both["now"].to_numpy(), 1e-9, 0.0, True))
+    gone = both["now"].is_null().to_numpy()
+    y, after = both["y"].to_numpy(), both["now"].to_numpy()
+    off = np.flatnonzero(gone | ~np.isclose(y, after, 1e-9, 0.0, equal_nan=True))
     if not off.size:
         return None
     row = both.row(int(off[0]), named=True)
     when = row["formed_at"].strftime("%Y-%m-%d %H:%M")
-    return (
-        f"the target of {row['symbol']} at {when} over {horizon} was {row['y']:.8g} and is "
-        f"{row['now']:.8g}"
-    )
+    target = f"the target of {row['symbol']} at {when} over {horizon}"
+    if row["now"] is None:
+        return f"{target} was {row['y']:.8g} and is gone"
+    return f"{target} was {row['y']:.8g} and is {row['now']:.8g}"
 
 
 def _stored(log: Log, run: Tried, setting: Setting) -> pl.DataFrame | None:

@@ -237,27 +237,36 @@ def test_a_record_that_does_not_say_how_bars_were_read_is_no_change(tmp_path):
     assert replace(old, meaning="sha256:2").changed_into(replace(old, meaning="sha256:1"))
 
 
-def grow(folder: Path, days: int, edit: int | None = None) -> None:
-    """Hourly closes of so many days from a file, one of them edited."""
+def grow(folder: Path, days: int, edit: int | None = None, symbols: str = "X") -> None:
+    """Hourly closes of so many days from a file, one of them edited; each symbol's alike."""
     rng = np.random.default_rng(3)
     noise = rng.standard_normal(40 * 24) * np.exp(0.4 * np.sin(np.arange(40 * 24) / 31.0))
     close = (100.0 * np.exp(np.cumsum(0.01 * noise)))[: days * 24]
     if edit is not None:
         close[edit] *= 1.02
     start = np.datetime64("2021-01-01T00")
-    rows = [f"{start + np.timedelta64(k, 'h')}:00,{c:.6f}" for k, c in enumerate(close)]
-    (folder / "panels/prices.csv").write_text("ts,close\n" + "\n".join(rows) + "\n")
+    rows = [
+        f"{start + np.timedelta64(k, 'h')}:00,{c:.6f},{symbol}"
+        for k, c in enumerate(close)
+        for symbol in symbols
+    ]
+    (folder / "panels/prices.csv").write_text("ts,close,name\n" + "\n".join(rows) + "\n")
 
 
-def test_data_that_grew_at_its_end_is_no_change_unless_what_it_had_was_revised(at_desk, command):
-    panel = desk.CSV_PANEL.replace('"file"', '"tiny"')
-    (at_desk / "panels/tiny.toml").write_text(panel)
+def lay_out_grown(folder: Path, *panel: tuple[str, str]) -> None:
+    """The desk's hypothesis on hourly bars from a file that grows."""
+    changes = (('"file"', '"tiny"'), *panel)
+    (folder / "panels/tiny.toml").write_text(desk.changed(*changes, text=desk.CSV_PANEL))
     text = desk.changed(
         ('every = "1h"\nscales = ["1h", "4h", "1d"]', 'every = "4h"\nscales = ["4h", "12h", "1d"]'),
         ('horizons = ["1h", "4h"]', 'horizons = ["4h"]'),
         ('["log(rv_1h)", "log(rv_4h)", "log(rv_1d)"]', '["log(rv_4h)", "log(rv_1d)"]'),
     )
-    Path(TINY).write_text(text)
+    (folder / TINY).write_text(text)
+
+
+def test_data_that_grew_at_its_end_is_no_change_unless_what_it_had_was_revised(at_desk, command):
+    lay_out_grown(at_desk)
     grow(at_desk, 30)
     first = run(command)
     grow(at_desk, 36)
@@ -268,6 +277,19 @@ def test_data_that_grew_at_its_end_is_no_change_unless_what_it_had_was_revised(a
     revised = run(command)
     assert revised["status"] == "void"
     assert "The panel changed: the target of X at 2021-01-" in revised["verdict"]["reasons"][0]
+
+
+def test_data_that_grew_and_lost_a_symbol_changed(at_desk, command):
+    lay_out_grown(at_desk, ('symbol = "X"\n', ""), ('ts = "ts"', 'ts = "ts"\nsymbol = "name"'))
+    grow(at_desk, 30, symbols="XY")
+    assert run(command)["status"] != "void"
+    grow(at_desk, 31, symbols="XY")
+    assert run(command)["status"] != "void"
+    grow(at_desk, 32, symbols="X")
+    lost = run(command)
+    assert lost["status"] == "void"
+    assert "The panel changed: the target of Y at 2021-01-" in lost["verdict"]["reasons"][0]
+    assert " and is gone. Run " in lost["verdict"]["reasons"][0]
 
 
 def test_the_family_of_a_panel_is_listed_from_the_log_alone(at_desk, command, monkeypatch):
@@ -296,7 +318,7 @@ def test_a_panel_of_the_same_bytes_under_another_name_is_listed_with_it(tmp_path
     tried(log, "b", [0.03], panel={"name": "a-copy"})
     tried(log, "c", [0.02], panel={"name": "eth", "fingerprint": "xxh3:2"})
     rows = command("family", "btc", "--log", tmp_path, "--json").done().json
-    assert [(row["hypothesis"], row["panel"]) for row in rows] == [("a", "btc"), ("b", "a-copy")]
+    assert {(row["hypothesis"], row["panel"]) for row in rows} == {("a", "btc"), ("b", "a-copy")}
     told = command("family", "btc", "--log", tmp_path).done().out
     assert "b on a-copy" in told
     assert "a on btc" not in told

@@ -83,7 +83,7 @@ def meaning(folder: Path, panel: str = PANEL, fear: str = FEAR) -> str:
         ('close = "close"', 'close = "last"'),
         ('unit = "variance"', 'unit = "sigma"'),
         ("size > 0", "size > 1"),
-        ("size > 0", "size > 0\"\ndrop_inconsistent = true\n#"),
+        ("size > 0", 'size > 0"\ndrop_inconsistent = true\n#'),
         ('"X"', '"Y"'),
         ('max_age = "3d"', 'max_age = "2d"'),
         ('{ sector = "sector" }', '{ sector = "industry" }'),
