@@ -1,8 +1,8 @@
 """The family of a run: everything that was tried on its panel, and what the log knew before it.
 
 A run's family are all runs of the log on the same panel whose tested spans overlap its own: reruns
-and variants, confirmed or not. Its size is the number of distinct comparisons, a hypothesis'
-candidate against its baseline, ever judged on it; a rerun is no new comparison.
+and variants, confirmed or not. Its size is the number of distinct comparisons, a candidate against
+a baseline, ever judged on it; a rerun is no new one, nor is another name, minimum gain or alpha.
 
 The same panel is a panel of the same name, or one of another name that gave the same bytes. What
 was tested at other times is no part of the family: a claim may be found on one span and judged on
@@ -27,9 +27,9 @@ from harness.tried import Tried, all_tried
 
 if TYPE_CHECKING:
     from harness.hypothesis import Hypothesis
-    from harness.types import Evidence
+    from harness.types import Verdict
 
-Key = tuple[str, str]  # of a comparison: the hypothesis' hash and the candidate
+Key = tuple[str, str]  # of a comparison: the hash of what it was made on, and the candidate
 
 
 @dataclass(frozen=True)
@@ -41,30 +41,20 @@ class Known:
     their records cannot be read.
     """
 
-    spec_hash: str
+    hypothesis: Hypothesis
     members: tuple[Tried, ...]
     registration: Mapping[str, Any]
     forbidden: tuple[str, ...]
     unreadable: tuple[str, ...]
 
-    def p_values(self, evidence: Sequence[Evidence]) -> dict[Key, float]:
-        """The p-value of every comparison of the family: its latest, this run's last of all."""
-        found = comparisons(self.members)
-        # Where there is no p-value the comparison still was made, and found nothing.
-        own = {(self.spec_hash, e.candidate): _number(e.p_value) for e in evidence}
-        return {key: p for key, p in found.items() if key not in own} | own
-
-    def holm(self, evidence: Sequence[Evidence]) -> dict[str, float]:
-        """Candidate -> its p-value adjusted by Holm among all comparisons of the family."""
-        adjusted = adjust(self.p_values(evidence))
-        return {e.candidate: adjusted[self.spec_hash, e.candidate][0] for e in evidence}
-
-    def words(self, evidence: Sequence[Evidence]) -> dict[str, Any]:
-        """What the record keeps of the family, the reality check aside."""
-        p = self.p_values(evidence)
+    def words(self, verdict: Verdict) -> dict[str, Any]:
+        """What the record keeps of the family with this run in it, the reality check aside."""
+        h, p = self.hypothesis, comparisons(self.members)
+        tests = () if h.verdict.claim == "equal" else verdict.evidence
+        own = {(h.comparison_hash, e.candidate): _number(e.p_value) for e in tests}
+        _count(p, own, void=verdict.status == "void")
         adjusted = adjust(p)
-        keys = [(self.spec_hash, e.candidate) for e in evidence]
-        hashes = {m.spec_hash for m in self.members} | {self.spec_hash}
+        hashes = {m.spec_hash for m in self.members} | {h.spec_hash}
         return {
             "hypotheses": len(hashes),
             "runs": len(self.members) + 1,
@@ -73,7 +63,7 @@ class Known:
             "candidates": [
                 {"candidate": key[1], "p_value": p[key], "p_holm": adjusted[key][0],
                  "p_bh": adjusted[key][1]}
-                for key in keys
+                for key in own
             ],
             "run_ids": [m.run_id for m in self.members],
             "unreadable": list(self.unreadable),
@@ -99,7 +89,7 @@ def look_up(
     own = {run.run_id: run for run in past.own}
     believed = [own.get(run.run_id, run) for run in runs if run.run_id not in past.unreadable]
     return Known(
-        hypothesis.spec_hash,
+        hypothesis,
         tuple(family_of(believed, data, tested)),
         registration,
         () if registration["anew"] or not changes else (changes[-1].sentence(data),),
@@ -113,8 +103,22 @@ def family_of(runs: Sequence[Tried], data: DataRead, tested: tuple[str, str]) ->
 
 
 def comparisons(runs: Sequence[Tried]) -> dict[Key, float]:
-    """The p-value of every comparison of these runs, oldest first: the latest of each."""
-    return {(r.spec_hash, name): p for r in runs for name, (_, p) in r.comparisons.items()}
+    """The p-value of every comparison of these runs, oldest first: the latest of each.
+
+    A void run's p-values are not to be believed: its comparison was made and found nothing, unless
+    another run made it. A claim of equality is not decided by p-values, and has none here.
+    """
+    found: dict[Key, float] = {}
+    for run in runs:
+        if run.claim != "equal":
+            p = {(run.comparison, name): p for name, (_, p) in run.comparisons.items()}
+            _count(found, p, void=run.status == "void")
+    return found
+
+
+def _count(found: dict[Key, float], p: Mapping[Key, float], *, void: bool) -> None:
+    """Add a later run's p-values to those found."""
+    found |= {key: 1.0 for key in p if key not in found} if void else p
 
 
 def adjust(p: Mapping[Key, float]) -> dict[Key, tuple[float, float]]:
@@ -130,4 +134,5 @@ def _same_panel(one: DataRead, other: DataRead) -> bool:
 
 
 def _number(p: float) -> float:
+    """Where there is no p-value the comparison still was made, and found nothing."""
     return 1.0 if math.isnan(p) else p

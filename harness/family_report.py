@@ -23,8 +23,9 @@ from harness.tried import Tried, all_tried
 class Entry:
     """One hypothesis on the panel: its runs, the latest one's verdict, how it is adjusted.
 
-    `p_holm` and `p_bh` are of the best candidate, among all comparisons of the latest run's
-    family; None for a hypothesis that was registered and not run, or is not judged.
+    `p_value`, `p_holm` and `p_bh` are of the best candidate, as it counts among all comparisons of
+    the latest run's family; None for a hypothesis that was registered and not run, is not judged,
+    or claims equality.
     `registered` is `yes` (before its first run), `altered` (before it, and another spec of the
     name was registered or run before that; or only such another is registered), `later` (after its
     first run), or `no`. `panel` may have another name than the one asked for, and the same bytes.
@@ -146,15 +147,15 @@ def _entries(
         latest = own[-1]
         span = latest.tested_from, latest.tested_until, latest.panel, latest.fingerprint
         if span not in adjusted:
-            adjusted[span] = adjust(comparisons(_family(runs, latest)))
+            p = comparisons(_family(runs, latest))
+            adjusted[span] = {key: (p[key], *both) for key, both in adjust(p).items()}
         claims = [r for r in here if r.spec_hash == spec_hash]
         state = _state(spec_hash, claims, own[0], runs, registered)
         head = latest.hypothesis, spec_hash, latest.panel, own[0].started, len(own), state, latest
-        if latest.candidate in latest.comparisons:
-            gain, p = latest.comparisons[latest.candidate]
-            yield Entry(*head, gain, p, *adjusted[span][spec_hash, latest.candidate])
-        else:
-            yield Entry(*head)
+        gain, _ = latest.comparisons.get(latest.candidate, (None, None))
+        key = latest.comparison, latest.candidate
+        judged = None if latest.claim == "equal" else adjusted[span].get(key)
+        yield Entry(*head, gain, *(judged or (None, None, None)))
     ran = {run.spec_hash for run in mine}
     for spec_hash in dict.fromkeys(r.spec_hash for r in here if r.spec_hash not in ran):
         claims = [r for r in here if r.spec_hash == spec_hash]

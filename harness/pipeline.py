@@ -267,7 +267,7 @@ def _tried(
     """Registration and family, as the record keeps them."""
     rule = study.hypothesis.verdict
     part = forecasts[str(rule.horizon)]
-    family = known.words(verdict.evidence)
+    family = known.words(verdict)
     setting = setting_of(study, part)
     family["reality_check"] = check(log, known, setting, part, verdict.evidence, rule.regime)
     return {"registration": dict(known.registration), "family": family}

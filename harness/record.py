@@ -12,7 +12,7 @@ import polars as pl
 from harness.ability_table import ability_table
 from harness.audit.findings import Audit, audit_table
 from harness.cards.render import render_card
-from harness.cautions import cautions
+from harness.cautions import cautions, of_the_family
 from harness.durations import iso_moment as _iso
 from harness.durations import show_moment
 from harness.fragility.rows import Row, fragility_table
@@ -82,6 +82,7 @@ def make_record(
         "claim": h.identity.claim,
         "approach": h.identity.approach,
         "spec_hash": h.spec_hash,
+        "comparison_hash": h.comparison_hash,
         "spec": h.text,
         "started": moment_words(started),
         "seconds": round(seconds, 3),
@@ -94,7 +95,10 @@ def make_record(
         "verdict": _verdict(study, verdict),
         "audit": audit.as_dict(),
         **tried,
-        "cautions": cautions(forecasts, study.scale, verdict, facts.start),
+        "cautions": [
+            *of_the_family(verdict, tried["family"], h.verdict.alpha),
+            *cautions(forecasts, study.scale, verdict, facts.start),
+        ],
         "tables": {
             "scores": _scores(forecasts, scores),
             "tests": _tests(verdict),

@@ -13,9 +13,11 @@ import math
 import os
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
+from pathlib import Path
 from typing import Any, NamedTuple
 
 from harness.durable import encode
+from harness.errors import HarnessError
 from harness.log import Log, RecordError
 from harness.registrations import DataRead
 
@@ -31,7 +33,8 @@ class Tried(NamedTuple):
     that does not say; `target` says what was forecast at `horizon`; `comparisons` maps each
     candidate to its gain over `baseline` by `metric` and the one-sided p-value against "no gain",
     1 where there is none; `models` are those whose forecasts it has stored at `horizon`, in their
-    order. `registered` is whether it was, before the first run of its hypothesis; None in records
+    order. `comparison` is the hash of what can change such a p-value, `claim` `better` or `equal`.
+    `registered` is whether it was, before the first run of its hypothesis; None in records
     from before that.
     """
 
@@ -39,6 +42,8 @@ class Tried(NamedTuple):
     started: str
     hypothesis: str
     spec_hash: str
+    comparison: str
+    claim: str
     status: str
     panel: str
     fingerprint: str | None
@@ -120,7 +125,10 @@ def _entry(record: Mapping[str, Any]) -> Tried:
         record["run_id"],
         record["started"],
         record["hypothesis"],
-        *(str(record.get(key)) for key in ("spec_hash", "status")),
+        str(record.get("spec_hash")),
+        record.get("comparison_hash") or _comparison_hash(record),
+        verdict.get("claim") or "better",
+        str(record.get("status")),
         str(panel.get("name")),
         panel.get("fingerprint"),
         panel.get("columns") or [],
@@ -133,6 +141,16 @@ def _entry(record: Mapping[str, Any]) -> Tried:
         record["forecasts"].get(verdict.get("horizon")) or [],
         _comparisons(record["tables"].get("tests") or {}),
     )
+
+
+def _comparison_hash(record: Mapping[str, Any]) -> str:
+    """Of a record from before it was kept: from its spec, or the spec's own hash."""
+    from harness.hypothesis import parse_hypothesis
+
+    try:
+        return parse_hypothesis(record["spec"], Path(record["run_id"])).comparison_hash
+    except (HarnessError, KeyError):
+        return str(record.get("spec_hash"))
 
 
 def _comparisons(tests: Mapping[str, Sequence[Any]]) -> dict[str, list[float | None]]:

@@ -30,7 +30,8 @@ if TYPE_CHECKING:
 # What a second run cannot have again, and what says where it ran: compared as causes, or not.
 _ITS_OWN = ("run_id", "started", "seconds", "card", "environment", "figures")
 _OF_THE_SPEC = (
-    "format", "hypothesis", "title", "claim", "approach", "spec", "spec_hash", "seed", "forecasts",
+    "format", "hypothesis", "title", "claim", "approach", "spec", "spec_hash", "comparison_hash",
+    "seed", "forecasts",
 )  # fmt: skip
 _TIMED = ("timings", "fit_times")
 _NOT_NUMBERS = (("panel", "measures_kept"),)

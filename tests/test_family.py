@@ -6,7 +6,6 @@ import json
 import os
 import runpy
 from dataclasses import replace
-from datetime import UTC, datetime
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -68,7 +67,7 @@ def test_every_comparison_counts_once_with_the_p_of_its_latest_run(tmp_path):
     assert [r.hypothesis for r in runs] == ["b", "a", "a"]
     assert unreadable == []
     found = comparisons(runs)
-    a, b = "sha256:a", "sha256:b"
+    a, b = "sha256:a", "sha256:b"  # of specs that are none, their own hash
     assert found == {(b, "c0"): 1.0, (a, "c0"): 0.03, (a, "c1"): 0.4}
     adjusted = adjust(found)
     for method, place in (("holm", 0), ("fdr_bh", 1)):
@@ -131,20 +130,88 @@ def test_a_log_that_may_not_be_written_to_is_read_all_the_same(tmp_path, monkeyp
     assert not (tmp_path / "tried.jsonl").exists()
 
 
+def test_a_void_run_has_found_nothing_and_replaces_no_valid_p(tmp_path):
+    log = Log(tmp_path)
+    tried(log, "a", [0.04])
+    tried(log, "a", [0.001], status="void", started="2026-05-20T00:00:00+00:00")
+    tried(log, "b", [0.002], status="void", started="2026-05-20T00:00:00+00:00")
+    found = comparisons(all_tried(log)[0])
+    assert found == {("sha256:a", "c0"): 0.04, ("sha256:b", "c0"): 1.0}
+    tried(log, "b", [0.03], started="2026-05-21T00:00:00+00:00")
+    assert comparisons(all_tried(log)[0])["sha256:b", "c0"] == 0.03
+
+
+def test_a_void_run_is_listed_with_the_p_that_counts(tmp_path):
+    log = Log(tmp_path)
+    tried(log, "a", [0.001], status="void")
+    (entry,) = report_family(log, "btc").entries
+    assert (entry.gain, entry.p_value, entry.p_holm) == (0.01, 1.0, 1.0)
+
+
+def test_a_claim_of_equality_has_no_p_value_in_its_family(at_desk, command):
+    run(command)
+    write(('"tiny-har"', '"same"'), ("alpha = 0.05", 'alpha = 0.05\nclaim = "equal"'))
+    record = run(command)
+    assert (record["family"]["comparisons"], record["family"]["candidates"]) == (1, [])
+    assert "it is none of these comparisons." in record["card"]
+    first, second = report_family(Log("reports"), "tiny").entries
+    assert first.p_holm == first.p_value
+    assert (second.hypothesis, second.p_value, second.p_holm) == ("same", None, None)
+    assert second.gain is not None
+
+
+SWAPPED = 'baseline = "har"\ncandidates = ["persistence"]'
+
+
+@pytest.mark.parametrize(
+    ("change", "same"),
+    [
+        (('"tiny-har"', '"another"'), True),
+        (("HAR on thirty", "HAR over thirty"), True),
+        (("Three scales beat", "Surely three scales beat"), True),
+        (("min_gain = 0.01", "min_gain = 0.02"), True),
+        (("alpha = 0.05", "alpha = 0.1"), True),
+        (("alpha = 0.05", 'alpha = 0.05\nclaim = "equal"'), True),
+        (('baseline = "persistence"\ncandidates = ["har"]', SWAPPED), False),
+        (('metric = "r2_log"', 'metric = "qlike"'), False),
+        (('horizon = "4h"', 'horizon = "1h"'), False),
+        (('train = "10d"', 'train = "9d"'), False),
+        (('"log(rv_4h)", ', ""), False),
+    ],
+)
+def test_a_comparison_is_known_by_what_can_change_its_p_value(change, same):
+    one, other = (
+        parse_hypothesis(text, Path(TINY)) for text in (desk.HYPOTHESIS, desk.changed(change))
+    )
+    assert (one.comparison_hash == other.comparison_hash) is same
+
+
+def test_records_from_before_comparisons_were_hashed_are_known_by_their_spec(tmp_path):
+    log = Log(tmp_path)
+    for gain in ("0.01", "0.02"):
+        spec = desk.changed(("min_gain = 0.01", f"min_gain = {gain}"))
+        tried(log, "tiny-har", [0.04], spec=spec, spec_hash=f"sha256:{gain}")
+    want = parse_hypothesis(desk.HYPOTHESIS, Path(TINY)).comparison_hash
+    assert list(comparisons(all_tried(log)[0])) == [(want, "c0")]
+
+
 def test_variants_and_reruns_are_counted_on_the_card(at_desk, command):
     run(command)
     run(command)
-    write(("min_gain = 0.01", "min_gain = 0.02"))
+    write(("min_gain = 0.01", "min_gain = 0.02"))  # held to another gain, compared as before
+    run(command)
+    write(('train = "10d"', 'train = "9d"'))
     record = run(command)
     family = record["family"]
-    assert (family["hypotheses"], family["runs"], family["reruns"]) == (2, 3, 1)
+    assert (family["hypotheses"], family["runs"], family["reruns"]) == (3, 4, 1)
     assert family["comparisons"] == 2
     (row,) = family["candidates"]
     p = record["tables"]["tests"]["p_value"][0]
-    assert (row["p_value"], row["p_holm"], row["p_bh"]) == (p, 2 * p, p)
-    assert len(family["run_ids"]) == 2
+    assert row["p_value"] == p
+    assert p < row["p_holm"] <= 2 * p
+    assert len(family["run_ids"]) == 3
     assert family["reality_check"]["candidates"] == 2
-    assert "3 runs of 2 hypotheses (variants count apart), 1 of them rerun;" in record["card"]
+    assert "4 runs of 3 hypotheses (variants count apart), 1 of them rerun;" in record["card"]
 
 
 @pytest.mark.parametrize("metric", ["r2_log", "qlike"])
@@ -294,7 +361,7 @@ def test_data_that_grew_and_lost_a_symbol_changed(at_desk, command):
 
 def test_the_family_of_a_panel_is_listed_from_the_log_alone(at_desk, command, monkeypatch):
     run(command)
-    write(("min_gain = 0.01", "min_gain = 0.02"))
+    write(('train = "10d"', 'train = "9d"'))
     command("register", TINY).done()
     run(command)
     write(("min_gain = 0.01", "min_gain = 0.03"))
@@ -303,7 +370,9 @@ def test_the_family_of_a_panel_is_listed_from_the_log_alone(at_desk, command, mo
     rows = command("family", "tiny", "--json").done().json
     assert [row["registered"] for row in rows] == ["no", "altered", "altered"]
     assert [row["runs"] for row in rows] == [1, 1, 0]
-    assert rows[0]["p_holm"] == 2 * rows[0]["p_value"]
+    for key, method in (("p_holm", "holm"), ("p_bh", "fdr_bh")):
+        want = multipletests([row["p_value"] for row in rows[:2]], method=method)[1]
+        assert [row[key] for row in rows[:2]] == pytest.approx(want)
     told = command("family", "tiny").done().out
     assert "tiny: hypotheses run: 2, runs: 2, comparisons: 2" in told
     assert "did you mean 'tiny'?" in command("family", "tinny").refused()
@@ -365,15 +434,19 @@ def test_a_record_whose_seal_fits_again_is_read_anew(tmp_path):
     assert [r.comparisons["c0"][1] for r in all_tried(log)[0]] == [0.9]
 
 
-def test_holm_for_the_rule_is_that_of_the_card(at_desk, command):
-    from harness.family import look_up
-
-    write(("min_gain = 0.01", "min_gain = 0.02"))
+def test_a_gain_confirmed_alone_but_not_among_all_that_was_tried_carries_a_caution(
+    at_desk, command
+):
+    log = harness.open_log("reports")
     record = run(command)
-    hypothesis = parse_hypothesis(desk.HYPOTHESIS, Path(TINY))
-    data = DataRead.of(record["panel"])
-    known = look_up(harness.open_log("reports"), hypothesis, data, SPAN, datetime.now(UTC))
-    evidence = [SimpleNamespace(candidate="har", p_value=0.01)]
     p = record["tables"]["tests"]["p_value"][0]
-    want = multipletests([p, 0.01], method="holm")[1][1]
-    assert known.holm(evidence) == {"har": pytest.approx(want)}
+    assert record["status"] == "confirmed"
+    assert not [c for c in record["cautions"] if "Holm" in c]
+    data = {key: record["panel"][key] for key in ("name", "fingerprint", "columns")}
+    tried(log, "many", [0.5] * int(0.05 / p), panel=data)
+    write(('"tiny-har"', '"two"'))
+    (caution,) = [c for c in run(command)["cautions"] if "Holm" in c]
+    told = (
+        f"Held against all {int(0.05 / p) + 1} comparisons made on this panel, the p of har is 0.0"
+    )
+    assert caution.startswith(told)
