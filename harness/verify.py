@@ -35,6 +35,7 @@ _OF_THE_SPEC = (
 )  # fmt: skip
 _TIMED = ("timings", "fit_times")
 _NOT_NUMBERS = (("panel", "measures_kept"),)
+_NOTHING = "nothing"
 
 
 @dataclass(frozen=True)
@@ -173,7 +174,7 @@ def _parts(stored: Mapping[str, Any], again: Mapping[str, Any]) -> Iterator[Part
             yield _table(name, table, again["tables"].get(name, {}))
     for name in stored:
         if name not in (*_ITS_OWN, *_OF_THE_SPEC, "tables"):
-            yield _words(name, stored[name], again.get(name))
+            yield _words(name, stored[name], again.get(name, _NOTHING))
 
 
 def _table(name: str, then: Mapping[str, Sequence[Any]], now: Mapping[str, Sequence[Any]]) -> Part:
@@ -190,36 +191,35 @@ def _table(name: str, then: Mapping[str, Sequence[Any]], now: Mapping[str, Seque
 def _padded(then: Sequence[Any], now: Sequence[Any]) -> Iterator[tuple[Any, Any]]:
     for row in range(max(len(then), len(now))):
         yield (
-            then[row] if row < len(then) else "nothing",
-            now[row] if row < len(now) else "nothing",
+            then[row] if row < len(then) else _NOTHING,
+            now[row] if row < len(now) else _NOTHING,
         )
 
 
 def _words(name: str, then: Any, now: Any) -> Part:
     pairs = [
-        (place or name, value, _at(now, path))
-        for path, place, value in _leaves(then)
+        (".".join(map(str, path)) or name, a, b)
+        for path, a, b in _pairs(then, now)
         if (name, *path) not in _NOT_NUMBERS
     ]
     return _compared(name, pairs)
 
 
-def _leaves(value: Any, path: tuple[Any, ...] = ()) -> Iterator[tuple[tuple[Any, ...], str, Any]]:
-    if isinstance(value, dict | list) and value:
-        items = value.items() if isinstance(value, dict) else enumerate(value)
-        for key, item in items:
-            yield from _leaves(item, (*path, key))
+def _pairs(then: Any, now: Any, path: tuple[Any, ...] = ()) -> Iterator[tuple[Any, Any, Any]]:
+    """Every value then with the one now, by its path; what a list has gained has none then.
+
+    Keys that came later are no difference.
+    """
+    if isinstance(then, dict) and then:
+        found = now if isinstance(now, dict) else {}
+        items = [(key, item, found.get(key, _NOTHING)) for key, item in then.items()]
+    elif isinstance(then, list) and isinstance(now, list) and (then or now):
+        items = [(row, a, b) for row, (a, b) in enumerate(_padded(then, now))]
     else:
-        yield path, ".".join(str(key) for key in path), value
-
-
-def _at(value: Any, path: tuple[Any, ...]) -> Any:
-    for key in path:
-        try:
-            value = value[key]
-        except (KeyError, IndexError, TypeError):
-            return "nothing"
-    return value
+        yield path, then, now
+        return
+    for key, a, b in items:
+        yield from _pairs(a, b, (*path, key))
 
 
 def _compared(name: str, pairs: Sequence[tuple[str, Any, Any]]) -> Part:

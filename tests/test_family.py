@@ -233,6 +233,16 @@ def test_a_rival_read_back_from_the_log_weighs_as_it_did_in_its_own_run(at_desk,
     assert checks[-1] == apart
 
 
+def test_a_void_run_is_no_rival(at_desk, command):
+    command("register", TINY).done()
+    change_panel(CHANGED)
+    assert run(command)["status"] == "void"
+    write(('"tiny-har"', '"other"'), ('train = "10d"', 'train = "9d"'))
+    family = run(command)["family"]
+    assert family["comparisons"] == 2
+    assert family["reality_check"]["candidates"] == 1
+
+
 def test_what_cannot_be_checked_says_why(at_desk, command):
     write(("r2_log", "ic"))
     record = run(command)

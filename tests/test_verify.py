@@ -14,7 +14,7 @@ from harness.durable import digest, encode
 from harness.hypothesis import parse_hypothesis
 from harness.log import Log
 from harness.registrations import DataRead, register
-from harness.verify import verify_run
+from harness.verify import _words, verify_run
 
 
 @pytest.fixture
@@ -76,6 +76,36 @@ def test_a_number_that_is_not_what_the_run_gives_is_named(here, command):
     (part,) = [p for p in found["parts"] if p["name"] == "scores"]
     assert (part["differ"], part["largest"] < 1e-14) == (1, True)
     assert all(cause["same"] for cause in found["causes"])
+
+
+@pytest.mark.parametrize(
+    ("then", "now", "where"),
+    [
+        ({"reasons": ["a"]}, {"reasons": ["a", "b"]}, "reasons.1: was nothing, is b"),
+        ({"reasons": []}, {"reasons": ["b"]}, "reasons.0: was nothing, is b"),
+        ({"reasons": ["a", "b"]}, {"reasons": ["a"]}, "reasons.1: was b, is nothing"),
+        ({"gaps": [{"n": 1}]}, {"gaps": [{"n": 1, "m": 2}, {"n": 3}]}, "gaps.1: was nothing, is "),
+        ({"gap": {"n": 1}}, {"gap": 1}, "gap.n: was 1, is nothing"),
+        ({}, {"n": 1}, "verdict: was {}, is {'n': 1}"),
+        (["a"], ["a", "b"], "1: was nothing, is b"),
+        ({"gap": {"n": 1}}, {"gap": {"n": 1, "m": 2}, "later": 3}, None),
+    ],
+)
+def test_what_a_list_has_gained_differs_and_keys_that_came_later_do_not(then, now, where):
+    part = _words("verdict", then, now)
+    assert part.differ == (where is not None)
+    assert where is None or part.where.startswith(where)
+
+
+def test_the_panel_beside_the_log_is_found_from_anywhere(log_copy, tmp_path, monkeypatch, command):
+    desk.lay_out(log_copy.parent)
+    (tmp_path / "elsewhere").mkdir()
+    monkeypatch.chdir(tmp_path / "elsewhere")
+    (run_id, _) = harness.open_log(log_copy).runs()
+    assert "made again" in command("verify", run_id, "--log", log_copy).out
+    (log_copy.parent / "panels/tiny.toml").unlink()
+    told = command("verify", run_id, "--log", log_copy).refused()
+    assert f"no panel 'tiny' in {log_copy.parent / 'panels'}, panels" in told
 
 
 def test_other_data_is_the_cause_that_is_told(here, command):
