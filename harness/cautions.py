@@ -1,14 +1,16 @@
-"""What a reader of the card should know before believing it: thin data, outages, short spans."""
+"""What a reader of the card should know before believing it: many tried, thin data, outages."""
 
 from __future__ import annotations
 
 import math
 from collections.abc import Mapping
+from typing import Any
 
 import numpy as np
 
 from harness.scale import TargetScale
 from harness.types import Forecasts, Verdict
+from harness.verdict import p_value
 
 _ROWS_PER_COEFFICIENT = 10
 _FEWEST_COSINES = 8
@@ -46,3 +48,19 @@ def cautions(
             f"{best.cosines} degrees of freedom: take test and interval with care."
         )
     return found
+
+
+def of_the_family(verdict: Verdict, family: Mapping[str, Any], alpha: float) -> list[str]:
+    """The sentence of a confirmed gain that is not significant among all that was tried, if so.
+
+    `family` is as the record keeps it.
+    """
+    holm = {row["candidate"]: row["p_holm"] for row in family["candidates"]}
+    best = verdict.best.candidate
+    if verdict.status != "confirmed" or holm.get(best, 0.0) < alpha:
+        return []
+    return [
+        f"Held against all {family['comparisons']:,} comparisons made on this panel, the p of "
+        f"{best} is {p_value(holm[best])} (Holm), not under {alpha:g}: of so many tried, one may "
+        "look as good as this by luck."
+    ]

@@ -25,7 +25,8 @@ def family(panel: str, full: bool, log_dir: str | None, as_json: bool) -> None:
 
     p is one-sided, against "no gain", of the best candidate in the latest run; Holm and BH
     (Benjamini-Hochberg) adjust it among all comparisons on the panel that were tested at some
-    time of its test. reg.: was its rule registered before its first run? Examples:
+    time of its test. reg.: was its rule registered before its first run? altered: another rule
+    of its name came before. Examples:
 
     \b
     harness family btcusdt-1m
@@ -66,7 +67,7 @@ def _checks(log: Log, panel: str) -> dict[str, dict[str, Any]]:
 def _show(found: FamilyReport) -> None:
     from harness.screen import show_table
 
-    show_table(_COLUMNS, [_row(entry) for entry in found.entries])
+    show_table(_COLUMNS, [_row(entry, found.panel) for entry in found.entries])
     ran = sum(entry.runs > 0 for entry in found.entries)
     click.echo(
         f"{found.panel}: hypotheses run: {ran:,}, runs: {found.runs:,}, "
@@ -74,13 +75,14 @@ def _show(found: FamilyReport) -> None:
     )
 
 
-def _row(entry: Entry) -> list[Any]:
+def _row(entry: Entry, panel: str) -> list[Any]:
     from harness.verdict import Show
 
     t = entry.latest
     gain = Show(t.metric, t.relative)(entry.gain) if t and entry.gain is not None else None
+    where = "" if entry.panel == panel else f" on {entry.panel}"
     return [
-        entry.hypothesis,
+        entry.hypothesis + where,
         entry.first_run[:10] if entry.first_run else None,
         entry.runs,
         t.status if t else None,

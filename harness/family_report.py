@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, TypeVar
 
 from harness.errors import UsageError, nearest
 from harness.family import adjust, comparisons, family_of
@@ -15,6 +15,7 @@ from harness.registrations import (
     registration_files,
 )
 from harness.rivals import Reach, full_check, reach_of
+from harness.standing import precedes, versions_before
 from harness.tried import Tried, all_tried
 
 
@@ -22,14 +23,17 @@ from harness.tried import Tried, all_tried
 class Entry:
     """One hypothesis on the panel: its runs, the latest one's verdict, how it is adjusted.
 
-    `p_holm` and `p_bh` are of the best candidate, among all comparisons of the latest run's
-    family; None for a hypothesis that was registered and not run, or is not judged.
-    `registered` is `yes`, `later` (after its first run), `altered` (another spec of the name is),
-    or `no`.
+    `p_value`, `p_holm` and `p_bh` are of the best candidate, as it counts among all comparisons of
+    the latest run's family; None for a hypothesis that was registered and not run, is not judged,
+    or claims equality.
+    `registered` is `yes` (before its first run), `altered` (before it, and another spec of the
+    name was registered or run before that; or only such another is registered), `later` (after its
+    first run), or `no`. `panel` may have another name than the one asked for, and the same bytes.
     """
 
     hypothesis: str
     spec_hash: str
+    panel: str
     first_run: str | None
     runs: int
     registered: str
@@ -46,6 +50,7 @@ class Entry:
         return {
             "hypothesis": self.hypothesis,
             "spec_hash": self.spec_hash,
+            "panel": self.panel,
             "first_run": self.first_run,
             "runs": self.runs,
             **{key: getattr(t, key) if t else None for key in of},
@@ -78,16 +83,15 @@ def report_family(log: Log, panel: str) -> FamilyReport:
         near = nearest(panel, sorted(known))
         hint = f"; did you mean '{near}'?" if near else "" if known else "; the log is empty"
         raise UsageError(f"no run on panel '{panel}' in {log.root}{hint}")
-    mine = [run for run in runs if run.panel == panel]
-    here = [r for r in registered if r.data.panel == panel]
-    entries = tuple(_entries(runs, mine, here))
+    mine = _on_panel(runs, panel, runs)
+    entries = tuple(_entries(runs, mine, registered, _on_panel(registered, panel, runs)))
     return FamilyReport(panel, len(mine), len(comparisons(mine)), entries, (*unreadable, *torn))
 
 
 def latest_runs(log: Log, panel: str) -> list[Tried]:
     """The latest run of every hypothesis on the panel, oldest first."""
-    mine = (run for run in all_tried(log)[0] if run.panel == panel)
-    return list({run.spec_hash: run for run in mine}.values())
+    runs = all_tried(log)[0]
+    return list({run.spec_hash: run for run in _on_panel(runs, panel, runs)}.values())
 
 
 def reach(log: Log, panel: str) -> Reach:
@@ -99,7 +103,20 @@ def check_all(log: Log, panel: str) -> Iterator[tuple[Tried, dict[str, Any]]]:
     """The reality check of every hypothesis on the panel, nothing left out, one by one."""
     runs = all_tried(log)[0]
     for run in latest_runs(log, panel):
-        yield run, full_check(log, _family(runs, run), run)
+        try:
+            found = full_check(log, _family(runs, run), run)
+        except RecordError as error:
+            found = {"why": str(error)}
+        yield run, found
+
+
+_Read = TypeVar("_Read", Tried, Registration)
+
+
+def _on_panel(what: Sequence[_Read], panel: str, runs: Sequence[Tried]) -> list[_Read]:
+    """Those on the panel of this name, or on one of another name that gave a run the same bytes."""
+    prints = {run.fingerprint for run in runs if run.panel == panel} - {None}
+    return [one for one in what if one.data.panel == panel or one.data.fingerprint in prints]
 
 
 def _all_registrations(log: Log) -> tuple[list[Registration], list[str]]:
@@ -118,33 +135,51 @@ def _family(runs: Sequence[Tried], run: Tried) -> list[Tried]:
 
 
 def _entries(
-    runs: Sequence[Tried], mine: Sequence[Tried], registered: Sequence[Registration]
+    runs: Sequence[Tried],
+    mine: Sequence[Tried],
+    registered: Sequence[Registration],
+    here: Sequence[Registration],
 ) -> Iterator[Entry]:
+    """Every hypothesis of `mine`, then those registered `here` and never run on the panel."""
     adjusted: dict[tuple[str | None, ...], Any] = {}
     for spec_hash in dict.fromkeys(run.spec_hash for run in mine):
         own = [run for run in mine if run.spec_hash == spec_hash]
         latest = own[-1]
-        span = latest.tested_from, latest.tested_until, latest.fingerprint
+        span = latest.tested_from, latest.tested_until, latest.panel, latest.fingerprint
         if span not in adjusted:
-            adjusted[span] = adjust(comparisons(_family(runs, latest)))
-        state = _state(latest.hypothesis, spec_hash, own[0], registered)
-        head = latest.hypothesis, spec_hash, own[0].started, len(own), state, latest
-        if latest.candidate in latest.comparisons:
-            gain, p = latest.comparisons[latest.candidate]
-            yield Entry(*head, gain, p, *adjusted[span][spec_hash, latest.candidate])
-        else:
-            yield Entry(*head)
+            p = comparisons(_family(runs, latest))
+            adjusted[span] = {key: (p[key], *both) for key, both in adjust(p).items()}
+        claims = [r for r in here if r.spec_hash == spec_hash]
+        state = _state(spec_hash, claims, own[0], runs, registered)
+        head = latest.hypothesis, spec_hash, latest.panel, own[0].started, len(own), state, latest
+        gain, _ = latest.comparisons.get(latest.candidate, (None, None))
+        key = latest.comparison, latest.candidate
+        judged = None if latest.claim == "equal" else adjusted[span].get(key)
+        yield Entry(*head, gain, *(judged or (None, None, None)))
     ran = {run.spec_hash for run in mine}
-    for r in {r.spec_hash: r for r in reversed(registered) if r.spec_hash not in ran}.values():
-        yield Entry(r.hypothesis, r.spec_hash, None, 0, "yes")
+    for spec_hash in dict.fromkeys(r.spec_hash for r in here if r.spec_hash not in ran):
+        claims = [r for r in here if r.spec_hash == spec_hash]
+        state = _state(spec_hash, claims, None, runs, registered)
+        yield Entry(claims[0].hypothesis, spec_hash, claims[0].data.panel, None, 0, state)
 
 
-def _state(name: str, spec_hash: str, first: Tried, registered: Sequence[Registration]) -> str:
-    own = [r for r in registered if r.spec_hash == spec_hash]
-    if first.registered or (
-        own and first.registered is None and own[0].registered_at[:19] <= first.started[:19]
-    ):
-        return "yes"
-    if own:
+def _state(
+    spec_hash: str,
+    own: Sequence[Registration],
+    first: Tried | None,
+    runs: Sequence[Tried],
+    registered: Sequence[Registration],
+) -> str:
+    """See Entry; `own` are the hypothesis' registrations, `first` its first run, if any."""
+    before = bool(own) and precedes(own[0], first)
+    if first is not None and first.registered is not None:
+        before = first.registered
+    if own and not before:
         return "later"
-    return "altered" if any(r.hypothesis == name for r in registered) else "no"
+    name, begun = (
+        (first.hypothesis, first.started) if first else (own[0].hypothesis, own[0].registered_at)
+    )
+    others = versions_before(name, spec_hash, begun, runs, registered)
+    if before:
+        return "altered" if others else "yes"
+    return "altered" if any(version.registration for version in others) else "no"

@@ -52,6 +52,7 @@ _KEYS = (
     "hypothesis", "panel", "sample", "target", "walk_forward", "models", "verdict", "regimes",
     "sweep", "risk", "run",
 )  # fmt: skip
+_HELD_TO = ("candidates", "min_gain", "alpha", "claim")
 
 
 @dataclass(frozen=True)
@@ -97,14 +98,19 @@ class Hypothesis:
     @cached_property
     def spec_hash(self) -> str:
         """`sha256:` and the hash of the canonical JSON: a changed bar is another hypothesis."""
-        words = json.dumps(
-            canonical(self),
-            sort_keys=True,
-            separators=(",", ":"),
-            ensure_ascii=False,
-            allow_nan=False,
-        )
-        return "sha256:" + hashlib.sha256(words.encode()).hexdigest()
+        return _hash(canonical(self))
+
+    @cached_property
+    def comparison_hash(self) -> str:
+        """The hash of what can change a candidate's p-value: not what it is called or held to.
+
+        Left out are name and claim, and of the rule the candidates' list, `min_gain`, `alpha` and
+        the kind of claim.
+        """
+        plain = canonical(self)
+        del plain["hypothesis"]
+        plain["verdict"] = {k: v for k, v in plain["verdict"].items() if k not in _HELD_TO}
+        return _hash(plain)
 
 
 def load_hypothesis(path: str | Path) -> Hypothesis:
@@ -188,6 +194,13 @@ def canonical(hypothesis: Hypothesis) -> dict[str, Any]:
         plain["risk"] = {field: plain_value(value) for field, value in hypothesis.risk}
     plain["models"] = {name: model.words() for name, model in hypothesis.models.items()}
     return plain
+
+
+def _hash(plain: Mapping[str, Any]) -> str:
+    words = json.dumps(
+        plain, sort_keys=True, separators=(",", ":"), ensure_ascii=False, allow_nan=False
+    )
+    return "sha256:" + hashlib.sha256(words.encode()).hexdigest()
 
 
 def plain_value(value: object) -> object:

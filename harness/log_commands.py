@@ -148,9 +148,7 @@ def mark(run: str, decision: str, note: str, log_dir: str | None) -> None:
 
     from harness.log import open_log
 
-    log = open_log(log_dir)
-    log.decide(run, decision, note, datetime.now(UTC))
-    card = log.write_card(log.read(run))
+    card = open_log(log_dir).decide(run, decision, note, datetime.now(UTC))
     click.echo(f"{decision}: {card}")
 
 

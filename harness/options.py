@@ -16,9 +16,11 @@ LOG = click.option(
 AS_JSON = click.option("--json", "as_json", is_flag=True, help="JSON on stdout.")
 
 
-def panel_folders(hypothesis: Path | None) -> list[Path]:
-    """Where panels are looked for: `panels` beside the hypothesis' folder, then here."""
+def panel_folders(hypothesis: Path | None, log: Path | None = None) -> list[Path]:
+    """Where panels are looked for: `panels` beside the hypothesis' folder, the log's, then here."""
     folders = [Path("panels")]
+    if log is not None:
+        folders.insert(0, log.resolve().parent / "panels")
     if hypothesis is not None:
         folders.insert(0, hypothesis.resolve().parent.parent / "panels")
     unique = {folder.resolve(): folder for folder in reversed(folders)}

@@ -191,7 +191,7 @@ def run(
     with timer("audit"):
         audit = auditor.result()
     with timer("family"):
-        known = _known(log, study, facts, forecasts)
+        known = _known(log, study, facts, forecasts, started)
     with timer("score and judge"):
         forbidden = [*audit.forbidden, *known.forbidden]
         judged = judge(study, decided, forecasts, facts.labels, forbidden)
@@ -242,14 +242,21 @@ def run(
     )
 
 
-def _known(log: Log, study: Study, facts: PanelFacts, forecasts: Mapping[str, Forecasts]) -> Known:
+def _known(
+    log: Log,
+    study: Study,
+    facts: PanelFacts,
+    forecasts: Mapping[str, Forecasts],
+    started: datetime,
+) -> Known:
     """What the log knew of the hypothesis and its panel before this run."""
     part = forecasts[str(study.hypothesis.verdict.horizon)]
     return look_up(
         log,
         study.hypothesis,
-        DataRead.by(study.panel_spec.name, study.plan.inputs, facts),
+        DataRead.by(study.panel_spec, study.plan.inputs, facts),
         (iso_moment(part.windows[0].cut), iso_moment(part.windows[-1].end)),
+        started,
         lambda run_id: targets_differ(log, run_id, forecasts),
     )
 
@@ -260,7 +267,7 @@ def _tried(
     """Registration and family, as the record keeps them."""
     rule = study.hypothesis.verdict
     part = forecasts[str(rule.horizon)]
-    family = known.words(verdict.evidence)
+    family = known.words(verdict)
     setting = setting_of(study, part)
     family["reality_check"] = check(log, known, setting, part, verdict.evidence, rule.regime)
     return {"registration": dict(known.registration), "family": family}

@@ -15,6 +15,7 @@ from typing import Any
 import numpy as np
 import polars as pl
 
+from harness.errors import HarnessError
 from harness.measures.estimate import estimate
 from harness.published_fits import (
     bars_of_returns,
@@ -28,6 +29,12 @@ from harness.published_fits import (
 )
 from harness.scale import TargetScale
 from harness.types import F64
+
+# What a file that is damaged, or another one of that name, ends in.
+_UNREADABLE = (
+    HarnessError, pl.exceptions.PolarsError, OSError, ValueError, TypeError, LookupError,
+    ArithmeticError,
+)  # fmt: skip
 
 
 @dataclass(frozen=True)
@@ -49,7 +56,10 @@ class Reference:
 
 @dataclass(frozen=True)
 class Checked:
-    """A published figure and ours; `got` and `ok` are None where it was `skipped`, and why."""
+    """A published figure and ours; `got` is None where there is none, `ok` whether they agree.
+
+    `skipped` says why it was not computed, `ok` None; `failed` why it could not be, `ok` False.
+    """
 
     what: str
     source: str
@@ -57,6 +67,7 @@ class Checked:
     got: float | None = None
     ok: bool | None = None
     skipped: str | None = None
+    failed: str | None = None
 
     def as_json(self) -> dict[str, Any]:
         """What `harness verify --published --json` says of it."""
@@ -72,19 +83,30 @@ def check_published(data: Path | None = None) -> list[Checked]:
 
 
 def check(reference: Reference, data: Path | None) -> list[Checked]:
-    """The figures of one reference, each with ours, or with why it was skipped."""
-    r, file, why = reference, Path(), None
+    """The figures of one reference, each with ours, or with why there is none of ours.
+
+    A file that cannot be read, or is not the one that the figures are of, fails its figures alone.
+    """
+    r, file = reference, Path()
     if r.file is not None and data is None:
-        why = "HARNESS_DATA is not set"
-    elif r.file is not None and not (file := data.resolve() / r.file).is_file():
-        why = f"{r.file} is not under {data}"
-    if why is not None:
-        skipped = f"{r.name}: {why}"
-        return [Checked(f"{r.name}: {w}", r.source, v, skipped=skipped) for w, v in r.figures]
+        return _without(r, skipped=f"{r.name}: HARNESS_DATA is not set")
+    if r.file is not None and not (file := data.resolve() / r.file).is_file():
+        return _without(r, skipped=f"{r.name}: {r.file} is not under {data}")
+    try:
+        made = r.make(file)
+    except _UNREADABLE as error:
+        why = " ".join(str(error).split())[:200]
+        return _without(r, ok=False, failed=f"{r.name}: {r.file or 'its data'}: {why}")
     return [
         Checked(f"{r.name}: {what}", r.source, wanted, float(got), _agrees(r, wanted, float(got)))
-        for (what, wanted), got in zip(r.figures, r.make(file), strict=True)
+        for (what, wanted), got in zip(r.figures, made, strict=True)
     ]
+
+
+def _without(reference: Reference, **why: Any) -> list[Checked]:
+    """Its figures without ours, and why."""
+    r = reference
+    return [Checked(f"{r.name}: {what}", r.source, wanted, **why) for what, wanted in r.figures]
 
 
 def _agrees(reference: Reference, wanted: float, got: float) -> bool:

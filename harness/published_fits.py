@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import glob
+import json
 import tempfile
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -44,12 +47,13 @@ def panel_of(source: str, columns: Columns, ts: str = "date") -> PanelSpec:
     with tempfile.TemporaryDirectory(prefix="harness-published-") as folder:
         file = Path(folder) / "published.toml"
         file.write_text("\n".join(words) + "\n", encoding="utf-8")
-        return read_panel(file)
+        return replace(read_panel(file), file=Path(file.name))  # named in errors, gone by then
 
 
 def parquet(file: Path) -> str:
     """The [source] of a Parquet file."""
-    return f'kind = "parquet"\npath = "{file}"\nsymbol = "X"'
+    path = json.dumps(glob.escape(str(file)), ensure_ascii=False)  # no sign of it means anything
+    return f'kind = "parquet"\npath = {path}\nsymbol = "X"'
 
 
 def one_day_ahead(

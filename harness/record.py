@@ -12,7 +12,7 @@ import polars as pl
 from harness.ability_table import ability_table
 from harness.audit.findings import Audit, audit_table
 from harness.cards.render import render_card
-from harness.cautions import cautions
+from harness.cautions import cautions, of_the_family
 from harness.durations import iso_moment as _iso
 from harness.durations import show_moment
 from harness.fragility.rows import Row, fragility_table
@@ -20,6 +20,8 @@ from harness.group_tables import group_tables
 from harness.log import HorizonForecasts
 from harness.measures.store import PanelFacts
 from harness.metrics import METRICS, Scores
+from harness.panel_meaning import panel_meaning
+from harness.registrations import moment_words
 from harness.risk.tables import risk_tables
 from harness.tables import Table, table
 from harness.types import FitReport, Forecasts, ModelFit, Verdict
@@ -80,8 +82,9 @@ def make_record(
         "claim": h.identity.claim,
         "approach": h.identity.approach,
         "spec_hash": h.spec_hash,
+        "comparison_hash": h.comparison_hash,
         "spec": h.text,
-        "started": started.isoformat(timespec="microseconds"),
+        "started": moment_words(started),
         "seconds": round(seconds, 3),
         "status": verdict.status,
         "seed": h.run.seed,
@@ -92,7 +95,10 @@ def make_record(
         "verdict": _verdict(study, verdict),
         "audit": audit.as_dict(),
         **tried,
-        "cautions": cautions(forecasts, study.scale, verdict, facts.start),
+        "cautions": [
+            *of_the_family(verdict, tried["family"], h.verdict.alpha),
+            *cautions(forecasts, study.scale, verdict, facts.start),
+        ],
         "tables": {
             "scores": _scores(forecasts, scores),
             "tests": _tests(verdict),
@@ -133,6 +139,7 @@ def _panel(
         "title": spec.title,
         "note": spec.note,
         "digest": spec.digest,
+        "meaning": panel_meaning(spec, study.plan.inputs),
         "source": spec.kind,
         "calendar": spec.calendar,
         "bar": str(spec.bar),

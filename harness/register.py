@@ -14,12 +14,12 @@ from pathlib import Path
 from typing import Any
 
 from harness.errors import PanelError
-from harness.family import precedes, standing
 from harness.hypothesis import Hypothesis
 from harness.log import Log
 from harness.measures.store import measure_panel
 from harness.panel import find_panel
 from harness.registrations import DataRead, Registration, register, registration_path
+from harness.standing import precedes, standing
 from harness.study import set_up
 from harness.tried import Tried
 
@@ -86,5 +86,5 @@ def read_data(
         study = set_up(hypothesis, search)
         _, facts, _ = measure_panel(study.panel, study.plan, progress=progress)
     except PanelError as error:
-        return DataRead.by(panel, (), None), str(error)
-    return DataRead.by(panel, study.plan.inputs, facts), None
+        return DataRead.unseen(panel), str(error)
+    return DataRead.by(study.panel_spec, study.plan.inputs, facts), None

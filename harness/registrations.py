@@ -19,10 +19,12 @@ from typing import TYPE_CHECKING, Any
 from harness.durable import encode, sync, write
 from harness.durations import iso_moment
 from harness.log import Log, RecordError, read_bytes, read_object
+from harness.panel_meaning import panel_meaning
 
 if TYPE_CHECKING:
     from harness.hypothesis import Hypothesis
     from harness.measures.store import PanelFacts
+    from harness.panel_file import PanelSpec
 
 _NAME = re.compile(r"\d{4}-\d\d-\d\d-([a-z0-9][a-z0-9-]*)-[0-9a-f]{8}-([0-9a-f]{16})\.json")
 _TEXTS = ("registered_at", "hypothesis", "spec_hash", "spec")
@@ -37,7 +39,8 @@ class DataRead:
     """What was read of a panel: how its bytes are told apart, and how far they reach.
 
     `columns` are those that the fingerprint covers, `start` and `end` the first bar's start and
-    the last one's end (ISO 8601, UTC). The fingerprint is None where the data was not at hand.
+    the last one's end (ISO 8601, UTC); `meaning` is that of the panel file (see panel_meaning).
+    The fingerprint is None where the data was not at hand, `meaning` in what is older than it.
     """
 
     panel: str
@@ -46,21 +49,32 @@ class DataRead:
     start: str | None
     end: str | None
     rows: int | None
+    meaning: str | None = None
 
     @classmethod
     def of(cls, words: Mapping[str, Any]) -> DataRead:
         """From the `panel` of a record or of a registration."""
         columns = tuple(words.get("columns") or ())
-        rest = (words.get(key) for key in ("start", "end", "rows"))
+        rest = (words.get(key) for key in ("start", "end", "rows", "meaning"))
         return cls(str(words.get("name")), words.get("fingerprint"), columns, *rest)
 
     @classmethod
-    def by(cls, panel: str, columns: Sequence[str], facts: PanelFacts | None) -> DataRead:
-        """What measuring a panel has read; no facts where the data was not at hand."""
-        if facts is None:
-            return cls(panel, None, tuple(columns), None, None, None)
-        start, end = iso_moment(facts.start), iso_moment(facts.end)
-        return cls(panel, facts.fingerprint, tuple(columns), start, end, facts.rows)
+    def by(cls, spec: PanelSpec, columns: Sequence[str], facts: PanelFacts) -> DataRead:
+        """What measuring these columns of a panel has read."""
+        return cls(
+            spec.name,
+            facts.fingerprint,
+            tuple(columns),
+            iso_moment(facts.start),
+            iso_moment(facts.end),
+            facts.rows,
+            panel_meaning(spec, columns),
+        )
+
+    @classmethod
+    def unseen(cls, panel: str) -> DataRead:
+        """A panel whose data is not at hand."""
+        return cls(panel, None, (), None, None, None)
 
     def grew_into(self, later: DataRead) -> bool:
         """Whether the later data could be this and more at its end."""
@@ -73,9 +87,18 @@ class DataRead:
         known = self.fingerprint is not None and other.fingerprint is not None
         return known and self.columns == other.columns and self.fingerprint != other.fingerprint
 
-    def changed_into(self, later: DataRead) -> bool:
-        """Whether the later data is other data, not this with more at its end."""
+    def reads_otherwise(self, other: DataRead) -> bool:
+        """Whether the panel file is known to say otherwise of the same columns."""
+        known = self.meaning is not None and other.meaning is not None
+        return known and self.columns == other.columns and self.meaning != other.meaning
+
+    def holds_otherwise(self, later: DataRead) -> bool:
+        """Whether the later bytes are other ones, not these with more at their end."""
         return self.differs_from(later) and not self.grew_into(later)
+
+    def changed_into(self, later: DataRead) -> bool:
+        """Whether the later data is other data, or is read otherwise."""
+        return self.holds_otherwise(later) or self.reads_otherwise(later)
 
 
 @dataclass(frozen=True)
@@ -100,12 +123,17 @@ def rule_of(hypothesis: Hypothesis) -> dict[str, Any]:
     }
 
 
+def moment_words(at: datetime) -> str:
+    """A moment as records and registrations have it, in UTC: their order is that of the texts."""
+    return at.astimezone(UTC).isoformat(timespec="microseconds")
+
+
 def register(log: Log, hypothesis: Hypothesis, data: DataRead, at: datetime) -> Registration:
     """Write a registration, whole or not at all, and return it; RunError when the disk refuses."""
-    moment = at.astimezone(UTC)
+    registered_at = moment_words(at)
     name = hypothesis.identity.name
     entry = {
-        "registered_at": moment.isoformat(timespec="microseconds"),
+        "registered_at": registered_at,
         "hypothesis": name,
         "spec_hash": hypothesis.spec_hash,
         "spec": hypothesis.text,
@@ -117,11 +145,12 @@ def register(log: Log, hypothesis: Hypothesis, data: DataRead, at: datetime) -> 
             "start": data.start,
             "end": data.end,
             "rows": data.rows,
+            "meaning": data.meaning,
         },
     }
     content = encode(entry)
     short = hypothesis.spec_hash.removeprefix("sha256:")[:8]
-    file = f"{moment:%Y-%m-%d}-{name}-{short}-{_seal(content)}.json"
+    file = f"{registered_at[:10]}-{name}-{short}-{_seal(content)}.json"
     with log.scratch() as scratch:
         write(scratch / file, content)
         folder = log.root / "registrations"
@@ -148,6 +177,8 @@ def read_registration(log: Log, file: str) -> Registration:
         raise RecordError(f"{path}: changed since it was written")
     if not all(isinstance(entry.get(key), str) for key in _TEXTS):
         raise RecordError(f"{path}: wanted the keys {', '.join(_TEXTS)}, all text")
+    if not all(isinstance(entry.get(key), dict) for key in ("rule", "panel")):
+        raise RecordError(f"{path}: wanted the keys rule, panel, both tables")
     texts = (entry[key] for key in _TEXTS)
     return Registration(file, *texts, entry["rule"], DataRead.of(entry["panel"]))
 

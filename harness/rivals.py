@@ -6,7 +6,7 @@ target, horizon and every decision with the run, and are set against its own bas
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
@@ -30,7 +30,7 @@ from harness.types import F64, I64, Forecasts
 if TYPE_CHECKING:
     import polars as pl
 
-    from harness.family import Known
+    from harness.family import Key, Known
     from harness.study import Study
     from harness.types import Evidence
 
@@ -124,15 +124,16 @@ def check(
         e.candidate: setting.loss(forecasts.yhat[e.candidate], shifts[e.candidate])
         for e in evidence
     }
-    others = eligible(log, known.members, known.spec_hash, setting)
+    made = {(known.hypothesis.comparison_hash, name) for name in own}
+    others = eligible(log, known.members, made, setting)
     losses, left = list(own.values()), _MOST_BYTES
-    for k, (run, size) in enumerate(others):
-        left -= size
-        numbers = setting.y.size * (len(losses) + len(run.comparisons))
+    for k, rival in enumerate(others):
+        left -= rival.bytes
+        numbers = setting.y.size * (len(losses) + len(rival.candidates))
         if left < 0 or numbers > _MOST_NUMBERS:
-            beyond = sum(len(run.comparisons) for run, _ in others[k:])
+            beyond = sum(len(rival.candidates) for rival in others[k:])
             return tested(setting, benchmark, losses) | {"left_out": beyond}
-        losses += rival_losses(log, run, setting).values()
+        losses += rival_losses(log, rival.run, setting, rival.candidates).values()
     return tested(setting, benchmark, losses) | {"left_out": 0}
 
 
@@ -169,9 +170,10 @@ def full_check(log: Log, members: Sequence[Tried], run: Tried) -> dict[str, Any]
     if run.baseline not in own or len(own) == 1:
         return {"why": "the log does not hold the way back of models fitted symbol by symbol"}
     benchmark = own.pop(run.baseline)
-    others = eligible(log, members, run.spec_hash, setting)
-    rivals = [loss for other, _ in others for loss in rival_losses(log, other, setting).values()]
-    return tested(setting, benchmark, [*own.values(), *rivals]) | {"left_out": 0}
+    losses = list(own.values())
+    for rival in eligible(log, members, {(run.comparison, name) for name in own}, setting):
+        losses += rival_losses(log, rival.run, setting, rival.candidates).values()
+    return tested(setting, benchmark, losses) | {"left_out": 0}
 
 
 def _stored_setting(log: Log, run: Tried, record: Mapping[str, Any]) -> Setting | None:
@@ -196,21 +198,30 @@ def _stored_setting(log: Log, run: Tried, record: Mapping[str, Any]) -> Setting 
     )
 
 
-def eligible(
-    log: Log, runs: Sequence[Tried], spec_hash: str, setting: Setting
-) -> list[tuple[Tried, int]]:
-    """The latest run of every other hypothesis of the same target and horizon, newest first.
+@dataclass(frozen=True)
+class Rival:
+    """A run, those of its candidates that no later run compared, its stored forecasts in bytes."""
 
-    With the bytes of its stored forecasts; runs whose forecasts are gone are left out.
+    run: Tried
+    candidates: tuple[str, ...]
+    bytes: int
+
+
+def eligible(
+    log: Log, runs: Sequence[Tried], made: Collection[Key], setting: Setting
+) -> list[Rival]:
+    """Every comparison of these runs but those already `made`, of its latest run, newest first.
+
+    Of the same target and horizon. Runs whose forecasts are gone, and void ones, are left out.
     """
-    latest = {run.spec_hash: run for run in runs if run.spec_hash != spec_hash}
-    mine = [
-        (run, size)
-        for run in latest.values()
-        if run.horizon == setting.horizon and run.target == setting.target
-        if run.comparisons and (size := _bytes(log, run))
-    ]
-    return sorted(mine, key=lambda found: (found[0].started, found[0].run_id), reverse=True)
+    found, seen = [], set(made)
+    for run in sorted(runs, key=lambda run: (run.started, run.run_id), reverse=True):
+        same = run.horizon == setting.horizon and run.target == setting.target
+        names = tuple(name for name in run.comparisons if (run.comparison, name) not in seen)
+        if same and names and run.status != "void" and (size := _bytes(log, run)):
+            found.append(Rival(run, names, size))
+            seen |= {(run.comparison, name) for name in names}
+    return found
 
 
 def tested(setting: Setting, benchmark: F64, losses: Sequence[F64]) -> dict[str, Any]:
@@ -230,12 +241,9 @@ def tested(setting: Setting, benchmark: F64, losses: Sequence[F64]) -> dict[str,
     }  # fmt: skip
 
 
-def rival_losses(
-    log: Log, run: Tried, setting: Setting, models: Sequence[str] | None = None
-) -> dict[str, F64]:
-    """Candidate -> its losses (n,), from a run's stored forecasts; {} where they do not compare.
+def rival_losses(log: Log, run: Tried, setting: Setting, models: Sequence[str]) -> dict[str, F64]:
+    """Model -> its losses (n,), from a run's stored forecasts; {} where they do not compare.
 
-    Of these `models`, or of all its candidates.
     Not the same decisions, other targets, forecasts that are gone or cannot be read, or a way back
     to levels that the log does not hold (of models fitted symbol by symbol, medians alone).
     """
@@ -248,7 +256,7 @@ def rival_losses(
     except RecordError:
         return {}
     found = {}
-    for name in run.comparisons if models is None else models:
+    for name in models:
         shifts = (0.0, 0.0) if record is None else _shifts(record, name, setting)
         if name in run.models and shifts is not None:
             yhat = frame["yhat"].list.get(run.models.index(name)).to_numpy()
@@ -257,9 +265,10 @@ def rival_losses(
 
 
 def targets_differ(log: Log, run_id: str, forecasts: Mapping[str, Forecasts]) -> str | None:
-    """What shows that a run's stored targets are not these, at a decision both have; or None.
+    """What shows that a run's stored targets are not these; None where nothing does.
 
-    They may differ in the last digits, as sums do that another version of the code has made.
+    Every decision that it stored within the span tested now must be there, with the target it had;
+    targets may differ in the last digits, as sums do that another version of the code has made.
     """
     try:
         stored = log.read_forecasts(run_id)
@@ -275,8 +284,10 @@ def targets_differ(log: Log, run_id: str, forecasts: Mapping[str, Forecasts]) ->
 def _first_difference(stored: pl.DataFrame, horizon: str, part: Forecasts) -> str | None:
     import polars as pl
 
+    formed = pl.col("formed_at").to_physical() * 1_000
+    tested = (formed >= part.windows[0].cut) & (formed < part.windows[-1].end)
     then = stored.filter(pl.col("horizon") == horizon)
-    then = then.filter(pl.col("model") == then["model"].first()).select("symbol", "formed_at", "y")
+    then = then.filter((pl.col("model") == then["model"].first()) & tested)
     now = pl.DataFrame(
         {
             "symbol": pl.Series(part.symbols, dtype=pl.String).gather(part.symbol),
@@ -284,17 +295,21 @@ def _first_difference(stored: pl.DataFrame, horizon: str, part: Forecasts) -> st
             "now": part.y,
         }
     ).with_columns(pl.col("formed_at").dt.cast_time_unit("us"))
-    both = then.join(now, on=["symbol", "formed_at"], how="inner", validate="1:1")
+    both = then.select("symbol", "formed_at", "y").join(
+        now, on=["symbol", "formed_at"], how="left", validate="1:1"
+    )
     both = both.sort("formed_at", "symbol")
-    off = np.flatnonzero(~np.isclose(both["y"].to_numpy(), both["now"].to_numpy(), 1e-9, 0.0, True))
+    gone = both["now"].is_null().to_numpy()
+    y, after = both["y"].to_numpy(), both["now"].to_numpy()
+    off = np.flatnonzero(gone | ~np.isclose(y, after, 1e-9, 0.0, equal_nan=True))
     if not off.size:
         return None
     row = both.row(int(off[0]), named=True)
     when = row["formed_at"].strftime("%Y-%m-%d %H:%M")
-    return (
-        f"the target of {row['symbol']} at {when} over {horizon} was {row['y']:.8g} and is "
-        f"{row['now']:.8g}"
-    )
+    target = f"the target of {row['symbol']} at {when} over {horizon}"
+    if row["now"] is None:
+        return f"{target} was {row['y']:.8g} and is gone"
+    return f"{target} was {row['y']:.8g} and is {row['now']:.8g}"
 
 
 def _stored(log: Log, run: Tried, setting: Setting) -> pl.DataFrame | None:

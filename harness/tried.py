@@ -13,31 +13,37 @@ import math
 import os
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
+from pathlib import Path
 from typing import Any, NamedTuple
 
 from harness.durable import encode
+from harness.errors import HarnessError
 from harness.log import Log, RecordError
 from harness.registrations import DataRead
 
 # Entries made by another version of `_entry` are made anew: raise this with it.
-_LAYOUT = 1
+_LAYOUT = 2
 
 
 class Tried(NamedTuple):
     """A run: what it claimed, on which data, and every comparison it made.
 
-    `columns`, `start`, `end` and `rows` as in DataRead; `tested_from` and `tested_until` are the
-    moments between which it was tested (ISO 8601, UTC), None for a record that does not say;
-    `target` says what was forecast at `horizon`; `comparisons` maps each candidate to its gain
-    over `baseline` by `metric` and the one-sided p-value against "no gain", 1 where there is none;
-    `models` are those whose forecasts it has stored at `horizon`, in their order. `registered` is
-    whether it was, before the first run of its hypothesis; None in records from before that.
+    `columns`, `start`, `end`, `rows` and `meaning` as in DataRead; `tested_from` and
+    `tested_until` are the moments between which it was tested (ISO 8601, UTC), None for a record
+    that does not say; `target` says what was forecast at `horizon`; `comparisons` maps each
+    candidate to its gain over `baseline` by `metric` and the one-sided p-value against "no gain",
+    1 where there is none; `models` are those whose forecasts it has stored at `horizon`, in their
+    order. `comparison` is the hash of what can change such a p-value, `claim` `better` or `equal`.
+    `registered` is whether it was, before the first run of its hypothesis; None in records
+    from before that.
     """
 
     run_id: str
     started: str
     hypothesis: str
     spec_hash: str
+    comparison: str
+    claim: str
     status: str
     panel: str
     fingerprint: str | None
@@ -45,6 +51,7 @@ class Tried(NamedTuple):
     start: str | None
     end: str | None
     rows: int | None
+    meaning: str | None
     tested_from: str | None
     tested_until: str | None
     target: str
@@ -60,9 +67,8 @@ class Tried(NamedTuple):
     @property
     def data(self) -> DataRead:
         """What it has read."""
-        return DataRead(
-            self.panel, self.fingerprint, tuple(self.columns), self.start, self.end, self.rows
-        )
+        known = tuple(self.columns), self.start, self.end, self.rows, self.meaning
+        return DataRead(self.panel, self.fingerprint, *known)
 
     def overlaps(self, tested: tuple[str, str]) -> bool:
         """Whether both were tested at some moment; for a record that does not say, yes."""
@@ -90,6 +96,17 @@ def all_tried(log: Log) -> tuple[list[Tried], list[str]]:
     return sorted(found, key=lambda t: (t.started, t.run_id)), unreadable
 
 
+def sealed(log: Log, runs: Sequence[Tried]) -> tuple[list[Tried], list[str]]:
+    """These runs as their sealed records have them, and the ids of those that cannot be read."""
+    found, unreadable = [], []
+    for run in runs:
+        try:
+            found.append(_entry(log.read(run.run_id)))
+        except RecordError:
+            unreadable.append(run.run_id)
+    return found, unreadable
+
+
 def remember(log: Log, record: Mapping[str, Any]) -> None:
     """Keep the entry of a run just published, so that no reader needs its record for it."""
     with suppress(OSError):
@@ -108,11 +125,14 @@ def _entry(record: Mapping[str, Any]) -> Tried:
         record["run_id"],
         record["started"],
         record["hypothesis"],
-        *(str(record.get(key)) for key in ("spec_hash", "status")),
+        str(record.get("spec_hash")),
+        record.get("comparison_hash") or _comparison_hash(record),
+        verdict.get("claim") or "better",
+        str(record.get("status")),
         str(panel.get("name")),
         panel.get("fingerprint"),
         panel.get("columns") or [],
-        *(panel.get(key) for key in ("start", "end", "rows")),
+        *(panel.get(key) for key in ("start", "end", "rows", "meaning")),
         *_tested(record, verdict.get("horizon")),
         target_words(record.get("settings") or {}),
         *(str(verdict.get(key)) for key in ("horizon", "metric", "baseline", "candidate")),
@@ -121,6 +141,16 @@ def _entry(record: Mapping[str, Any]) -> Tried:
         record["forecasts"].get(verdict.get("horizon")) or [],
         _comparisons(record["tables"].get("tests") or {}),
     )
+
+
+def _comparison_hash(record: Mapping[str, Any]) -> str:
+    """Of a record from before it was kept: from its spec, or the spec's own hash."""
+    from harness.hypothesis import parse_hypothesis
+
+    try:
+        return parse_hypothesis(record["spec"], Path(record["run_id"])).comparison_hash
+    except (HarnessError, KeyError):
+        return str(record.get("spec_hash"))
 
 
 def _comparisons(tests: Mapping[str, Sequence[Any]]) -> dict[str, list[float | None]]:

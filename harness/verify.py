@@ -12,6 +12,7 @@ import tempfile
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, replace
+from datetime import datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -29,10 +30,12 @@ if TYPE_CHECKING:
 # What a second run cannot have again, and what says where it ran: compared as causes, or not.
 _ITS_OWN = ("run_id", "started", "seconds", "card", "environment", "figures")
 _OF_THE_SPEC = (
-    "format", "hypothesis", "title", "claim", "approach", "spec", "spec_hash", "seed", "forecasts",
+    "format", "hypothesis", "title", "claim", "approach", "spec", "spec_hash", "comparison_hash",
+    "seed", "forecasts",
 )  # fmt: skip
 _TIMED = ("timings", "fit_times")
 _NOT_NUMBERS = (("panel", "measures_kept"),)
+_NOTHING = "nothing"
 
 
 @dataclass(frozen=True)
@@ -113,8 +116,10 @@ def verify_run(
     with tempfile.TemporaryDirectory(prefix="harness-verify-") as folder:
         beside = Log(folder)
         gone = _furnish(beside, log, stored)
-        told = {"progress": progress, "epochs": epochs}
-        outcome = run(hypothesis, beside, search=search, keep_measures=False, **told)
+        options = {"search": search, "progress": progress, "epochs": epochs}
+        # Registrations came before it or while it ran: it begins when the run did.
+        options["clock"] = lambda: datetime.fromisoformat(stored["started"])
+        outcome = run(hypothesis, beside, keep_measures=False, **options)
         again = beside.read(outcome.run_id)
         parts = (
             *_parts(stored, again),
@@ -139,20 +144,27 @@ def _hypothesis(stored: Mapping[str, Any]) -> Hypothesis:
 
 def _furnish(beside: Log, log: Log, stored: Mapping[str, Any]) -> list[str]:
     """Put what the run knew into the log beside; the earlier runs that are gone."""
+    family, registration = stored.get("family", {}), stored.get("registration", {})
     beside.runs_directory.mkdir(parents=True)
-    known = stored.get("family", {}).get("run_ids", [])
-    there = set(log.runs())
-    for run_id in there.intersection(known):
+    known = {*family.get("run_ids", []), *registration.get("run_ids", [])}
+    there = known.intersection(log.runs())
+    for run_id in there:
         name = f"run_id={run_id}"
         (beside.runs_directory / name).symlink_to(log.runs_directory / name, True)
     with suppress(OSError):  # derived: without it the records are read
         shutil.copyfile(log.root / "tried.jsonl", beside.root / "tried.jsonl")
     folder = beside.root / "registrations"
     folder.mkdir()
-    for file in stored.get("registration", {}).get("files", []):
+    for file in registration.get("files", []):
         with suppress(OSError):
             shutil.copyfile(log.root / "registrations" / file, folder / Path(file).name)
-    return sorted(set(known) - there)
+    # What the run could not read the replay cannot read either, whatever became of it.
+    for run_id in family.get("unreadable", []):
+        (beside.runs_directory / f"run_id={run_id}").unlink(missing_ok=True)
+        (beside.runs_directory / f"run_id={run_id}").mkdir()
+    for file in registration.get("unreadable", []):
+        (folder / Path(file).name).write_bytes(b"")
+    return sorted(known - there)
 
 
 def _parts(stored: Mapping[str, Any], again: Mapping[str, Any]) -> Iterator[Part]:
@@ -162,7 +174,7 @@ def _parts(stored: Mapping[str, Any], again: Mapping[str, Any]) -> Iterator[Part
             yield _table(name, table, again["tables"].get(name, {}))
     for name in stored:
         if name not in (*_ITS_OWN, *_OF_THE_SPEC, "tables"):
-            yield _words(name, stored[name], again.get(name))
+            yield _words(name, stored[name], again.get(name, _NOTHING))
 
 
 def _table(name: str, then: Mapping[str, Sequence[Any]], now: Mapping[str, Sequence[Any]]) -> Part:
@@ -179,36 +191,35 @@ def _table(name: str, then: Mapping[str, Sequence[Any]], now: Mapping[str, Seque
 def _padded(then: Sequence[Any], now: Sequence[Any]) -> Iterator[tuple[Any, Any]]:
     for row in range(max(len(then), len(now))):
         yield (
-            then[row] if row < len(then) else "nothing",
-            now[row] if row < len(now) else "nothing",
+            then[row] if row < len(then) else _NOTHING,
+            now[row] if row < len(now) else _NOTHING,
         )
 
 
 def _words(name: str, then: Any, now: Any) -> Part:
     pairs = [
-        (place or name, value, _at(now, path))
-        for path, place, value in _leaves(then)
+        (".".join(map(str, path)) or name, a, b)
+        for path, a, b in _pairs(then, now)
         if (name, *path) not in _NOT_NUMBERS
     ]
     return _compared(name, pairs)
 
 
-def _leaves(value: Any, path: tuple[Any, ...] = ()) -> Iterator[tuple[tuple[Any, ...], str, Any]]:
-    if isinstance(value, dict | list) and value:
-        items = value.items() if isinstance(value, dict) else enumerate(value)
-        for key, item in items:
-            yield from _leaves(item, (*path, key))
+def _pairs(then: Any, now: Any, path: tuple[Any, ...] = ()) -> Iterator[tuple[Any, Any, Any]]:
+    """Every value then with the one now, by its path; what a list has gained has none then.
+
+    Keys that came later are no difference.
+    """
+    if isinstance(then, dict) and then:
+        found = now if isinstance(now, dict) else {}
+        items = [(key, item, found.get(key, _NOTHING)) for key, item in then.items()]
+    elif isinstance(then, list) and isinstance(now, list) and (then or now):
+        items = [(row, a, b) for row, (a, b) in enumerate(_padded(then, now))]
     else:
-        yield path, ".".join(str(key) for key in path), value
-
-
-def _at(value: Any, path: tuple[Any, ...]) -> Any:
-    for key in path:
-        try:
-            value = value[key]
-        except (KeyError, IndexError, TypeError):
-            return "nothing"
-    return value
+        yield path, then, now
+        return
+    for key, a, b in items:
+        yield from _pairs(a, b, (*path, key))
 
 
 def _compared(name: str, pairs: Sequence[tuple[str, Any, Any]]) -> Part:

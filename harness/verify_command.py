@@ -22,6 +22,7 @@ if TYPE_CHECKING:
 def verify(run: str | None, published: bool, log_dir: str | None, as_json: bool) -> None:
     """Make RUN again from its record and compare every number.
 
+    Its panel is looked for in `panels` beside the log, then here.
     Tables and forecasts are compared bit by bit, seconds aside, and what differs is told with what
     it may come from: data, code, libraries, machine, threads. With --published the coefficients
     and losses that other software published are computed from their own data, where it is at
@@ -44,9 +45,10 @@ def _replay(run: str, log_dir: str | None, as_json: bool) -> None:
     from harness.screen import Progress
     from harness.verify import verify_run
 
+    log = open_log(log_dir)
     with Progress(f"verify {run}") as progress:
         told = {"progress": progress, "epochs": progress.epochs}
-        found = verify_run(open_log(log_dir), run, search=panel_folders(None), **told)
+        found = verify_run(log, run, search=panel_folders(None, log.root), **told)
     if as_json:
         echo_json(found.as_json())
     else:
@@ -108,6 +110,8 @@ def _show_published(found: list[Checked]) -> None:
     show_table(("what", "source", "published", "ours", "difference", "ok"), rows)
     for why in dict.fromkeys(c.skipped for c in found if c.skipped):
         click.echo(f"skipped: {why}", err=True)
-    done = [c for c in found if c.got is not None]
+    for why in dict.fromkeys(c.failed for c in found if c.failed):
+        click.echo(f"failed: {why}", err=True)
+    done = [c for c in found if not c.skipped]
     ok = sum(bool(c.ok) for c in done)
     click.echo(f"{ok} of {len(done)} agree; {len(found) - len(done)} skipped")

@@ -5,9 +5,10 @@ from __future__ import annotations
 from dataclasses import replace
 
 import numpy as np
+import pytest
 from worlds import DAY, START, make_forecasts
 
-from harness.cautions import cautions
+from harness.cautions import cautions, of_the_family
 from harness.inference import evidence
 from harness.metrics import series
 from harness.scale import TargetScale
@@ -30,15 +31,18 @@ def a_study():
     return replace(made, proofs=tuple(proofs))
 
 
-def said(forecasts, start=START - 10**18):
+def verdict_on(forecasts):
     outcome, models = series(forecasts, SCALE)
     names = list(models)
     found = evidence(
         forecasts, outcome, models, baseline=names[0], candidates=(names[1],), metric="r2_log",
         gains={names[1]: 0.1}, relative=False, baseline_value=0.5, alpha=0.05,
     )  # fmt: skip
-    verdict = decide(found, min_gain=0.0, alpha=0.05, relative=False, claim="better")
-    return cautions({"4h": forecasts}, SCALE, verdict, start)
+    return decide(found, min_gain=0.0, alpha=0.05, relative=False, claim="better")
+
+
+def said(forecasts, start=START - 10**18):
+    return cautions({"4h": forecasts}, SCALE, verdict_on(forecasts), start)
 
 
 def test_ample_and_moving_data_need_no_caution():
@@ -63,3 +67,22 @@ def test_few_degrees_of_freedom_are_told():
     forecasts = replace(a_study(), overlap=9)
     (sentence,) = said(forecasts)
     assert sentence.startswith("400 decision times with targets over 10 of them leave 5 degrees")
+
+
+@pytest.mark.parametrize(
+    ("status", "p", "warned"),
+    [("confirmed", 0.05, True), ("confirmed", 0.0499, False), ("refuted", 0.05, False)],
+)
+def test_only_a_confirmed_gain_that_the_family_takes_back_is_warned_of(status, p, warned):
+    verdict = replace(verdict_on(a_study()), status=status)
+    family = {"comparisons": 1_200, "candidates": [{"candidate": "other", "p_holm": p}]}
+    found = of_the_family(verdict, family, 0.05)
+    assert len(found) == warned
+    if warned:
+        assert "all 1,200 comparisons" in found[0]
+        assert "the p of other is 0.05 (Holm), not under 0.05" in found[0]
+
+
+def test_a_claim_of_equality_is_not_warned_of():
+    verdict = replace(verdict_on(a_study()), status="confirmed")
+    assert of_the_family(verdict, {"comparisons": 9, "candidates": []}, 0.05) == []

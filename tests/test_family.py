@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import json
+import os
 import runpy
+from dataclasses import replace
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -65,7 +67,7 @@ def test_every_comparison_counts_once_with_the_p_of_its_latest_run(tmp_path):
     assert [r.hypothesis for r in runs] == ["b", "a", "a"]
     assert unreadable == []
     found = comparisons(runs)
-    a, b = "sha256:a", "sha256:b"
+    a, b = "sha256:a", "sha256:b"  # of specs that are none, their own hash
     assert found == {(b, "c0"): 1.0, (a, "c0"): 0.03, (a, "c1"): 0.4}
     adjusted = adjust(found)
     for method, place in (("holm", 0), ("fdr_bh", 1)):
@@ -128,20 +130,88 @@ def test_a_log_that_may_not_be_written_to_is_read_all_the_same(tmp_path, monkeyp
     assert not (tmp_path / "tried.jsonl").exists()
 
 
+def test_a_void_run_has_found_nothing_and_replaces_no_valid_p(tmp_path):
+    log = Log(tmp_path)
+    tried(log, "a", [0.04])
+    tried(log, "a", [0.001], status="void", started="2026-05-20T00:00:00+00:00")
+    tried(log, "b", [0.002], status="void", started="2026-05-20T00:00:00+00:00")
+    found = comparisons(all_tried(log)[0])
+    assert found == {("sha256:a", "c0"): 0.04, ("sha256:b", "c0"): 1.0}
+    tried(log, "b", [0.03], started="2026-05-21T00:00:00+00:00")
+    assert comparisons(all_tried(log)[0])["sha256:b", "c0"] == 0.03
+
+
+def test_a_void_run_is_listed_with_the_p_that_counts(tmp_path):
+    log = Log(tmp_path)
+    tried(log, "a", [0.001], status="void")
+    (entry,) = report_family(log, "btc").entries
+    assert (entry.gain, entry.p_value, entry.p_holm) == (0.01, 1.0, 1.0)
+
+
+def test_a_claim_of_equality_has_no_p_value_in_its_family(at_desk, command):
+    run(command)
+    write(('"tiny-har"', '"same"'), ("alpha = 0.05", 'alpha = 0.05\nclaim = "equal"'))
+    record = run(command)
+    assert (record["family"]["comparisons"], record["family"]["candidates"]) == (1, [])
+    assert "it is none of these comparisons." in record["card"]
+    first, second = report_family(Log("reports"), "tiny").entries
+    assert first.p_holm == first.p_value
+    assert (second.hypothesis, second.p_value, second.p_holm) == ("same", None, None)
+    assert second.gain is not None
+
+
+SWAPPED = 'baseline = "har"\ncandidates = ["persistence"]'
+
+
+@pytest.mark.parametrize(
+    ("change", "same"),
+    [
+        (('"tiny-har"', '"another"'), True),
+        (("HAR on thirty", "HAR over thirty"), True),
+        (("Three scales beat", "Surely three scales beat"), True),
+        (("min_gain = 0.01", "min_gain = 0.02"), True),
+        (("alpha = 0.05", "alpha = 0.1"), True),
+        (("alpha = 0.05", 'alpha = 0.05\nclaim = "equal"'), True),
+        (('baseline = "persistence"\ncandidates = ["har"]', SWAPPED), False),
+        (('metric = "r2_log"', 'metric = "qlike"'), False),
+        (('horizon = "4h"', 'horizon = "1h"'), False),
+        (('train = "10d"', 'train = "9d"'), False),
+        (('"log(rv_4h)", ', ""), False),
+    ],
+)
+def test_a_comparison_is_known_by_what_can_change_its_p_value(change, same):
+    one, other = (
+        parse_hypothesis(text, Path(TINY)) for text in (desk.HYPOTHESIS, desk.changed(change))
+    )
+    assert (one.comparison_hash == other.comparison_hash) is same
+
+
+def test_records_from_before_comparisons_were_hashed_are_known_by_their_spec(tmp_path):
+    log = Log(tmp_path)
+    for gain in ("0.01", "0.02"):
+        spec = desk.changed(("min_gain = 0.01", f"min_gain = {gain}"))
+        tried(log, "tiny-har", [0.04], spec=spec, spec_hash=f"sha256:{gain}")
+    want = parse_hypothesis(desk.HYPOTHESIS, Path(TINY)).comparison_hash
+    assert list(comparisons(all_tried(log)[0])) == [(want, "c0")]
+
+
 def test_variants_and_reruns_are_counted_on_the_card(at_desk, command):
     run(command)
     run(command)
-    write(("min_gain = 0.01", "min_gain = 0.02"))
+    write(("min_gain = 0.01", "min_gain = 0.02"))  # held to another gain, compared as before
+    run(command)
+    write(('train = "10d"', 'train = "9d"'))
     record = run(command)
     family = record["family"]
-    assert (family["hypotheses"], family["runs"], family["reruns"]) == (2, 3, 1)
+    assert (family["hypotheses"], family["runs"], family["reruns"]) == (3, 4, 1)
     assert family["comparisons"] == 2
     (row,) = family["candidates"]
     p = record["tables"]["tests"]["p_value"][0]
-    assert (row["p_value"], row["p_holm"], row["p_bh"]) == (p, 2 * p, p)
-    assert len(family["run_ids"]) == 2
+    assert row["p_value"] == p
+    assert p < row["p_holm"] <= 2 * p
+    assert len(family["run_ids"]) == 3
     assert family["reality_check"]["candidates"] == 2
-    assert "3 runs of 2 hypotheses (variants count apart), 1 of them rerun;" in record["card"]
+    assert "4 runs of 3 hypotheses (variants count apart), 1 of them rerun;" in record["card"]
 
 
 @pytest.mark.parametrize("metric", ["r2_log", "qlike"])
@@ -163,6 +233,16 @@ def test_a_rival_read_back_from_the_log_weighs_as_it_did_in_its_own_run(at_desk,
     assert checks[-1] == apart
 
 
+def test_a_void_run_is_no_rival(at_desk, command):
+    command("register", TINY).done()
+    change_panel(CHANGED)
+    assert run(command)["status"] == "void"
+    write(('"tiny-har"', '"other"'), ('train = "10d"', 'train = "9d"'))
+    family = run(command)["family"]
+    assert family["comparisons"] == 2
+    assert family["reality_check"]["candidates"] == 1
+
+
 def test_what_cannot_be_checked_says_why(at_desk, command):
     write(("r2_log", "ic"))
     record = run(command)
@@ -171,7 +251,6 @@ def test_what_cannot_be_checked_says_why(at_desk, command):
 
 
 CHANGED = ("seed = 7", "seed = 8")
-LONGER = ("days = 30", "days = 31")
 
 
 def change_panel(*changes: tuple[str, str]) -> None:
@@ -215,27 +294,56 @@ def test_a_registration_alone_holds_the_panel_to_its_fingerprint(at_desk, comman
     assert "The registration of " in record["verdict"]["reasons"][0]
 
 
-def grow(folder: Path, days: int, edit: int | None = None) -> None:
-    """Hourly closes of so many days from a file, one of them edited."""
+def test_another_reading_of_the_same_bytes_is_a_change_and_another_title_is_none(at_desk, command):
+    first = run(command)
+    change_panel(("Thirty simulated days", "A month"))
+    assert run(command)["status"] != "void"
+    change_panel(("[source]", 'on_bad = "exclude"\n[source]'))
+    second = run(command)
+    assert second["panel"]["fingerprint"] == first["panel"]["fingerprint"]
+    assert second["status"] == "void"
+    (why,) = second["verdict"]["reasons"]
+    assert why.startswith("The panel changed: its file says otherwise how bars are read, held, ")
+    command("register", TINY).done()
+    assert run(command)["status"] != "void"
+
+
+def test_a_record_that_does_not_say_how_bars_were_read_is_no_change(tmp_path):
+    old = DataRead("btc", "xxh3:1", ("close",), None, None, None)
+    assert not old.changed_into(replace(old, meaning="sha256:1"))
+    assert replace(old, meaning="sha256:2").changed_into(replace(old, meaning="sha256:1"))
+
+
+def grow(folder: Path, days: int, edit: int | None = None, symbols: str = "X") -> None:
+    """Hourly closes of so many days from a file, one of them edited; each symbol's alike."""
     rng = np.random.default_rng(3)
     noise = rng.standard_normal(40 * 24) * np.exp(0.4 * np.sin(np.arange(40 * 24) / 31.0))
     close = (100.0 * np.exp(np.cumsum(0.01 * noise)))[: days * 24]
     if edit is not None:
         close[edit] *= 1.02
     start = np.datetime64("2021-01-01T00")
-    rows = [f"{start + np.timedelta64(k, 'h')}:00,{c:.6f}" for k, c in enumerate(close)]
-    (folder / "panels/prices.csv").write_text("ts,close\n" + "\n".join(rows) + "\n")
+    rows = [
+        f"{start + np.timedelta64(k, 'h')}:00,{c:.6f},{symbol}"
+        for k, c in enumerate(close)
+        for symbol in symbols
+    ]
+    (folder / "panels/prices.csv").write_text("ts,close,name\n" + "\n".join(rows) + "\n")
 
 
-def test_data_that_grew_at_its_end_is_no_change_unless_what_it_had_was_revised(at_desk, command):
-    panel = desk.CSV_PANEL.replace('"file"', '"tiny"')
-    (at_desk / "panels/tiny.toml").write_text(panel)
+def lay_out_grown(folder: Path, *panel: tuple[str, str]) -> None:
+    """The desk's hypothesis on hourly bars from a file that grows."""
+    changes = (('"file"', '"tiny"'), *panel)
+    (folder / "panels/tiny.toml").write_text(desk.changed(*changes, text=desk.CSV_PANEL))
     text = desk.changed(
         ('every = "1h"\nscales = ["1h", "4h", "1d"]', 'every = "4h"\nscales = ["4h", "12h", "1d"]'),
         ('horizons = ["1h", "4h"]', 'horizons = ["4h"]'),
         ('["log(rv_1h)", "log(rv_4h)", "log(rv_1d)"]', '["log(rv_4h)", "log(rv_1d)"]'),
     )
-    Path(TINY).write_text(text)
+    (folder / TINY).write_text(text)
+
+
+def test_data_that_grew_at_its_end_is_no_change_unless_what_it_had_was_revised(at_desk, command):
+    lay_out_grown(at_desk)
     grow(at_desk, 30)
     first = run(command)
     grow(at_desk, 36)
@@ -248,24 +356,66 @@ def test_data_that_grew_at_its_end_is_no_change_unless_what_it_had_was_revised(a
     assert "The panel changed: the target of X at 2021-01-" in revised["verdict"]["reasons"][0]
 
 
+def test_data_that_grew_and_lost_a_symbol_changed(at_desk, command):
+    lay_out_grown(at_desk, ('symbol = "X"\n', ""), ('ts = "ts"', 'ts = "ts"\nsymbol = "name"'))
+    grow(at_desk, 30, symbols="XY")
+    assert run(command)["status"] != "void"
+    grow(at_desk, 31, symbols="XY")
+    assert run(command)["status"] != "void"
+    grow(at_desk, 32, symbols="X")
+    lost = run(command)
+    assert lost["status"] == "void"
+    assert "The panel changed: the target of Y at 2021-01-" in lost["verdict"]["reasons"][0]
+    assert " and is gone. Run " in lost["verdict"]["reasons"][0]
+
+
 def test_the_family_of_a_panel_is_listed_from_the_log_alone(at_desk, command, monkeypatch):
     run(command)
-    write(("min_gain = 0.01", "min_gain = 0.02"))
+    write(('train = "10d"', 'train = "9d"'))
     command("register", TINY).done()
     run(command)
     write(("min_gain = 0.01", "min_gain = 0.03"))
     command("register", TINY).done()  # and never run
     Path("panels/tiny.toml").unlink()
     rows = command("family", "tiny", "--json").done().json
-    assert [row["registered"] for row in rows] == ["altered", "yes", "yes"]
+    assert [row["registered"] for row in rows] == ["no", "altered", "altered"]
     assert [row["runs"] for row in rows] == [1, 1, 0]
-    assert rows[0]["p_holm"] == 2 * rows[0]["p_value"]
+    for key, method in (("p_holm", "holm"), ("p_bh", "fdr_bh")):
+        want = multipletests([row["p_value"] for row in rows[:2]], method=method)[1]
+        assert [row[key] for row in rows[:2]] == pytest.approx(want)
     told = command("family", "tiny").done().out
     assert "tiny: hypotheses run: 2, runs: 2, comparisons: 2" in told
     assert "did you mean 'tiny'?" in command("family", "tinny").refused()
     full = command("family", "tiny", "--full").done()
     assert full.err.startswith("reality checks: reads the forecasts of 2 runs (")
     assert "tiny-har: best of 2 over persistence: " in full.out
+
+
+def test_a_panel_of_the_same_bytes_under_another_name_is_listed_with_it(tmp_path, command):
+    log = Log(tmp_path)
+    tried(log, "a", [0.04])
+    tried(log, "b", [0.03], panel={"name": "a-copy"})
+    tried(log, "c", [0.02], panel={"name": "eth", "fingerprint": "xxh3:2"})
+    rows = command("family", "btc", "--log", tmp_path, "--json").done().json
+    assert {(row["hypothesis"], row["panel"]) for row in rows} == {("a", "btc"), ("b", "a-copy")}
+    told = command("family", "btc", "--log", tmp_path).done().out
+    assert "b on a-copy" in told
+    assert "a on btc" not in told
+    assert "btc: hypotheses run: 2, runs: 2, comparisons: 2" in told
+
+
+def test_a_record_that_cannot_be_read_spoils_no_other_check(at_desk, command):
+    run(command)
+    write(('"tiny-har"', '"two"'))
+    broken = run(command)["run_id"]
+    path = Path(f"reports/runs/run_id={broken}/record.json")
+    before = path.stat()
+    path.write_bytes(path.read_bytes().replace(b'"confirmed"', b'"CONFIRMED"'))
+    os.utime(path, ns=(before.st_atime_ns, before.st_mtime_ns))  # as its entry has it
+    found = {run.run_id: check for run, check in check_all(Log("reports"), "tiny")}
+    assert "changed since it was published" in found.pop(broken)["why"]
+    ((_, check),) = found.items()
+    assert check["candidates"] >= 1
 
 
 def test_the_table_fits_a_terminal_of_80_columns(tmp_path, command, monkeypatch):
@@ -294,15 +444,19 @@ def test_a_record_whose_seal_fits_again_is_read_anew(tmp_path):
     assert [r.comparisons["c0"][1] for r in all_tried(log)[0]] == [0.9]
 
 
-def test_holm_for_the_rule_is_that_of_the_card(at_desk, command):
-    from harness.family import look_up
-
-    write(("min_gain = 0.01", "min_gain = 0.02"))
+def test_a_gain_confirmed_alone_but_not_among_all_that_was_tried_carries_a_caution(
+    at_desk, command
+):
+    log = harness.open_log("reports")
     record = run(command)
-    hypothesis = parse_hypothesis(desk.HYPOTHESIS, Path(TINY))
-    data = DataRead.of(record["panel"])
-    known = look_up(harness.open_log("reports"), hypothesis, data, SPAN)
-    evidence = [SimpleNamespace(candidate="har", p_value=0.01)]
     p = record["tables"]["tests"]["p_value"][0]
-    want = multipletests([p, 0.01], method="holm")[1][1]
-    assert known.holm(evidence) == {"har": pytest.approx(want)}
+    assert record["status"] == "confirmed"
+    assert not [c for c in record["cautions"] if "Holm" in c]
+    data = {key: record["panel"][key] for key in ("name", "fingerprint", "columns")}
+    tried(log, "many", [0.5] * int(0.05 / p), panel=data)
+    write(('"tiny-har"', '"two"'))
+    (caution,) = [c for c in run(command)["cautions"] if "Holm" in c]
+    told = (
+        f"Held against all {int(0.05 / p) + 1} comparisons made on this panel, the p of har is 0.0"
+    )
+    assert caution.startswith(told)

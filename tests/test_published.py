@@ -6,11 +6,13 @@ uses too.
 
 from __future__ import annotations
 
+import io
 import os
 from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
+import polars as pl
 import pytest
 from arch import arch_model
 
@@ -21,6 +23,7 @@ from harness.published_fits import volatility_model
 
 PANELS = Path(__file__).parent.parent / "panels"
 DATA = os.environ.get("HARNESS_DATA")
+needs_data = pytest.mark.skipif(DATA is None, reason="HARNESS_DATA is not set")
 HERE = [r for r in REFERENCES if r.file is None]
 (VIX,) = HERE
 NAMES = {f"{r.name}: {what}" for r in REFERENCES for what, _ in r.figures}
@@ -59,6 +62,44 @@ def test_a_missing_file_is_named_and_skipped(tmp_path):
     named = {c.skipped.split(": ")[1] for c in found if c.skipped}
     assert f"reference/rugarch_dmbp.parquet is not under {tmp_path}" in named
     assert all(c.ok is None for c in found if c.skipped)
+
+
+def lay_out(folder: Path, content: bytes) -> None:
+    """Every reference file with this content."""
+    for name in {r.file for r in REFERENCES if r.file}:
+        (folder / name).parent.mkdir(parents=True, exist_ok=True)
+        (folder / name).write_bytes(content)
+
+
+def foreign() -> bytes:
+    """Parquet of other columns."""
+    stream = io.BytesIO()
+    pl.DataFrame({"date": ["2020-01-01"], "RV": ["x"]}).write_parquet(stream)
+    return stream.getvalue()
+
+
+@pytest.mark.parametrize("content", [b"", b"PAR1 damaged", foreign()])
+def test_a_file_that_is_damaged_or_another_fails_by_its_name_and_stops_no_other(
+    tmp_path, monkeypatch, command, content
+):
+    lay_out(tmp_path, content)
+    monkeypatch.setenv("HARNESS_DATA", str(tmp_path))
+    ran = command("verify", "--published")
+    assert ran.code == 1
+    assert f"{len(VIX.figures)} of {len(NAMES)} agree; 0 skipped" in ran.out
+    told = [line for line in ran.err.splitlines() if line.startswith("failed: ")]
+    for r in REFERENCES:
+        named = [line for line in told if line.startswith(f"failed: {r.name}: {r.file}: ")]
+        assert bool(named) == (r.file is not None)
+
+
+@needs_data
+def test_a_folder_of_any_name_is_read(tmp_path, monkeypatch):
+    spy = next(r for r in REFERENCES if r.file and "spyrm" in r.file)
+    place = tmp_path / 'a "quoted" [name] \\ ü'
+    (place / spy.file).parent.mkdir(parents=True)
+    (place / spy.file).symlink_to(Path(DATA) / spy.file)
+    assert all(c.ok for c in check(spy, place))
 
 
 def test_the_command_prints_a_table_and_says_what_is_skipped(command, monkeypatch):

@@ -2,15 +2,19 @@
 
 from __future__ import annotations
 
+import json
 from concurrent.futures import ThreadPoolExecutor
-from datetime import UTC, datetime
+from dataclasses import replace
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import desk
 import pytest
 
 import harness
+from harness.durable import encode
 from harness.errors import RunError
+from harness.family import look_up
 from harness.hypothesis import parse_hypothesis
 from harness.log import Log, RecordError
 from harness.query import run_query
@@ -21,9 +25,11 @@ from harness.registrations import (
     registration_files,
     registrations,
 )
+from harness.tried import Tried
 
 AT = datetime(2026, 5, 19, 10, 0, 0, 123_456, tzinfo=UTC)
 DATA = DataRead("tiny", "xxh3:1", ("close",), "2021-01-01", "2021-02-01", 99)
+SPAN = ("2021-01-02T00:00:00+00:00", "2021-04-02T00:00:00+00:00")
 TINY = "hypotheses/tiny-har.toml"
 
 
@@ -118,7 +124,7 @@ def test_a_run_says_whether_its_rule_was_registered_before_its_first_run(at_desk
     assert f"had been run before: run {first}" in told.err
     log, second = run(command)
     assert words_of(log, second).startswith(f"Not registered before its first run (run {first} of")
-    write(desk.changed(("min_gain = 0.01", "min_gain = 0.02")))
+    write(desk.changed(('"tiny-har"', '"tiny-har-two"')))
     command("register", TINY).done()
     for _ in range(2):  # a rerun was registered before its first run as well
         log, third = run(command)
@@ -132,13 +138,84 @@ def test_an_altered_rule_is_told_with_what_was_registered(at_desk, command):
     command("register", TINY).done()
     write(desk.changed(("min_gain = 0.01", "min_gain = 0.002")))
     log, altered = run(command)
-    short = tiny().spec_hash[:19]
-    said = words_of(log, altered)
-    assert said.startswith("Altered: registered 20")
-    assert said.endswith(f"as {short} with another rule (min_gain 0.01, now 0.002).")
+    short, day = tiny().spec_hash[:19], log.read(altered)["started"][:10]
+    assert words_of(log, altered) == (
+        "Not registered before its first run. Altered before that: "
+        f"as {short} (min_gain 0.01, now 0.002), registered {day}."
+    )
     write(desk.changed(('train = "10d"', 'train = "9d"')))
     log, other = run(command)
-    assert words_of(log, other).endswith("with the same rule and another spec.")
+    status = log.read(altered)["status"]
+    assert f", run {altered} of {day} ended {status}." in words_of(log, other)
+    assert words_of(log, other).endswith(" It is the latest of 2 such versions.")
+
+
+def test_a_rule_that_was_run_then_altered_and_registered_is_not_as_good_as_new(at_desk, command):
+    write(desk.changed(("min_gain = 0.01", "min_gain = 0.6")))
+    command("register", TINY).done()
+    log, first = run(command)
+    hard = log.read(first)
+    assert words_of(log, first) == f"Registered {hard['started'][:10]}, before its first run."
+    write(desk.HYPOTHESIS)
+    command("register", TINY).done()
+    for _ in range(2):  # a rerun says it too
+        log, second = run(command)
+        day = log.read(second)["started"][:10]
+        assert words_of(log, second) == (
+            f"Registered {day}, before its first run. Altered before that: as "
+            f"{hard['spec_hash'][:19]} (min_gain 0.6, now 0.01), registered {day}, run {first} of "
+            f"{day} ended {hard['status']}."
+        )
+        assert log.read(second)["registration"]["altered"] == [hard["spec_hash"]]
+    write(desk.changed(("min_gain = 0.01", "min_gain = 0.6")))
+    log, again = run(command)  # what came after its first run has altered nothing of it
+    assert words_of(log, again) == words_of(log, first)
+
+
+def test_the_spec_of_an_unregistered_version_is_told_too(at_desk, command):
+    run(command)
+    write(desk.changed(('train = "10d"', 'train = "9d"')))
+    log, other = run(command)
+    assert "(the same rule and another spec), run " in words_of(log, other)
+
+
+def test_what_was_registered_while_a_run_was_under_way_came_after_it(tmp_path):
+    log = Log(tmp_path)
+    register(log, tiny(), DATA, AT)
+    before, after = (AT + timedelta(microseconds=k) for k in (-1, 1))
+    found = look_up(log, tiny(), DATA, SPAN, before).registration
+    assert found["before"] is False
+    assert found["words"] == (
+        "Not registered before its first run (this one, under way by then); registered 2026-05-19."
+    )
+    assert look_up(log, tiny(), DATA, SPAN, after).registration["before"] is True
+
+
+def test_what_a_card_says_is_read_from_records_not_from_what_is_derived(at_desk, command):
+    log, first = run(command)
+    command("register", TINY).done()
+    kept = log.root / "tried.jsonl"
+    entry = json.loads(kept.read_bytes())
+    fields = dict(zip(Tried._fields, entry[2], strict=True)) | {"registered": True}
+    kept.write_bytes(encode([*entry[:2], list(fields.values())]))
+    log, second = run(command)
+    assert words_of(log, second).startswith(f"Not registered before its first run (run {first} of")
+
+
+def test_a_registration_anew_must_have_seen_the_changed_data(tmp_path):
+    log = Log(tmp_path)
+    register(log, tiny(), DATA, AT)
+    changed = replace(DATA, fingerprint="xxh3:2")
+    later = AT + timedelta(hours=1)
+
+    def forbidden() -> bool:
+        return bool(look_up(log, tiny(), changed, SPAN, AT + timedelta(days=1)).forbidden)
+
+    assert forbidden()
+    register(log, tiny(), replace(DATA, fingerprint=None), later)
+    assert forbidden()
+    register(log, tiny(), changed, later)
+    assert not forbidden()
 
 
 def test_without_the_data_a_hypothesis_is_registered_without_a_fingerprint(at_desk, command):

@@ -35,7 +35,7 @@ measures.table models.table sources.table sources.times spec_errors quality row_
 sessions
 adjust panel_sections selection
 panel_file
-prepare
+prepare panel_meaning
 sources.files
 sources.*
 labels
@@ -84,6 +84,7 @@ durable
 log
 registrations stored
 tried
+standing
 family rivals
 cards.group_rows
 cards.ability_rows cards.training_rows

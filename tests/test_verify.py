@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import desk
@@ -10,8 +11,10 @@ import pytest
 
 import harness
 from harness.durable import digest, encode
+from harness.hypothesis import parse_hypothesis
 from harness.log import Log
-from harness.verify import verify_run
+from harness.registrations import DataRead, register
+from harness.verify import _words, verify_run
 
 
 @pytest.fixture
@@ -75,6 +78,36 @@ def test_a_number_that_is_not_what_the_run_gives_is_named(here, command):
     assert all(cause["same"] for cause in found["causes"])
 
 
+@pytest.mark.parametrize(
+    ("then", "now", "where"),
+    [
+        ({"reasons": ["a"]}, {"reasons": ["a", "b"]}, "reasons.1: was nothing, is b"),
+        ({"reasons": []}, {"reasons": ["b"]}, "reasons.0: was nothing, is b"),
+        ({"reasons": ["a", "b"]}, {"reasons": ["a"]}, "reasons.1: was b, is nothing"),
+        ({"gaps": [{"n": 1}]}, {"gaps": [{"n": 1, "m": 2}, {"n": 3}]}, "gaps.1: was nothing, is "),
+        ({"gap": {"n": 1}}, {"gap": 1}, "gap.n: was 1, is nothing"),
+        ({}, {"n": 1}, "verdict: was {}, is {'n': 1}"),
+        (["a"], ["a", "b"], "1: was nothing, is b"),
+        ({"gap": {"n": 1}}, {"gap": {"n": 1, "m": 2}, "later": 3}, None),
+    ],
+)
+def test_what_a_list_has_gained_differs_and_keys_that_came_later_do_not(then, now, where):
+    part = _words("verdict", then, now)
+    assert part.differ == (where is not None)
+    assert where is None or part.where.startswith(where)
+
+
+def test_the_panel_beside_the_log_is_found_from_anywhere(log_copy, tmp_path, monkeypatch, command):
+    desk.lay_out(log_copy.parent)
+    (tmp_path / "elsewhere").mkdir()
+    monkeypatch.chdir(tmp_path / "elsewhere")
+    (run_id, _) = harness.open_log(log_copy).runs()
+    assert "made again" in command("verify", run_id, "--log", log_copy).out
+    (log_copy.parent / "panels/tiny.toml").unlink()
+    told = command("verify", run_id, "--log", log_copy).refused()
+    assert f"no panel 'tiny' in {log_copy.parent / 'panels'}, panels" in told
+
+
 def test_other_data_is_the_cause_that_is_told(here, command):
     log, (run_id, _) = here
     Path("panels/tiny.toml").write_text(desk.changed(("seed = 7", "seed = 8"), text=desk.PANEL))
@@ -109,3 +142,33 @@ def test_an_earlier_run_that_is_gone_is_said_so(here):
     found = verify_run(log, second, search=[Path("panels")])
     assert found.gone == (first,)
     assert {part.name for part in found.parts if part.differ} == {"family", "registration"}
+
+
+def test_a_run_that_met_what_cannot_be_read_verifies_all_the_same(at_desk, command):
+    log = harness.open_log("reports")
+    hypothesis = parse_hypothesis(desk.HYPOTHESIS, Path("hypotheses/tiny-har.toml"))
+    torn = register(log, hypothesis, DataRead.unseen("tiny"), datetime.now(UTC))
+    (log.root / "registrations" / torn.file).write_bytes(b"{")
+    (log.runs_directory / "run_id=0123abcd").mkdir(parents=True)
+    (ran,) = command("run", hypothesis.path, "--json").done().json
+    record = log.read(ran["run_id"])
+    assert torn.file in record["registration"]["words"]
+    assert record["family"]["unreadable"] == ["0123abcd"]
+    found = verify_run(log, ran["run_id"], search=[Path("panels")])
+    assert found.same, [part for part in found.parts if part.differ]
+
+
+def test_what_came_while_a_run_was_under_way_and_other_versions_are_met_again(at_desk):
+    log = harness.open_log("reports")
+    at = datetime(2026, 5, 19, tzinfo=UTC)
+    path = Path("hypotheses/tiny-har.toml")
+    long_ago = desk.changed(('first_test = "2021-01-13"', 'first_test = "2021-01-24"'))
+    for text, moment in ((long_ago, at), (desk.HYPOTHESIS, at + timedelta(days=1))):
+        hypothesis = parse_hypothesis(text, path)
+        register(log, hypothesis, DataRead.unseen("tiny"), moment + timedelta(seconds=1))
+        ran = harness.run(hypothesis, log, search=["panels"], clock=lambda m=moment: m)
+    words = log.read(ran.run_id)["registration"]["words"]
+    assert "under way by then" in words
+    assert "Altered before that" in words
+    found = verify_run(log, ran.run_id, search=[Path("panels")])
+    assert found.same, [part for part in found.parts if part.differ]
