@@ -92,7 +92,10 @@ def make_record(
         "verdict": _verdict(study, verdict),
         "audit": audit.as_dict(),
         **tried,
-        "cautions": cautions(forecasts, study.scale, verdict, facts.start),
+        "cautions": [
+            *audit.cautions({h.verdict.baseline, verdict.best.candidate}),
+            *cautions(forecasts, study.scale, verdict, facts.start),
+        ],
         "tables": {
             "scores": _scores(forecasts, scores),
             "tests": _tests(verdict),

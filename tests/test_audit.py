@@ -306,7 +306,7 @@ def test_checks_of_one_name_are_told_as_one():
     assert both.count == 5
     assert both.covered == "here; there"
     assert [(f.subject, f.moment) for f in both.failures] == [("a", 3), ("b", 9)]
-    audit = Audit("short", (both,), (), (), (), ())
+    audit = Audit("short", (both,), (), ((1, 2),), (), ())
     assert audit.words == "failed, 1 of 1 checks"
     assert audit.forbidden[0].endswith("a, S, 1970-01-01: y (1 more).")
     assert audit_table(audit)["first_row"] == ["1970-01-01T00:00:00+00:00"]
