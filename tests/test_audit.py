@@ -123,6 +123,8 @@ PLANTED: dict[str, tuple[Callable[[pytest.MonkeyPatch], None], str, tuple[str, .
         leaks.folds(leaks.one_step_short), desk.HYPOTHESIS, ("embargo",), "fit 1 at 1h"),
     "embargo one step short in the study": (
         leaks.embargo_of_the_study, desk.HYPOTHESIS, ("embargo",), "fit 1 at 1h"),
+    "training rows past their end in a sweep": (
+        leaks.swept_too_far, desk.HYPOTHESIS, ("late targets",), "model har at 4h"),
     "a target column in the features": (
         leaks.target_among_features, desk.HYPOTHESIS,
         (*PERTURBED, "features that are the target"), "at 1h"),
@@ -161,6 +163,33 @@ def test_a_planted_leak_is_found_and_named(leak, tiny, monkeypatch):
     assert any(subject in f.subject for f in everything), everything
     assert any(f.moment is not None for f in everything), everything
     assert any(subject in sentence for sentence in audit.forbidden) or len(audit.forbidden) > 1
+
+
+# Three symbols, each fitted alone, or with slopes that all share.
+SEVERAL = desk.changed(("days = 30", "days = 30\nsymbols = 3"), text=desk.PANEL)
+SCOPES = {
+    scope: desk.changed(
+        ("[verdict]", f'[models.planted]\nkind = "ols"\nscope = "{scope}"\n'
+         'features = ["log(rv_1h)"]\n\n[verdict]')
+    )
+    for scope in ("asset", "effects")
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("scope", SCOPES)
+@pytest.mark.parametrize("leak", [leaks.sweeps_alone(leaks.one_step_short), leaks.swept_too_far])
+def test_a_leak_into_fits_by_symbol_alone_is_found(leak, scope, tiny, monkeypatch):
+    (tiny / "panels/tiny.toml").write_text(SEVERAL)
+    honest = audited(tiny, SCOPES[scope])
+    assert honest.passed, honest.forbidden
+    leak(monkeypatch)
+    audit = audited(tiny, SCOPES[scope])
+    found = [f.subject for f in named(audit, "late targets")]
+    assert "model planted at 4h" in found, audit.checks
+    if leak is not leaks.swept_too_far:
+        assert {f.reason for f in named(audit, "embargo")} >= {
+            "a training row resolves after the cut less the embargo"
+        }
 
 
 @pytest.mark.skipif(not TORCH, reason="torch is not installed: no bidirectional net")
@@ -290,7 +319,8 @@ def test_the_full_form_says_what_it_takes_and_fits_every_model(tiny):
          'features = ["log(rv_1h)"]\n\n[verdict]')
     )  # fmt: skip
     short = audited(tiny, text)
-    assert short.left_out == ("forecasts of trees, slow to fit: harness audit FILE --full",)
+    assert not short.left_out
+    assert not short.unprobed
     told: list[str] = []
     full = audited(tiny, text, full=True, progress=told.append)
     assert full.passed, full.forbidden

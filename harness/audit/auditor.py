@@ -15,9 +15,11 @@ import numpy as np
 from harness.audit.columns import column_checks
 from harness.audit.embargo import embargo_check, stored_check
 from harness.audit.findings import Audit, Check, Failure, merged
+from harness.audit.late import late_check
 from harness.audit.perturb import Change, changed, held, noise, scaled, truncated
 from harness.audit.probe import Known, Probe, Shared, Stages, World, model_at
 from harness.audit.quality import filled_check, floor_check
+from harness.audit.quick import NETS, quick_models, with_few_trees
 from harness.audit.sentinel import shuffled
 from harness.audit.stretch import Needs, Stretch, look_back, place
 from harness.durations import show_moment
@@ -31,8 +33,8 @@ from harness.samples import Decided
 from harness.study import Study
 from harness.types import I64, Measured, Samples
 
-# Kinds that are slow to fit again and again: the full form alone probes them.
-LEARNED = frozenset({"sklearn", "lightgbm", "lstm", "gru"})
+# Kinds that are slow to fit on the thousands of rows that targets are shuffled in.
+_SLOW = NETS | {"sklearn", "lightgbm"}
 # Kinds whose forecasts come from the series itself more than from targets they are fitted to.
 _OWN_DYNAMICS = frozenset({"garch", "gjr", "egarch", "arfima"})
 _NOISE, _SCALED = "noise after the origin", "a scaled copy after the origin"
@@ -48,7 +50,8 @@ class Form:
     """How much is looked at: stretches, symbols in each, fits and shuffles by horizon.
 
     `most_fits` None: all. `reads`: how many origins of a stretch the panel is read again for;
-    `more` origins only of bars, measures and features.
+    `more` origins only of bars, measures and features; `late` windows of a horizon whose late
+    targets are replaced.
     """
 
     name: str
@@ -58,11 +61,12 @@ class Form:
     shuffles: int
     reads: int
     more: int
+    late: int
     learned: bool
 
 
-SHORT = Form("short", 1, 3, 12, 6, 1, 8, learned=False)
-FULL = Form("full", 8, 6, None, 40, 3, 20, learned=True)
+SHORT = Form("short", 1, 3, 12, 6, 1, 8, 1, learned=False)
+FULL = Form("full", 8, 6, None, 40, 3, 20, 6, learned=True)
 
 
 class Auditor:
@@ -84,6 +88,13 @@ class Auditor:
         self.left_out: list[str] = []
         self._compared: set[str] = set()
         digits = study.hypothesis.spec_hash.removeprefix("sha256:")
+        self._quick = study if form.learned else with_few_trees(study)
+        self._probed = tuple(study.hypothesis.models)
+        if not form.learned:
+            self._probed = quick_models(study.hypothesis)
+        left = [name for name in study.hypothesis.models if name not in self._probed]
+        if left:
+            self.left_out.append(f"forecasts of {', '.join(left)}, nets: harness audit FILE --full")
         self._seed = int(digits[:12], 16)
         self._rng = np.random.default_rng([self._seed, self.form.learned])
 
@@ -99,15 +110,21 @@ class Auditor:
         if self.form.learned or horizon == str(study.hypothesis.verdict.horizon):
             window = windows[int(self._rng.integers(len(windows)))]
             chosen = {n: m for n, m in models.items() if self._shuffles(n, m)}
-            found, why = shuffled(study, samples, chosen, window, self.form.shuffles, self._rng)
-            self.checks += found
-            self.left_out += why
+            self._add(shuffled(study, samples, chosen, window, self.form.shuffles, self._rng))
+            own = self._quick.models(horizon)
+            quick = {n: own[n] for n in quick_models(study.hypothesis)}
+            for _ in range(self.form.late if quick else 0):
+                self._add(late_check(study, samples, quick, windows, self._rng))
+
+    def _add(self, found: tuple[list[Check], list[str]]) -> None:
+        self.checks += found[0]
+        self.left_out += found[1]
 
     def _shuffles(self, name: str, model: object) -> bool:
         kind = self.study.hypothesis.models[name].kind
         if isinstance(model, Linear):
             return True
-        return self.form.learned and kind not in _OWN_DYNAMICS | LEARNED
+        return self.form.learned and kind not in _OWN_DYNAMICS | _SLOW
 
     def result(self) -> Audit:
         """Replace the future on every stretch, and put together what was found."""
@@ -181,7 +198,7 @@ class Auditor:
         warm = -(-longest // study.plan.every) + look_back(expressions, study.plan.units)
         warm += max((m.look_back for m in models), default=0)
         steps = max(-(-study.plan.windows[horizon] // study.plan.every) for horizon in horizons)
-        validates = self.form.learned and any(m.validates for m in models)
+        validates = any(study.models(x)[n].validates for x in horizons for n in self._probed)
         embargo = max(study.embargo(horizon) for horizon in horizons)
         needs = Needs(warm, steps, embargo, validates)
         if times.size < steps + 8:
@@ -210,22 +227,15 @@ class Auditor:
         source = panel.source if there == panel.symbols else panel.source.only(there)
         return replace(study, panel=replace(panel, source=source))
 
-    def _models(self) -> dict[str, tuple[str, ...]]:
-        specs = self.study.hypothesis.models
-        chosen = tuple(n for n, s in specs.items() if self.form.learned or s.kind not in LEARNED)
-        left = [name for name in specs if name not in chosen]
-        if left:
-            self.left_out.append(
-                f"forecasts of {', '.join(left)}, slow to fit: harness audit FILE --full"
-            )
+    def _horizons(self) -> dict[str, tuple[str, ...]]:
+        """Horizon -> the models to fit; the short form fits at the horizon that is decided on."""
         h = self.study.hypothesis
-        # The short form fits at the horizon that is decided on.
         horizons = h.target.horizons if self.form.learned else [h.verdict.horizon]
-        return dict.fromkeys(map(str, horizons), chosen)
+        return dict.fromkeys(map(str, horizons), self._probed)
 
     def _probe(self, stretch: Stretch, names: tuple[str, ...], number: int) -> list[Check]:
         panel = held(self._open(stretch, names, stretch.end).panel)
-        probe = Probe(self.study, self.stages, stretch, self._models())
+        probe = Probe(self._quick, self.stages, stretch, self._horizons())
         began = time.perf_counter()
         base = probe.world(panel)
         if number == 0 and self.form.learned:

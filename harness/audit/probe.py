@@ -14,7 +14,7 @@ from typing import NamedTuple
 import numpy as np
 
 from harness.audit.findings import Check, Failure, firsts
-from harness.audit.stretch import Stretch
+from harness.audit.stretch import FEWEST, Stretch, with_rows
 from harness.errors import HarnessError, PanelError
 from harness.features import parse_feature
 from harness.fold_fits import Settings
@@ -27,7 +27,6 @@ from harness.types import F64, I64, Bars, Forecasts, Measured, Samples, Window
 from harness.walk import walk_forward
 
 _ITS, _MEDIAN = ", its ", ", its median "  # over symbols, between a model and what a fit states
-_FEWEST = 20  # training rows from which on a small window is fitted
 
 
 class Stages(NamedTuple):
@@ -123,7 +122,7 @@ class Probe:
             n for n in self.models.get(horizon, ()) if model_at(n, horizon) not in self.left_out
         ]
         embargo = self.study.embargo(horizon)
-        windows = _with_rows(samples, self.stretch.windows(embargo, origin))
+        windows = with_rows(samples, self.stretch.windows(embargo, origin))
         if not (wanted and windows):
             why = "too few rows in the stretch"
             self.left_out |= {model_at(n, horizon): why for n in wanted if origin is None}
@@ -147,7 +146,7 @@ class Probe:
         models, specs = study.models(horizon), study.hypothesis.models
         every = self.stretch.windows(embargo)
         fittings = {n: Fitting(windows, every, scope=specs[n].scope) for n in names}
-        settings = Settings(embargo, study.scale, study.hypothesis.run.seed, _FEWEST)
+        settings = Settings(embargo, study.scale, study.hypothesis.run.seed, FEWEST)
         made = walk_forward({n: models[n] for n in names}, samples, windows, fittings, settings)
         for name in names:
             _forecasts(found, made, name)
@@ -250,17 +249,6 @@ def _bars(found: World, bars: Bars) -> None:
     starts = bars.ts if bars.ts is not None else bars.start + np.arange(bars.n) * bars.bar
     for name, values in bars.columns.items():
         found[f"column {name}", bars.symbol] = Known(starts + bars.bar, values)
-
-
-def _with_rows(samples: Samples, windows: Sequence[Window]) -> tuple[Window, ...]:
-    """The windows with rows to train on and to test."""
-    formed, resolved = samples.rows.formed_at, samples.resolved_at
-    return tuple(
-        w
-        for w in windows
-        if ((formed >= w.train_start) & (resolved <= w.limit)).sum() >= _FEWEST
-        and ((formed >= w.cut) & (formed < w.end)).any()
-    )
 
 
 def _forecasts(found: World, made: Forecasts, name: str) -> None:
