@@ -13,16 +13,18 @@ import leaks
 import numpy as np
 import polars as pl
 import pytest
+from worlds import make_samples
 
 import harness
 from harness.audit.auditor import Auditor
+from harness.audit.columns import column_checks
 from harness.audit.findings import Audit, Check, Failure, audit_table, merged
 from harness.audit.probe import Stages
 from harness.audited import audit_hypothesis
 from harness.durations import parse_moment
 from harness.measures.store import measure_panel
+from harness.models.linear import Ols
 from harness.pipeline import decide_on, sample, set_up
-from harness.sources import simulated
 
 ROOT = Path(harness.__file__).parents[1]
 DATA = os.environ.get("HARNESS_DATA")
@@ -266,6 +268,18 @@ def test_constant_and_repeated_features_are_found(tiny, monkeypatch):
     assert "same as feature log(rv_1h)" in found["feature mean(log(rv_1h), 1) at 1h"]
 
 
+def test_a_repeated_feature_is_found_beside_one_that_is_the_same_only_at_first():
+    samples = make_samples(n=900)
+    x = np.random.default_rng(1).random(900)
+    later = np.where(np.arange(900) < 600, x, x + 1.0)
+    rows = replace(samples.rows, X=np.asfortranarray(np.column_stack((later, x, x))),
+                   names=("later", "x", "again"))  # fmt: skip
+    checks = column_checks({"m": Ols(rows.names)}, replace(samples, rows=rows))
+    (found,) = checks[0].failures
+    assert found.subject == f"feature again at {samples.horizon}"
+    assert found.reason == "the same as feature x in all rows, in model m"
+
+
 def test_too_many_filled_bars_forbid_a_verdict(tiny):
     gapped(tiny, missing=280)
     audit = audited(tiny)
@@ -362,8 +376,7 @@ CHEAP = ["sp500-har", "har-rv-j-simulated", *(["har-rv-j", "estimator-fx"] if DA
 
 
 @pytest.mark.parametrize("name", CHEAP)
-def test_a_shipped_hypothesis_raises_no_false_alarm_over_twenty_seeds(name, monkeypatch):
-    held_in_memory(monkeypatch)
+def test_a_shipped_hypothesis_raises_no_false_alarm_over_twenty_seeds(name):
     study = set_up(harness.load_hypothesis(ROOT / f"hypotheses/{name}.toml"), [ROOT / "panels"])
     measured, facts, _ = measure_panel(study.panel, study.plan)
     decided = decide_on(study, measured)
@@ -379,16 +392,3 @@ def test_a_shipped_hypothesis_raises_no_false_alarm_over_twenty_seeds(name, monk
         audit = auditor.result()
         assert audit.passed, (seed, audit.forbidden)
         assert not audit.left_out
-
-
-def held_in_memory(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Simulated bars are made once, not for every stretch."""
-    true, made = simulated._bars, {}
-
-    def bars(params, bar, symbol, columns):
-        key = params.seed, bar, symbol, tuple(columns)
-        if key not in made:
-            made[key] = true(params, bar, symbol, columns)
-        return dict(made[key][0]), made[key][1]
-
-    monkeypatch.setattr(simulated, "_bars", bars)
