@@ -10,8 +10,7 @@ from harness.audit.findings import Audit
 from harness.audit.probe import Stages
 from harness.hypothesis import Hypothesis
 from harness.measures.store import measure_panel
-from harness.pipeline import decide_on, sample
-from harness.splits import require_windows
+from harness.pipeline import decide_on, sample, tested_windows
 from harness.study import set_up
 
 
@@ -36,8 +35,7 @@ def audit_hypothesis(
     stages, form = Stages(decide_on, sample), FULL if full else SHORT
     auditor = Auditor(study, facts, decided, stages, form=form, tell=progress)
     for horizon in map(str, hypothesis.target.horizons):
-        span = study.span(facts)
-        windows = study.windows(horizon, span)
-        require_windows(windows, hypothesis.path, study.scheme(span).first_test, span.end)
-        auditor.rows(sample(study, decided, horizon))
+        samples = sample(study, decided, horizon)
+        tested_windows(study, samples, study.span(facts))
+        auditor.rows(samples)
     return auditor.result()

@@ -113,6 +113,11 @@ class PanelSpec:
         return self.sessions.bars if self.exchange else 1
 
     @property
+    def levelled(self) -> bool:
+        """Whether prices are made from the first bar on, so that its level is in all of them."""
+        return self.adjusting is not None or (bool(self.exchange) and self.overnight != "in")
+
+    @property
     def sessions(self) -> Sessions:
         """The exchange's sessions, of a panel that names one."""
         return exchange_sessions(self.exchange, self.bar.ns)

@@ -118,9 +118,7 @@ def plan_forecast(study: Study, samples: Samples, span: Span) -> Foreseen:
 def _walk(study: Study, samples: Samples, span: Span) -> tuple[Any, ...]:
     """The models, rows, windows, fittings and settings of one horizon's walk."""
     h, horizon = study.hypothesis, samples.horizon
-    windows = study.windows(horizon, span)
-    require_windows(windows, h.path, study.scheme(span).first_test, span.end)
-    _require_training(study, samples, windows[0])
+    windows = tested_windows(study, samples, span)
     return (
         study.models(horizon),
         samples,
@@ -136,17 +134,22 @@ def _walk(study: Study, samples: Samples, span: Span) -> tuple[Any, ...]:
     )
 
 
-def _require_training(study: Study, samples: Samples, first: Window) -> None:
-    resolved = int(samples.resolved_at.min())
+def tested_windows(study: Study, samples: Samples, span: Span) -> tuple[Window, ...]:
+    """The windows of a horizon; UsageError where there is none or nothing to train the first on."""
+    windows = study.windows(samples.horizon, span)
+    path, first_test = study.hypothesis.path, study.scheme(span).first_test
+    require_windows(windows, path, first_test, span.end)
+    first, resolved = windows[0], int(samples.resolved_at.min())
     if resolved > first.limit:
         earliest = show_moment(resolved + first.cut - first.limit)
         raise SpecError(
-            study.hypothesis.path,
+            path,
             "walk_forward.first_test",
             got=show_moment(first.cut),
             wanted=f"{earliest} or later: before it no training row at horizon {samples.horizon} "
             "has resolved, the embargo included",
         )
+    return windows
 
 
 def run(

@@ -97,6 +97,7 @@ def make_record(
         **tried,
         "cautions": [
             *of_the_family(verdict, tried["family"], h.verdict.alpha),
+            *audit.cautions({h.verdict.baseline, verdict.best.candidate}),
             *cautions(forecasts, study.scale, verdict, facts.start),
         ],
         "tables": {

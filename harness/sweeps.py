@@ -83,7 +83,7 @@ def sweep(
     scale: TargetScale,
     tails: Tails | None = None,
 ) -> dict[str, Walked]:
-    """Pooled models whose training rows are slices. SweepError names the window of a failure."""
+    """One symbol's models, training rows in slices. SweepError names the window of a failure."""
     began = clock()
     series = _Series(models, samples, folds, beyond)
     moments = series.moments(np.arange(len(folds)))

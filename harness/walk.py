@@ -205,7 +205,8 @@ class _Walk:
         scale, least = self.settings.scale, self.settings.min_train
         tails = self.settings.tails
         try:
-            if not apart and all(isinstance(f.train, slice) for f in folds):
+            # Whether rows of several symbols resolve in order may change with later ones: bits too.
+            if len(self.samples.symbols) == 1 and all(isinstance(f.train, slice) for f in folds):
                 return sweep(models, self.samples, folds, beyond, scale, tails)
             parts = self.parts(fitting)
             if not all(isinstance(f.train, slice) for part in parts for f in part.folds):

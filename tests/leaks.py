@@ -187,6 +187,24 @@ def folds(change: Callable[[Samples, Fold], Fold]) -> Callable[[Patch], None]:
     return plant
 
 
+def sweeps_alone(change: Callable[[Samples, Fold], Fold]) -> Callable[[Patch], None]:
+    """Plant what the rows of every fold of one symbol are: those of all rows are as they were."""
+
+    def plant(patch: Patch) -> None:
+        def make(samples: Samples, windows: Sequence[Window]) -> list[Fold]:
+            return [change(samples, fold) for fold in splits.make_folds(samples, windows)]
+
+        patch.setattr(sweeps, "make_folds", make)
+
+    return plant
+
+
+def swept_too_far(patch: Patch) -> None:
+    """A sweep sums the row after its last training row too."""
+    true = sweeps._stop
+    patch.setattr(sweeps, "_stop", lambda fold: true(fold) + 1)
+
+
 def one_step_short(samples: Samples, fold: Fold) -> Fold:
     """Training rows that resolve up to an hour after they may."""
     late = fold.window._replace(limit=fold.window.limit + HOUR)

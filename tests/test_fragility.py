@@ -21,9 +21,10 @@ from harness.cards.group_rows import rows_of
 from harness.cards.render import render_card
 from harness.durations import parse_duration
 from harness.fragility.proxies import Proxy, choose, stand_in
-from harness.fragility.training import halved, other_spans
+from harness.fragility.training import halved, other_spans, with_span
 from harness.judgement import Judged, vary
 from harness.log import Log
+from harness.study import set_up
 from harness.types import Measured, Verdict, Window
 
 # Over New Year, with nine windows of two days.
@@ -591,3 +592,13 @@ def test_half_and_double_keep_everything_else(at_desk):
     assert {(w.test, w.step, w.embargo, w.first_test) for w in spans} == {
         (walk.test, walk.step, walk.embargo, walk.first_test)
     }
+
+
+def test_other_spans_keep_no_tails_of_residuals(at_desk):
+    risk = '[risk]\nlevels = [0.05]\nresiduals = ["normal"]\n\n[verdict]'
+    (at_desk / "hypotheses/tiny-har.toml").write_text(desk.changed(("[verdict]", risk)))
+    hypothesis = harness.load_hypothesis(at_desk / "hypotheses/tiny-har.toml")
+    study = set_up(hypothesis, [at_desk / "panels"])
+    assert study.tails("4h") is not None
+    for walk in other_spans(hypothesis.walk_forward).values():
+        assert with_span(study, walk, ["har"]).tails("4h") is None

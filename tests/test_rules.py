@@ -77,7 +77,8 @@ hypothesis
 study
 tables
 audit.findings audit.perturb audit.stretch
-audit.columns audit.embargo audit.probe audit.quality audit.sentinel
+audit.columns audit.embargo audit.probe audit.quality audit.quick audit.sentinel
+audit.late
 audit.auditor
 forecast_file
 durable

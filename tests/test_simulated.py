@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+from types import SimpleNamespace
+
 import numpy as np
 import pytest
 
 from harness.durations import NS_PER_MINUTE, parse_moment
+from harness.sources import simulated
 from harness.sources.simulated import _covariance, _stationary_gaussian, simulate
 from harness.sources.table import SimulatedParams
 
@@ -128,3 +131,18 @@ def test_high_and_low_reach_as_far_as_a_brownian_path_does():
     for extreme in (reach, drop):
         assert extreme.mean() == pytest.approx(np.sqrt(2 / np.pi), abs=0.02)
         assert (extreme**2).mean() == pytest.approx(1, abs=0.04)
+
+
+def test_bars_read_again_are_not_made_again_and_those_of_another_source_are(monkeypatch):
+    made, true = [], simulated._bars
+    monkeypatch.setattr(simulated, "_bars", lambda *a: made.append(a[2]) or true(*a))
+    request = SimpleNamespace(bar=NS_PER_MINUTE, start=None, end=None, columns={"close": "close"})
+    simulated._kept.cache_clear()
+    (first,) = simulated.Simulated(parameters(), request).bars()
+    request.end = parse_moment("2021-01-03")
+    (part,) = simulated.Simulated(parameters(), request).bars()
+    assert made == [0]
+    assert (part.columns["close"] == first.columns["close"][: 2 * 1_440]).all()
+    (other,) = simulated.Simulated(parameters(seed=8), request).bars()
+    assert made == [0, 0]
+    assert (part.columns["close"] != other.columns["close"]).any()

@@ -15,28 +15,32 @@ import numpy as np
 from harness.audit.columns import column_checks
 from harness.audit.embargo import embargo_check, stored_check
 from harness.audit.findings import Audit, Check, Failure, merged
+from harness.audit.late import late_check
 from harness.audit.perturb import Change, changed, held, noise, scaled, truncated
-from harness.audit.probe import Probe, Shared, Stages, World
+from harness.audit.probe import Known, Probe, Shared, Stages, World, model_at
 from harness.audit.quality import filled_check, floor_check
+from harness.audit.quick import NETS, quick_models, with_few_trees
 from harness.audit.sentinel import shuffled
 from harness.audit.stretch import Needs, Stretch, look_back, place
-from harness.errors import HarnessError
+from harness.durations import show_moment
+from harness.errors import HarnessError, PanelError, RunError
 from harness.features import parse_feature
 from harness.measures.store import PanelFacts
+from harness.measures.windows import MOST_ORDER
 from harness.models.linear import Linear
-from harness.panel import Panel, open_panel
+from harness.panel import open_panel
 from harness.samples import Decided
-from harness.selection import Selection
 from harness.study import Study
-from harness.types import I64, Samples
+from harness.types import I64, Measured, Samples
 
-# Kinds that are slow to fit: the full form fits them too.
-LEARNED = frozenset({"sklearn", "lightgbm", "lstm", "gru"})
+# Kinds that are slow to fit on the thousands of rows that targets are shuffled in.
+_SLOW = NETS | {"sklearn", "lightgbm"}
 # Kinds whose forecasts come from the series itself more than from targets they are fitted to.
 _OWN_DYNAMICS = frozenset({"garch", "gjr", "egarch", "arfima"})
 _NOISE, _SCALED = "noise after the origin", "a scaled copy after the origin"
 _TRUNCATED = "bars read to the origin only"
 _RUN = "the run's own measures"
+_ATTEMPTS = 4  # stretches tried before one is given up
 
 Tell = Callable[[str], None]
 
@@ -46,7 +50,8 @@ class Form:
     """How much is looked at: stretches, symbols in each, fits and shuffles by horizon.
 
     `most_fits` None: all. `reads`: how many origins of a stretch the panel is read again for;
-    `more` origins only of bars, measures and features.
+    `more` origins only of bars, measures and features; `late` windows of a horizon whose late
+    targets are replaced.
     """
 
     name: str
@@ -56,11 +61,12 @@ class Form:
     shuffles: int
     reads: int
     more: int
+    late: int
     learned: bool
 
 
-SHORT = Form("short", 1, 3, 12, 6, 1, 8, learned=False)
-FULL = Form("full", 8, 6, None, 40, 3, 20, learned=True)
+SHORT = Form("short", 1, 3, 12, 6, 1, 8, 1, learned=False)
+FULL = Form("full", 8, 6, None, 40, 3, 20, 6, learned=True)
 
 
 class Auditor:
@@ -80,7 +86,15 @@ class Auditor:
         self.stages, self.form, self.tell = stages, form, tell
         self.checks: list[Check] = [filled_check(facts)]
         self.left_out: list[str] = []
+        self._compared: set[str] = set()
         digits = study.hypothesis.spec_hash.removeprefix("sha256:")
+        self._quick = study if form.learned else with_few_trees(study)
+        self._probed = tuple(study.hypothesis.models)
+        if not form.learned:
+            self._probed = quick_models(study.hypothesis)
+        left = [name for name in study.hypothesis.models if name not in self._probed]
+        if left:
+            self.left_out.append(f"forecasts of {', '.join(left)}, nets: harness audit FILE --full")
         self._seed = int(digits[:12], 16)
         self._rng = np.random.default_rng([self._seed, self.form.learned])
 
@@ -96,15 +110,21 @@ class Auditor:
         if self.form.learned or horizon == str(study.hypothesis.verdict.horizon):
             window = windows[int(self._rng.integers(len(windows)))]
             chosen = {n: m for n, m in models.items() if self._shuffles(n, m)}
-            found, why = shuffled(study, samples, chosen, window, self.form.shuffles, self._rng)
-            self.checks += found
-            self.left_out += why
+            self._add(shuffled(study, samples, chosen, window, self.form.shuffles, self._rng))
+            own = self._quick.models(horizon)
+            quick = {n: own[n] for n in quick_models(study.hypothesis)}
+            for _ in range(self.form.late if quick else 0):
+                self._add(late_check(study, samples, quick, windows, self._rng))
+
+    def _add(self, found: tuple[list[Check], list[str]]) -> None:
+        self.checks += found[0]
+        self.left_out += found[1]
 
     def _shuffles(self, name: str, model: object) -> bool:
         kind = self.study.hypothesis.models[name].kind
         if isinstance(model, Linear):
             return True
-        return self.form.learned and kind not in _OWN_DYNAMICS | LEARNED
+        return self.form.learned and kind not in _OWN_DYNAMICS | _SLOW
 
     def result(self) -> Audit:
         """Replace the future on every stretch, and put together what was found."""
@@ -112,38 +132,62 @@ class Auditor:
         places: list[tuple[int, int]] = []
         symbols: dict[str, None] = {}
         for number in range(self.form.stretches):
-            codes = self._codes()
-            stretch = self._stretch(codes)
-            if stretch is None:
+            found = self._look(number)
+            if found is None:
                 continue
-            names = tuple(self.facts.symbols[code] for code in codes)
-            asked = sorted({*stretch.origins, *stretch.more})
-            try:
-                self._probe(stretch, names, number)
-            except HarnessError as error:
-                self.left_out.append(f"a stretch to {stretch.end}: {error}")
-                continue
-            origins += asked
+            stretch, names = found
+            origins += sorted({*stretch.origins, *stretch.more})
             places.append((stretch.start or self.facts.start, stretch.end))
-            symbols |= dict.fromkeys(names)
-        if not places:
-            reason = "no stretch of the panel could be looked at"
-            reason += f": {self.left_out[-1]}" if self.left_out else ""
-            self.checks.append(Check(_NOISE, "", 0, (Failure("panel", reason),)))
+            symbols |= dict.fromkeys(sorted(names))
         checks = tuple(c for c in merged(self.checks) if c.count or c.failures)
         left = tuple(dict.fromkeys(self.left_out))
-        return Audit(self.form.name, checks, tuple(origins), tuple(places), tuple(symbols), left)
+        return Audit(
+            self.form.name,
+            checks,
+            tuple(origins),
+            tuple(places),
+            tuple(symbols),
+            left,
+            self._unprobed(),
+        )
 
-    def _codes(self) -> list[int]:
-        """Which symbols: as many as the form has, by chance, in their order."""
-        count = len(self.decided)
-        if count <= self.form.symbols:
-            return list(range(count))
-        return sorted(self._rng.choice(count, self.form.symbols, replace=False).tolist())
+    def _unprobed(self) -> tuple[str, ...]:
+        """The models whose forecasts no stretch could compare at the horizon decided on."""
+        h = self.study.hypothesis
+        horizon = str(h.verdict.horizon)
+        return tuple(n for n in h.models if model_at(n, horizon) not in self._compared)
 
-    def _stretch(self, codes: Sequence[int]) -> Stretch | None:
+    def _look(self, number: int) -> tuple[Stretch, tuple[str, ...]] | None:
+        """Probe a stretch, another where the bars of one are too few; None if it is always so."""
+        why = ""
+        for _ in range(_ATTEMPTS):
+            first = int(self._rng.integers(len(self.decided)))
+            try:
+                stretch = self._stretch(self.decided[first].measured)
+                names = self._beside(first, stretch)
+                self.checks += self._probe(stretch, names, number)
+            except HarnessError as error:
+                why = str(error)
+            else:
+                return stretch, names
+        self.left_out.append(f"what comes after an origin, replaced: {why}")
+        return None
+
+    def _beside(self, first: int, stretch: Stretch) -> tuple[str, ...]:
+        """A stretch's own symbol and, by chance, others that decide in it by its first origin."""
+        begin, end = stretch.start or 0, stretch.origins[0]
+        near = []
+        for code, d in enumerate(self.decided):
+            times = d.measured.known_at
+            if code != first and np.searchsorted(times, begin) < np.searchsorted(times, end):
+                near.append(code)
+        count = min(self.form.symbols - 1, len(near))
+        drawn = self._rng.choice(near, count, replace=False).tolist() if count else []
+        return tuple(self.decided[code].measured.symbol for code in (first, *drawn))
+
+    def _stretch(self, measured: Measured) -> Stretch:
+        """Where to look at a symbol; RunError where it has too few decisions."""
         study, h = self.study, self.study.hypothesis
-        measured = self.decided[codes[0]].measured
         times: I64 = measured.known_at[measured.decisions]
         horizons = list(map(str, h.target.horizons))
         models = [m for horizon in horizons for m in study.models(horizon).values()]
@@ -154,19 +198,21 @@ class Auditor:
         warm = -(-longest // study.plan.every) + look_back(expressions, study.plan.units)
         warm += max((m.look_back for m in models), default=0)
         steps = max(-(-study.plan.windows[horizon] // study.plan.every) for horizon in horizons)
-        validates = self.form.learned and any(m.validates for m in models)
+        validates = any(study.models(x)[n].validates for x in horizons for n in self._probed)
         embargo = max(study.embargo(horizon) for horizon in horizons)
         needs = Needs(warm, steps, embargo, validates)
         if times.size < steps + 8:
-            self.left_out.append(f"{measured.symbol}: {times.size} decisions are too few")
-            return None
+            raise RunError(f"{measured.symbol}: {times.size} decisions are too few")
         first = study.windows(horizons[0], study.span(self.facts))[0].cut
         symbol = measured.symbol
         gaps = [gap for gap in self.facts.gaps if gap.symbol == symbol]
         return place(times, needs, first, gaps, study.plan.bar, self.form.more, self._rng)
 
     def _open(self, stretch: Stretch, names: tuple[str, ...], end: int) -> Study:
-        """The study on a part of its panel: these symbols, from the stretch's start to `end`."""
+        """The study on a part of its panel: from the stretch's start to `end`, these symbols.
+
+        Those of them that have bars there: PanelError where none has.
+        """
         study = self.study
         start = stretch.start if stretch.start is not None else study.hypothesis.panel.start
         panel = open_panel(
@@ -174,76 +220,62 @@ class Auditor:
             start=start,
             end=end,
             columns=study.plan.inputs,
-            select=Selection(study.hypothesis.path, names),
         )
-        return replace(study, panel=panel)
+        there = tuple(s for s in panel.symbols if s in names)
+        if not there:
+            raise PanelError(f"no bar of {', '.join(names)} to {show_moment(end)}")
+        source = panel.source if there == panel.symbols else panel.source.only(there)
+        return replace(study, panel=replace(panel, source=source))
 
-    def _models(self) -> dict[str, tuple[str, ...]]:
-        specs = self.study.hypothesis.models
-        chosen = tuple(n for n, s in specs.items() if self.form.learned or s.kind not in LEARNED)
-        left = [name for name in specs if name not in chosen]
-        if left:
-            self.left_out.append(
-                f"forecasts of {', '.join(left)}, slow to fit: harness audit FILE --full"
-            )
+    def _horizons(self) -> dict[str, tuple[str, ...]]:
+        """Horizon -> the models to fit; the short form fits at the horizon that is decided on."""
         h = self.study.hypothesis
-        # The short form fits at the horizon that is decided on.
         horizons = h.target.horizons if self.form.learned else [h.verdict.horizon]
-        return dict.fromkeys(map(str, horizons), chosen)
+        return dict.fromkeys(map(str, horizons), self._probed)
 
-    def _probe(self, stretch: Stretch, names: tuple[str, ...], number: int) -> None:
+    def _probe(self, stretch: Stretch, names: tuple[str, ...], number: int) -> list[Check]:
         panel = held(self._open(stretch, names, stretch.end).panel)
-        probe = Probe(self.study, self.stages, stretch, self._models())
+        probe = Probe(self._quick, self.stages, stretch, self._horizons())
         began = time.perf_counter()
         base = probe.world(panel)
         if number == 0 and self.form.learned:
             self._say(time.perf_counter() - began)
-        self.checks.append(self._of_the_run(base, stretch))
+
+        def other(change: Change, origin: int, how: str, *, fit: bool = True) -> Check:
+            bars = changed(panel, change, origin, self._seed % 2**32)
+            return probe.compare(base, bars, origin, how, cut=change is truncated, fit=fit)
+
+        checks = [self._of_the_run(base, stretch)]
         for place_, origin in enumerate(stretch.origins):
-            for how, change in ((_NOISE, noise), (_SCALED, scaled)):
-                self._compare(probe, base, panel, change, origin, how)
+            checks.append(other(noise, origin, _NOISE))
+            checks.append(other(scaled, origin, _SCALED))
             if place_ < self.form.reads:
                 again = self._open(stretch, names, origin).panel
-                self.checks.append(probe.compare(base, again, origin, _TRUNCATED, cut=True))
+                checks.append(probe.compare(base, again, origin, _TRUNCATED, cut=True))
             else:
-                self._compare(probe, base, panel, truncated, origin, "bars cut off at the origin")
-        for origin in stretch.more:
-            self._compare(probe, base, panel, noise, origin, _NOISE, fit=False)
+                checks.append(other(truncated, origin, "bars cut off at the origin"))
+        checks += [other(noise, origin, _NOISE, fit=False) for origin in stretch.more]
         self.left_out += [f"{what}: {why}" for what, why in probe.left_out.items()]
-
-    def _compare(
-        self,
-        probe: Probe,
-        base: World,
-        panel: Panel,
-        change: Change,
-        origin: int,
-        how: str,
-        *,
-        fit: bool = True,
-    ) -> None:
-        other = changed(panel, change, origin, self._seed % 2**32)
-        cut = change is truncated
-        self.checks.append(probe.compare(base, other, origin, how, cut=cut, fit=fit))
+        self._compared |= probe.compared
+        return checks
 
     def _of_the_run(self, base: World, stretch: Stretch) -> Check:
         """The measures the run used, against those of the stretch's bars alone."""
-        if self.study.panel_spec.adjusting:
-            return Check(
-                _RUN, "not compared: prices are adjusted", 0
-            )  # adjusted prices start at another level: other last digits
+        if self.study.panel_spec.levelled:
+            # Prices made from the first bar on start at another level: other last digits.
+            return Check(_RUN, "not compared: prices are adjusted", 0)
         failures, count = [], 0
-        longest = 2 * max(self.study.plan.windows.values()) * self.study.plan.bar
+        longest = max(self.study.plan.windows.values())
         for d in self.decided:
             m = d.measured
+            full = longest // m.block + MOST_ORDER - 1  # blocks without a whole window before them
             for name, values in m.columns.items():
                 known = base.get((f"measure {name}", m.symbol))
-                if known is None:
+                if known is None or known.times.size <= full:
                     continue
-                later = known.times >= known.times[0] + longest
-                inside = (m.known_at >= known.times[0] + longest) & (m.known_at <= stretch.end)
-                a = known._replace(times=known.times[later], values=known.values[later])
-                b = known._replace(times=m.known_at[inside], values=values[inside])
+                inside = (m.known_at >= known.times[full]) & (m.known_at <= stretch.end)
+                a = Known(known.times[full:], known.values[full:])
+                b = Known(m.known_at[inside], values[inside])
                 moment, compared = Shared(stretch.end, cut=True).first_difference(a, b)
                 count += compared
                 if moment is not None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 
 import numpy as np
 
@@ -32,16 +32,20 @@ def _twice(models: Mapping[str, Forecaster], samples: Samples) -> Check:
         alike.setdefault(np.ascontiguousarray(column[:_ROWS]).tobytes(), []).append(name)
     for names in alike.values():
         for model, wanted in models.items():
-            same = [n for n in names if n in wanted.features]
-            if len(same) > 1 and _equal(samples, same):
-                reason = f"the same as feature {same[0]} in all rows, in model {model}"
-                failures.append(Failure(f"feature {same[1]}{where}", reason, None, moment))
+            for first, second in _equal(samples, [n for n in names if n in wanted.features]):
+                reason = f"the same as feature {first} in all rows, in model {model}"
+                failures.append(Failure(f"feature {second}{where}", reason, None, moment))
     return Check("constant or repeated features", "every row", rows.X.size, tuple(failures))
 
 
-def _equal(samples: Samples, names: list[str]) -> bool:
-    first, second = (samples.rows.X[:, samples.rows.names.index(n)] for n in names[:2])
-    return np.array_equal(first, second)
+def _equal(samples: Samples, names: list[str]) -> Iterator[tuple[str, str]]:
+    """Every feature that is another again, after the first that it is the same as."""
+    columns = [samples.rows.X[:, samples.rows.names.index(n)] for n in names]
+    for k, second in enumerate(columns):
+        for first, column in zip(names[:k], columns[:k], strict=True):
+            if np.array_equal(column, second):
+                yield first, names[k]
+                break
 
 
 def _own_target(samples: Samples) -> Check:

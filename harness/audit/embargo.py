@@ -10,6 +10,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field, replace
+from itertools import product
 from typing import ClassVar, Self
 
 import numpy as np
@@ -23,6 +24,7 @@ from harness.types import F64, I64, Rows, Samples, Window
 from harness.walk import walk_forward
 
 NAME = "embargo"
+_BY_SYMBOL = 3  # fits of each symbol
 _LATE = np.iinfo(np.int64).max
 
 
@@ -70,10 +72,15 @@ def _numbers(rows: Rows) -> I64:
     return rows.X[:, 0].astype(np.int64)
 
 
+def declared_embargo(study: Study, horizon: str) -> int:
+    """The embargo (ns) of a horizon, worked out from the hypothesis: the longer of both."""
+    return max(study.hypothesis.walk_forward.embargo.ns, study.horizon_ns(horizon))
+
+
 def embargo_check(study: Study, samples: Samples, span: Span, most: int | None) -> Check:
     """Every fit of a horizon, or `most` of each cadence, evenly spread, the last among them."""
     h, horizon = study.hypothesis, samples.horizon
-    declared = max(h.walk_forward.embargo.ns, study.horizon_ns(horizon))
+    declared = declared_embargo(study, horizon)
     scored = study.windows(horizon, span)
     cadences = {f.refit: f.windows for f in study.fittings(horizon, span, scored).values()}
     numbers = np.arange(samples.y.size, dtype=np.float64)[:, None]
@@ -82,24 +89,37 @@ def embargo_check(study: Study, samples: Samples, span: Span, most: int | None) 
     validates = any(model.validates for model in study.models(horizon).values())
     failures: list[Failure] = []
     fits = pairs = 0
-    for refit, every in cadences.items():
+    # Folds of one symbol's rows are made apart from those of all.
+    apart = len(samples.symbols) > 1 and any(s.scope != "pooled" for s in h.models.values())
+    for (refit, every), scope in product(cadences.items(), ["pooled", *["asset"] * apart]):
         windows = _spread([w for w in every if _tested(samples, w)], most)
         if not windows:
             continue
+        if scope == "asset":
+            windows = _spread(windows, _BY_SYMBOL)
         witness = Witness(validates and windows[0].validation is not None)
-        fitting = {"witness": Fitting(tuple(windows), tuple(windows))}
-        settings = Settings(study.embargo(horizon), study.scale, h.run.seed)
+        fitting = {"witness": Fitting(tuple(windows), tuple(windows), scope=scope)}
+        settings = Settings(
+            study.embargo(horizon), study.scale, h.run.seed, h.walk_forward.min_train
+        )
         try:
             walk_forward({"witness": witness}, marked, windows, fitting, settings)
         except RunError as error:  # a walk that refuses its own folds refuses them in a run too
             failures.append(Failure(f"folds at {horizon}", str(error)))
-        for window, found in zip(windows, witness.seen, strict=False):
-            if len(found) == 3:
-                fits += 1
-                pairs += found[0].size + found[1].size
-                failures += _wrong(samples, window, Seen(*found), declared, refit)
+        whole = [Seen(*found) for found in witness.seen if len(found) == 3]
+        of = windows if scope == "pooled" else [_window(samples, s, windows) for s in whole]
+        for window, found in zip(of, whole, strict=False):
+            fits += 1
+            pairs += found.train.size + found.held_out.size
+            failures += _wrong(samples, window, found, declared, refit)
     covered = f"{fits:,} fits at {horizon}, every symbol"
     return Check(NAME, covered, pairs, tuple(failures[:20]))
+
+
+def _window(samples: Samples, seen: Seen, windows: Sequence[Window]) -> Window:
+    """The window that a fit of one symbol forecast, by its first test row."""
+    first = samples.rows.formed_at[seen.test[0]]
+    return windows[max(int(np.searchsorted([w.cut for w in windows], first, "right")) - 1, 0)]
 
 
 def _tested(samples: Samples, window: Window) -> bool:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable
 from dataclasses import asdict, dataclass
 from datetime import UTC, datetime, timedelta
 from typing import Any
@@ -51,7 +51,11 @@ class Check:
 
 @dataclass(frozen=True)
 class Audit:
-    """All checks of a form (`short` or `full`), where they looked (UTC ns), what they left out."""
+    """All checks of a form (`short` or `full`), where they looked (UTC ns), what they left out.
+
+    `unprobed` are the models whose forecasts, at the horizon that is decided on, were never
+    compared with those of another future.
+    """
 
     form: str
     checks: tuple[Check, ...]
@@ -59,6 +63,7 @@ class Audit:
     stretches: tuple[tuple[int, int], ...]
     symbols: tuple[str, ...]
     left_out: tuple[str, ...]
+    unprobed: tuple[str, ...] = ()
 
     @property
     def passed(self) -> bool:
@@ -75,7 +80,23 @@ class Audit:
         """The result on one line."""
         failed = sum(not check.passed for check in self.checks)
         state = "passed" if not failed else f"failed, {failed} of"
-        return f"{state}{',' if not failed else ''} {len(self.checks)} checks"
+        rest = "" if self.stretches else "; no stretch of bars looked at"
+        return f"{state}{',' if not failed else ''} {len(self.checks)} checks{rest}"
+
+    def cautions(self, deciding: Collection[str]) -> list[str]:
+        """What a reader of a verdict between these models should know of what was not looked at."""
+        if not self.stretches:
+            return [
+                "The leak audit could replace the future nowhere on this panel: whether anything "
+                "known depends on later bars was not looked at."
+            ]
+        unprobed = [name for name in self.unprobed if name in deciding]
+        if not unprobed:
+            return []
+        return [
+            f"The leak audit did not look at the forecasts of {', '.join(unprobed)}, on which the "
+            "verdict rests: harness audit FILE --full does."
+        ]
 
     def as_dict(self) -> dict[str, Any]:
         """As plain JSON values, for the record and for `harness audit --json`."""
@@ -87,6 +108,7 @@ class Audit:
             "stretches": [[iso(a), iso(b)] for a, b in self.stretches],
             "symbols": list(self.symbols),
             "left_out": list(self.left_out),
+            "unprobed": list(self.unprobed),
             "checks": [
                 {
                     **{k: v for k, v in asdict(check).items() if k != "failures"},

@@ -14,8 +14,8 @@ from typing import NamedTuple
 import numpy as np
 
 from harness.audit.findings import Check, Failure, firsts
-from harness.audit.stretch import Stretch
-from harness.errors import HarnessError
+from harness.audit.stretch import FEWEST, Stretch, with_rows
+from harness.errors import HarnessError, PanelError
 from harness.features import parse_feature
 from harness.fold_fits import Settings
 from harness.measures import cascade
@@ -26,7 +26,7 @@ from harness.study import Study
 from harness.types import F64, I64, Bars, Forecasts, Measured, Samples, Window
 from harness.walk import walk_forward
 
-_FEWEST = 20  # training rows from which on a small window is fitted
+_ITS, _MEDIAN = ", its ", ", its median "  # over symbols, between a model and what a fit states
 
 
 class Stages(NamedTuple):
@@ -49,21 +49,27 @@ World = dict[tuple[str, str], Known]
 
 @dataclass
 class Probe:
-    """The chain of a study on a stretch; models that cannot be fitted there are `left_out`."""
+    """The chain of a study on a stretch; models that cannot be fitted there are `left_out`.
+
+    `compared` are the subjects that had anything known by an origin when the future was replaced.
+    """
 
     study: Study
     stages: Stages
     stretch: Stretch
     models: Mapping[str, tuple[str, ...]]
     left_out: dict[str, str] = field(default_factory=dict)
+    compared: set[str] = field(default_factory=set)
     words: str | None = None
+    _failed: dict[str, str] = field(default_factory=dict)
 
     def world(self, panel: Panel, origin: int | None = None, *, fit: bool = True) -> World:
         """Everything known from these bars; with an origin, of models only what is asked of it.
 
         Without `fit` only bars, measures and features.
 
-        Raises what the stages raise where nothing can be made of the bars.
+        Raises what the stages raise where nothing can be made of the bars, PanelError where no
+        symbol has enough of them.
         """
         found: World = {}
         measured: list[Measured] = []
@@ -72,7 +78,8 @@ class Probe:
                 _bars(found, bars)
                 measured.append(cascade.measure(bars, self.study.plan))
         if not measured:
-            return found
+            raise PanelError("no symbol has bars enough in the stretch")
+        self._failed.clear()
         decided = self.stages.decide(self.study, measured)
         for m in measured:
             for name, values in m.columns.items():
@@ -111,12 +118,14 @@ class Probe:
     def _models(self, found: World, samples: Samples, origin: int | None) -> None:
         """All models in one walk; where one cannot be fitted here, one by one."""
         horizon = samples.horizon
-        wanted = [n for n in self.models.get(horizon, ()) if _at(n, horizon) not in self.left_out]
+        wanted = [
+            n for n in self.models.get(horizon, ()) if model_at(n, horizon) not in self.left_out
+        ]
         embargo = self.study.embargo(horizon)
-        windows = _with_rows(samples, self.stretch.windows(embargo, origin))
+        windows = with_rows(samples, self.stretch.windows(embargo, origin))
         if not (wanted and windows):
             why = "too few rows in the stretch"
-            self.left_out |= {_at(n, horizon): why for n in wanted if origin is None}
+            self.left_out |= {model_at(n, horizon): why for n in wanted if origin is None}
             return
         try:
             self._walk(found, samples, wanted, windows)
@@ -125,8 +134,9 @@ class Probe:
                 try:
                     self._walk(found, samples, [name], windows)
                 except HarnessError as error:
+                    self._failed[model_at(name, horizon)] = str(error)
                     if origin is None:
-                        self.left_out[_at(name, horizon)] = str(error)
+                        self.left_out[model_at(name, horizon)] = str(error)
 
     def _walk(
         self, found: World, samples: Samples, names: Sequence[str], windows: tuple[Window, ...]
@@ -136,7 +146,7 @@ class Probe:
         models, specs = study.models(horizon), study.hypothesis.models
         every = self.stretch.windows(embargo)
         fittings = {n: Fitting(windows, every, scope=specs[n].scope) for n in names}
-        settings = Settings(embargo, study.scale, study.hypothesis.run.seed, _FEWEST)
+        settings = Settings(embargo, study.scale, study.hypothesis.run.seed, FEWEST)
         made = walk_forward({n: models[n] for n in names}, samples, windows, fittings, settings)
         for name in names:
             _forecasts(found, made, name)
@@ -153,25 +163,42 @@ class Probe:
     ) -> Check:
         """The world of these bars against the true one, up to an origin (UTC ns).
 
-        `cut` says that the bars end there: what exists is compared. `fit` as in `world`.
+        `cut` says that the bars end there: what exists is compared. `fit` as in `world`, which
+        raises where the bars cannot be read.
         """
-        try:
-            other = self.world(panel, origin, fit=fit)
-        except HarnessError as error:
-            self.left_out.setdefault(how, str(error))
-            return Check(how, "", 0)
+        other = self.world(panel, origin, fit=fit)
         failures, count = [], 0
         shared = Shared(origin, cut=cut)
+        there = {symbol for _, symbol in (base if cut else other)}
         for (subject, symbol), known in base.items():
-            again = other.get((subject, symbol))
-            if again is None:
+            if cut and _MEDIAN in subject:  # a symbol without a test row any more is not fitted
                 continue
-            moment, compared = shared.first_difference(known, again)
+            again = other.get((subject, symbol))
+            if again is not None:
+                moment, compared = shared.first_difference(known, again)
+            elif self._excused(subject, symbol, there, how) or cut or not fit:
+                continue
+            else:
+                moment, compared = shared.first(known), 0
             count += compared
+            if compared and not cut:
+                self.compared.add(subject)
             if moment is not None:
                 reason = f"it changes with what comes after it ({how})"
                 failures.append(Failure(subject, reason, symbol, moment))
+        if not count and any(shared.first(known) is not None for known in base.values()):
+            reason = f"nothing that was known could be made again ({how})"
+            failures.append(Failure("bars", reason, None, origin))
         return Check(how, self._covered(base), count, firsts(failures))
+
+    def _excused(self, subject: str, symbol: str, there: set[str], how: str) -> bool:
+        """Whether what is missing is so for a fit that failed or a symbol that is not `there`."""
+        model = subject.split(_ITS)[0]
+        if model in self._failed:
+            self.left_out.setdefault(f"{model}, {how}", self._failed[model])
+        elif symbol and symbol not in there:
+            self.left_out.setdefault(f"{symbol}, {how}", "too few bars, or bars that are refused")
+        return model in self._failed or bool(symbol and symbol not in there)
 
     def _covered(self, base: World) -> str:
         if self.words is None:
@@ -185,6 +212,10 @@ class Shared:
     def __init__(self, origin: int, *, cut: bool) -> None:
         self._origin, self._cut = origin, cut
         self._found: dict[tuple[int, int], tuple[I64, slice | I64, slice | I64, int | None]] = {}
+
+    def first(self, known: Known) -> int | None:
+        """The time of the first value known by the origin."""
+        return int(known.times[0]) if known.times.size and known.times[0] <= self._origin else None
 
     def first_difference(self, a: Known, b: Known) -> tuple[int | None, int]:
         """The time of the first value that differs, and how many were compared."""
@@ -220,33 +251,24 @@ def _bars(found: World, bars: Bars) -> None:
         found[f"column {name}", bars.symbol] = Known(starts + bars.bar, values)
 
 
-def _with_rows(samples: Samples, windows: Sequence[Window]) -> tuple[Window, ...]:
-    """The windows with rows to train on and to test."""
-    formed, resolved = samples.rows.formed_at, samples.resolved_at
-    return tuple(
-        w
-        for w in windows
-        if ((formed >= w.train_start) & (resolved <= w.limit)).sum() >= _FEWEST
-        and ((formed >= w.cut) & (formed < w.end)).any()
-    )
-
-
 def _forecasts(found: World, made: Forecasts, name: str) -> None:
     horizon, fit = made.horizon, made.fits[name]
     for code, symbol in enumerate(made.symbols):
         own = np.flatnonzero(made.symbol == code)
-        found[_at(name, horizon), symbol] = Known(made.formed_at[own], made.yhat[name][own])
+        found[model_at(name, horizon), symbol] = Known(made.formed_at[own], made.yhat[name][own])
     for stated, values in zip(fit.stated, fit.shifted.T, strict=True):
-        found[f"{_at(name, horizon)}, its {stated}", ""] = Known(fit.cuts, values)
+        its = _MEDIAN if fit.var_shift.ndim > 1 else _ITS
+        found[f"{model_at(name, horizon)}{its}{stated}", ""] = Known(fit.cuts, values)
 
 
-def _at(model: str, horizon: str) -> str:
+def model_at(model: str, horizon: str) -> str:
+    """What a model at a horizon is called in a world and in failures."""
     return f"model {model} at {horizon}"
 
 
 def _words(world: World) -> str:
     """What a world holds, counted: `1 column, 9 measures, 9 features, 4 models`."""
-    found = {subject.split(", its ")[0] for subject, _ in world}
+    found = {subject.split(_ITS)[0] for subject, _ in world}
     kinds = ("column", "measure", "feature", "target", "model")
     counts = {kind: sum(subject.startswith(kind) for subject in found) for kind in kinds}
     return ", ".join(f"{n} {kind}{'s' if n != 1 else ''}" for kind, n in counts.items() if n)

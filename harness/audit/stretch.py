@@ -12,8 +12,9 @@ from dataclasses import dataclass
 import numpy as np
 
 from harness.features import Expression, evaluate
-from harness.types import I64, Gap, Window
+from harness.types import I64, Gap, Samples, Window
 
+FEWEST = 20  # training rows from which on a small window is fitted
 _TRAIN, _TEST, _HELD_OUT = 150, 24, 40  # decisions
 _TRIES = (512, 8_192, 131_072)
 
@@ -67,6 +68,17 @@ class Stretch:
 
     def _held_out(self, shift: int) -> int | None:
         return None if self.validation is None else self.validation + shift
+
+
+def with_rows(samples: Samples, windows: Iterable[Window]) -> tuple[Window, ...]:
+    """The windows with rows to train on and to test."""
+    formed, resolved = samples.rows.formed_at, samples.resolved_at
+    return tuple(
+        w
+        for w in windows
+        if ((formed >= w.train_start) & (resolved <= w.limit)).sum() >= FEWEST
+        and ((formed >= w.cut) & (formed < w.end)).any()
+    )
 
 
 def look_back(expressions: Iterable[Expression], units: dict[str, str]) -> int:

@@ -43,10 +43,10 @@ def halved(duration: Duration) -> Duration:
 
 
 def with_span(study: Study, walk: WalkForward, models: Sequence[str]) -> Study:
-    """The study with another walk-forward section, of these models alone."""
+    """The study with another walk-forward section, of these models alone, without VaR and ES."""
     h = study.hypothesis
     kept = {name: model for name, model in h.models.items() if name in models}
-    return replace(study, hypothesis=replace(h, walk_forward=walk, models=kept))
+    return replace(study, hypothesis=replace(h, walk_forward=walk, models=kept, risk=None))
 
 
 def costly(study: Study, horizon: str, models: Sequence[str]) -> list[str]:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
+from functools import lru_cache
 
 import numpy as np
 from numpy.typing import NDArray
@@ -104,11 +105,13 @@ def _basis(x: F64) -> F64:
 class TailShapes:
     """What a return beyond VaR is over ES under the law that forecast both, a mean of 1.
 
-    `ratios` (g, m): equally likely values of each of g laws; `law` (n,) which one a row has.
+    `ratios` (g, m): values of each of g laws; `law` (n,) which one a row has. `upto` (m + 1) are
+    the values' probabilities summed from 0 to 1; None where all are equally likely.
     """
 
     ratios: F64
     law: I64
+    upto: tuple[float, ...] | None = None
 
 
 def acerbi_szekely(
@@ -139,13 +142,28 @@ def acerbi_szekely(
 
 def _drawn(n: int, level: float, shapes: TailShapes, seed: int) -> tuple[F64, I64]:
     """Under the forecast law: the sum of y / e over the violations (DRAWS,), and how many."""
+    draw, row, place = _draws(n, level, seed, shapes.upto or shapes.ratios.shape[1])
+    values = shapes.ratios[shapes.law[row], place]
+    return np.bincount(draw, values, DRAWS), np.bincount(draw, minlength=DRAWS)
+
+
+@lru_cache(maxsize=8)
+def _draws(
+    n: int, level: float, seed: int, values: int | tuple[float, ...]
+) -> tuple[I64, I64, I64]:
+    """Violations under a right forecast: of which draw each is, its row and its value's place.
+
+    `values` is how many there are, or TailShapes.upto. Models and laws share them.
+    """
     rng = np.random.default_rng(seed)
     counts = rng.binomial(n, level, DRAWS)
     total = int(counts.sum())
     row = rng.integers(0, n, total)
-    place = rng.integers(0, shapes.ratios.shape[1], total)
-    values = shapes.ratios[shapes.law[row], place]
-    return np.bincount(np.repeat(np.arange(DRAWS), counts), values, DRAWS), counts
+    if isinstance(values, int):
+        place = rng.integers(0, values, total)
+    else:
+        place = np.searchsorted(values[1:-1], rng.random(total), "right")
+    return np.repeat(np.arange(DRAWS), counts), row, place
 
 
 def _share(low: Flags) -> float:

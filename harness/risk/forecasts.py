@@ -10,6 +10,7 @@ import numpy as np
 from harness.metrics import Values
 from harness.risk.backtests import TailShapes
 from harness.risk.tails import (
+    CELLS,
     DOF,
     DOF_RANGE,
     QUANTILE,
@@ -47,7 +48,7 @@ class TailForecast:
             return TailShapes(_student_ratios(self.level), np.rint(steps).astype(np.int64))
         beyond = self.tails[:, 4:]
         if np.isfinite(beyond[self.fit[rows]]).any():
-            return TailShapes(beyond, self.fit[rows])
+            return TailShapes(beyond, self.fit[rows], tuple(CELLS.tolist()))
         return TailShapes(_student_ratios(self.level), np.zeros(rows.size, np.int64))
 
 

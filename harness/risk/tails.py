@@ -25,7 +25,9 @@ from harness.types import F64
 
 RESIDUALS = ("normal", "t", "historical")
 QUANTILE, SHORTFALL, SCALE, DOF = range(4)
-GRID = 20  # points that keep the shape of an empirical tail
+GRID = 20  # cells that keep the shape of an empirical tail
+# Their ends, as shares of the tail from its far end on: narrow there, where losses differ most.
+CELLS = np.square(np.arange(GRID + 1) / GRID)
 DOF_RANGE = (2.1, 200.0)
 _FEWEST = 10  # residuals from which on there is a tail to speak of
 _LEAST_SCALE = 1e-3  # of t errors, in standard deviations: many returns of 0 would have it 0
@@ -37,7 +39,7 @@ class Tails:
 
     `bars` are the horizon's, `scale` the target's. A fit's tails (K, L, 4 + GRID) are the level's
     quantile of z, the mean of z at or below it, the law's scale, its degrees of freedom (NaN but
-    for t) and, of an empirical law, z beyond the quantile over its mean there, in GRID places.
+    for t) and, of an empirical law, the mean of z in each of GRID cells over that of all of them.
     """
 
     levels: tuple[float, ...]
@@ -99,10 +101,9 @@ def _historical(z: F64, levels: F64) -> F64:
         last = max(math.ceil(mass - 1e-9), 1) - 1  # 1e-9: rounding is no further place
         row[QUANTILE] = ordered[last]
         row[SHORTFALL] = (ordered[:last].sum() + (mass - last) * ordered[last]) / mass
-        places = np.ceil((np.arange(GRID) + 0.5) / GRID * mass).astype(np.int64) - 1
-        beyond = ordered[np.clip(places, 0, last)]
-        # The mean of these places is not quite the tail's: the law that tests assume has mean ES.
-        row[4:] = beyond / beyond.mean() if beyond.mean() < 0.0 else np.nan
+        sums = np.interp(CELLS * mass, np.arange(last + 2), np.cumsum([0.0, *ordered[: last + 1]]))
+        means = np.diff(sums) / (np.diff(CELLS) * mass)
+        row[4:] = means / row[SHORTFALL] if row[SHORTFALL] < 0.0 else np.nan
     return found
 
 

@@ -27,6 +27,7 @@ from __future__ import annotations
 from collections.abc import Collection, Iterator
 from copy import copy
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -85,8 +86,8 @@ class Simulated:
         span = slice(int(low), int(np.searchsorted(ts, last, "right")))
         for symbol in self.symbols:
             index = int(symbol.removeprefix(_PREFIX)) - 1
-            columns, _ = _bars(self._params, request.bar, index, request.columns)
-            columns = {name: values[span] for name, values in columns.items()}
+            asked = self._params.model_dump_json(), request.bar, index, tuple(request.columns)
+            columns = {name: values[span] for name, values in _kept(*asked).items()}
             yield RawBars(symbol, ts[span], columns, (), _place, lambda i, c, of=columns: of[c][i])
 
     def only(self, symbols: tuple[str, ...]) -> Simulated:
@@ -110,6 +111,18 @@ def _stamps(params: SimulatedParams, bar: int) -> I64:
 
 def _rng(params: SimulatedParams, symbol: int, stream: str) -> np.random.Generator:
     return np.random.default_rng([params.seed, symbol, _STREAMS.index(stream)])
+
+
+@lru_cache(maxsize=1)
+def _kept(params: str, bar: int, symbol: int, names: tuple[str, ...]) -> dict[str, F64]:
+    """A symbol's columns, not to be written to: a run's audit reads parts of them again.
+
+    Those of one symbol alone are kept: memory must not grow with their number.
+    """
+    columns, _ = _bars(SimulatedParams.model_validate_json(params), bar, symbol, names)
+    for values in columns.values():
+        values.flags.writeable = False
+    return columns
 
 
 def _bars(

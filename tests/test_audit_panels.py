@@ -1,0 +1,178 @@
+"""The leak audit on honest panels: no false alarm, whatever the bars of a symbol look like."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+
+import desk
+import leaks
+import panels_with_gaps as panels
+import pytest
+
+import harness
+from harness.audit import probe, quick
+from harness.audit.auditor import Auditor
+from harness.audit.findings import Audit
+from harness.audit.probe import Probe, Stages, World
+from harness.audit.stretch import Stretch
+from harness.audited import audit_hypothesis
+from harness.errors import PanelError, RunError
+from harness.measures.store import measure_panel
+from harness.panel import Panel
+from harness.pipeline import decide_on, sample, set_up
+from harness.study import Study
+from harness.types import Forecasts
+
+
+def over_seeds(study: Study, seeds: int) -> list[Audit]:
+    """Its audits under as many claims: each has another hash, and so looks elsewhere."""
+    measured, facts, _ = measure_panel(study.panel, study.plan, keep=False)
+    decided = decide_on(study, measured)
+    h = study.hypothesis
+    rows = [sample(study, decided, horizon) for horizon in map(str, h.target.horizons)]
+    found = []
+    for seed in range(seeds):
+        identity = h.identity.model_copy(update={"claim": f"claim {seed}"})
+        other = replace(study, hypothesis=replace(h, identity=identity))
+        auditor = Auditor(other, facts, decided, Stages(decide_on, sample))
+        for samples in rows:
+            auditor.rows(samples)
+        found.append(auditor.result())
+    return found
+
+
+def of(folder: Path, text: str) -> Study:
+    """The desk's study of this text, on the panel that lies there."""
+    (folder / "hypotheses/tiny-har.toml").write_text(text)
+    hypothesis = harness.load_hypothesis(folder / "hypotheses/tiny-har.toml")
+    return set_up(hypothesis, [folder / "panels"])
+
+
+@pytest.mark.parametrize(
+    ("panel", "text", "seeds"),
+    [
+        (panels.exchange, panels.HYPOTHESIS, 20),
+        (lambda folder: panels.exchange(folder, "out"), panels.HYPOTHESIS, 3),
+        (panels.ragged, panels.BY_SYMBOL, 20),
+    ],
+    ids=["sessions with gaps", "sessions without nights", "ragged days"],
+)
+def test_an_honest_panel_raises_no_false_alarm(
+    panel: Callable[[Path], None], text: str, seeds: int, tmp_path: Path
+):
+    desk.lay_out(tmp_path)
+    panel(tmp_path)
+    for seed, audit in enumerate(over_seeds(of(tmp_path, text), seeds)):
+        assert audit.passed, (seed, audit.forbidden)
+        assert audit.stretches, (seed, audit.left_out)
+        assert not audit.unprobed, (seed, audit.left_out)
+        assert not audit.left_out, seed
+
+
+def test_the_run_s_own_measures_are_compared_bar_by_bar_on_sessions_too(tmp_path, monkeypatch):
+    desk.lay_out(tmp_path)
+    panels.exchange(tmp_path)
+    (honest,) = over_seeds(of(tmp_path, panels.HYPOTHESIS), 1)
+    (own,) = (c for c in honest.checks if c.name == "the run's own measures")
+    assert own.count > 100
+    leaks.scaled_measure(monkeypatch)
+    (audit,) = over_seeds(of(tmp_path, panels.HYPOTHESIS), 1)
+    (own,) = (c for c in audit.checks if c.name == "the run's own measures")
+    assert {f.subject for f in own.failures} == {"measure rv_1d", "measure rv_5d", "measure rv_22d"}
+
+
+def refusing(monkeypatch: pytest.MonkeyPatch, times: int) -> None:
+    """The bars of a stretch cannot be read the first so many times."""
+    true, left = Auditor._open, iter([True] * times)
+
+    def refuse(self: Auditor, stretch: Stretch, names: tuple[str, ...], end: int) -> Study:
+        if next(left, False):
+            raise PanelError("no bar of X")
+        return true(self, stretch, names, end)
+
+    monkeypatch.setattr(Auditor, "_open", refuse)
+
+
+def test_another_stretch_is_tried_where_one_cannot_be_read(tmp_path, monkeypatch):
+    desk.lay_out(tmp_path)
+    refusing(monkeypatch, 2)
+    (audit,) = over_seeds(of(tmp_path, desk.HYPOTHESIS), 1)
+    assert audit.passed
+    assert len(audit.stretches) == 1
+    assert not audit.left_out
+
+
+def test_a_panel_that_no_stretch_can_be_read_of_is_a_caution_and_not_void(tmp_path, monkeypatch):
+    desk.lay_out(tmp_path)
+    refusing(monkeypatch, 99)
+    hypothesis = harness.load_hypothesis(tmp_path / "hypotheses/tiny-har.toml")
+    log = harness.open_log(tmp_path / "reports")
+    outcome = harness.run(hypothesis, log, search=[tmp_path / "panels"])
+    assert outcome.verdict.status != "void"
+    record = log.read(outcome.run_id)
+    assert record["audit"]["passed"]
+    assert record["audit"]["words"].endswith(" checks; no stretch of bars looked at")
+    assert record["audit"]["left_out"] == ["what comes after an origin, replaced: no bar of X"]
+    assert record["cautions"][0].startswith("The leak audit could replace the future nowhere")
+    assert "could replace the future nowhere" in record["card"]
+
+
+def test_a_world_that_can_be_made_no_more_is_a_failure(tmp_path, monkeypatch):
+    desk.lay_out(tmp_path)
+    true = Probe.world
+
+    def world(self: Probe, bars: Panel, origin: int | None = None, *, fit: bool = True) -> World:
+        found = true(self, bars, origin, fit=fit)
+        return found if origin is None else {k: v for k, v in found.items() if k[0] not in lost}
+
+    monkeypatch.setattr(Probe, "world", world)
+    lost = {"target at 4h"}
+    (audit,) = over_seeds(of(tmp_path, desk.HYPOTHESIS), 1)
+    (noise,) = (c for c in audit.checks if c.name == "noise after the origin")
+    assert [f.subject for f in noise.failures] == ["target at 4h"]
+    monkeypatch.setattr(Probe, "world", lambda *a, **k: true(*a, **k) if len(a) < 3 else {})
+    (audit,) = over_seeds(of(tmp_path, desk.HYPOTHESIS), 1)
+    (noise,) = (c for c in audit.checks if c.name == "bars read to the origin only")
+    assert noise.failures[0].reason.startswith("nothing that was known could be made again")
+
+
+def test_a_fit_that_fails_in_another_world_alone_is_said(tmp_path, monkeypatch):
+    desk.lay_out(tmp_path)
+    true, walk_forward, origins = Probe.world, probe.walk_forward, []
+
+    def world(self: Probe, bars: Panel, origin: int | None = None, *, fit: bool = True) -> World:
+        origins.append(origin)
+        return true(self, bars, origin, fit=fit)
+
+    def walk(models: dict[str, object], *rest: object) -> Forecasts:
+        if "har" in models and origins[-1] is not None:
+            raise RunError("no such fit")
+        return walk_forward(models, *rest)
+
+    monkeypatch.setattr(Probe, "world", world)
+    monkeypatch.setattr(probe, "walk_forward", walk)
+    (audit,) = over_seeds(of(tmp_path, desk.HYPOTHESIS), 1)
+    assert audit.passed
+    assert "model har at 4h, noise after the origin: no such fit" in audit.left_out
+    assert audit.unprobed == ("har",)
+    assert audit.cautions({"har"})[0].startswith(
+        "The leak audit did not look at the forecasts of har, on which the verdict rests"
+    )
+    assert audit.cautions({"persistence"}) == []
+
+
+def test_a_net_that_is_judged_is_said_not_to_have_been_looked_at(tmp_path, monkeypatch):
+    desk.lay_out(tmp_path)
+    monkeypatch.setattr(quick, "NETS", frozenset({"ols"}))  # one that needs no torch
+    hypothesis = harness.load_hypothesis(tmp_path / "hypotheses/tiny-har.toml")
+    log = harness.open_log(tmp_path / "reports")
+    record = log.read(harness.run(hypothesis, log, search=[tmp_path / "panels"]).run_id)
+    assert record["audit"]["unprobed"] == ["har"]
+    assert record["audit"]["left_out"] == ["forecasts of har, nets: harness audit FILE --full"]
+    told = "did not look at the forecasts of har, on which the verdict rests"
+    assert told in record["cautions"][0]
+    assert told in record["card"]
+    full = audit_hypothesis(hypothesis, [tmp_path / "panels"], full=True, keep_measures=False)
+    assert not full.unprobed
