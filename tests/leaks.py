@@ -291,7 +291,12 @@ def source(change: Callable[[F64], F64]) -> Callable[[Patch], None]:
 
 
 def resampled(close: F64) -> F64:
-    """Bars of two, stamped as if known when the first of them ends."""
+    """Bars of two, stamped as if known when the first of them ends.
+
+    Stamps are believed: what shows it is that the last bar, whose second half is not there yet,
+    says another thing when bars are read to an origin. A source that always has the later half is
+    not found.
+    """
     return np.append(close[1:], close[-1])
 
 

@@ -8,6 +8,7 @@ from pathlib import Path
 
 import desk
 import leaks
+import numpy as np
 import panels_with_gaps as panels
 import pytest
 
@@ -15,6 +16,7 @@ import harness
 from harness.audit import probe, quick
 from harness.audit.auditor import Auditor
 from harness.audit.findings import Audit
+from harness.audit.perturb import scaled
 from harness.audit.probe import Probe, Stages, World
 from harness.audit.stretch import Stretch
 from harness.audited import audit_hypothesis
@@ -22,6 +24,7 @@ from harness.errors import PanelError, RunError
 from harness.measures.store import measure_panel
 from harness.panel import Panel
 from harness.pipeline import decide_on, sample, set_up
+from harness.sources.table import RawBars
 from harness.study import Study
 from harness.types import Forecasts
 
@@ -81,6 +84,31 @@ def test_the_run_s_own_measures_are_compared_bar_by_bar_on_sessions_too(tmp_path
     (audit,) = over_seeds(of(tmp_path, panels.HYPOTHESIS), 1)
     (own,) = (c for c in audit.checks if c.name == "the run's own measures")
     assert {f.subject for f in own.failures} == {"measure rv_1d", "measure rv_5d", "measure rv_22d"}
+
+
+def test_models_that_look_back_forecast_around_a_window_of_a_few_symbols(tmp_path):
+    desk.lay_out(tmp_path)
+    panels.ragged(tmp_path)
+    garch = desk.changed(
+        ("[verdict]", '[models.garch]\nkind = "garch"\n\n[verdict]'),
+        ('train = "200d"', 'train = "500d"'),
+        text=panels.HYPOTHESIS,
+    )
+    (audit,) = over_seeds(of(tmp_path, garch), 1)
+    assert audit.passed, audit.forbidden
+    # The symbol that trades rarely has too few returns in the stretch; what is left is compared.
+    assert audit.unprobed == ("garch",)
+    (late,) = (c for c in audit.checks if c.name == "late targets")
+    assert "garch at 5d" in late.covered
+
+
+def test_a_scaled_copy_goes_on_from_the_last_value_of_its_own_column():
+    ts = np.arange(6) * 10
+    columns = {"close": np.arange(1.0, 7.0), "adj_close": np.arange(2.0, 8.0)}
+    raw = RawBars("X", ts, columns, (), str, lambda row, column: "")
+    found = scaled(raw, 10, 50, np.random.default_rng(0)).columns  # the last row is later
+    assert found["close"].tolist() == [1, 2, 3, 4, 5, pytest.approx(5 * (6 / 5) ** 2)]
+    assert found["adj_close"].tolist() == [2, 3, 4, 5, 6, pytest.approx(6 * (7 / 6) ** 2)]
 
 
 def refusing(monkeypatch: pytest.MonkeyPatch, times: int) -> None:

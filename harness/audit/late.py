@@ -27,7 +27,7 @@ from harness.walk import walk_forward
 
 NAME = "late targets"
 _SYMBOLS = 4  # enough for models by symbol to differ from pooled ones
-_LINEAR, _OTHERS = 1_500, 400  # training rows: cheap to fit twice
+_LINEAR, _OTHERS = 500, 250  # training rows a symbol: cheap to fit twice
 _HELD_OUT = 4  # of the training rows one in so many is held out to stop early
 
 
@@ -73,7 +73,7 @@ def _scene(
     most: int,
     rng: np.random.Generator,
 ) -> _Scene | None:
-    """A few symbols' last `most` training rows of the first window, and all up to the last's end.
+    """A few symbols, `most` training rows of each in the first window, all to the last one's end.
 
     None where too few rows are there to fit anything on.
     """
@@ -85,6 +85,7 @@ def _scene(
     own &= (formed >= beside[0].train_start) & (formed < beside[-1].end)
     rows = np.flatnonzero(own)
     limit = int(np.searchsorted(formed[rows], beside[0].limit))
+    most *= int(chosen.sum())
     rows = rows[max(limit - most, 0) :]
     part = _recoded(samples.of(rows), chosen)
     begin = int(formed[rows[0]])
@@ -118,6 +119,12 @@ def _recoded(part: Samples, chosen: np.ndarray) -> Samples:
     codes = (np.cumsum(chosen) - 1).astype(np.int32)
     symbols = tuple(s for s, there in zip(part.symbols, chosen, strict=True) if there)
     rows = replace(part.rows, symbol=codes[part.rows.symbol])
+    if rows.history is not None:
+        sizes = np.diff(rows.history.begins)
+        kept = np.repeat(chosen, sizes)
+        begins = np.cumsum([0, *sizes[chosen]], dtype=np.int64)
+        history = replace(rows.history, values=rows.history.values[:, kept], begins=begins)
+        rows = replace(rows, history=history, at=(np.cumsum(kept) - 1)[rows.at])
     return replace(part, rows=rows, symbols=symbols)
 
 

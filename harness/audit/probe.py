@@ -19,6 +19,7 @@ from harness.errors import HarnessError, PanelError
 from harness.features import parse_feature
 from harness.fold_fits import Settings
 from harness.measures import cascade
+from harness.models.linear import Linear
 from harness.panel import Panel
 from harness.samples import Decided
 from harness.splits import Fitting
@@ -116,7 +117,7 @@ class Probe:
         self._models(found, samples, origin)
 
     def _models(self, found: World, samples: Samples, origin: int | None) -> None:
-        """All models in one walk; where one cannot be fitted here, one by one."""
+        """Linear models in one walk, others each in its own; those that can be fitted here."""
         horizon = samples.horizon
         wanted = [
             n for n in self.models.get(horizon, ()) if model_at(n, horizon) not in self.left_out
@@ -127,16 +128,34 @@ class Probe:
             why = "too few rows in the stretch"
             self.left_out |= {model_at(n, horizon): why for n in wanted if origin is None}
             return
+        # Linear models share sums, and so last bits, with those of their walk and no others.
+        own = self.study.models(horizon)
+        linear = [n for n in wanted if isinstance(own[n], Linear) and own[n].swept]
+        for names in ([linear] if linear else []) + [[n] for n in wanted if n not in linear]:
+            try:
+                self._walk(found, samples, names, windows)
+            except HarnessError:
+                sound = [n for n in names if self._sound(samples, n, windows, origin)]
+                if sound:
+                    self._walk(found, samples, sound, windows)
+
+    def _sound(
+        self,
+        samples: Samples,
+        name: str,
+        windows: tuple[Window, ...],
+        origin: int | None,
+    ) -> bool:
+        """Whether a model can be fitted here by itself, after a walk with it failed; else noted."""
         try:
-            self._walk(found, samples, wanted, windows)
-        except HarnessError:
-            for name in wanted:
-                try:
-                    self._walk(found, samples, [name], windows)
-                except HarnessError as error:
-                    self._failed[model_at(name, horizon)] = str(error)
-                    if origin is None:
-                        self.left_out[model_at(name, horizon)] = str(error)
+            self._walk({}, samples, [name], windows)
+        except HarnessError as error:
+            subject = model_at(name, samples.horizon)
+            self._failed[subject] = str(error)
+            if origin is None:
+                self.left_out[subject] = str(error)
+            return False
+        return True
 
     def _walk(
         self, found: World, samples: Samples, names: Sequence[str], windows: tuple[Window, ...]
