@@ -162,13 +162,16 @@ def test_what_came_while_a_run_was_under_way_and_other_versions_are_met_again(at
     log = harness.open_log("reports")
     at = datetime(2026, 5, 19, tzinfo=UTC)
     path = Path("hypotheses/tiny-har.toml")
-    long_ago = desk.changed(('first_test = "2021-01-13"', 'first_test = "2021-01-24"'))
-    for text, moment in ((long_ago, at), (desk.HYPOTHESIS, at + timedelta(days=1))):
+    # Tested before the other begins, which makes it no family of it.
+    short = desk.changed(('name = "tiny"\n', 'name = "tiny"\nend = "2021-01-20"\n'))
+    late = desk.changed(('first_test = "2021-01-13"', 'first_test = "2021-01-24"'))
+    for text, moment in ((short, at), (late, at + timedelta(days=1))):
         hypothesis = parse_hypothesis(text, path)
         register(log, hypothesis, DataRead.unseen("tiny"), moment + timedelta(seconds=1))
         ran = harness.run(hypothesis, log, search=["panels"], clock=lambda m=moment: m)
     words = log.read(ran.run_id)["registration"]["words"]
     assert "under way by then" in words
     assert "Altered before that" in words
+    assert log.read(ran.run_id)["family"]["runs"] == 1
     found = verify_run(log, ran.run_id, search=[Path("panels")])
     assert found.same, [part for part in found.parts if part.differ]
