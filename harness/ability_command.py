@@ -60,14 +60,15 @@ def tests(
     from harness.ability_report import show_report, test_run
     from harness.log import open_log
 
+    log = open_log(log_dir)
     report = test_run(
-        open_log(log_dir),
+        log,
         run,
         metric=metric,
         horizon=horizon,
         instruments=instruments,
         draws=draws,
-        search=panel_folders(None),
+        search=panel_folders(None, log.root),
         say=lambda words: click.echo(words, err=True),
     )
     if as_json:
