@@ -21,7 +21,7 @@ import harness
 from harness.log import Log
 from harness.query import run_query
 
-KILLS = int(os.environ.get("HARNESS_KILLS", "10"))
+KILLS = int(os.environ.get("HARNESS_KILLS", "4"))
 FILE = "hypotheses/tiny-har.toml"
 RUN_ID = re.compile(r", run ([0-9a-f]{8}), card ")
 
