@@ -50,6 +50,16 @@ def cautions(
     return found
 
 
+def of_the_baseline(metric: str, kind: str) -> list[str]:
+    """The sentence of a baseline that cannot but lose, if it is one."""
+    if metric != "direction" or kind != "persistence":
+        return []
+    return [
+        "Persistence forecasts no change, so it is never right about the direction: a coin gains "
+        "0.5 over it."
+    ]
+
+
 def of_the_family(verdict: Verdict, family: Mapping[str, Any], alpha: float) -> list[str]:
     """The sentence of a confirmed gain that is not significant among all that was tried, if so.
 

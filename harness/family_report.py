@@ -176,10 +176,12 @@ def _state(
         before = first.registered
     if own and not before:
         return "later"
-    name, begun = (
-        (first.hypothesis, first.started) if first else (own[0].hypothesis, own[0].registered_at)
+    alike, begun = (
+        ((first.hypothesis, first.comparison), first.started)
+        if first
+        else ((own[0].hypothesis, None), own[0].registered_at)
     )
-    others = versions_before(name, spec_hash, begun, runs, registered)
+    others = versions_before(alike, spec_hash, begun, runs, registered)
     if before:
         return "altered" if others else "yes"
     return "altered" if any(version.registration for version in others) else "no"

@@ -26,7 +26,7 @@ def guarded(command: Callable[[], Any]) -> int:
         click.echo(f"error: {_one_line(error)}", err=True)
         return error.exit_code
     except (KeyboardInterrupt, click.exceptions.Abort):
-        click.echo("interrupted; nothing was logged for the run that was under way", err=True)
+        click.echo("interrupted; nothing was logged of what was under way", err=True)
         return 130
     except OSError as error:
         where = f"{error.filename}: " if error.filename else ""

@@ -42,6 +42,7 @@ def evidence(
     """
     m, alpha_each = METRICS[metric], alpha / len(candidates)
     dates = by_date(forecasts.formed_at)
+    cosines = cosine_terms(dates.n, forecasts.overlap)
     out = []
     for name in candidates:
         gain, psi = gains[name], _gain_influence(m, outcome, models[baseline], models[name])
@@ -54,7 +55,9 @@ def evidence(
             d = m.loss(outcome, models[baseline]) - m.loss(outcome, models[name])
             losses = dates.averages(d)
         statistic, p = diebold_mariano(losses, forecasts.overlap)
-        cosines = cosine_terms(dates.n, forecasts.overlap)
+        # Of the gain that the test looks at: a figure's own scale may vary as well, and widens
+        # the interval, but of no gain there is nothing to scale.
+        told = abs(gain / statistic) if statistic else standard_error(moved, cosines)
         error = standard_error(moved, cosines)
         half, critical = (_multiple(1.0 - a, cosines) for a in (alpha, alpha_each))
         out.append(
@@ -75,7 +78,7 @@ def evidence(
                 overlap=forecasts.overlap,
                 standard_error=error,
                 critical=critical,
-                detectable=(critical + _multiple(_POWER, cosines)) * error,
+                detectable=(critical + _multiple(_POWER, cosines)) * told,
                 windows=len(forecasts.windows),
             )
         )

@@ -114,8 +114,8 @@ class Log:
         """Store one run and return its run_id; when this returns, the run is on disk.
 
         `record_of(run_id)` makes the record, and is called again should that id be taken. The
-        keys `format`, `run_id` and `forecasts` (horizon -> its models) are added here; NaN and
-        infinities are written as null.
+        keys `format`, `run_id`, `forecasts` (horizon -> its models) and the `forecasts_digest` of
+        their file are added here; NaN and infinities are written as null.
 
         Raises RunError naming the directory and the cause when the disk is full or refuses;
         nothing is left behind then. ValueError for a record that breaks the contract.
@@ -124,9 +124,11 @@ class Log:
         with self.scratch() as scratch:
             write_forecasts(scratch / "forecasts.parquet", forecasts)
             sync(scratch / "forecasts.parquet")
+            sealed = digest((scratch / "forecasts.parquet").read_bytes()).decode().strip()
             while True:
                 run_id = secrets.token_hex(4)
-                record = {"format": FORMAT, "run_id": run_id, "forecasts": models}
+                record = {"format": FORMAT, "run_id": run_id, "forecasts": models,
+                          "forecasts_digest": sealed}  # fmt: skip
                 record = {**record_of(run_id), **record}
                 _require(record, run_id)
                 data = encode(record)
@@ -180,14 +182,26 @@ class Log:
         """The run's forecasts, long, in the order they were stored horizon by horizon.
 
         Columns horizon, model, symbol (str), formed_at, resolved_at (Datetime us, UTC),
-        window (int32), y, yhat (float64). UsageError for an unknown run.
+        window (int32), y, yhat (float64). UsageError for an unknown run, RecordError for forecasts
+        that are not those which were published.
         """
-        run_id = self.resolve(prefix)
-        path = self._run(run_id) / "forecasts.parquet"
+        record = self.read(prefix)
+        path = self.forecasts_path(record)
         try:
-            return read_forecasts(path, self.read(run_id)["forecasts"])
+            return read_forecasts(path, record["forecasts"])
         except OSError as error:
             raise RecordError(f"{path}: cannot be read: {one_line(error)}") from None
+
+    def forecasts_path(self, record: Mapping[str, Any]) -> Path:
+        """Where a run's forecasts are; RecordError when they are not what was published.
+
+        Records from before a digest was kept vouch for nothing.
+        """
+        path = self._run(record["run_id"]) / "forecasts.parquet"
+        sealed = record.get("forecasts_digest")
+        if sealed is not None and digest(read_bytes(path)).decode().strip() != sealed:
+            raise RecordError(f"{path}: changed since it was published")
+        return path
 
     def _check_seal(self, run_id: str, record: bytes) -> None:
         """ValueError when the record is not what was published, byte for byte."""

@@ -12,7 +12,7 @@ import polars as pl
 from harness.ability_table import ability_table
 from harness.audit.findings import Audit, audit_table
 from harness.cards.render import render_card
-from harness.cautions import cautions, of_the_family
+from harness.cautions import cautions, of_the_baseline, of_the_family
 from harness.durations import iso_moment as _iso
 from harness.durations import show_moment
 from harness.fragility.rows import Row, fragility_table
@@ -96,6 +96,7 @@ def make_record(
         "audit": audit.as_dict(),
         **tried,
         "cautions": [
+            *of_the_baseline(h.verdict.metric, h.models[h.verdict.baseline].kind),
             *of_the_family(verdict, tried["family"], h.verdict.alpha),
             *audit.cautions({h.verdict.baseline, verdict.best.candidate}),
             *cautions(forecasts, study.scale, verdict, facts.start),

@@ -333,8 +333,9 @@ def _forecasts(log: Log, run: Tried) -> pl.DataFrame | None:
 
     columns = ["horizon", "symbol", "formed_at", "y", "yhat"]
     try:
-        frame = pl.read_parquet(_path(log, run), columns=columns)
-    except (OSError, pl.exceptions.PolarsError):
+        path = log.forecasts_path(log.read(run.run_id))
+        frame = pl.read_parquet(path, columns=columns)
+    except (OSError, RecordError, pl.exceptions.PolarsError):
         return None
     return frame.filter(pl.col("horizon") == run.horizon)
 

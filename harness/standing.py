@@ -60,7 +60,10 @@ class Change:
 
 @dataclass(frozen=True)
 class Version:
-    """Another spec of the same name: its first registration and its latest run, or None."""
+    """Another spec of the same name, or of the same comparison under another one.
+
+    Its first registration and its latest run, or None.
+    """
 
     spec_hash: str
     registration: Registration | None
@@ -75,7 +78,7 @@ class Version:
 
 @dataclass(frozen=True)
 class History:
-    """A hypothesis in the log, each oldest first: its own runs, those of other specs of its name.
+    """A hypothesis in the log, each oldest first: its own runs, those of its other versions.
 
     `named` are the registrations of its name, `torn` the files of those that cannot be read,
     `unreadable` its own runs whose records cannot be read; `changes` is what read other data.
@@ -111,7 +114,8 @@ class History:
         before = found is not None and precedes(found, first, started)
         h = self.hypothesis
         begun = first.started if first else started
-        versions = versions_before(h.identity.name, h.spec_hash, begun, self.others, self.named)
+        alike = h.identity.name, h.comparison_hash
+        versions = versions_before(alike, h.spec_hash, begun, self.others, self.named)
         told = [_registered(found, first, before, bool(self.changes))]
         if versions:
             told.append(_altered(log, h, versions))
@@ -145,7 +149,8 @@ def history(
     """
     name, spec_hash = hypothesis.identity.name, hypothesis.spec_hash
     own, unreadable = sealed(log, [run for run in runs if run.spec_hash == spec_hash])
-    others = [run for run in runs if run.hypothesis == name and run.spec_hash != spec_hash]
+    alike = name, hypothesis.comparison_hash
+    others = [run for run in runs if run.spec_hash != spec_hash and _version_of(run, alike)]
     named, torn = registrations(log, name)
     changes = _changes(own, [r for r in named if r.spec_hash == spec_hash], data, contradiction)
     parts = own, others, named, changes, torn, unreadable
@@ -171,25 +176,32 @@ def precedes(registration: Registration, first: Tried | None, started: str | Non
     return first.registered
 
 
+def _version_of(run: Tried, alike: tuple[str, str | None]) -> bool:
+    """Whether a run is of this name, or of this very comparison under another name."""
+    return run.hypothesis == alike[0] or run.comparison == alike[1]
+
+
 def versions_before(
-    name: str,
+    alike: tuple[str, str | None],
     spec_hash: str,
     moment: str,
     runs: Sequence[Tried],
     registered: Sequence[Registration],
 ) -> list[Version]:
-    """The other specs of this name that were registered or run before a moment, latest last.
+    """The other specs that were registered or run before a moment, latest last.
 
-    `runs` and `registered` are oldest first, those of other names may be among them.
+    `alike` is the name, and the hash of the comparison where it is known: a spec under another name
+    that makes the same one is another version too. `runs` and `registered` are oldest first, what
+    is neither may be among them.
     """
     first: dict[str, Registration] = {}
     for r in registered:
-        if r.hypothesis == name and r.spec_hash != spec_hash and r.registered_at < moment:
+        if r.hypothesis == alike[0] and r.spec_hash != spec_hash and r.registered_at < moment:
             first.setdefault(r.spec_hash, r)
     latest = {
         run.spec_hash: run
         for run in runs
-        if run.hypothesis == name and run.spec_hash != spec_hash and run.started < moment
+        if _version_of(run, alike) and run.spec_hash != spec_hash and run.started < moment
     }
     found = [Version(key, first.get(key), latest.get(key)) for key in {**first, **latest}]
     return sorted(found, key=lambda version: version.at)
@@ -246,7 +258,8 @@ def _altered(log: Log, hypothesis: Hypothesis, versions: Sequence[Version]) -> s
         differs = "; ".join(rule_difference(rule, rule_of(hypothesis)))
         what = differs or "the same rule and another spec"
     short = latest.spec_hash[: len("sha256:") + 12]
-    told = [f"as {short} ({what})"]
+    other = run is not None and run.hypothesis != hypothesis.identity.name
+    told = [f"as {run.hypothesis if other else short} ({what})"]
     if latest.registration is not None:
         told.append(f"registered {latest.registration.registered_at[:10]}")
     if run is not None:

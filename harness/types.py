@@ -362,9 +362,9 @@ class Forecasts:
 class Evidence:
     """The gain of one candidate over the baseline and how sure of it one can be.
 
-    `critical` is the multiple of `standard_error` that a gain must exceed for "no gain" to be
-    rejected, adjusted; `detectable` the true gain of which that is so 8 times in 10. `cosines`
-    are the degrees of freedom of the standard error, `windows` those that were tested.
+    `critical` is what the test's `statistic` must exceed for "no gain" to be rejected, adjusted;
+    `detectable` the true gain of which that is so 8 times in 10; `standard_error` that of the
+    interval. `cosines` are the degrees of freedom of both, `windows` those that were tested.
     """
 
     candidate: str

@@ -101,11 +101,12 @@ Decision = tuple[str, tuple[str, ...], Evidence]
 
 def _better(found: Sequence[Evidence], min_gain: float, alpha: float, words: _Words) -> Decision:
     claim = f"the {words.show(found[0])(min_gain)} claimed" if min_gain else "any gain"
+    enough = f"at least {claim}" if min_gain else "and any gain is claimed"
     sure = [e for e in found if e.gain >= min_gain and e.p_adjusted < alpha]
     if sure:
         best = max(sure, key=lambda e: e.gain)
         rejected = f'"No gain" is rejected at {alpha:g}: {words.test(best)}.'
-        return "confirmed", (f"{words.reach(best)}, at least {claim}.", rejected), best
+        return "confirmed", (f"{words.reach(best)}, {enough}.", rejected), best
     possible = [e for e in found if not e.gain_high < min_gain]
     best = max(possible or found, key=lambda e: e.gain)
     reach, interval, test = (f(best) for f in (words.reach, words.interval, words.test))
@@ -121,7 +122,7 @@ def _better(found: Sequence[Evidence], min_gain: float, alpha: float, words: _Wo
         why = f"{reach}, less than {claim}, but the {interval} reaches it."
         wide, gap = best.gain_high - best.gain, min_gain - best.gain
     else:
-        why = f'{reach}, at least {claim}, but "no gain" is not rejected: {test}.'
+        why = f'{reach}, {enough}, but "no gain" is not rejected: {test}.'
         wide, gap = best.critical, best.statistic
     seen = words.show(best)(best.detectable)
     power = f"A true gain of {seen} would be told from none 8 times in 10; "

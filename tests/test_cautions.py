@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 from worlds import DAY, START, make_forecasts
 
-from harness.cautions import cautions, of_the_family
+from harness.cautions import cautions, of_the_baseline, of_the_family
 from harness.inference import evidence
 from harness.metrics import series
 from harness.scale import TargetScale
@@ -86,3 +86,9 @@ def test_only_a_confirmed_gain_that_the_family_takes_back_is_warned_of(status, p
 def test_a_claim_of_equality_is_not_warned_of():
     verdict = replace(verdict_on(a_study()), status="confirmed")
     assert of_the_family(verdict, {"comparisons": 9, "candidates": []}, 0.05) == []
+
+
+def test_a_baseline_that_cannot_be_right_is_warned_of():
+    (found,) = of_the_baseline("direction", "persistence")
+    assert "a coin gains 0.5 over it" in found
+    assert of_the_baseline("direction", "ols") == of_the_baseline("mae", "persistence") == []

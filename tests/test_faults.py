@@ -92,7 +92,7 @@ def test_an_interrupted_run_says_so_and_leaves_nothing_half(sent, code, at_desk)
     assert "Traceback" not in ran.err
     if sent == signal.SIGINT:
         last = ran.err.splitlines()[-1]
-        assert last == "interrupted; nothing was logged for the run that was under way"
+        assert last == "interrupted; nothing was logged of what was under way"
     log = harness.open_log("reports")
     assert_sound(log, acknowledged([*lines, *ran.out.splitlines()]))
     assert not list((log.root / ".tmp").iterdir())

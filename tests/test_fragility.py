@@ -392,10 +392,13 @@ def test_the_card_counts_what_agrees(usual):
     assert [r["same_sign"] for r in held] == signs
     parts = [a for r, a in zip(held, agree, strict=True) if r["kind"] in ("year", "regime")]
     n, k = len(agree) - len(parts), sum(agree) - sum(parts)
+    unsure = sum(not a and r["status"] == "inconclusive" for r, a in zip(held, agree, strict=True))
+    assert unsure
     assert (
         f"**{sum(agree)} of {len(agree)} variants agree** with the registered verdict, "
         f"{record['status']}: {k} of {n} other choices, {sum(parts)} of {len(parts)} years and "
-        f"regimes; {sum(signs)} of {len(signs)} have a gain of the same sign."
+        f"regimes; {unsure} of the others are inconclusive, which contradicts nothing; "
+        f"{sum(signs)} of {len(signs)} have a gain of the same sign."
     ) in record["card"]
     assert len(held) == 3 + 3 + 1 + 1 + 2 + 3
 

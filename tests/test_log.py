@@ -62,6 +62,19 @@ def test_a_published_run_is_read_back_as_it_was_with_nan_as_null(tmp_path):
     assert not list((tmp_path / ".tmp").iterdir())
 
 
+def test_forecasts_that_are_not_those_published_are_refused(tmp_path):
+    log = Log(tmp_path)
+    run_id = log.publish(small.small_record, small.small_forecasts())
+    path = log.forecasts_path(log.read(run_id))
+    changed = pl.read_parquet(path)
+    path.write_bytes(path.read_bytes() + b" ")
+    with pytest.raises(RecordError, match=r"forecasts\.parquet: changed since it was published"):
+        log.read_forecasts(run_id)
+    changed.write_parquet(path)
+    with pytest.raises(RecordError, match="changed since it was published"):
+        log.read_forecasts(run_id)
+
+
 def test_forecasts_come_back_long_with_every_model_at_its_own_values(tmp_path):
     log = Log(tmp_path)
     frame = log.read_forecasts(log.publish(small.small_record, small.small_forecasts()))

@@ -41,7 +41,7 @@ TINY_NET = {
     "sequence_length": 3,
     "layers": 1,
     "width": 4,
-    "batch": 32,
+    "batch": 128,
     "epochs": 2,
     "device": "cpu",
 }

@@ -124,7 +124,7 @@ def test_a_run_says_whether_its_rule_was_registered_before_its_first_run(at_desk
     assert f"had been run before: run {first}" in told.err
     log, second = run(command)
     assert words_of(log, second).startswith(f"Not registered before its first run (run {first} of")
-    write(desk.changed(('"tiny-har"', '"tiny-har-two"')))
+    write(desk.changed(('"tiny-har"', '"tiny-har-two"'), ('train = "10d"', 'train = "9d"')))
     command("register", TINY).done()
     for _ in range(2):  # a rerun was registered before its first run as well
         log, third = run(command)
@@ -170,6 +170,22 @@ def test_a_rule_that_was_run_then_altered_and_registered_is_not_as_good_as_new(a
     write(desk.changed(("min_gain = 0.01", "min_gain = 0.6")))
     log, again = run(command)  # what came after its first run has altered nothing of it
     assert words_of(log, again) == words_of(log, first)
+
+
+def test_another_name_does_not_make_a_version_new(at_desk, command):
+    write(desk.changed(("min_gain = 0.01", "min_gain = 0.6")))
+    log, first = run(command)
+    renamed = desk.changed(("min_gain = 0.01", "min_gain = 0.02"), ('"tiny-har"', '"tiny-two"'))
+    write(renamed)
+    command("register", TINY).done()
+    log, second = run(command)
+    day = log.read(second)["started"][:10]
+    assert words_of(log, second) == (
+        f"Registered {day}, before its first run. Altered before that: as tiny-har (min_gain 0.6, "
+        f"now 0.02), run {first} of {day} ended {log.read(first)['status']}."
+    )
+    rows = {row["hypothesis"]: row for row in command("family", "tiny", "--json").done().json}
+    assert rows["tiny-two"]["registered"] == "altered"
 
 
 def test_the_spec_of_an_unregistered_version_is_told_too(at_desk, command):

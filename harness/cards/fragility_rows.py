@@ -24,6 +24,9 @@ def fragility_rows(record: Mapping[str, Any]) -> dict[str, Any] | None:
     choices = [row for row in held if row["kind"] not in _PARTS]
     signs = [row["same_sign"] for row in rows if row["same_sign"] is not None]
     words = f"{_agree(choices)} other choices, {_agree(parts)} years and regimes"
+    unsure = sum(not row["agrees"] and row["status"] == "inconclusive" for row in held)
+    if unsure:
+        words += f"; {unsure} of the others are inconclusive, which contradicts nothing"
     if signs:
         words += f"; {sum(signs)} of {len(signs)} have a gain of the same sign"
     return {
