@@ -212,7 +212,9 @@ def _jit() -> Any:
     llvm.initialize_native_target()
     llvm.initialize_native_asmprinter()
     machine = llvm.Target.from_default_triple().create_target_machine(jit=True)
-    return llvm.create_lljit_compiler(machine)
+    # LLVM's older linker puts the sections of an object wherever the process has room, and aborts
+    # where they come to lie 2 GB apart, as they may once many libraries are loaded.
+    return llvm.create_lljit_compiler(machine, use_jit_link=True)
 
 
 _linked: list[Any] = []  # linked code lives as long as its tracker
