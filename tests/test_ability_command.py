@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 
 import numpy as np
 import pytest
@@ -166,7 +167,8 @@ def test_a_panel_that_has_changed_gives_no_instruments(nested_run, command, monk
     panel = tmp_path / "panels/tiny.toml"
     panel.write_text(panel.read_text().replace("seed = 7", "seed = 8"))
     monkeypatch.chdir(tmp_path)
-    error = command("tests", run, "--log", root, "--instruments", "log(rv_1d)").refused(1)
+    log = shutil.copytree(root, tmp_path / "reports")
+    error = command("tests", run, "--log", str(log), "--instruments", "log(rv_1d)").refused(1)
     assert "its bars are not those of run" in error
 
 
