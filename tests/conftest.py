@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import shutil
 import sys
 from collections.abc import Callable, Iterator
@@ -24,6 +25,18 @@ MANY = 1_000  # tests, which will use every kernel between them
 
 def cache_of(config: pytest.Config) -> Path:
     return config.rootpath / ".pytest_cache" / "harness"
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    """Where Python is told to keep no bytecode, this session's processes keep it in the cache.
+
+    Most tests take less time than compiling the text of the libraries that they import.
+    """
+    if sys.dont_write_bytecode and not hasattr(config, "workerinput"):
+        sys.dont_write_bytecode = False
+        sys.pycache_prefix = str(config.rootpath / ".pytest_cache" / "bytecode")
+        os.environ["PYTHONPYCACHEPREFIX"] = sys.pycache_prefix
+        os.environ.pop("PYTHONDONTWRITEBYTECODE", None)
 
 
 def pytest_collection_finish(session: pytest.Session) -> None:

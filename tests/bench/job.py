@@ -1,4 +1,4 @@
-"""The harness's own study in this process: bars in, scores and verdict out, nothing stored."""
+"""The harness's own study in this process: bars in, scores or verdict out, nothing stored."""
 
 from __future__ import annotations
 
@@ -8,15 +8,19 @@ from pathlib import Path
 from harness.hypothesis import Hypothesis
 from harness.judgement import judge
 from harness.measures.store import measure_panel
-from harness.metrics import Scores
+from harness.metrics import Scores, score, series
 from harness.pipeline import Timer, decide_on, forecast, sample
 from harness.study import set_up
 
 
 def study(
-    hypothesis: Hypothesis, panels: Path, *, keep: bool
+    hypothesis: Hypothesis, panels: Path, *, keep: bool, decide: bool = True
 ) -> tuple[Sequence[Scores], Mapping[str, float]]:
-    """Scores of every horizon and seconds by stage; `keep` takes measures from the cache."""
+    """Scores of every horizon and seconds by stage; `keep` takes measures from the cache.
+
+    Without `decide` it ends with the scores, as the reference does; with it the evidence, the
+    further tests and the verdict follow.
+    """
     timer = Timer()
     with timer("set up"):
         opened = set_up(hypothesis, [panels])
@@ -28,6 +32,10 @@ def study(
             samples = sample(opened, decided, horizon)
         with timer("fit and forecast"):
             forecasts[horizon] = forecast(opened, samples, opened.span(facts))
-    with timer("score and judge"):
-        scores = judge(opened, decided, forecasts, {}).scores
+    if decide:
+        with timer("score, test and decide"):
+            return judge(opened, decided, forecasts, {}).scores, timer.stages
+    with timer("score"):
+        scale = opened.scale
+        scores = [score(part, scale, *series(part, scale)) for part in forecasts.values()]
     return scores, timer.stages

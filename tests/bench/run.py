@@ -38,11 +38,13 @@ def main() -> None:
     arguments = _arguments()
     # Children start as a user's processes do; this one runs both contenders on one thread.
     environment = dict(os.environ)
+    environment.pop("PYTHONDONTWRITEBYTECODE", None)
     one_thread_each()
     from inputs import prepare
 
     figures: list[Figure] = []
     with tempfile.TemporaryDirectory() as scratch:
+        environment.setdefault("PYTHONPYCACHEPREFIX", f"{arguments.work or scratch}/bytecode")
         inputs = prepare(arguments.work or Path(scratch), environment)
         source = "real" if inputs.bars.parent != inputs.panels else "simulated"
         for part in arguments.parts or PARTS:

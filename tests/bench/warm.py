@@ -18,18 +18,22 @@ from harness.pipeline import run
 from harness.study import set_up
 
 _REPEATS = 5  # short turns are repeated inside a round
+_WARM = {
+    "from Parquet": {"keep": False, "decide": False},
+    "measures kept": {"keep": True, "decide": False},
+    "kept, to the verdict": {"keep": True, "decide": True},
+}
 _COMPARED = ("ic", "r2_log", "mae_log")
 
 
 def warm(inputs: Inputs, rounds: int) -> list[Figure]:
-    """Bars to scores, with and without the panel's measures kept, by stage."""
-    stages: dict[str, list[Mapping[str, float]]] = {"from Parquet": [], "measures kept": []}
+    """Bars to scores, with and without the panel's measures kept, and to the verdict; by stage."""
+    stages: dict[str, list[Mapping[str, float]]] = {name: [] for name in _WARM}
 
     def harness(name: str) -> Turn:
         def once() -> None:
-            stages[name].append(
-                study(inputs.hypothesis, inputs.panels, keep=name == "measures kept")[1]
-            )
+            found = study(inputs.hypothesis, inputs.panels, **_WARM[name])
+            stages[name].append(found[1])
 
         return lambda: _typical(once)
 
@@ -41,7 +45,7 @@ def warm(inputs: Inputs, rounds: int) -> list[Figure]:
         stages[name].clear()
     taken = interleave(turns, rounds)
     figures = [f for name, turn in taken.items() for f in milliseconds("warm", name, turn)]
-    for name, wanted in (("from Parquet", ">= 30"), ("measures kept", ">= 60")):
+    for name, wanted in zip(_WARM, (">= 30", ">= 60", ""), strict=True):
         figures += ratios("warm", f"reference / {name}", taken["reference"], taken[name], wanted)
     for name, found in stages.items():
         for stage in found[0]:
