@@ -19,6 +19,7 @@ import click
 
 from harness.ability_command import tests
 from harness.audit_command import audit
+from harness.cache_command import cache
 from harness.calibrate_command import calibrate
 from harness.describe_command import describe
 from harness.environment import one_thread_each
@@ -75,13 +76,25 @@ def cli() -> None:
 
 @cli.command()
 @click.argument("files", nargs=-1, required=True, metavar="FILE…")
-@click.option("--fresh", is_flag=True, help="Measure the panel afresh, keep no measures.")
+@click.option(
+    "--fresh", is_flag=True, help="Measure and fit afresh: take and keep no measures and fits."
+)
+@click.option(
+    "--workers",
+    type=click.IntRange(1, 256),
+    default=None,
+    metavar="N",
+    help="Processes that train models, where that takes long [default: one per core].",
+)
 @LOG
 @AS_JSON
-def run(files: tuple[str, ...], fresh: bool, log_dir: str | None, as_json: bool) -> None:
+def run(
+    files: tuple[str, ...], fresh: bool, workers: int | None, log_dir: str | None, as_json: bool
+) -> None:
     """Run hypotheses: verdict, card and log entry for each.
 
-    All files are checked before the first one runs. Example:
+    All files are checked before the first one runs. Fits of models that train are kept: a run
+    that was ended goes on where it was. Example:
 
     \b
     harness run hypotheses/sp500-har.toml
@@ -91,6 +104,7 @@ def run(files: tuple[str, ...], fresh: bool, log_dir: str | None, as_json: bool)
     from harness.pipeline import run as run_one
     from harness.pipeline import set_up
     from harness.screen import Progress, show_outcome, warn_of_figures
+    from harness.workers import available
 
     hypotheses = [load_hypothesis(path) for path in files]
     for hypothesis in hypotheses:
@@ -105,7 +119,8 @@ def run(files: tuple[str, ...], fresh: bool, log_dir: str | None, as_json: bool)
                     hypothesis,
                     log,
                     search=panel_folders(hypothesis.path),
-                    keep_measures=not fresh,
+                    keep=not fresh,
+                    workers=workers or available(),
                     progress=progress,
                     epochs=progress.epochs,
                 )
@@ -191,6 +206,7 @@ _catalogue("metrics", "the metrics: unit, direction, definition")
 _catalogue("risk", "the figures of VaR and ES: unit, definition")
 cli.add_command(panel)
 cli.add_command(describe)
+cli.add_command(cache)
 
 
 @cli.command()

@@ -5,16 +5,18 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass, replace
+from dataclasses import asdict, dataclass, replace
 from statistics import fmean
+from typing import Any
 
 import numpy as np
 
 from harness.durations import show_moment
 from harness.errors import RunError
+from harness.fit_store import Entry, FitStore
 from harness.kernels.loader import clock
 from harness.models.linear import Linear
-from harness.models.protocol import Forecaster, ModelError
+from harness.models.protocol import Forecaster, Kept, ModelError
 from harness.risk.tails import Tails
 from harness.scale import TargetScale
 from harness.splits import hold_out
@@ -28,7 +30,8 @@ class Settings:
     """What every fit of a walk shares: the embargo (ns), the target's scale, the seed.
 
     `min_train` is how many training rows a symbol needs to be fitted by itself. `tails` is what
-    each fit keeps of its standardised training residuals; the samples then have returns.
+    each fit keeps of its standardised training residuals; the samples then have returns. `store`
+    is where fits are looked for before they are made, and kept.
     """
 
     embargo: int
@@ -36,6 +39,7 @@ class Settings:
     seed: int = 0
     min_train: int = MIN_TRAIN
     tails: Tails | None = None
+    store: FitStore | None = None
 
 
 @dataclass(frozen=True)
@@ -55,21 +59,89 @@ class FoldResult:
 def fit_fold(
     name: str, model: Forecaster, samples: Samples, settings: Settings, fold: Fold
 ) -> FoldResult:
-    """Fit one model on one fold and forecast its test rows.
+    """Fit one model on one fold and forecast its test rows, or take both from where they are kept.
 
     A model that stops early never trains on the rows held out for it. RunError names window and
-    model when the model cannot be fitted or forecasts no number.
+    model when the model cannot be fitted or forecasts no number, or a file that is not its fit.
     """
+    entry = _entry(name, model, samples, settings, fold)
+    if entry is not None and (found := entry.read()) is not None:
+        return _unpacked(*found)
     rows, y = samples.rows.columns(model.features), samples.y
-    train, validation = fold.train, None
-    if model.validates:
-        train, held_out = hold_out(samples, fold, settings.embargo)
-        validation = rows.take(held_out), y[held_out]
+    train, held_out = _training_rows(model, samples, settings, fold)
+    validation = None if held_out is None else (rows.take(held_out), y[held_out])
     with named(name, samples, fold):
         began = clock()
         fitted = model.fit(rows.take(train), y[train], validation=validation, seed=settings.seed)
         seconds = clock() - began
-        return result_of(fitted, rows, samples, fold, train, settings, seconds)
+        result = result_of(fitted, rows, samples, fold, train, settings, seconds)
+    if entry is not None:
+        entry.write(*_packed(result, fitted.weights()))
+    return result
+
+
+def _training_rows(
+    model: Forecaster, samples: Samples, settings: Settings, fold: Fold
+) -> tuple[slice | I64, I64 | None]:
+    """The rows to train on, and those held out for a model that stops early."""
+    return hold_out(samples, fold, settings.embargo) if model.validates else (fold.train, None)
+
+
+def is_kept(name: str, model: Forecaster, samples: Samples, settings: Settings, fold: Fold) -> bool:
+    """Whether this fit is there already, so that it takes no time."""
+    entry = _entry(name, model, samples, settings, fold)
+    return entry is not None and entry.path.exists()
+
+
+def _entry(
+    name: str, model: Forecaster, samples: Samples, settings: Settings, fold: Fold
+) -> Entry | None:
+    """Where this fit is kept, under all that it and its forecasts are made from, or None."""
+    if settings.store is None or not isinstance(model, Kept):
+        return None
+    rows = samples.rows.columns(model.features)
+    train, held_out = _training_rows(model, samples, settings, fold)
+    numbers = {"y": samples.y[train]}
+    parts = {"train": rows.take(train), "test": rows.take(fold.test)}
+    if held_out is not None:
+        parts["held out"], numbers["held out"] = rows.take(held_out), samples.y[held_out]
+    if settings.tails is not None:
+        numbers["returns"] = samples.returns[train]
+    asked = {"seed": settings.seed, "scale": repr(settings.scale), "tails": repr(settings.tails)}
+    return settings.store.entry(
+        name,
+        made_by=model.made_by(),
+        rows=parts,
+        numbers=numbers,
+        symbols=samples.symbols,
+        look_back=model.look_back,
+        settings=asked,
+    )
+
+
+def _packed(
+    result: FoldResult, weights: Mapping[str, np.ndarray]
+) -> tuple[dict[str, np.ndarray], dict[str, Any]]:
+    arrays = {"yhat": result.yhat, **{f"weight.{key}": w for key, w in weights.items()}}
+    if result.tails is not None:
+        arrays["tails"] = result.tails
+    words = {"stated": result.stated, "shifts": result.shifts, "report": asdict(result.report)}
+    return arrays, words
+
+
+def _unpacked(arrays: Mapping[str, np.ndarray], words: Mapping[str, Any]) -> FoldResult:
+    report = dict(words["report"])
+    if (told := report["training"]) is not None:
+        lists = {key: tuple(v) for key, v in told.items() if isinstance(v, list)}
+        report["training"] = Training(**told | lists)
+    first, second = words["shifts"]
+    return FoldResult(
+        arrays["yhat"],
+        words["stated"],
+        (first, second),
+        FitReport(**report | {"kept": 1}),
+        arrays.get("tails"),
+    )
 
 
 def result_of(
@@ -137,6 +209,7 @@ def merged(reports: Sequence[FitReport]) -> FitReport:
         sum(r.fit_seconds for r in reports),
         sum(r.predict_seconds for r in reports),
         training,
+        sum(r.kept for r in reports),
     )
 
 

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from harness.registrations import Registration
 
 # An index made by another version of the tables below is made anew: raise this with them.
-INDEX_FORMAT = 9
+INDEX_FORMAT = 10
 _TEXT, _REAL, _COUNT, TIME = "VARCHAR", "DOUBLE", "BIGINT", "TIMESTAMP"
 _FLAG = "BOOLEAN"
 _SCORES = {
@@ -59,7 +59,7 @@ _FITS = {
 }  # fmt: skip
 _FIT_TIMES = {
     "run_id": _TEXT, "horizon": _TEXT, "model": _TEXT, "fit": _COUNT, "fit_seconds": _REAL,
-    "predict_seconds": _REAL,
+    "predict_seconds": _REAL, "kept": _COUNT,
 }  # fmt: skip
 _FIT_NOTES = {
     "run_id": _TEXT, "horizon": _TEXT, "model": _TEXT, "fit": _COUNT, "note": _TEXT,

@@ -5,7 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from functools import partial
 from pathlib import Path
@@ -34,6 +34,7 @@ from harness.study import Span, Study, set_up
 from harness.tried import remember
 from harness.types import Forecasts, Measured, Samples, Verdict, Window
 from harness.walk import Foreseen, foresee, walk_forward
+from harness.workers import Workers
 
 if TYPE_CHECKING:
     from harness.cards.figures import Illustrated
@@ -105,9 +106,16 @@ def forecast(
     span: Span,
     progress: Progress = lambda _: None,
     epochs: Progress = lambda _: None,
+    *,
+    keep: bool = False,
+    workers: Workers | None = None,
 ) -> Forecasts:
-    """Walk one horizon forward over the panel's span."""
-    return walk_forward(*_walk(study, samples, span), progress=progress, epochs=epochs)
+    """Walk one horizon forward over the panel's span; `keep` takes fits that are kept already."""
+    *walk, settings = _walk(study, samples, span)
+    if keep:
+        settings = replace(settings, store=study.fits(samples.horizon))
+    mapper = (workers or Workers(1)).mapper
+    return walk_forward(*walk, settings, mapper=mapper, progress=progress, epochs=epochs)
 
 
 def plan_forecast(study: Study, samples: Samples, span: Span) -> Foreseen:
@@ -158,39 +166,41 @@ def run(
     *,
     search: Sequence[str | Path] = ("panels",),
     clock: Callable[[], datetime] = lambda: datetime.now(UTC),
-    keep_measures: bool = True,
+    keep: bool = True,
+    workers: int = 1,
     progress: Progress = lambda _: None,
     epochs: Progress = lambda _: None,
 ) -> Outcome:
     """Run a hypothesis and log it.
 
-    `search` are the folders that panels are looked for in; `keep_measures` false measures the
-    panel afresh; `progress` is told what is done, `epochs` how far a fit that trains is. Raises
-    UsageError for a mistake in the files, RunError for a run that failed: either way the log is
-    as it was.
+    `search` are the folders that panels are looked for in; `keep` false measures the panel and
+    makes all fits afresh; `workers` are the processes that make fits which take long; `progress`
+    is told what is done, `epochs` how far a fit that trains is. Raises UsageError for a mistake in
+    the files, RunError for a run that failed: either way the log is as it was.
     """
     started, timer, code = clock(), Timer(), CodeVersion()
     with timer("set up"):
         study = set_up(hypothesis, [Path(folder) for folder in search])
         study.require_validation()
     with timer("measure"):
-        measured, facts, kept = measure_panel(
-            study.panel, study.plan, keep=keep_measures, progress=progress
-        )
+        measured, facts, kept = measure_panel(study.panel, study.plan, keep=keep, progress=progress)
     decided = decide_on(study, measured)
     auditor = Auditor(study, facts, decided, Stages(decide_on, sample))
     forecasts: dict[str, Forecasts] = {}
     dropped: dict[str, int] = {}
-    for horizon in map(str, hypothesis.target.horizons):
-        with timer("features and targets"):
-            samples = sample(study, decided, horizon)
-            dropped[horizon] = samples.dropped
-            if horizon == str(hypothesis.verdict.horizon):
-                deciding = samples
-        with timer("fit and forecast"):
-            forecasts[horizon] = forecast(study, samples, study.span(facts), progress, epochs)
-        with timer("audit"):
-            auditor.rows(samples)
+    with Workers(workers) as pool:
+        for horizon in map(str, hypothesis.target.horizons):
+            with timer("features and targets"):
+                samples = sample(study, decided, horizon)
+                dropped[horizon] = samples.dropped
+                if horizon == str(hypothesis.verdict.horizon):
+                    deciding = samples
+            with timer("fit and forecast"):
+                forecasts[horizon] = forecast(
+                    study, samples, study.span(facts), progress, epochs, keep=keep, workers=pool
+                )
+            with timer("audit"):
+                auditor.rows(samples)
     with timer("audit"):
         audit = auditor.result()
     with timer("family"):
@@ -202,7 +212,7 @@ def run(
         tried = _tried(log, study, known, forecasts, judged.verdict)
     with timer("fragility"):
         again = partial(forecast, samples=deciding, span=study.span(facts))
-        basis = Basis(study, decided, deciding, again, facts.start, keep_measures)
+        basis = Basis(study, decided, deciding, again, facts.start, keep)
         varied = vary(basis, forecasts[deciding.horizon], judged)
     with timer("record and card"):
         seconds = timer.total

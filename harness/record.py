@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict
 from datetime import datetime
 from typing import TYPE_CHECKING, Any
@@ -15,6 +15,7 @@ from harness.cards.render import render_card
 from harness.cautions import cautions, of_the_baseline, of_the_family
 from harness.durations import iso_moment as _iso
 from harness.durations import show_moment
+from harness.fit_tables import fit_tables
 from harness.fragility.rows import Row, fragility_table
 from harness.group_tables import group_tables
 from harness.log import HorizonForecasts
@@ -24,7 +25,7 @@ from harness.panel_meaning import panel_meaning
 from harness.registrations import moment_words
 from harness.risk.tables import risk_tables
 from harness.tables import Table, table
-from harness.types import FitReport, Forecasts, ModelFit, Verdict
+from harness.types import Forecasts, Verdict
 from harness.verdict import Show
 
 if TYPE_CHECKING:
@@ -106,12 +107,7 @@ def make_record(
             "tests": _tests(verdict),
             "ability": ability_table(str(h.verdict.horizon), judged.ability),
             "folds": _folds(forecasts),
-            "coefficients": _coefficients(forecasts),
-            "fits": _fits(forecasts),
-            "fit_times": _fit_times(forecasts),
-            "fit_notes": _fit_notes(forecasts),
-            "training": _training(forecasts),
-            "attention": _attention(forecasts),
+            **fit_tables(forecasts),
             "wins": _wins(h.verdict.baseline, h.verdict.metric, scores),
             "audits": audit_table(audit),
             **group_tables(judged.groups, judged.adaptations, h.verdict),
@@ -303,88 +299,6 @@ def _folds(forecasts: Mapping[str, Forecasts]) -> Table:
         for p in part.proofs
     ]  # fmt: skip
     return table(columns, rows)
-
-
-def _coefficients(forecasts: Mapping[str, Forecasts]) -> Table:
-    rows = [
-        (number, _iso(cut), horizon, model, name, value)
-        for horizon, part in forecasts.items()
-        for model, fit in part.fits.items()
-        for number, (cut, values) in enumerate(zip(fit.cuts, fit.shifted.tolist(), strict=True))
-        for name, value in zip(fit.stated, values, strict=True)
-    ]
-    return table(("window", "cut", "horizon", "model", "name", "value"), rows)
-
-
-def _fits(forecasts: Mapping[str, Forecasts]) -> Table:
-    """How every fit went."""
-    columns = (
-        "horizon", "model", "scope", "refit", "fit", "cut", "fits", "failed", "parameters",
-        "epochs", "best_epoch",
-    )  # fmt: skip
-    rows = []
-    for horizon, model, fit, k, r in _reports(forecasts):
-        t = r.training
-        told = (t.parameters, t.epochs, t.best) if t else (len(fit.names), 0, 0)
-        where = horizon, model, fit.scope, fit.refit, k, _iso(fit.cuts[k])
-        rows.append((*where, r.fits, r.failed, *told))
-    return table(columns, rows)
-
-
-def _fit_times(forecasts: Mapping[str, Forecasts]) -> Table:
-    """What every fit took, apart from what can be made again."""
-    columns = "horizon", "model", "fit", "fit_seconds", "predict_seconds"
-    return table(
-        columns,
-        [
-            (horizon, model, k, round(r.fit_seconds, 6), round(r.predict_seconds, 6))
-            for horizon, model, _, k, r in _reports(forecasts)
-        ],
-    )
-
-
-def _reports(
-    forecasts: Mapping[str, Forecasts],
-) -> Iterator[tuple[str, str, ModelFit, int, FitReport]]:
-    for horizon, part in forecasts.items():
-        for model, fit in part.fits.items():
-            for k, report in enumerate(fit.reports):
-                yield horizon, model, fit, k, report
-
-
-def _fit_notes(forecasts: Mapping[str, Forecasts]) -> Table:
-    """What fits counted of themselves, where it was not nothing."""
-    rows = [
-        (horizon, model, k, note, count)
-        for horizon, model, _, k, report in _reports(forecasts)
-        if report.training is not None
-        for note, count in report.training.notes.items()
-        if count
-    ]
-    return table(("horizon", "model", "fit", "note", "count"), rows)
-
-
-def _training(forecasts: Mapping[str, Forecasts]) -> Table:
-    """The losses after every epoch of the fits that have them."""
-    rows = [
-        (horizon, model, k, split, epoch, loss)
-        for horizon, model, _, k, report in _reports(forecasts)
-        if report.training is not None
-        for split in ("train", "validation")
-        for epoch, loss in enumerate(getattr(report.training, f"{split}_loss"), 1)
-    ]
-    return table(("horizon", "model", "fit", "split", "epoch", "loss"), rows)
-
-
-def _attention(forecasts: Mapping[str, Forecasts]) -> Table:
-    """The mean weight of each step back from the decision (0: its own) of the fits that have it."""
-    rows = [
-        (horizon, model, k, step, weight)
-        for horizon, model, _, k, report in _reports(forecasts)
-        if report.training is not None
-        for step, weight in enumerate(reversed(report.training.attention))
-    ]
-    return table(("horizon", "model", "fit", "step", "weight"), rows)
 
 
 def _wins(baseline: str, metric: str, scores: Sequence[Scores]) -> Table:

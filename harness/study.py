@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from functools import cached_property
 from pathlib import Path
 
 from harness.durations import parse_duration
 from harness.errors import SpecError
+from harness.fit_store import FitStore, fits_folder
 from harness.hypothesis import Hypothesis, check_measures
 from harness.measures.cascade import CascadePlan, plan_cascade
 from harness.measures.store import PanelFacts
@@ -171,6 +173,15 @@ class Study:
     @cached_property
     def _models(self) -> dict[str, dict[str, Forecaster]]:
         return {}
+
+    def fits(self, horizon: str) -> FitStore:
+        """Where fits at this horizon are kept, and what its models are in words."""
+        task = asdict(self._task(horizon))
+        words = {
+            name: json.dumps({"model": spec.words(), "task": task}, sort_keys=True)
+            for name, spec in self.hypothesis.models.items()
+        }
+        return FitStore(fits_folder(), words)
 
     def models(self, horizon: str) -> dict[str, Forecaster]:
         """Every model of the hypothesis, unfitted, for one horizon."""

@@ -38,8 +38,6 @@ def training_time(
     themselves would have it, for one with no rows to train on or to hold out.
     """
     assert isinstance(model, Trained)
-    if not fits:
-        return TrainingTime(horizon, name, 0, 0.0, 0.0)
     sizes = [_sizes(model, samples, fold, embargo) for samples, fold in fits]
     one = model.estimate(*(round(fmean(column)) for column in zip(*sizes, strict=True)))
     return TrainingTime(horizon, name, len(fits), len(fits) * one.typical, len(fits) * one.most)

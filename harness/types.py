@@ -266,7 +266,8 @@ class FitReport:
 
     `fits` is 1, or one per symbol; `failed` of them did not converge; the rest as in Training,
     its counts averaged over the fits and its losses of a single fit only. Seconds of wall time,
-    shared evenly where many windows are fitted at once.
+    shared evenly where many windows are fitted at once; of `kept` fits, which were taken from an
+    earlier run, those that they took there.
     """
 
     fits: int
@@ -274,6 +275,7 @@ class FitReport:
     fit_seconds: float
     predict_seconds: float
     training: Training | None = None
+    kept: int = 0
 
 
 @dataclass(frozen=True)

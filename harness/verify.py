@@ -119,7 +119,7 @@ def verify_run(
         options = {"search": search, "progress": progress, "epochs": epochs}
         # Registrations came before it or while it ran: it begins when the run did.
         options["clock"] = lambda: datetime.fromisoformat(stored["started"])
-        outcome = run(hypothesis, beside, keep_measures=False, **options)
+        outcome = run(hypothesis, beside, keep=False, **options)
         again = beside.read(outcome.run_id)
         parts = (
             *_parts(stored, again),

@@ -1,8 +1,8 @@
 """The walk forward: fold by fold, prove no leak, fit on the training rows, forecast the test rows.
 
-Linear models are fitted together in sweeps over shared sums; any other model is fitted fold by
-fold through `mapper`, the one seam for running folds in worker processes, or symbol by symbol in
-a chain of fits. All give the same bytes whatever the number of workers.
+Linear models are fitted together in sweeps over shared sums, some others symbol by symbol in a
+chain of fits; whatever is left is fitted fold by fold through `mapper`, the one seam for running
+fits in worker processes. All give the same bytes whatever the number of workers.
 """
 
 from __future__ import annotations
@@ -10,16 +10,25 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
-from itertools import pairwise
+from itertools import islice
 
 import numpy as np
 
-from harness.durations import show_moment
+from harness.common_rows import all_test_rows, over_common_rows
 from harness.errors import RunError
-from harness.fold_fits import FoldResult, Settings, failed, fit_fold, merged, named, result_of
+from harness.fold_fits import (
+    FoldResult,
+    Settings,
+    failed,
+    is_kept,
+    merged,
+    named,
+    result_of,
+)
 from harness.kernels.loader import clock
 from harness.models.linear import Linear
 from harness.models.protocol import Chained, Forecaster, Trained
+from harness.single_fits import Job, Mapper, Tell, results
 from harness.splits import Fitting, make_folds, prove_no_leak
 from harness.sweeps import (
     Part,
@@ -31,14 +40,16 @@ from harness.sweeps import (
     sweep_together,
 )
 from harness.training_time import TrainingTime, in_words, training_time
-from harness.types import F64, I64, Fold, Forecasts, LeakProof, ModelFit, Samples, Window, middle
-
-Mapper = Callable[[Callable[..., object], Iterable[object]], Iterable[object]]
-Tell = Callable[[str], None]
+from harness.types import F64, I64, Fold, Forecasts, LeakProof, Samples, Window, middle
 
 
 def _silent(_: str) -> None:
     """Nobody listens."""
+
+
+def _here(_: float) -> Mapper:
+    """Fits in this process."""
+    return map
 
 
 def walk_forward(
@@ -48,7 +59,7 @@ def walk_forward(
     fittings: Mapping[str, Fitting],
     settings: Settings,
     *,
-    mapper: Mapper = map,
+    mapper: Callable[[float], Mapper] = _here,
     progress: Tell = _silent,
     epochs: Tell = _silent,
 ) -> Forecasts:
@@ -59,17 +70,17 @@ def walk_forward(
     counted. RunError names the window and the model of a fit that failed, and the window of a
     leak.
 
-    `progress` is told what has been done and, before models are trained, what that will take;
-    `epochs` how far a fit that trains is, where `mapper` leaves it in this process.
+    `mapper` says, for the seconds that training will take, how fits are to be run. `progress` is
+    told what has been done and, before models are trained, what that will take; `epochs` how far
+    a fit that trains is, or which fits are made where they are not made in this process.
     """
-    walk = _Walk(samples, windows, settings, mapper, progress, epochs)
+    walk = _Walk(samples, windows, settings, progress)
+    walk.prove(fittings)
     times = walk.times({n: m for n, m in models.items() if isinstance(m, Trained)}, fittings)
     if times:
         progress(in_words(times))
-    done: dict[str, Walked] = {}
-    for fitting, names in _alike(fittings):
-        done |= walk.together({n: models[n] for n in names}, fitting)
-    return _forecasts(walk, {name: done[name] for name in models}, fittings)
+    run = mapper(sum(t.typical for t in times))
+    return walk.forecasts(walk.walked(models, fittings, run, epochs), fittings)
 
 
 @dataclass(frozen=True)
@@ -91,21 +102,22 @@ def foresee(
 
     RunError as from `walk_forward`, but for what only training would show.
     """
-    walk = _Walk(samples, windows, settings, map, _silent, _silent)
+    walk = _Walk(samples, windows, settings, _silent)
     trained = {name: m for name, m in models.items() if isinstance(m, Trained)}
-    done: dict[str, Walked] = {}
-    for fitting, names in _alike(fittings):
-        walk.folds_of(fitting)
-        done |= walk.together({n: models[n] for n in names if n not in trained}, fitting)
-    if done:
-        _forecasts(walk, done, fittings)
+    walk.prove(fittings)
+    rest = {name: m for name, m in models.items() if name not in trained}
+    if rest:
+        walk.forecasts(walk.walked(rest, fittings, map, _silent), fittings)
     return Foreseen(walk.every_proof, walk.times(trained, fittings))
 
 
-def _alike(fittings: Mapping[str, Fitting]) -> list[tuple[Fitting, list[str]]]:
+def _alike(
+    models: Mapping[str, Forecaster], fittings: Mapping[str, Fitting]
+) -> list[tuple[Fitting, list[str]]]:
     """The models that are fitted at the same times for the same symbols."""
     found: dict[tuple[str, str], list[str]] = {}
-    for name, fitting in fittings.items():
+    for name in models:
+        fitting = fittings[name]
         found.setdefault((fitting.refit, fitting.scope), []).append(name)
     return [(fittings[names[0]], names) for names in found.values()]
 
@@ -118,18 +130,19 @@ class _Walk:
         samples: Samples,
         windows: Sequence[Window],
         settings: Settings,
-        mapper: Mapper,
         progress: Tell,
-        epochs: Tell,
     ) -> None:
-        self.samples, self.windows, self.settings = samples, tuple(windows), settings
-        self.progress, self.epochs = progress, epochs
+        self.samples, self.settings, self.progress = samples, settings, progress
         self.folds = make_folds(samples, windows)
-        self.test = _test_rows(self.folds)
-        self.mapper = mapper
+        self.test = all_test_rows(self.folds)
         self.proofs: dict[str, tuple[LeakProof, ...]] = {}
         self._fitted: dict[str, list[Fold]] = {}
         self._parts: dict[str, list[Part]] = {}
+
+    def prove(self, fittings: Mapping[str, Fitting]) -> None:
+        """Prove the folds of all fits before the first is made."""
+        for fitting in fittings.values():
+            self.folds_of(fitting)
 
     def folds_of(self, fitting: Fitting) -> list[Fold]:
         """The folds of the fits, proven; a refit with nothing to forecast is none."""
@@ -161,42 +174,69 @@ class _Walk:
     def times(
         self, models: Mapping[str, Forecaster], fittings: Mapping[str, Fitting]
     ) -> tuple[TrainingTime, ...]:
-        """What the fits of these models, which train, will take."""
+        """What those fits of these models, which train, will take that are not kept already."""
         where = {"horizon": self.samples.horizon, "embargo": self.settings.embargo}
-        return tuple(
-            training_time(name, model, self._fits(fittings[name]), **where)
-            for name, model in models.items()
-        )
-
-    def _fits(self, fitting: Fitting) -> list[tuple[Samples, Fold]]:
-        """The rows and the fold of every fit of a model that is not linear."""
-        if not self._apart(fitting):
-            return [(self.samples, fold) for fold in self.folds_of(fitting)]
-        least = self.settings.min_train
-        return [
-            (p.samples, p.folds[k]) for p in self.parts(fitting) for k in p.trained(least).tolist()
-        ]
+        found = []
+        for name, model in models.items():
+            fits = [
+                (job.samples, job.fold)
+                for job in self._jobs(name, model, fittings[name])
+                if not is_kept(name, model, job.samples, self.settings, job.fold)
+            ]
+            if fits:
+                found.append(training_time(name, model, fits, **where))
+        return tuple(found)
 
     def _apart(self, fitting: Fitting) -> bool:
         return fitting.scope != "pooled" and len(self.samples.symbols) > 1
 
-    def together(self, models: Mapping[str, Forecaster], fitting: Fitting) -> dict[str, Walked]:
-        """Models that are fitted at the same times for the same symbols."""
-        folds = self.folds_of(fitting)
-        linear = {name: m for name, m in models.items() if isinstance(m, Linear) and m.swept}
-        apart, progress = self._apart(fitting), self.progress
-        done = self._sweep(linear, fitting, apart=apart) if linear else {}
-        if done:
-            linear_models = _count(len(done), "linear model")
-            progress(f"{self.samples.horizon}: {linear_models}, {_count(len(folds), 'fit')}")
+    def walked(
+        self,
+        models: Mapping[str, Forecaster],
+        fittings: Mapping[str, Fitting],
+        mapper: Mapper,
+        epochs: Tell,
+    ) -> dict[str, Walked]:
+        """Every model's fits and forecasts: swept, in chains, and the rest one by one."""
+        done: dict[str, Walked] = {}
+        for fitting, names in _alike(models, fittings):
+            done |= self._linear({n: models[n] for n in names}, fitting)
         for name, model in models.items():
-            if name not in done:
-                if apart or isinstance(model, Chained):
-                    done[name] = self._symbol_by_symbol(name, model, fitting)
-                else:
-                    done[name] = self._fold_by_fold(name, model, folds)
-                progress(f"{self.samples.horizon}: {name}, {_count(len(folds), 'fit')}")
+            if name not in done and isinstance(model, Chained):
+                done[name] = self._symbol_by_symbol(
+                    fittings[name], partial(_chained, name, model, self.settings)
+                )
+                self._told(name, fittings[name])
+        left = {name: fittings[name] for name in models if name not in done}
+        jobs = [job for name, f in left.items() for job in self._jobs(name, models[name], f)]
+        made = results(jobs, self.settings, mapper, epochs)
+        for name, fitting in left.items():
+            if self._apart(fitting):
+                done[name] = self._symbol_by_symbol(
+                    fitting, lambda _, known: islice(made, known.size)
+                )
+            else:
+                done[name] = self._fold_by_fold(list(islice(made, len(self.folds_of(fitting)))))
+            self._told(name, fitting)
+        return {name: done[name] for name in models}
+
+    def _linear(self, models: Mapping[str, Forecaster], fitting: Fitting) -> dict[str, Walked]:
+        """Linear models that are fitted at the same times for the same symbols, swept together."""
+        linear = {name: m for name, m in models.items() if isinstance(m, Linear) and m.swept}
+        done = self._sweep(linear, fitting, apart=self._apart(fitting)) if linear else {}
+        if done:
+            self._told(_count(len(done), "linear model"), fitting)
         return done
+
+    def _told(self, what: str, fitting: Fitting) -> None:
+        fits = _count(len(self.folds_of(fitting)), "fit")
+        self.progress(f"{self.samples.horizon}: {what}, {fits}")
+
+    def forecasts(self, done: Mapping[str, Walked], fittings: Mapping[str, Fitting]) -> Forecasts:
+        """Everything over the test rows that every model could forecast."""
+        fitted = {name: (fittings[name], self.folds_of(fittings[name])) for name in done}
+        least = self.settings.min_train
+        return over_common_rows(self.samples, self.folds, done, fitted, self.every_proof, least)
 
     def _sweep(
         self, models: Mapping[str, Linear], fitting: Fitting, *, apart: bool
@@ -225,43 +265,35 @@ class _Walk:
         except SweepError as error:
             raise failed(error.model, self.samples, folds[error.window], error) from None
 
-    def _fold_by_fold(self, name: str, model: Forecaster, folds: Sequence[Fold]) -> Walked:
-        label = f"{self.samples.horizon}: {name}"
-        results = list(self._fit(name, model, self.samples, folds, self.mapper, label))
+    def _fold_by_fold(self, results: Sequence[FoldResult]) -> Walked:
         names = tuple(dict.fromkeys(key for r in results for key in r.stated))
         stated = np.array([[r.stated.get(key, np.nan) for key in names] for r in results])
         shifts = np.array([r.shifts for r in results])
         return Walked(
             np.concatenate([r.yhat for r in results]),
             names,
-            stated.reshape(len(folds), -1),
+            stated.reshape(len(results), -1),
             shifts[:, 0],
             shifts[:, 1],
             tuple(r.report for r in results),
             np.array([r.tails for r in results]) if self.settings.tails else None,
         )
 
-    def _fit(
-        self,
-        name: str,
-        model: Forecaster,
-        samples: Samples,
-        folds: Sequence[Fold],
-        mapper: Mapper,
-        label: str,
-    ) -> Iterable[FoldResult]:
-        """The folds one by one; a model that trains in this process tells of its epochs."""
-        if mapper is not map or not isinstance(model, Trained):
-            yield from mapper(partial(fit_fold, name, model, samples, self.settings), folds)
+    def _jobs(self, name: str, model: Forecaster, fitting: Fitting) -> Iterator[Job]:
+        """The fits of one model, in the order in which their results are asked for."""
+        samples = self.samples
+        if not self._apart(fitting):
+            label = f"{samples.horizon}: {name}"
+            yield from _numbered(name, model, samples, self.folds_of(fitting), label)
             return
-        for number, fold in enumerate(folds, 1):
-            tell = partial(self._tell_epoch, f"{label}, fit {number} of {len(folds)}")
-            yield fit_fold(name, model.watched(tell), samples, self.settings, fold)
+        for part in self.parts(fitting):
+            folds = [part.folds[k] for k in part.trained(self.settings.min_train)]
+            if folds:
+                symbol = part.samples.symbols[part.samples.rows.symbol[0]]
+                label = f"{samples.horizon}: {name}, {symbol}"
+                yield from _numbered(name, model, part.samples, folds, label)
 
-    def _tell_epoch(self, label: str, epoch: str) -> None:
-        self.epochs(f"{label}: {epoch}")
-
-    def _symbol_by_symbol(self, name: str, model: Forecaster, fitting: Fitting) -> Walked:
+    def _symbol_by_symbol(self, fitting: Fitting, results_of: _ResultsOf) -> Walked:
         parts, w = self.parts(fitting), len(self.folds_of(fitting))
         alone = len(parts) == 1
         yhat = np.full(sum(p.places.size for p in parts), np.nan)
@@ -273,7 +305,7 @@ class _Walk:
         for code, part in enumerate(parts):
             known = np.arange(w) if alone else part.trained(self.settings.min_train)
             edges = part.split()
-            for k, result in zip(known, self._one_symbol(name, model, part, known), strict=True):
+            for k, result in zip(known, results_of(part, known), strict=True):
                 yhat[part.places[edges[k] : edges[k + 1]]] = result.yhat
                 shifts[:, k, code] = result.shifts
                 if tails is not None:
@@ -292,108 +324,36 @@ class _Walk:
             tails,
         )
 
-    def _one_symbol(
-        self, name: str, model: Forecaster, part: Part, known: I64
-    ) -> Iterator[FoldResult]:
-        folds = [part.folds[k] for k in known]
-        if not isinstance(model, Chained):
-            symbol = part.samples.symbols[part.samples.rows.symbol[0]]
-            label = f"{self.samples.horizon}: {name}, {symbol}"
-            yield from self._fit(name, model, part.samples, folds, map, label)
-            return
-        rows = part.samples.rows.columns(model.features)
-        chain = model.fit_chain(
-            rows, part.samples.y, [f.train for f in folds], seed=self.settings.seed
-        )
-        results, seconds = [], 0.0
-        for fold in folds:
-            with named(name, part.samples, fold):
-                began = clock()
-                fitted = next(chain)
-                seconds += clock() - began
-                ask = fold, fold.train, self.settings
-                results.append(result_of(fitted, rows, part.samples, *ask, 0.0))
-        # A chain fits many folds at a step, so what it took is shared evenly.
-        for result in results:
-            report = replace(result.report, fit_seconds=seconds / len(folds))
-            yield replace(result, report=report)
+
+# A symbol's fits at some of its folds, in their order.
+_ResultsOf = Callable[[Part, I64], Iterable[FoldResult]]
 
 
-def _test_rows(folds: Sequence[Fold]) -> slice | I64:
-    """All test rows: one slice where the windows follow each other without a gap."""
-    if all(a.test.stop == b.test.start for a, b in pairwise(folds)):
-        return slice(folds[0].test.start, folds[-1].test.stop)
-    return np.concatenate([np.arange(f.test.start, f.test.stop) for f in folds])
+def _chained(
+    name: str, model: Chained, settings: Settings, part: Part, known: I64
+) -> Iterator[FoldResult]:
+    """A symbol's fits, each from the one before."""
+    folds = [part.folds[k] for k in known]
+    rows = part.samples.rows.columns(model.features)
+    chain = model.fit_chain(rows, part.samples.y, [f.train for f in folds], seed=settings.seed)
+    made, seconds = [], 0.0
+    for fold in folds:
+        with named(name, part.samples, fold):
+            began = clock()
+            fitted = next(chain)
+            seconds += clock() - began
+            made.append(result_of(fitted, rows, part.samples, fold, fold.train, settings, 0.0))
+    # A chain fits many folds at a step, so what it took is shared evenly.
+    for result in made:
+        report = replace(result.report, fit_seconds=seconds / len(folds))
+        yield replace(result, report=report)
 
 
-def _forecasts(
-    walk: _Walk, done: Mapping[str, Walked], fittings: Mapping[str, Fitting]
-) -> Forecasts:
-    """Everything over the test rows that every model could forecast."""
-    samples, test = walk.samples, walk.test
-    known = np.all([np.isfinite(d.yhat) for d in done.values()], axis=0)
-    edges = _edges(walk.folds)
-    window = np.repeat(np.arange(len(walk.folds), dtype=np.int32), np.diff(edges))
-    symbol, unfitted = samples.rows.symbol[test], {}
-    if not known.all():
-        left = np.bincount(symbol[~known], minlength=len(samples.symbols))
-        unfitted = {samples.symbols[c]: int(left[c]) for c in np.flatnonzero(left)}
-        _require_some(walk, known, edges)
-    kept = np.concatenate(([0], np.cumsum(known)))
-    pick = slice(None) if known.all() else np.flatnonzero(known)
-    fits, made = {}, {}
-    for name, d in done.items():
-        refit = fittings[name].refit
-        if refit not in made:
-            folds = walk.folds_of(fittings[name])
-            made[refit] = np.array([f.window.cut for f in folds], np.int64), kept[_edges(folds)]
-        cuts, own = made[refit]
-        fits[name] = ModelFit(
-            model=name,
-            names=d.names,
-            coefficients=d.coefficients,
-            var_shift=d.var_shift,
-            sigma_shift=d.sigma_shift,
-            cuts=cuts,
-            edges=own,
-            reports=d.reports,
-            scope=fittings[name].scope,
-            refit=refit,
-            tails=d.tails,
-        )
-    return Forecasts(
-        horizon=samples.horizon,
-        symbols=samples.symbols,
-        symbol=symbol[pick],
-        formed_at=samples.rows.formed_at[test][pick],
-        resolved_at=samples.resolved_at[test][pick],
-        window=window[pick],
-        windows=walk.windows,
-        edges=kept[edges],
-        y=samples.y[test][pick],
-        last=samples.last[test][pick],
-        yhat={name: d.yhat[pick] for name, d in done.items()},
-        fits=fits,
-        proofs=walk.every_proof,
-        overlap=samples.overlap,
-        unfitted=unfitted,
-        returns=None if samples.returns is None else samples.returns[test][pick],
-    )
-
-
-def _edges(folds: Sequence[Fold]) -> I64:
-    """Where the test rows of each fold begin and end among all of them (w + 1,)."""
-    return np.cumsum([0, *(f.test.stop - f.test.start for f in folds)], dtype=np.int64)
-
-
-def _require_some(walk: _Walk, known: np.ndarray, edges: I64) -> None:
-    for fold, a, b in zip(walk.folds, edges[:-1], edges[1:], strict=True):
-        if not known[a:b].any():
-            raise RunError(
-                f"window {fold.window.index + 1} ({show_moment(fold.window.cut)}), horizon "
-                f"{walk.samples.horizon}: no symbol has walk_forward.min_train = "
-                f"{walk.settings.min_train} training rows for the models fitted by symbol"
-            )
+def _numbered(
+    name: str, model: Forecaster, samples: Samples, folds: Sequence[Fold], label: str
+) -> Iterator[Job]:
+    for number, fold in enumerate(folds, 1):
+        yield Job(name, model, samples, fold, f"{label}, fit {number} of {len(folds)}")
 
 
 def _count(n: int, thing: str) -> str:

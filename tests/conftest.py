@@ -66,10 +66,10 @@ def own_cache(pytestconfig: pytest.Config) -> Iterator[Path]:
 
 
 def pytest_sessionfinish(session: pytest.Session) -> None:
-    """Measures of panels that tests made are of no use to a later run; workers may still read."""
+    """What was measured and fitted is of no use to a later session; workers may still read."""
     if not hasattr(session.config, "workerinput"):
-        folder = session.config.rootpath / ".pytest_cache" / "harness" / "measures"
-        shutil.rmtree(folder, ignore_errors=True)
+        for kind in ("measures", "fits"):
+            shutil.rmtree(cache_of(session.config) / kind, ignore_errors=True)
 
 
 @pytest.fixture

@@ -127,7 +127,7 @@ def run(desk: Path, *changes: tuple[str, str]) -> tuple[dict, str]:
     (desk / "assets-har.toml").write_text(text)
     log = harness.open_log(desk / "reports")
     hypothesis = harness.load_hypothesis(desk / "assets-har.toml")
-    outcome = harness.run(hypothesis, log, search=[desk], keep_measures=False)
+    outcome = harness.run(hypothesis, log, search=[desk], keep=False)
     return log.read(outcome.run_id), outcome.card.read_text(encoding="utf-8")
 
 

@@ -41,7 +41,7 @@ def record_of(folder: Path, text: str = desk.HYPOTHESIS, panel: str = desk.PANEL
         log,
         search=[folder / "panels"],
         clock=lambda: NOON,
-        keep_measures=False,
+        keep=False,
     )
     record = log.read(outcome.run_id)
     timings, times = record["tables"]["timings"], record["tables"]["fit_times"]

@@ -37,7 +37,7 @@ SCRIPT = {
 def study(tmp_path_factory: pytest.TempPathFactory) -> Outcome:
     hypothesis = harness.load_hypothesis(ROOT / "hypotheses" / "har-rv-j.toml")
     log = harness.open_log(tmp_path_factory.mktemp("reports"))
-    return harness.run(hypothesis, log, search=[ROOT / "panels"], keep_measures=False)
+    return harness.run(hypothesis, log, search=[ROOT / "panels"], keep=False)
 
 
 def test_every_horizon_has_the_cards_rows_and_windows(study):

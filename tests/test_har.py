@@ -328,7 +328,7 @@ def run_family(folder: Path, rows: list[tuple[str, str, str, str]]) -> tuple[dic
     (folder / "family.toml").write_text(text)
     log = harness.open_log(folder / "reports")
     hypothesis = harness.load_hypothesis(folder / "family.toml")
-    outcome = harness.run(hypothesis, log, search=[folder], keep_measures=False)
+    outcome = harness.run(hypothesis, log, search=[folder], keep=False)
     return log.read(outcome.run_id), outcome.card.read_text(encoding="utf-8")
 
 

@@ -25,6 +25,7 @@ roughness descriptive
 figures.style
 figures.*
 guard
+kept_files
 kernels.compiler
 kernels.loader
 kernels.lanes
@@ -54,8 +55,10 @@ models.insanity
 models.linear models.scaling models.nets models.volatility
 models.training
 models.*
+fit_store
 sweeps fold_fits training_time
-walk
+common_rows single_fits
+walk workers
 metrics
 dates
 regimes
@@ -98,6 +101,7 @@ fragility.proxies fragility.training
 fragility.rows
 fragility.variants
 judgement
+fit_tables
 record environment
 index_tables
 index
@@ -118,7 +122,7 @@ instruments
 plan compare catalogue doctor starter screen options
 ability_report
 audit_command panel_commands log_commands describe_command figures_command calibrate_command
-register_command family_command verify_command fragility_command ability_command
+cache_command register_command family_command verify_command fragility_command ability_command
 cli
 """
 STAGES = [line.split() for line in ORDER.split("\n") if line]
@@ -133,6 +137,7 @@ HEAVY = {
         "ability_command",
         "ability_report",
         "audit_command",
+        "cache_command",
         "calibrate_command",
         "cli",
         "describe_command",
@@ -147,7 +152,15 @@ HEAVY = {
         "screen",
         "verify_command",
     },
-    "xxhash": {"panel", "panel_file", "quality", "selection", "hypothesis"},
+    "xxhash": {
+        "fit_store",
+        "panel",
+        "panel_file",
+        "quality",
+        "selection",
+        "hypothesis",
+    },
+    "safetensors": {"fit_store"},
     "torch": {"models.nets", "models.training", "models.recurrent"},
     "sklearn": {"models.regressors"},
     "lightgbm": {"models.boosting"},
@@ -239,7 +252,7 @@ def test_the_command_line_imports_stages_inside_its_commands_only():
         "options",
     }
     light |= {"audit_command", "log_commands", "panel_commands", "fragility_command"}
-    light |= {"register_command", "family_command", "verify_command"}
+    light |= {"cache_command", "register_command", "family_command", "verify_command"}
     for name in light - {"environment", "errors"} | {"cli"}:
         assert own(name, top_only=True) <= light, name
 

@@ -57,7 +57,7 @@ def test_the_same_input_gives_the_same_record(two_runs):
 
 
 def test_kept_measures_give_the_bytes_that_fresh_ones_do(tmp_path):
-    fresh = study(tmp_path, keep_measures=False)
+    fresh = study(tmp_path, keep=False)
     study(tmp_path)
     kept = study(tmp_path)
     assert fresh[0].read(fresh[1])["panel"]["measures_kept"] is False

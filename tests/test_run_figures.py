@@ -162,7 +162,7 @@ def test_attention_is_stored_by_lag_and_training_shown_by_model(drawn):
 
 
 def test_attention_is_read_newest_first():
-    from harness.record import _attention
+    from harness.fit_tables import _attention
     from harness.types import FitReport, Forecasts, ModelFit, Training
 
     nothing = np.empty(0)

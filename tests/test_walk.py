@@ -157,10 +157,10 @@ def test_ragged_panels_are_fitted_fold_by_fold_on_the_rows_that_had_resolved():
 
 def test_worker_processes_give_the_bytes_of_one_process():
     models = {"nearest": Nearest((X0, X2)), "all": LINEAR["all"]}
-    alone = walk(models, mapper=map)
+    alone = walk(models, mapper=lambda _: map)
     context = multiprocessing.get_context("spawn")
     with ProcessPoolExecutor(2, mp_context=context) as pool:
-        shared = walk(models, mapper=pool.map)
+        shared = walk(models, mapper=lambda _: pool.map)
     for name in models:
         assert shared.yhat[name].tobytes() == alone.yhat[name].tobytes()
         assert shared.fits[name].shifted.tobytes() == alone.fits[name].shifted.tobytes()

@@ -268,6 +268,7 @@ def _costs(record: Mapping[str, Any]) -> list[dict[str, Any]]:
         {
             **rows[0],
             **{key: sum(r[key] for r in rows) for key in _TOTALS},
+            "kept": sum(r.get("kept", 0) for r in rows),
             "parameters": max(r["parameters"] for r in rows),
             "epochs": round(statistics.fmean(r["epochs"] for r in rows)),
             "value": pooled[model][verdict["metric"]],

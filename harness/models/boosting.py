@@ -9,7 +9,7 @@ from typing import Any, ClassVar, Self
 import numpy as np
 
 from harness.errors import one_line
-from harness.models.protocol import ModelError, Task, own_features
+from harness.models.protocol import ModelError, Task, own_features, versions
 from harness.models.scaling import in_blocks
 from harness.models.table import BoostingParams
 from harness.scale import TargetScale
@@ -150,6 +150,14 @@ class LightGbm:
         if self.params.objective == "qlike":
             return self.scale.of_log_variance(raw + np.log(self.centre))
         return self.centre + self.spread * raw
+
+    def made_by(self) -> dict[str, str]:
+        """LightGBM, on the CPU."""
+        return versions("lightgbm")
+
+    def weights(self) -> dict[str, np.ndarray]:
+        """None: trees are no arrays; what is kept of them is their forecasts."""
+        return {}
 
     @property
     def coefficients(self) -> Mapping[str, float]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib
+import importlib.metadata
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, ClassVar, Protocol, Self, runtime_checkable
@@ -100,8 +101,28 @@ class Trained(Protocol):
         ...
 
 
+@runtime_checkable
+class Kept(Protocol):
+    """A model whose finished fits are kept, since making one takes longer than reading it."""
+
+    look_back: int
+
+    def made_by(self) -> Mapping[str, str]:
+        """Versions of the libraries that fit it, and the device that it is fitted on."""
+        ...
+
+    def weights(self) -> Mapping[str, np.ndarray]:
+        """What a fitted copy has learned; nothing where only its forecasts are kept."""
+        ...
+
+
 class ModelError(Exception):
     """A model that could not be fitted on these rows, in words; the walk names the window."""
+
+
+def versions(*libraries: str) -> dict[str, str]:
+    """The versions of NumPy and of these libraries."""
+    return {name: importlib.metadata.version(name) for name in ("numpy", *libraries)}
 
 
 def one_symbol(rows: Rows) -> int:

@@ -12,7 +12,7 @@ import torch
 
 from harness.models import training as loop
 from harness.models.nets import Attention, LastState, Recurrent, SequenceNet, TargetLoss
-from harness.models.protocol import Task, own_features
+from harness.models.protocol import Task, own_features, versions
 from harness.models.scaling import Scaling
 from harness.models.table import RecurrentParams
 from harness.scale import TargetScale
@@ -122,6 +122,14 @@ class RecurrentNet:
     def coefficients(self) -> dict[str, float]:
         """None: a net's weights have no names."""
         return {}
+
+    def made_by(self) -> dict[str, str]:
+        """Torch, and where it runs: another device sums in another order."""
+        return versions("torch") | {"device": loop.choose_device(self.params.device).type}
+
+    def weights(self) -> dict[str, np.ndarray]:
+        """Every weight by its name in torch."""
+        return {name: w.cpu().numpy() for name, w in self.net.state_dict().items()}
 
     @property
     def _schedule(self) -> loop.Schedule:

@@ -12,7 +12,7 @@ from typing import Any, ClassVar, Self
 import numpy as np
 
 from harness.errors import nearest, one_line
-from harness.models.protocol import ModelError, Task, own_features
+from harness.models.protocol import ModelError, Task, own_features, versions
 from harness.models.scaling import Scaling, in_blocks
 from harness.models.table import Mistake, RegressorParams
 from harness.types import F64, Rows, Training
@@ -187,6 +187,14 @@ class Regressor:
         return [
             f"lag({f}, {k})" if k else f for k in range(self.length or 1) for f in self.features
         ]
+
+    def made_by(self) -> dict[str, str]:
+        """Scikit-learn, and the SciPy that many of its estimators are made of."""
+        return versions("scikit-learn", "scipy")
+
+    def weights(self) -> dict[str, np.ndarray]:
+        """None: an estimator is any object; what is kept of it is its forecasts."""
+        return {}
 
     @property
     def coefficients(self) -> Mapping[str, float]:

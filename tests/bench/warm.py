@@ -82,7 +82,7 @@ def storing(inputs: Inputs, rounds: int) -> list[Figure]:
         log = Log(folder)
 
         def stored() -> None:
-            outcome = run(inputs.hypothesis, log, search=[inputs.panels], keep_measures=False)
+            outcome = run(inputs.hypothesis, log, search=[inputs.panels], keep=False)
             seconds.append(outcome.seconds)
 
         turns: dict[str, Turn] = {

@@ -1,0 +1,103 @@
+"""How the fits of a run went, as the record's tables: coefficients, training, what each took."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+
+from harness.durations import iso_moment as _iso
+from harness.tables import Table, table
+from harness.types import FitReport, Forecasts, ModelFit
+
+
+def fit_tables(forecasts: Mapping[str, Forecasts]) -> dict[str, Table]:
+    """Every table of the fits, by its name in the record."""
+    return {
+        "coefficients": _coefficients(forecasts),
+        "fits": _fits(forecasts),
+        "fit_times": _fit_times(forecasts),
+        "fit_notes": _fit_notes(forecasts),
+        "training": _training(forecasts),
+        "attention": _attention(forecasts),
+    }
+
+
+def _coefficients(forecasts: Mapping[str, Forecasts]) -> Table:
+    rows = [
+        (number, _iso(cut), horizon, model, name, value)
+        for horizon, part in forecasts.items()
+        for model, fit in part.fits.items()
+        for number, (cut, values) in enumerate(zip(fit.cuts, fit.shifted.tolist(), strict=True))
+        for name, value in zip(fit.stated, values, strict=True)
+    ]
+    return table(("window", "cut", "horizon", "model", "name", "value"), rows)
+
+
+def _fits(forecasts: Mapping[str, Forecasts]) -> Table:
+    """How every fit went."""
+    columns = (
+        "horizon", "model", "scope", "refit", "fit", "cut", "fits", "failed", "parameters",
+        "epochs", "best_epoch",
+    )  # fmt: skip
+    rows = []
+    for horizon, model, fit, k, r in _reports(forecasts):
+        t = r.training
+        told = (t.parameters, t.epochs, t.best) if t else (len(fit.names), 0, 0)
+        where = horizon, model, fit.scope, fit.refit, k, _iso(fit.cuts[k])
+        rows.append((*where, r.fits, r.failed, *told))
+    return table(columns, rows)
+
+
+def _fit_times(forecasts: Mapping[str, Forecasts]) -> Table:
+    """What every fit took, and how many were kept from an earlier run."""
+    columns = "horizon", "model", "fit", "fit_seconds", "predict_seconds", "kept"
+    return table(
+        columns,
+        [
+            (horizon, model, k, round(r.fit_seconds, 6), round(r.predict_seconds, 6), r.kept)
+            for horizon, model, _, k, r in _reports(forecasts)
+        ],
+    )
+
+
+def _reports(
+    forecasts: Mapping[str, Forecasts],
+) -> Iterator[tuple[str, str, ModelFit, int, FitReport]]:
+    for horizon, part in forecasts.items():
+        for model, fit in part.fits.items():
+            for k, report in enumerate(fit.reports):
+                yield horizon, model, fit, k, report
+
+
+def _fit_notes(forecasts: Mapping[str, Forecasts]) -> Table:
+    """What fits counted of themselves, where it was not nothing."""
+    rows = [
+        (horizon, model, k, note, count)
+        for horizon, model, _, k, report in _reports(forecasts)
+        if report.training is not None
+        for note, count in report.training.notes.items()
+        if count
+    ]
+    return table(("horizon", "model", "fit", "note", "count"), rows)
+
+
+def _training(forecasts: Mapping[str, Forecasts]) -> Table:
+    """The losses after every epoch of the fits that have them."""
+    rows = [
+        (horizon, model, k, split, epoch, loss)
+        for horizon, model, _, k, report in _reports(forecasts)
+        if report.training is not None
+        for split in ("train", "validation")
+        for epoch, loss in enumerate(getattr(report.training, f"{split}_loss"), 1)
+    ]
+    return table(("horizon", "model", "fit", "split", "epoch", "loss"), rows)
+
+
+def _attention(forecasts: Mapping[str, Forecasts]) -> Table:
+    """The mean weight of each step back from the decision (0: its own) of the fits that have it."""
+    rows = [
+        (horizon, model, k, step, weight)
+        for horizon, model, _, k, report in _reports(forecasts)
+        if report.training is not None
+        for step, weight in enumerate(reversed(report.training.attention))
+    ]
+    return table(("horizon", "model", "fit", "step", "weight"), rows)

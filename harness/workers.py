@@ -1,0 +1,87 @@
+"""Fits in worker processes: one thread each, as many as asked for, started when there is work.
+
+What a fit gives does not depend on where it is made, so that results are the same bytes with any
+number of workers.
+"""
+
+from __future__ import annotations
+
+import multiprocessing
+import os
+import signal
+import threading
+from collections.abc import Callable, Iterable, Iterator
+from concurrent.futures import ProcessPoolExecutor
+from concurrent.futures.process import BrokenProcessPool
+from types import TracebackType
+from typing import Self
+
+from harness.errors import RunError
+from harness.single_fits import Mapper
+
+_WORTH = 30.0  # seconds of training from which on starting workers, which import torch, pays
+
+
+def available() -> int:
+    """The cores that this process may use."""
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+
+
+class Workers:
+    """Up to `count` processes, to be used in a `with`: leaving it ends them, whatever they do."""
+
+    def __init__(self, count: int) -> None:
+        self.count = count
+        self._pool: ProcessPoolExecutor | None = None
+
+    def mapper(self, seconds: float) -> Mapper:
+        """How to run fits that will take so many seconds: here, or in the workers."""
+        return map if self.count < 2 or seconds < _WORTH else self.map
+
+    def map(self, function: Callable[..., object], items: Iterable[object]) -> Iterator[object]:
+        """function(item) of every item, in their order.
+
+        RunError where a worker has died; what it had finished is kept by the fits themselves.
+        """
+        if self._pool is None:
+            context = multiprocessing.get_context("spawn")
+            self._pool = ProcessPoolExecutor(self.count, context, _begin)
+        try:
+            yield from self._pool.map(function, items)
+        except BrokenProcessPool:
+            raise RunError(
+                "a worker process was killed (by lack of memory?): fits that were finished are "
+                "kept, run again, with fewer --workers if memory is short"
+            ) from None
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        at: TracebackType | None,
+    ) -> None:
+        if self._pool is None:
+            return
+        own = list((self._pool._processes or {}).values())
+        self._pool.shutdown(wait=kind is None, cancel_futures=True)
+        if kind is not None:
+            for process in own:
+                process.terminate()
+            for process in own:
+                process.join()
+
+
+def _begin() -> None:
+    """A worker leaves an interrupt to its parent, and does not outlive it."""
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    threading.Thread(target=_end_with_parent, daemon=True).start()
+
+
+def _end_with_parent() -> None:
+    parent = multiprocessing.parent_process()
+    if parent is not None:
+        parent.join()
+    os._exit(1)
