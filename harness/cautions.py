@@ -8,8 +8,9 @@ from typing import Any
 
 import numpy as np
 
+from harness.evidence import Verdict
 from harness.scale import TargetScale
-from harness.types import Forecasts, Verdict
+from harness.types import Forecasts
 from harness.verdict import p_value
 
 _ROWS_PER_COEFFICIENT = 10

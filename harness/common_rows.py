@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from itertools import pairwise
 
 import numpy as np
 
 from harness.durations import show_moment
 from harness.errors import RunError
+from harness.fold_fits import over_seeds
 from harness.splits import Fitting
 from harness.sweeps import Walked
-from harness.types import I64, Fold, Forecasts, LeakProof, ModelFit, Samples
+from harness.types import I64, Fold, Forecasts, LeakProof, ModelFit, Repeat, Samples
 
 
 def all_test_rows(folds: Sequence[Fold]) -> slice | I64:
@@ -25,16 +27,19 @@ def over_common_rows(
     samples: Samples,
     folds: Sequence[Fold],
     done: Mapping[str, Walked],
+    repeats: Mapping[int, Mapping[str, Walked]],
     fitted: Mapping[str, tuple[Fitting, Sequence[Fold]]],
     proofs: tuple[LeakProof, ...],
     min_train: int,
 ) -> Forecasts:
     """Everything over the test rows of the walk's folds that every model could forecast.
 
-    `fitted` says of each model how it was fitted and the folds of its fits. RunError for a window
+    `repeats` are, by seed, models that were fitted again. `fitted` says of each model how it was
+    fitted and the folds of its fits. RunError for a window
     in which no symbol had `min_train` rows to be fitted on.
     """
     test = all_test_rows(folds)
+    done = {n: _with_costs(d, [r[n] for r in repeats.values() if n in r]) for n, d in done.items()}
     known = np.all([np.isfinite(d.yhat) for d in done.values()], axis=0)
     edges = _edges(folds)
     window = np.repeat(np.arange(len(folds), dtype=np.int32), np.diff(edges))
@@ -45,26 +50,16 @@ def over_common_rows(
         _require_some(samples.horizon, folds, known, edges, min_train)
     kept = np.concatenate(([0], np.cumsum(known)))
     pick = slice(None) if known.all() else np.flatnonzero(known)
-    fits, made = {}, {}
-    for name, d in done.items():
-        fitting, own_folds = fitted[name]
-        if fitting.refit not in made:
-            cuts = np.array([f.window.cut for f in own_folds], np.int64)
-            made[fitting.refit] = cuts, kept[_edges(own_folds)]
-        cuts, own = made[fitting.refit]
-        fits[name] = ModelFit(
-            model=name,
-            names=d.names,
-            coefficients=d.coefficients,
-            var_shift=d.var_shift,
-            sigma_shift=d.sigma_shift,
-            cuts=cuts,
-            edges=own,
-            reports=d.reports,
-            scope=fitting.scope,
-            refit=fitting.refit,
-            tails=d.tails,
-        )
+    ends: dict[str, tuple[I64, I64]] = {}
+    for fitting, own in fitted.values():
+        if fitting.refit not in ends:
+            cuts = np.array([f.window.cut for f in own], np.int64)
+            ends[fitting.refit] = cuts, kept[_edges(own)]
+
+    def fits(walked: Mapping[str, Walked]) -> dict[str, ModelFit]:
+        how = {name: fitted[name][0] for name in walked}
+        return {n: _fit(n, d, how[n], *ends[how[n].refit]) for n, d in walked.items()}
+
     return Forecasts(
         horizon=samples.horizon,
         symbols=samples.symbols,
@@ -77,11 +72,39 @@ def over_common_rows(
         y=samples.y[test][pick],
         last=samples.last[test][pick],
         yhat={name: d.yhat[pick] for name, d in done.items()},
-        fits=fits,
+        fits=fits(done),
         proofs=proofs,
         overlap=samples.overlap,
         unfitted=unfitted,
         returns=None if samples.returns is None else samples.returns[test][pick],
+        repeats=tuple(
+            Repeat(seed, {name: d.yhat[pick] for name, d in again.items()}, fits(again))
+            for seed, again in repeats.items()
+        ),
+    )
+
+
+def _with_costs(first: Walked, again: Sequence[Walked]) -> Walked:
+    """A model's fits with the first seed, in their reports the fits with all."""
+    if not again:
+        return first
+    by_window = zip(first.reports, *(r.reports for r in again), strict=True)
+    return replace(first, reports=tuple(map(over_seeds, by_window)))
+
+
+def _fit(name: str, walked: Walked, fitting: Fitting, cuts: I64, edges: I64) -> ModelFit:
+    return ModelFit(
+        model=name,
+        names=walked.names,
+        coefficients=walked.coefficients,
+        var_shift=walked.var_shift,
+        sigma_shift=walked.sigma_shift,
+        cuts=cuts,
+        edges=edges,
+        reports=walked.reports,
+        scope=fitting.scope,
+        refit=fitting.refit,
+        tails=walked.tails,
     )
 
 

@@ -26,8 +26,8 @@ from harness.standing import Contradiction, history
 from harness.tried import Tried, all_tried
 
 if TYPE_CHECKING:
+    from harness.evidence import Verdict
     from harness.hypothesis import Hypothesis
-    from harness.types import Verdict
 
 Key = tuple[str, str]  # of a comparison: the hash of what it was made on, and the candidate
 

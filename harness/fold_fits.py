@@ -31,7 +31,8 @@ class Settings:
 
     `min_train` is how many training rows a symbol needs to be fitted by itself. `tails` is what
     each fit keeps of its standardised training residuals; the samples then have returns. `store`
-    is where fits are looked for before they are made, and kept.
+    is where fits are looked for before they are made, and kept. Models whose fits depend on the
+    seed are fitted with `seeds` of them, from `seed` on.
     """
 
     embargo: int
@@ -40,6 +41,7 @@ class Settings:
     min_train: int = MIN_TRAIN
     tails: Tails | None = None
     store: FitStore | None = None
+    seeds: int = 1
 
 
 @dataclass(frozen=True)
@@ -184,6 +186,11 @@ def named(name: str, samples: Samples, fold: Fold) -> Iterator[None]:
         yield
     except ModelError as error:
         raise failed(name, samples, fold, error) from None
+
+
+def over_seeds(reports: Sequence[FitReport]) -> FitReport:
+    """The fits of one window with several seeds; how training went is that of the first."""
+    return replace(merged(reports), training=reports[0].training)
 
 
 def merged(reports: Sequence[FitReport]) -> FitReport:

@@ -34,7 +34,12 @@ _TESTS = {
     "horizon": _TEXT, "gain": _REAL, "gain_low": _REAL, "gain_high": _REAL, "level": _REAL,
     "statistic": _REAL, "p_value": _REAL, "p_adjusted": _REAL, "n": _COUNT,
     "cosines": _COUNT, "overlap": _COUNT, "standard_error": _REAL, "critical": _REAL,
-    "detectable": _REAL, "windows": _COUNT,
+    "detectable": _REAL, "windows": _COUNT, "df": _REAL, "seeds": _COUNT,
+    "seed_least": _REAL, "seed_greatest": _REAL,
+}  # fmt: skip
+_SEEDS = {
+    "run_id": _TEXT, "horizon": _TEXT, "model": _TEXT, "seed": _COUNT, "metric": _TEXT,
+    "value": _REAL,
 }  # fmt: skip
 _ABILITY = {
     "run_id": _TEXT, "horizon": _TEXT, "test": _TEXT, "model": _TEXT, "baseline": _TEXT,
@@ -119,6 +124,7 @@ _RISK_PATH = {
 _RECORDED = {
     "scores": _SCORES,
     "tests": _TESTS,
+    "seeds": _SEEDS,
     "ability": _ABILITY,
     "folds": _FOLDS,
     "coefficients": _COEFFICIENTS,

@@ -9,57 +9,62 @@ show as the degrees of freedom of Student's t. `harness calibrate` measures how 
 from __future__ import annotations
 
 import math
+import statistics
+from collections.abc import Mapping, Sequence
 from functools import lru_cache
+from typing import NamedTuple
 
 import numpy as np
 
-from harness.dates import by_date
+from harness.dates import Dates, by_date
+from harness.evidence import Evidence
 from harness.metrics import METRICS, Metric, Values
-from harness.types import F64, Evidence, Forecasts
+from harness.types import F64, Forecasts
 
 _POWER = 0.8
 _ROUNDING = 1e-13  # of its size: what a constant may vary by
 
 
+class Seed(NamedTuple):
+    """What one seed gave: every model's values, the candidates' gains, the baseline's figure."""
+
+    models: Mapping[str, Values]
+    gains: Mapping[str, float]
+    base: float
+
+
 def evidence(
     forecasts: Forecasts,
     outcome: Values,
-    models: dict[str, Values],
+    seeds: Sequence[Seed],
     *,
     baseline: str,
     candidates: tuple[str, ...],
     metric: str,
-    gains: dict[str, float],
     relative: bool,
-    baseline_value: float,
     alpha: float,
 ) -> tuple[Evidence, ...]:
     """The evidence for each candidate's gain over the baseline, in the order of the candidates.
 
-    `gains` are the pooled gains, positive for better. The p-value is one-sided, against "no
-    gain"; `p_adjusted` is Bonferroni's over the candidates, since the best of them is chosen.
-    The interval has level 1 - 2 alpha.
+    The p-value is one-sided, against "no gain"; `p_adjusted` is Bonferroni's over the candidates,
+    since the best of them is chosen. The interval has level 1 - 2 alpha. With several seeds the
+    gain is that of training by any seed, their mean, and how much they differ widens both.
     """
     m, alpha_each = METRICS[metric], alpha / len(candidates)
     dates = by_date(forecasts.formed_at)
     cosines = cosine_terms(dates.n, forecasts.overlap)
     out = []
     for name in candidates:
-        gain, psi = gains[name], _gain_influence(m, outcome, models[baseline], models[name])
-        if relative:
-            base = m.influence(outcome, models[baseline])
-            psi = (psi - gain * base) / (baseline_value or math.nan)
-        moved = dates.averages(psi)
-        losses = moved + gain
-        if m.loss is not None:
-            d = m.loss(outcome, models[baseline]) - m.loss(outcome, models[name])
-            losses = dates.averages(d)
-        statistic, p = diebold_mariano(losses, forecasts.overlap)
+        each = [_differences(m, dates, outcome, s, baseline, name, relative) for s in seeds]
+        gains = tuple(s.gains[name] for s in seeds)
+        gain = math.fsum(gains) / len(gains)
+        moved, losses = (np.mean(part, axis=0) for part in zip(*each, strict=True))
+        statistic, p, df = _tested(losses, [float(part[1].mean()) for part in each], cosines)
         # Of the gain that the test looks at: a figure's own scale may vary as well, and widens
         # the interval, but of no gain there is nothing to scale.
-        told = abs(gain / statistic) if statistic else standard_error(moved, cosines)
-        error = standard_error(moved, cosines)
-        half, critical = (_multiple(1.0 - a, cosines) for a in (alpha, alpha_each))
+        error, wide_df = _with_spread(standard_error(moved, cosines), cosines, gains)
+        told = abs(gain / statistic) if statistic else error
+        half, critical = _multiple(1.0 - alpha, wide_df), _multiple(1.0 - alpha_each, df)
         out.append(
             Evidence(
                 candidate=name,
@@ -78,11 +83,56 @@ def evidence(
                 overlap=forecasts.overlap,
                 standard_error=error,
                 critical=critical,
-                detectable=(critical + _multiple(_POWER, cosines)) * told,
+                detectable=(critical + _multiple(_POWER, df)) * told,
                 windows=len(forecasts.windows),
+                df=df,
+                seeds=gains if len(gains) > 1 else (),
             )
         )
     return tuple(out)
+
+
+def _differences(
+    m: Metric,
+    dates: Dates,
+    outcome: Values,
+    seed: Seed,
+    baseline: str,
+    name: str,
+    relative: bool,
+) -> tuple[F64, F64]:
+    """By decision time: how each moves the gain, and the loss that is saved, else the gain."""
+    base, own = seed.models[baseline], seed.models[name]
+    gain, psi = seed.gains[name], _gain_influence(m, outcome, base, own)
+    if relative:
+        psi = (psi - gain * m.influence(outcome, base)) / (seed.base or math.nan)
+    moved = dates.averages(psi)
+    if m.loss is None:
+        return moved, moved + gain
+    return moved, dates.averages(m.loss(outcome, base) - m.loss(outcome, own))
+
+
+def _tested(losses: F64, by_seed: Sequence[float], cosines: int) -> tuple[float, float, float]:
+    """Statistic, one-sided p-value and degrees of freedom that the mean of `losses` is above 0."""
+    error, df = _with_spread(standard_error(losses, cosines), cosines, by_seed)
+    if error == 0.0 or math.isnan(error):
+        return 0.0, 0.5, df
+    statistic = float(losses.mean()) / error
+    return statistic, student_t_sf(statistic, df), df
+
+
+def _with_spread(error: float, cosines: int, by_seed: Sequence[float]) -> tuple[float, float]:
+    """A standard error in time widened by that of the mean over seeds, and its degrees of freedom.
+
+    The two are independent, so their squares add; Welch (1947), Biometrika 34, and Satterthwaite.
+    """
+    of = statistics.stdev(by_seed) / math.sqrt(len(by_seed)) if len(by_seed) > 1 else 0.0
+    size = max(map(abs, by_seed))
+    if not of > _ROUNDING * size or math.isnan(error) or not cosines:
+        return error, float(cosines)
+    total = math.hypot(error, of)
+    parts = (error / total) ** 4 / cosines + (of / total) ** 4 / (len(by_seed) - 1)
+    return total, 1.0 / parts
 
 
 def diebold_mariano(d: F64, overlap: int) -> tuple[float, float]:
@@ -186,8 +236,8 @@ def student_t_quantile(p: float, df: float) -> float:
     return t
 
 
-def _multiple(p: float, cosines: int) -> float:
-    return student_t_quantile(p, cosines) if cosines else math.nan
+def _multiple(p: float, df: float) -> float:
+    return student_t_quantile(p, df) if df else math.nan
 
 
 def _gain_influence(m: Metric, outcome: Values, base: Values, candidate: Values) -> F64:

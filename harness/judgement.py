@@ -7,17 +7,19 @@ from dataclasses import dataclass
 
 from harness.ability.findings import Compared, Finding, findings, nests
 from harness.errors import RunError
+from harness.evidence import Evidence, Verdict
 from harness.fragility.rows import Registered, Row
 from harness.fragility.variants import Basis, fragility
 from harness.groups import Adaptation, GroupScores, adaptation, by_group, of_group, only
-from harness.inference import evidence
+from harness.inference import Seed, evidence
 from harness.metrics import Scores, Values, score, series
 from harness.regimes import mark
 from harness.risk.assess import Risk, assess
 from harness.samples import Decided
 from harness.sections import Acceptance
+from harness.seeds import SeedScores, by_seed, groups_over_seeds, over_seeds
 from harness.study import Study
-from harness.types import Evidence, Forecasts, Verdict
+from harness.types import Forecasts
 from harness.verdict import decide, pooled_gain
 
 
@@ -26,6 +28,8 @@ class Judged:
     """Scores of every horizon, by group too, what shifts cost, the verdict and further tests.
 
     `values` are the outcome's and every model's at the verdict's horizon, over all its rows.
+    With several seeds, scores, groups and evidence are means over them, whose `spread` is told;
+    all else is of the first.
     """
 
     scores: tuple[Scores, ...]
@@ -35,6 +39,7 @@ class Judged:
     values: tuple[Values, Mapping[str, Values]]
     ability: tuple[Finding, ...] = ()
     risks: tuple[Risk, ...] = ()
+    spread: tuple[SeedScores, ...] = ()
 
 
 def judge(
@@ -49,14 +54,19 @@ def judge(
     scores: list[Scores] = []
     groups: list[GroupScores] = []
     adaptations: list[Adaptation] = []
+    spread: list[SeedScores] = []
     found: tuple[Evidence, ...] = ()
     ability: tuple[Finding, ...] = ()
     risks: list[Risk] = []
     for horizon, part in forecasts.items():
         outcome, models = series(part, study.scale)
-        scores.append(score(part, study.scale, outcome, models))
+        again = [series(part.of_seed(r), study.scale)[1] for r in part.repeats]
+        each = [score(part, study.scale, outcome, of) for of in (models, *again)]
+        scores.append(over_seeds(each))
+        spread += by_seed(h.run.seed, each)
         marked = mark(decided, part, h.regimes)
-        mine = by_group(part, outcome, models, marked, labels)
+        regimes = [by_group(part, outcome, of, marked, labels) for of in (models, *again)]
+        mine = groups_over_seeds(regimes)
         groups += mine
         adaptations += adaptation(part, outcome, models, marked, rule.metric)
         risks += _risk(study, part, models)
@@ -64,14 +74,20 @@ def judge(
             continue
         deciding = outcome, models
         if rule.regime is None:
-            values = {name: scores[-1].value(name, rule.metric) for name in models}
+            figures = [{n: s.value(n, rule.metric) for n in s.pooled} for s in each]
         else:
             rows = marked.groups[rule.regime]
             if rows.size < 2:
                 raise RunError(f"verdict.regime {rule.regime}: {rows.size} forecasts are in it")
-            part, outcome, models = only(part, outcome, models, rows)
-            values = of_group(mine, "regime", rule.regime, rule.metric)
-        found = _evidence(rule, part, outcome, models, values)
+            whole = part, outcome
+            part, outcome, models = only(*whole, models, rows)
+            again = [only(*whole, of, rows)[2] for of in again]
+            figures = [of_group(of, "regime", rule.regime, rule.metric) for of in regimes]
+        seeds = [
+            _seed(rule, models | of, figures[0] | own)
+            for of, own in zip(({}, *again), figures, strict=True)
+        ]
+        found = _evidence(rule, part, outcome, seeds)
         ability = findings(_compared(study, part, outcome, models))
     verdict = decide(
         found,
@@ -90,6 +106,7 @@ def judge(
         deciding,
         ability,
         tuple(risks),
+        tuple(spread),
     )
 
 
@@ -125,28 +142,26 @@ def _compared(
     )
 
 
-def _evidence(
-    rule: Acceptance,
-    part: Forecasts,
-    outcome: Values,
-    models: dict[str, Values],
-    values: Mapping[str, float],
-) -> tuple[Evidence, ...]:
-    base, relative = values[rule.baseline], rule.gain == "relative"
+def _seed(rule: Acceptance, models: dict[str, Values], figures: Mapping[str, float]) -> Seed:
+    base, relative = figures[rule.baseline], rule.gain == "relative"
     gains = {
-        name: pooled_gain(rule.metric, base, values[name], relative=relative)
+        name: pooled_gain(rule.metric, base, figures[name], relative=relative)
         for name in rule.candidates
     }
+    return Seed(models, gains, base)
+
+
+def _evidence(
+    rule: Acceptance, part: Forecasts, outcome: Values, seeds: Sequence[Seed]
+) -> tuple[Evidence, ...]:
     return evidence(
         part,
         outcome,
-        models,
+        seeds,
         baseline=rule.baseline,
         candidates=rule.candidates,
         metric=rule.metric,
-        gains=gains,
-        relative=relative,
-        baseline_value=base,
+        relative=rule.gain == "relative",
         alpha=rule.alpha,
     )
 

@@ -16,6 +16,7 @@ from harness.audit.probe import Stages
 from harness.durations import iso_moment, show_moment
 from harness.environment import CodeVersion, describe
 from harness.errors import HarnessError, SpecError
+from harness.evidence import Verdict
 from harness.family import Known, look_up
 from harness.features import Expression, parse_feature
 from harness.fold_fits import Settings
@@ -32,7 +33,7 @@ from harness.samples import Decided, LookBack, build_samples
 from harness.splits import require_windows
 from harness.study import Span, Study, set_up
 from harness.tried import remember
-from harness.types import Forecasts, Measured, Samples, Verdict, Window
+from harness.types import Forecasts, Measured, Samples, Window
 from harness.walk import Foreseen, foresee, walk_forward
 from harness.workers import Workers
 
@@ -107,20 +108,26 @@ def forecast(
     progress: Progress = lambda _: None,
     epochs: Progress = lambda _: None,
     *,
+    seeds: int = 1,
     keep: bool = False,
     workers: Workers | None = None,
 ) -> Forecasts:
-    """Walk one horizon forward over the panel's span; `keep` takes fits that are kept already."""
+    """Walk one horizon forward over the panel's span.
+
+    Models that draw are fitted with `seeds` seeds; `keep` takes fits that are kept already, and
+    keeps the others.
+    """
     *walk, settings = _walk(study, samples, span)
-    if keep:
-        settings = replace(settings, store=study.fits(samples.horizon))
+    store = study.fits(samples.horizon) if keep else None
+    settings = replace(settings, seeds=seeds, store=store)
     mapper = (workers or Workers(1)).mapper
     return walk_forward(*walk, settings, mapper=mapper, progress=progress, epochs=epochs)
 
 
 def plan_forecast(study: Study, samples: Samples, span: Span) -> Foreseen:
     """The fits of one horizon; what training will take is estimated, all else is walked."""
-    return foresee(*_walk(study, samples, span))
+    *walk, settings = _walk(study, samples, span)
+    return foresee(*walk, replace(settings, seeds=study.hypothesis.run.seeds))
 
 
 def _walk(study: Study, samples: Samples, span: Span) -> tuple[Any, ...]:
@@ -197,7 +204,14 @@ def run(
                     deciding = samples
             with timer("fit and forecast"):
                 forecasts[horizon] = forecast(
-                    study, samples, study.span(facts), progress, epochs, keep=keep, workers=pool
+                    study,
+                    samples,
+                    study.span(facts),
+                    progress,
+                    epochs,
+                    seeds=hypothesis.run.seeds,
+                    keep=keep,
+                    workers=pool,
                 )
             with timer("audit"):
                 auditor.rows(samples)

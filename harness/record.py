@@ -15,6 +15,7 @@ from harness.cards.render import render_card
 from harness.cautions import cautions, of_the_baseline, of_the_family
 from harness.durations import iso_moment as _iso
 from harness.durations import show_moment
+from harness.evidence import Evidence, Verdict
 from harness.fit_tables import fit_tables
 from harness.fragility.rows import Row, fragility_table
 from harness.group_tables import group_tables
@@ -24,8 +25,9 @@ from harness.metrics import METRICS, Scores
 from harness.panel_meaning import panel_meaning
 from harness.registrations import moment_words
 from harness.risk.tables import risk_tables
+from harness.seeds import seeds_table
 from harness.tables import Table, table
-from harness.types import Forecasts, Verdict
+from harness.types import Forecasts
 from harness.verdict import Show
 
 if TYPE_CHECKING:
@@ -105,6 +107,7 @@ def make_record(
         "tables": {
             "scores": _scores(forecasts, scores),
             "tests": _tests(verdict),
+            "seeds": seeds_table(judged.spread),
             "ability": ability_table(str(h.verdict.horizon), judged.ability),
             "folds": _folds(forecasts),
             **fit_tables(forecasts),
@@ -281,10 +284,20 @@ def _tests(verdict: Verdict) -> Table:
     columns = (
         "candidate", "baseline", "metric", "horizon", "gain", "gain_low", "gain_high", "level",
         "statistic", "p_value", "p_adjusted", "n", "cosines", "overlap",
-        "standard_error", "critical", "detectable", "windows",
+        "standard_error", "critical", "detectable", "windows", "df",
     )  # fmt: skip
-    rows = [tuple(getattr(e, c) for c in columns) for e in verdict.evidence]
+    rows = [
+        (*(getattr(e, c) for c in columns), len(e.seeds) or 1, *_spread(e))
+        for e in verdict.evidence
+    ]
+    columns = (*columns, "seeds", "seed_least", "seed_greatest")
     return table(columns, rows) | {"name": ["diebold-mariano"] * len(verdict.evidence)}
+
+
+def _spread(e: Evidence) -> tuple[float, float]:
+    """The least and the greatest gain with any seed."""
+    each = e.seeds or (e.gain,)
+    return min(each), max(each)
 
 
 def _folds(forecasts: Mapping[str, Forecasts]) -> Table:

@@ -30,9 +30,9 @@ from harness.types import F64, I64, Forecasts
 if TYPE_CHECKING:
     import polars as pl
 
+    from harness.evidence import Evidence
     from harness.family import Key, Known
     from harness.study import Study
-    from harness.types import Evidence
 
 # A plain run reads so much of other runs' forecasts at most, the latest first, and draws from so
 # many numbers, which is a tenth of a second: what is beyond is for `harness family --full`.

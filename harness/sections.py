@@ -280,9 +280,13 @@ class RiskSpec(Section):
 
 
 class Run(Section):
-    """`[run]`: what only repeats need, and whether figures are drawn beside the card."""
+    """`[run]`: what only repeats need, and whether figures are drawn beside the card.
+
+    `seeds`: models whose fits depend on the seed are fitted with so many, from `seed` on.
+    """
 
     seed: int = Field(default=1, ge=0, lt=2**32, description="a whole number from 0 to 2^32 - 1")
+    seeds: int = Field(default=1, ge=1, le=100, description="a whole number from 1 to 100")
     figures: bool = Field(default=False, description="true or false")
 
 
@@ -297,6 +301,7 @@ LATER = frozenset(
         ("panel", "draw"),
         ("panel", "draw_seed"),
         ("panel", "min_history"),
+        ("run", "seeds"),
         ("sample", "interval"),
         ("sample", "jump_alpha"),
         ("verdict", "claim"),

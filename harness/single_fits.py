@@ -8,10 +8,10 @@ whatever the number of workers.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 
-from harness.fold_fits import FoldResult, Settings, fit_fold
+from harness.fold_fits import FoldResult, Settings, fit_fold, is_kept
 from harness.models.protocol import Forecaster, Trained
 from harness.types import Fold, Samples
 
@@ -21,12 +21,16 @@ Tell = Callable[[str], None]
 
 @dataclass(frozen=True)
 class Job:
-    """One fit: the model, the rows of its symbols, the fold; `label` says which of how many."""
+    """One fit: the model, the rows of its symbols, the fold, the seed.
+
+    `label` says which of how many.
+    """
 
     name: str
     model: Forecaster
     samples: Samples
     fold: Fold
+    seed: int
     label: str
 
 
@@ -50,7 +54,12 @@ def _made(settings: Settings, job: Job, tell: Tell | None = None) -> FoldResult:
     model = job.model
     if tell is not None and isinstance(model, Trained):
         model = model.watched(tell)
-    return fit_fold(job.name, model, job.samples, settings, job.fold)
+    return fit_fold(job.name, model, job.samples, replace(settings, seed=job.seed), job.fold)
+
+
+def is_made(job: Job, settings: Settings) -> bool:
+    """Whether its fit is kept already, so that it takes no time."""
+    return is_kept(job.name, job.model, job.samples, replace(settings, seed=job.seed), job.fold)
 
 
 def _tell(epochs: Tell, label: str, epoch: str) -> None:

@@ -333,13 +333,23 @@ def middle(values: F64) -> F64:
 
 
 @dataclass(frozen=True)
+class Repeat:
+    """Models fitted again with another seed: `yhat` and `fits` as in Forecasts, of these alone."""
+
+    seed: int
+    yhat: Mapping[str, F64]
+    fits: Mapping[str, ModelFit]
+
+
+@dataclass(frozen=True)
 class Forecasts:
     """Out-of-sample forecasts of one horizon, n test rows in time order.
 
     `window` (n,) int32 codes `windows` from 0; rows of window w are edges[w]:edges[w + 1];
     `y`, `last` and `returns` as in Samples; `yhat` model -> (n,) on the target's scale; `fits`
     model -> its fits; `proofs` are of every fit, by how often they are made. `unfitted` symbol ->
-    how many of its test rows were left out because its own training rows were too few.
+    how many of its test rows were left out because its own training rows were too few. `repeats`
+    are the models whose fits depend on the seed, with further seeds, over the same rows.
     """
 
     horizon: str
@@ -358,42 +368,8 @@ class Forecasts:
     overlap: int
     unfitted: Mapping[str, int] = field(default_factory=dict)
     returns: F64 | None = None
+    repeats: tuple[Repeat, ...] = ()
 
-
-@dataclass(frozen=True)
-class Evidence:
-    """The gain of one candidate over the baseline and how sure of it one can be.
-
-    `critical` is what the test's `statistic` must exceed for "no gain" to be rejected, adjusted;
-    `detectable` the true gain of which that is so 8 times in 10; `standard_error` that of the
-    interval. `cosines` are the degrees of freedom of both, `windows` those that were tested.
-    """
-
-    candidate: str
-    baseline: str
-    metric: str
-    horizon: str
-    gain: float
-    gain_low: float
-    gain_high: float
-    level: float
-    statistic: float
-    p_value: float
-    p_adjusted: float
-    n: int
-    cosines: int
-    overlap: int
-    standard_error: float
-    critical: float
-    detectable: float
-    windows: int
-
-
-@dataclass(frozen=True)
-class Verdict:
-    """`confirmed`, `refuted`, `inconclusive` or `void`, the reasons in words, the evidence."""
-
-    status: str
-    reasons: tuple[str, ...]
-    best: Evidence
-    evidence: tuple[Evidence, ...] = field(default=())
+    def of_seed(self, again: Repeat) -> Forecasts:
+        """The models that were fitted again with another seed, alone."""
+        return replace(self, yhat=again.yhat, fits=again.fits, repeats=())

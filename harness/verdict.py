@@ -5,8 +5,8 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 
+from harness.evidence import Evidence, Verdict
 from harness.metrics import METRICS
-from harness.types import Evidence, Verdict
 
 _MOST_WINDOWS = 1_000_000
 
@@ -61,6 +61,8 @@ def decide(
     else:
         words = _Words(relative, regime, len(evidence))
         status, reasons, best = _better(defined, min_gain, alpha, words)
+    if best.seeds:
+        reasons = (*reasons, _Words(relative, regime).seeds(best))
     return Verdict(status, reasons, best, tuple(evidence))
 
 
@@ -86,6 +88,12 @@ class _Words:
         """Its interval with its level."""
         show = self.show(e)
         return f"{e.level:.0%} interval {show(e.gain_low)} to {show(e.gain_high)}"
+
+    def seeds(self, e: Evidence) -> str:
+        """How its gain spreads over the seeds."""
+        show, count = self.show(e), len(e.seeds)
+        least, greatest = show(min(e.seeds)), show(max(e.seeds))
+        return f"That is the mean over {count} seeds, of which each gains {least} to {greatest}."
 
     def test(self, e: Evidence) -> str:
         """The test's name and adjusted p-value."""

@@ -20,15 +20,14 @@ from harness.fold_fits import (
     FoldResult,
     Settings,
     failed,
-    is_kept,
     merged,
     named,
     result_of,
 )
 from harness.kernels.loader import clock
 from harness.models.linear import Linear
-from harness.models.protocol import Chained, Forecaster, Trained
-from harness.single_fits import Job, Mapper, Tell, results
+from harness.models.protocol import Chained, Forecaster, Seeded, Trained
+from harness.single_fits import Job, Mapper, Tell, is_made, results
 from harness.splits import Fitting, make_folds, prove_no_leak
 from harness.sweeps import (
     Part,
@@ -80,7 +79,7 @@ def walk_forward(
     if times:
         progress(in_words(times))
     run = mapper(sum(t.typical for t in times))
-    return walk.forecasts(walk.walked(models, fittings, run, epochs), fittings)
+    return walk.forecasts(*walk.walked(models, fittings, run, epochs), fittings)
 
 
 @dataclass(frozen=True)
@@ -107,7 +106,7 @@ def foresee(
     walk.prove(fittings)
     rest = {name: m for name, m in models.items() if name not in trained}
     if rest:
-        walk.forecasts(walk.walked(rest, fittings, map, _silent), fittings)
+        walk.forecasts(*walk.walked(rest, fittings, map, _silent), fittings)
     return Foreseen(walk.every_proof, walk.times(trained, fittings))
 
 
@@ -180,12 +179,18 @@ class _Walk:
         for name, model in models.items():
             fits = [
                 (job.samples, job.fold)
-                for job in self._jobs(name, model, fittings[name])
-                if not is_kept(name, model, job.samples, self.settings, job.fold)
+                for seed in self._seeds(model)
+                for job in self._jobs(name, model, fittings[name], seed)
+                if not is_made(job, self.settings)
             ]
             if fits:
                 found.append(training_time(name, model, fits, **where))
         return tuple(found)
+
+    def _seeds(self, model: Forecaster) -> range:
+        """The seeds that it is fitted with: one, unless its fits depend on it."""
+        drawn = isinstance(model, Seeded) and model.seeded
+        return range(self.settings.seed, self.settings.seed + (self.settings.seeds if drawn else 1))
 
     def _apart(self, fitting: Fitting) -> bool:
         return fitting.scope != "pooled" and len(self.samples.symbols) > 1
@@ -196,8 +201,11 @@ class _Walk:
         fittings: Mapping[str, Fitting],
         mapper: Mapper,
         epochs: Tell,
-    ) -> dict[str, Walked]:
-        """Every model's fits and forecasts: swept, in chains, and the rest one by one."""
+    ) -> tuple[dict[str, Walked], dict[int, dict[str, Walked]]]:
+        """Every model's fits and forecasts: swept, in chains, and the rest one by one.
+
+        With them, by seed, those that were made again with further seeds.
+        """
         done: dict[str, Walked] = {}
         for fitting, names in _alike(models, fittings):
             done |= self._linear({n: models[n] for n in names}, fitting)
@@ -207,18 +215,24 @@ class _Walk:
                     fittings[name], partial(_chained, name, model, self.settings)
                 )
                 self._told(name, fittings[name])
-        left = {name: fittings[name] for name in models if name not in done}
-        jobs = [job for name, f in left.items() for job in self._jobs(name, models[name], f)]
+        left = [(seed, n) for n in models if n not in done for seed in self._seeds(models[n])]
+        left.sort(key=lambda one: one[0])
+        jobs = [job for seed, n in left for job in self._jobs(n, models[n], fittings[n], seed)]
         made = results(jobs, self.settings, mapper, epochs)
-        for name, fitting in left.items():
-            if self._apart(fitting):
-                done[name] = self._symbol_by_symbol(
-                    fitting, lambda _, known: islice(made, known.size)
-                )
+        repeats: dict[int, dict[str, Walked]] = {}
+        for seed, name in left:
+            found = self._one_by_one(fittings[name], made)
+            if name in done:
+                repeats.setdefault(seed, {})[name] = found
             else:
-                done[name] = self._fold_by_fold(list(islice(made, len(self.folds_of(fitting)))))
-            self._told(name, fitting)
-        return {name: done[name] for name in models}
+                done[name] = found
+            self._told(name, fittings[name], seed)
+        return {name: done[name] for name in models}, repeats
+
+    def _one_by_one(self, fitting: Fitting, made: Iterator[FoldResult]) -> Walked:
+        if self._apart(fitting):
+            return self._symbol_by_symbol(fitting, lambda _, known: islice(made, known.size))
+        return self._fold_by_fold(list(islice(made, len(self.folds_of(fitting)))))
 
     def _linear(self, models: Mapping[str, Forecaster], fitting: Fitting) -> dict[str, Walked]:
         """Linear models that are fitted at the same times for the same symbols, swept together."""
@@ -228,15 +242,23 @@ class _Walk:
             self._told(_count(len(done), "linear model"), fitting)
         return done
 
-    def _told(self, what: str, fitting: Fitting) -> None:
+    def _told(self, what: str, fitting: Fitting, seed: int | None = None) -> None:
         fits = _count(len(self.folds_of(fitting)), "fit")
-        self.progress(f"{self.samples.horizon}: {what}, {fits}")
+        with_seed = f", seed {seed}" if seed is not None and self.settings.seeds > 1 else ""
+        self.progress(f"{self.samples.horizon}: {what}{with_seed}, {fits}")
 
-    def forecasts(self, done: Mapping[str, Walked], fittings: Mapping[str, Fitting]) -> Forecasts:
+    def forecasts(
+        self,
+        done: Mapping[str, Walked],
+        repeats: Mapping[int, Mapping[str, Walked]],
+        fittings: Mapping[str, Fitting],
+    ) -> Forecasts:
         """Everything over the test rows that every model could forecast."""
         fitted = {name: (fittings[name], self.folds_of(fittings[name])) for name in done}
         least = self.settings.min_train
-        return over_common_rows(self.samples, self.folds, done, fitted, self.every_proof, least)
+        return over_common_rows(
+            self.samples, self.folds, done, repeats, fitted, self.every_proof, least
+        )
 
     def _sweep(
         self, models: Mapping[str, Linear], fitting: Fitting, *, apart: bool
@@ -279,19 +301,21 @@ class _Walk:
             np.array([r.tails for r in results]) if self.settings.tails else None,
         )
 
-    def _jobs(self, name: str, model: Forecaster, fitting: Fitting) -> Iterator[Job]:
+    def _jobs(self, name: str, model: Forecaster, fitting: Fitting, seed: int) -> Iterator[Job]:
         """The fits of one model, in the order in which their results are asked for."""
         samples = self.samples
+        which = f"{samples.horizon}: {name}"
+        if self.settings.seeds > 1:
+            which += f", seed {seed}"
         if not self._apart(fitting):
-            label = f"{samples.horizon}: {name}"
-            yield from _numbered(name, model, samples, self.folds_of(fitting), label)
+            yield from _numbered(name, model, samples, self.folds_of(fitting), seed, which)
             return
         for part in self.parts(fitting):
             folds = [part.folds[k] for k in part.trained(self.settings.min_train)]
             if folds:
                 symbol = part.samples.symbols[part.samples.rows.symbol[0]]
-                label = f"{samples.horizon}: {name}, {symbol}"
-                yield from _numbered(name, model, part.samples, folds, label)
+                label = f"{which}, {symbol}"
+                yield from _numbered(name, model, part.samples, folds, seed, label)
 
     def _symbol_by_symbol(self, fitting: Fitting, results_of: _ResultsOf) -> Walked:
         parts, w = self.parts(fitting), len(self.folds_of(fitting))
@@ -350,10 +374,15 @@ def _chained(
 
 
 def _numbered(
-    name: str, model: Forecaster, samples: Samples, folds: Sequence[Fold], label: str
+    name: str,
+    model: Forecaster,
+    samples: Samples,
+    folds: Sequence[Fold],
+    seed: int,
+    label: str,
 ) -> Iterator[Job]:
     for number, fold in enumerate(folds, 1):
-        yield Job(name, model, samples, fold, f"{label}, fit {number} of {len(folds)}")
+        yield Job(name, model, samples, fold, seed, f"{label}, fit {number} of {len(folds)}")
 
 
 def _count(n: int, thing: str) -> str:

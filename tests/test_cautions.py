@@ -9,7 +9,7 @@ import pytest
 from worlds import DAY, START, make_forecasts
 
 from harness.cautions import cautions, of_the_baseline, of_the_family
-from harness.inference import evidence
+from harness.inference import Seed, evidence
 from harness.metrics import series
 from harness.scale import TargetScale
 from harness.types import LeakProof
@@ -35,8 +35,8 @@ def verdict_on(forecasts):
     outcome, models = series(forecasts, SCALE)
     names = list(models)
     found = evidence(
-        forecasts, outcome, models, baseline=names[0], candidates=(names[1],), metric="r2_log",
-        gains={names[1]: 0.1}, relative=False, baseline_value=0.5, alpha=0.05,
+        forecasts, outcome, [Seed(models, {names[1]: 0.1}, 0.5)], baseline=names[0],
+        candidates=(names[1],), metric="r2_log", relative=False, alpha=0.05,
     )  # fmt: skip
     return decide(found, min_gain=0.0, alpha=0.05, relative=False, claim="better")
 

@@ -45,6 +45,7 @@ TABLES = sorted(
         "registrations",
         "runs",
         "scores",
+        "seeds",
         "tests",
         "timings",
         "training",

@@ -9,7 +9,9 @@ import pytest
 import scipy.stats
 from worlds import make_forecasts
 
+from harness.evidence import Evidence
 from harness.inference import (
+    Seed,
     cosine_terms,
     diebold_mariano,
     evidence,
@@ -19,7 +21,7 @@ from harness.inference import (
 )
 from harness.metrics import METRICS, score, series
 from harness.scale import TargetScale
-from harness.types import Evidence, Forecasts
+from harness.types import Forecasts
 from harness.verdict import pooled_gain
 
 NAIVE = TargetScale("log", "sigma", "naive", 1e-12)
@@ -118,13 +120,11 @@ def gains_of(
     return evidence(
         forecasts,
         outcome,
-        models,
+        [Seed(models, gains, base)],
         baseline="base",
         candidates=candidates,
         metric=metric,
-        gains=gains,
         relative=relative,
-        baseline_value=base,
         alpha=0.05,
     )
 

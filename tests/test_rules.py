@@ -59,10 +59,11 @@ fit_store
 sweeps fold_fits training_time
 common_rows single_fits
 walk workers
-metrics
+metrics evidence
 dates
 regimes
-groups
+groups tables
+seeds
 risk.losses risk.backtests
 risk.forecasts
 risk.assess
@@ -78,7 +79,6 @@ regime_specs
 conflicts
 hypothesis
 study
-tables
 audit.findings audit.perturb audit.stretch
 audit.columns audit.embargo audit.probe audit.quality audit.quick audit.sentinel
 audit.late
@@ -91,7 +91,7 @@ tried
 standing
 family rivals
 cards.group_rows
-cards.ability_rows cards.training_rows
+cards.ability_rows cards.seed_rows cards.training_rows
 cards.fragility_rows cards.risk_rows
 cards.render
 cards.figures

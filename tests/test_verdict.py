@@ -7,8 +7,8 @@ import math
 
 import pytest
 
+from harness.evidence import Evidence, Verdict
 from harness.metrics import METRICS
-from harness.types import Evidence, Verdict
 from harness.verdict import decide, pooled_gain
 
 

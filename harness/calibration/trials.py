@@ -10,13 +10,14 @@ import numpy as np
 
 from harness.calibration.worlds import SAMPLINGS, Sampling, make_world
 from harness.durations import parse_duration
+from harness.evidence import Evidence
 from harness.fold_fits import Settings
-from harness.inference import evidence, student_t_sf
+from harness.inference import Seed, evidence, student_t_sf
 from harness.metrics import METRICS, score, series
 from harness.models.linear import Linear
 from harness.scale import TargetScale
 from harness.splits import Fitting, Scheme, make_windows
-from harness.types import F64, Evidence, Window
+from harness.types import F64, Window
 from harness.verdict import decide, pooled_gain
 from harness.walk import walk_forward
 
@@ -112,13 +113,11 @@ def try_world(setting: Setting, seed: int, world: int, *, alpha: float) -> Trial
     (sure,) = evidence(
         forecasts,
         outcome,
-        values,
+        [Seed(values, {"candidate": gain}, base)],
         baseline="baseline",
         candidates=("candidate",),
         metric=setting.metric,
-        gains={"candidate": gain},
         relative=setting.relative,
-        baseline_value=base,
         alpha=alpha,
     )
     loss = METRICS[setting.metric].loss

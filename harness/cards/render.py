@@ -30,6 +30,7 @@ from harness.cards.group_rows import (
     sweep_rows,
 )
 from harness.cards.risk_rows import risk_rows
+from harness.cards.seed_rows import seed_rows
 from harness.cards.training_rows import training_rows
 from harness.kernels.loader import cache_folder
 from harness.log import card_stem
@@ -80,6 +81,7 @@ def render_card(record: Mapping[str, Any]) -> str:
         sweep=sweep_rows(record, pooled_rows(record)),
         costs=_costs(record),
         training=training_rows(record),
+        seeds=seed_rows(record),
         risk=risk_rows(record),
         figures=record.get("figures", []),
         folder=card_stem(record),

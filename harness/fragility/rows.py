@@ -7,10 +7,11 @@ from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, fields, replace
 from typing import TYPE_CHECKING
 
-from harness.inference import evidence
+from harness.evidence import Evidence, Verdict
+from harness.inference import Seed, evidence
 from harness.metrics import METRICS, Values
 from harness.tables import Table, table
-from harness.types import F64, Evidence, Forecasts, Verdict
+from harness.types import F64, Forecasts
 from harness.verdict import decide, pooled_gain
 
 if TYPE_CHECKING:
@@ -21,7 +22,7 @@ if TYPE_CHECKING:
 class Row:
     """One row of the table; without a gain it was not made, and `note` says why.
 
-    `kind` is `registered` (what the others are held against), `loss`, `training`, `proxy`,
+    `kind` is `registered` (what the others are held against), `loss`, `seed`, `training`, `proxy`,
     `windows`, `year` or `regime`. The gain is in the metric's unit, or with `gain_as` relative a
     share of the baseline's loss; interval and p-value are of the registered alpha, p adjusted for
     the number of candidates; `n` counts decision times. `status` is the verdict under the
@@ -140,16 +141,15 @@ class Registered:
         column = list(METRICS).index(head.metric)
         base, own = (float(scored.figures[n][column]) for n in (head.baseline, head.candidate))
         relative = head.gain_as == "relative"
+        gain = pooled_gain(head.metric, base, own, relative=relative)
         (found,) = evidence(
             scored.forecasts,
             scored.outcome,
-            scored.models,
+            [Seed(scored.models, {head.candidate: gain}, base)],
             baseline=head.baseline,
             candidates=(head.candidate,),
             metric=head.metric,
-            gains={head.candidate: pooled_gain(head.metric, base, own, relative=relative)},
             relative=relative,
-            baseline_value=base,
             alpha=self.rule.alpha,
         )
         # It was chosen among all candidates, whatever it is scored by now.

@@ -120,11 +120,30 @@ def fragility(
         for name in LOSSES
         if name != rule.metric
     ]
+    found += _seed_rows(basis, registered, pair, rows)
     found += training_rows(basis, registered, fitted_on(forecasts.proofs))
     found.append(_proxy_row(basis, registered, pair, rows))
     found.append(_without_best(registered, pair, main, rows))
     found += _year_rows(registered, pair, rows)
     found += _regime_rows(basis, registered, pair)
+    return found
+
+
+def _seed_rows(basis: Basis, registered: Registered, pair: Pair, rows: I64) -> list[Row]:
+    """Each seed alone, where a model was fitted with several: the variants above and below are of
+    the first."""
+    first, scale, found = basis.study.hypothesis.run.seed, basis.study.scale, []
+    names = set(pair.models)
+    repeats = [r for r in pair.forecasts.repeats if names & set(r.yhat)]
+    if not repeats:
+        return []
+    for seed, again in ((first, None), *((r.seed, r) for r in repeats)):
+        models = dict(pair.models)
+        if again is not None:
+            values = series(pair.forecasts.of_seed(again), scale, ranked=pair.ranked)[1]
+            models |= {name: v for name, v in values.items() if name in names}
+        scored = replace(pair, models=models).scored(rows)
+        found.append(registered.row("seed", f"seed {seed} alone", scored))
     return found
 
 

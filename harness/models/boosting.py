@@ -151,6 +151,11 @@ class LightGbm:
             return self.scale.of_log_variance(raw + np.log(self.centre))
         return self.centre + self.spread * raw
 
+    @property
+    def seeded(self) -> bool:
+        """Whether rows or features are drawn."""
+        return self.params.bagging_fraction < 1.0 or self.params.feature_fraction < 1.0
+
     def made_by(self) -> dict[str, str]:
         """LightGBM, on the CPU."""
         return versions("lightgbm")

@@ -102,6 +102,13 @@ class Trained(Protocol):
 
 
 @runtime_checkable
+class Seeded(Protocol):
+    """A model that may draw: whether its fits depend on the seed."""
+
+    seeded: bool
+
+
+@runtime_checkable
 class Kept(Protocol):
     """A model whose finished fits are kept, since making one takes longer than reading it."""
 

@@ -43,6 +43,7 @@ class RecurrentNet:
 
     cell: ClassVar[str]
     validates: ClassVar[bool] = True
+    seeded: ClassVar[bool] = True
     features: tuple[str, ...]
     params: RecurrentParams
     scale: TargetScale

@@ -188,6 +188,11 @@ class Regressor:
             f"lag({f}, {k})" if k else f for k in range(self.length or 1) for f in self.features
         ]
 
+    @property
+    def seeded(self) -> bool:
+        """Whether the class has a random state, used or not."""
+        return hasattr(regressors(self.module)[self.name](), "random_state")
+
     def made_by(self) -> dict[str, str]:
         """Scikit-learn, and the SciPy that many of its estimators are made of."""
         return versions("scikit-learn", "scipy")

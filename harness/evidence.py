@@ -1,0 +1,49 @@
+"""What a verdict is and what it rests on."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass, field
+
+
+@dataclass(frozen=True)
+class Evidence:
+    """The gain of one candidate over the baseline and how sure of it one can be.
+
+    `critical` is what the test's `statistic` must exceed for "no gain" to be rejected, adjusted;
+    `detectable` the true gain of which that is so 8 times in 10; `standard_error` that of the
+    interval. `cosines` are the degrees of freedom in time, `df` those of test and interval, fewer
+    where seeds differ; `seeds` the gain with each seed, whose mean `gain` is. `windows` were
+    tested.
+    """
+
+    candidate: str
+    baseline: str
+    metric: str
+    horizon: str
+    gain: float
+    gain_low: float
+    gain_high: float
+    level: float
+    statistic: float
+    p_value: float
+    p_adjusted: float
+    n: int
+    cosines: int
+    overlap: int
+    standard_error: float
+    critical: float
+    detectable: float
+    windows: int
+    df: float = math.nan
+    seeds: tuple[float, ...] = ()
+
+
+@dataclass(frozen=True)
+class Verdict:
+    """`confirmed`, `refuted`, `inconclusive` or `void`, the reasons in words, the evidence."""
+
+    status: str
+    reasons: tuple[str, ...]
+    best: Evidence
+    evidence: tuple[Evidence, ...] = field(default=())
