@@ -10,7 +10,7 @@ from harness.audit.findings import Audit
 from harness.audit.probe import Stages
 from harness.hypothesis import Hypothesis
 from harness.measures.store import measure_panel
-from harness.pipeline import decide_on, sample, tested_windows
+from harness.pipeline import decide_on, sample, tested_windows, with_lessons
 from harness.study import set_up
 
 
@@ -31,6 +31,7 @@ def audit_hypothesis(
     measured, facts, _ = measure_panel(
         study.panel, study.plan, keep=keep_measures, progress=progress
     )
+    study, _ = with_lessons(study, keep=keep_measures, progress=progress)
     decided = decide_on(study, measured)
     stages, form = Stages(decide_on, sample), FULL if full else SHORT
     auditor = Auditor(study, facts, decided, stages, form=form, tell=progress)

@@ -9,8 +9,9 @@ from harness.durations import Duration, length, parse_moment, show_moment
 from harness.errors import nearest
 from harness.features import OWN_SCALE, Expression, FeatureError, parse_feature, split_column
 from harness.metrics import METRICS
+from harness.models.table import KINDS
 from harness.regime_specs import group_names
-from harness.sections import SCHEMES
+from harness.sections import SCHEMES, PanelSpan
 from harness.spec_errors import Loc, Problem, unknown_word
 
 if TYPE_CHECKING:
@@ -20,8 +21,9 @@ if TYPE_CHECKING:
 def conflicts(h: Hypothesis) -> Iterator[Problem]:
     """What is wrong between keys that are each right alone."""
     yield from _scheme_conflicts(h)
+    yield from _panel_conflicts("panel", h.panel)
     yield from _span_conflicts(h)
-    yield from _symbol_conflicts(h)
+    yield from _history_conflicts(h)
     yield from _repeats(("sample", "measures"), h.sample.measures)
     yield from _repeats(("sample", "scales"), h.sample.scales)
     yield from _repeats(("target", "horizons"), h.target.horizons)
@@ -53,7 +55,43 @@ def conflicts(h: Hypothesis) -> Iterator[Problem]:
             yield from _column_conflicts(h, expression, ("regimes", name))
     if h.risk:
         yield from _repeats(("risk", "residuals"), h.risk.residuals)
+    yield from _source_conflicts(h)
+    yield from _window_conflicts(h)
     yield from _verdict_conflicts(h)
+
+
+def _source_conflicts(h: Hypothesis) -> Iterator[Problem]:
+    """A source without a pupil, or a pupil without a source."""
+    pupils = [name for name, model in h.models.items() if model.params.learns_beforehand]
+    if h.source is None:
+        if pupils:
+            wanted = f"this section, since models.{pupils[0]} learns from another panel beforehand"
+            yield Problem(("source",), wanted)
+        return
+    if not pupils:
+        yield Problem(("source",), "no such section: no model learns from another panel beforehand")
+    yield from _panel_conflicts("source", h.source)
+
+
+def _window_conflicts(h: Hypothesis) -> Iterator[Problem]:
+    """A target over a window of its own, and what forecasts the horizon alone."""
+    window, t = h.target.window, h.target
+    if window is None:
+        return
+    loc: Loc = ("target", "window")
+    if window not in h.sample.scales or t.measure not in h.sample.measures:
+        wanted = "one of sample.scales, with target.measure among sample.measures"
+        yield Problem(loc, wanted, str(window))
+    if any(not _shorter(horizon, window) for horizon in t.horizons):
+        yield Problem(loc, "longer than every horizon, or no such key", str(window))
+    if h.risk:
+        wanted = "no such key beside [risk], which is of the horizon's returns"
+        yield Problem(loc, wanted, str(window))
+    for name, model in h.models.items():
+        kind = KINDS[model.kind]
+        if kind.periods or kind.stepwise:
+            wanted = f"a kind that reads features: {kind.name} forecasts the horizon alone, "
+            yield Problem(("models", name, "kind"), wanted + "not target.window", model.kind)
 
 
 def _scheme_conflicts(h: Hypothesis) -> Iterator[Problem]:
@@ -75,9 +113,6 @@ def _scheme_conflicts(h: Hypothesis) -> Iterator[Problem]:
 
 def _span_conflicts(h: Hypothesis) -> Iterator[Problem]:
     start, end, walk = h.panel.start, h.panel.end, h.walk_forward
-    if start is not None and end is not None and end <= start:
-        wanted = f"a moment after panel.start, {show_moment(start)}"
-        yield Problem(("panel", "end"), wanted, show_moment(end))
     order = [("panel.start", start)]
     for key in ("train_from", "validate_from", "first_test"):
         moment, loc = getattr(walk, key), ("walk_forward", key)
@@ -114,17 +149,26 @@ def _refit_conflicts(h: Hypothesis) -> Iterator[Problem]:
             yield Problem(("models", name, "refit"), wanted, str(model.refit))
 
 
-def _symbol_conflicts(h: Hypothesis) -> Iterator[Problem]:
-    panel = h.panel
-    yield from _repeats(("panel", "symbols"), panel.symbols or ())
+def _panel_conflicts(section: str, panel: PanelSpan) -> Iterator[Problem]:
+    """Between the keys of [panel], or of [source], which are the same."""
+    if panel.start is not None and panel.end is not None and panel.end <= panel.start:
+        wanted = f"a moment after {section}.start, {show_moment(panel.start)}"
+        yield Problem((section, "end"), wanted, show_moment(panel.end))
+    yield from _repeats((section, "symbols"), panel.symbols or ())
     if panel.symbols is not None and panel.draw is not None:
-        yield Problem(("panel", "draw"), "no such key beside panel.symbols", panel.draw)
+        yield Problem((section, "draw"), f"no such key beside {section}.symbols", panel.draw)
     if panel.draw is None and "draw_seed" in panel.model_fields_set:
-        wanted = "no such key without panel.draw"
-        yield Problem(("panel", "draw_seed"), wanted, panel.draw_seed)
-    if panel.min_history is not None and h.walk_forward.first_test is None:
-        wanted = "no such key without walk_forward.first_test, before which it counts"
-        yield Problem(("panel", "min_history"), wanted, str(panel.min_history))
+        wanted = f"no such key without {section}.draw"
+        yield Problem((section, "draw_seed"), wanted, panel.draw_seed)
+
+
+def _history_conflicts(h: Hypothesis) -> Iterator[Problem]:
+    if h.walk_forward.first_test is not None:
+        return
+    wanted = "no such key without walk_forward.first_test, before which it counts"
+    for section, panel in (("panel", h.panel), ("source", h.source)):
+        if panel is not None and panel.min_history is not None:
+            yield Problem((section, "min_history"), wanted, str(panel.min_history))
 
 
 def _shorter(step: Duration, test: Duration) -> bool:

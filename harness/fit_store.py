@@ -13,8 +13,8 @@ import hashlib
 import json
 import os
 import tempfile
-from collections.abc import Mapping
-from contextlib import suppress
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
@@ -24,13 +24,13 @@ import numpy as np
 import xxhash
 
 from harness.errors import RunError, one_line
-from harness.kernels.loader import cache_folder
+from harness.kernels.loader import alone, cache_folder
 from harness.types import Rows
 
 _LAYOUT = 1
 _FOLDER = "fits"
 # Rows are hashed as they are, so nothing that makes them is named here.
-_MADE_BY = ("models/*.py", "fold_fits.py", "scale.py", "risk/tails.py")
+_MADE_BY = ("models/*.py", "fold_fits.py", "teaching.py", "scale.py", "risk/tails.py")
 Arrays = Mapping[str, np.ndarray]
 
 
@@ -72,6 +72,12 @@ class Entry:
             raise self._refused(f"made from another {' and '.join(other)}")
         return arrays, words["result"]
 
+    @contextmanager
+    def alone(self) -> Iterator[None]:
+        """Processes that want the same fit at once wait for the one that makes it."""
+        with alone(self.path.with_suffix(".lock")):
+            yield
+
     def _refused(self, why: str) -> RunError:
         return RunError(f"{self.path}: a kept fit, {why}: delete the file or run with --fresh")
 
@@ -108,29 +114,30 @@ class FitStore:
 
     def entry(
         self,
-        model: str,
+        words: str,
         *,
         made_by: Mapping[str, str],
-        rows: Mapping[str, Rows],
+        rows: Mapping[str, tuple[Rows, tuple[str, ...]]],
         numbers: Mapping[str, np.ndarray],
-        symbols: tuple[str, ...],
         look_back: int,
         settings: Mapping[str, Any],
     ) -> Entry:
         """The place of one fit.
 
-        `made_by` are versions and device; `rows` those trained on, held out and forecast, with the
-        model's features alone and their last `look_back` decisions; `numbers` the targets and
+        `words` say what is fitted, `made_by` with which versions and on what device; `rows` are
+        those trained on, held out and forecast, with the model's features alone, of which it sees
+        the last `look_back` decisions, and the names of their symbols; `numbers` the targets and
         what else is known of them; `settings` seed and what is asked of the fit.
         """
         digest = xxhash.xxh3_128()
-        for part in rows.values():
+        for name, (part, symbols) in rows.items():
+            digest.update(name.encode())
             _add_rows(digest, part, symbols, look_back)
         for name, values in numbers.items():
             _add(digest, name, values)
         made_from = {
             "layout": _LAYOUT,
-            "model": self.models[model],
+            "model": words,
             "code": _code(),
             "libraries": dict(made_by),
             "rows": digest.hexdigest(),

@@ -17,9 +17,11 @@ from harness.fit_store import Entry, FitStore
 from harness.kernels.loader import clock
 from harness.models.linear import Linear
 from harness.models.protocol import Forecaster, Kept, ModelError
+from harness.models.pupils import Lesson, Pupil
 from harness.risk.tails import Tails
 from harness.scale import TargetScale
 from harness.splits import hold_out
+from harness.teaching import Course, course
 from harness.types import F64, I64, FitReport, Fold, Rows, Samples, Training
 
 MIN_TRAIN = 100  # training rows from which on a symbol is fitted by itself
@@ -32,7 +34,8 @@ class Settings:
     `min_train` is how many training rows a symbol needs to be fitted by itself. `tails` is what
     each fit keeps of its standardised training residuals; the samples then have returns. `store`
     is where fits are looked for before they are made, and kept. Models whose fits depend on the
-    seed are fitted with `seeds` of them, from `seed` on.
+    seed are fitted with `seeds` of them, from `seed` on. `source` are the rows of another panel
+    that pupils learn from before a fit.
     """
 
     embargo: int
@@ -42,6 +45,7 @@ class Settings:
     tails: Tails | None = None
     store: FitStore | None = None
     seeds: int = 1
+    source: Samples | None = None
 
 
 @dataclass(frozen=True)
@@ -74,12 +78,44 @@ def fit_fold(
     validation = None if held_out is None else (rows.take(held_out), y[held_out])
     with named(name, samples, fold):
         began = clock()
+        model = _taught(model, settings, fold)
         fitted = model.fit(rows.take(train), y[train], validation=validation, seed=settings.seed)
         seconds = clock() - began
         result = result_of(fitted, rows, samples, fold, train, settings, seconds)
     if entry is not None:
         entry.write(*_packed(result, fitted.weights()))
     return result
+
+
+def _taught(model: Forecaster, settings: Settings, fold: Fold) -> Forecaster:
+    """A pupil with what it learned from the source, now or before from the same rows."""
+    if settings.source is None or not isinstance(model, Pupil):
+        return model
+    given = course(settings.source, model.features, fold.window.limit, settings.embargo)
+    if settings.store is None:
+        return model.after(model.lesson(given, seed=settings.seed))
+    entry = settings.store.entry(
+        f"lesson: {model.subject}",
+        made_by=model.made_by(),
+        rows=_lesson_rows(given),
+        numbers={"y": given.y, "held out": given.held_out_y},
+        look_back=model.look_back,
+        settings={"seed": settings.seed},
+    )
+    with entry.alone():
+        if (found := entry.read()) is None:
+            lesson = model.lesson(given, seed=settings.seed)
+            entry.write(lesson.weights, {"epochs": lesson.epochs, "best": lesson.best})
+        else:
+            lesson = Lesson(found[0], **found[1])
+    return model.after(lesson)
+
+
+def _lesson_rows(given: Course) -> dict[str, tuple[Rows, tuple[str, ...]]]:
+    return {
+        "lesson": (given.rows, given.symbols),
+        "lesson held out": (given.held_out, given.symbols),
+    }
 
 
 def _training_rows(
@@ -107,15 +143,20 @@ def _entry(
     parts = {"train": rows.take(train), "test": rows.take(fold.test)}
     if held_out is not None:
         parts["held out"], numbers["held out"] = rows.take(held_out), samples.y[held_out]
+    named_parts = {key: (part, samples.symbols) for key, part in parts.items()}
+    if settings.source is not None and isinstance(model, Pupil):
+        with named(name, samples, fold):
+            given = course(settings.source, model.features, fold.window.limit, settings.embargo)
+        named_parts |= _lesson_rows(given)
+        numbers |= {"lesson": given.y, "lesson held out": given.held_out_y}
     if settings.tails is not None:
         numbers["returns"] = samples.returns[train]
     asked = {"seed": settings.seed, "scale": repr(settings.scale), "tails": repr(settings.tails)}
     return settings.store.entry(
-        name,
+        settings.store.models[name],
         made_by=model.made_by(),
-        rows=parts,
+        rows=named_parts,
         numbers=numbers,
-        symbols=samples.symbols,
         look_back=model.look_back,
         settings=asked,
     )

@@ -18,7 +18,8 @@ from harness.conflicts import conflicts
 from harness.durations import Duration, length
 from harness.features import FeatureError, parse_feature
 from harness.measures.table import MEASURES
-from harness.models.table import KINDS, Params
+from harness.models.params import Params
+from harness.models.table import KINDS
 from harness.regime_specs import Sweep, expand_sweep, read_regimes
 from harness.regimes import Regime
 from harness.sections import (
@@ -34,6 +35,7 @@ from harness.sections import (
     RiskSpec,
     Run,
     Sample,
+    Section,
     Target,
     WalkForward,
 )
@@ -50,7 +52,7 @@ from harness.spec_errors import (
 
 _KEYS = (
     "hypothesis", "panel", "sample", "target", "walk_forward", "models", "verdict", "regimes",
-    "sweep", "risk", "run",
+    "sweep", "risk", "run", "source",
 )  # fmt: skip
 _HELD_TO = ("candidates", "min_gain", "alpha", "claim")
 
@@ -91,6 +93,7 @@ class Hypothesis:
     regimes: Mapping[str, Regime]
     sweep: Sweep | None
     risk: RiskSpec | None
+    source: PanelSpan | None
     run: Run
     path: Path
     text: str
@@ -150,8 +153,13 @@ def parse_hypothesis(text: str, path: Path) -> Hypothesis:
     problems += found
     risk, found = validate(RiskSpec, raw["risk"], ("risk",)) if "risk" in raw else (None, [])
     problems += found
+    source, found = None, []
+    if "source" in raw:
+        source, found = validate(PanelSpan, raw["source"], ("source",))
+    problems += found
     if not problems:
         tables = {"models": models, "regimes": regimes, "sweep": sweep, "risk": risk}
+        tables["source"] = source
         hypothesis = Hypothesis(**sections, **tables, path=path, text=text)
         problems = list(conflicts(hypothesis))
     if problems:
@@ -180,20 +188,27 @@ def canonical(hypothesis: Hypothesis) -> dict[str, Any]:
     means nothing are sorted.
     """
     plain: dict[str, Any] = {
-        key: {
-            field: plain_value(value)
-            for field, value in getattr(hypothesis, attribute)
-            if (key, field) not in SHOWN_ONLY
-            and not ((key, field) in LATER and value == section.model_fields[field].default)
-        }
-        for key, (attribute, section) in SECTIONS.items()
+        key: _plain_section(key, getattr(hypothesis, attribute))
+        for key, (attribute, _) in SECTIONS.items()
     }
+    if hypothesis.source:
+        plain["source"] = _plain_section("panel", hypothesis.source)
     if hypothesis.regimes:
         plain["regimes"] = {name: r.text for name, r in hypothesis.regimes.items()}
     if hypothesis.risk:
         plain["risk"] = {field: plain_value(value) for field, value in hypothesis.risk}
     plain["models"] = {name: model.words() for name, model in hypothesis.models.items()}
     return plain
+
+
+def _plain_section(key: str, section: Section) -> dict[str, Any]:
+    fields = type(section).model_fields
+    return {
+        field: plain_value(value)
+        for field, value in section
+        if (key, field) not in SHOWN_ONLY
+        and not ((key, field) in LATER and value == fields[field].default)
+    }
 
 
 def _hash(plain: Mapping[str, Any]) -> str:

@@ -19,7 +19,6 @@ from harness.errors import HarnessError, SpecError
 from harness.evidence import Verdict
 from harness.family import Known, look_up
 from harness.features import Expression, parse_feature
-from harness.fold_fits import Settings
 from harness.fragility.variants import Basis
 from harness.hypothesis import Hypothesis
 from harness.judgement import judge, vary
@@ -93,12 +92,26 @@ def sample(study: Study, decided: Sequence[Decided], horizon: str) -> Samples:
         decided,
         horizon=horizon,
         bars=study.plan.windows[horizon],
-        measure=h.target.measure,
+        target=study.target(horizon),
+        window=study.plan.windows.get(str(h.target.window)),
         scale=study.scale,
         features=list(wanted.values()),
         look_back=past,
         returns=h.risk is not None,
     )
+
+
+def with_lessons(
+    study: Study, *, keep: bool = True, progress: Progress = lambda _: None
+) -> tuple[Study, PanelFacts | None]:
+    """The study with its source measured, rows by horizon, and what was read; as it is without."""
+    source = study.source
+    if source is None:
+        return study, None
+    measured, facts, _ = measure_panel(source.panel, source.plan, keep=keep, progress=progress)
+    decided = decide_on(source, measured)
+    horizons = map(str, study.hypothesis.target.horizons)
+    return replace(study, lessons={h: sample(source, decided, h) for h in horizons}), facts
 
 
 def forecast(
@@ -132,20 +145,14 @@ def plan_forecast(study: Study, samples: Samples, span: Span) -> Foreseen:
 
 def _walk(study: Study, samples: Samples, span: Span) -> tuple[Any, ...]:
     """The models, rows, windows, fittings and settings of one horizon's walk."""
-    h, horizon = study.hypothesis, samples.horizon
+    horizon = samples.horizon
     windows = tested_windows(study, samples, span)
     return (
         study.models(horizon),
         samples,
         windows,
         study.fittings(horizon, span, windows),
-        Settings(
-            study.embargo(horizon),
-            study.scale,
-            h.run.seed,
-            h.walk_forward.min_train,
-            study.tails(horizon),
-        ),
+        study.settings(horizon),
     )
 
 
@@ -191,6 +198,7 @@ def run(
         study.require_validation()
     with timer("measure"):
         measured, facts, kept = measure_panel(study.panel, study.plan, keep=keep, progress=progress)
+        study, taught = with_lessons(study, keep=keep, progress=progress)
     decided = decide_on(study, measured)
     auditor = Auditor(study, facts, decided, Stages(decide_on, sample))
     forecasts: dict[str, Forecasts] = {}
@@ -238,6 +246,7 @@ def run(
                     run_id,
                     study=study,
                     facts=facts,
+                    taught=taught,
                     kept=kept,
                     dropped=dropped,
                     forecasts=forecasts,

@@ -10,7 +10,7 @@ from typing import Any
 from harness.durations import show_moment
 from harness.hypothesis import Hypothesis
 from harness.measures.store import measure_panel
-from harness.pipeline import decide_on, plan_forecast, sample
+from harness.pipeline import decide_on, plan_forecast, sample, with_lessons
 from harness.study import set_up
 from harness.training_time import TrainingTime
 
@@ -28,6 +28,7 @@ def plan_run(hypothesis: Hypothesis, search: Sequence[Path]) -> dict[str, Any]:
     study = set_up(hypothesis, search)
     study.require_validation()
     measured, facts, _ = measure_panel(study.panel, study.plan, keep=False)
+    study, _ = with_lessons(study, keep=False)
     span = study.span(facts)
     decided = decide_on(study, measured)
     times: list[TrainingTime] = []

@@ -69,7 +69,7 @@ def one_day_ahead(
         [Decided(measure(bars, plan), plan.units, _FLOOR)],
         horizon="1d",
         bars=1,
-        measure=target,
+        target=f"{target}_1d",
         scale=scale,
         features=[parse_feature(text) for text in texts],
     )
@@ -129,7 +129,7 @@ def volatility_model(bars: Bars, kind: str, **params: object) -> tuple[F64, F64]
         [Decided(measure(bars, plan), plan.units, _FLOOR)],
         horizon="1d",
         bars=1,
-        measure="rv",
+        target="rv_1d",
         scale=scale,
         features=features,
         look_back=[LookBack(model.look_back, tuple(features))],

@@ -60,6 +60,7 @@ def make_record(
     *,
     study: Study,
     facts: PanelFacts,
+    taught: PanelFacts | None,
     kept: bool,
     dropped: Mapping[str, int],
     forecasts: Mapping[str, Forecasts],
@@ -93,6 +94,7 @@ def make_record(
         "seed": h.run.seed,
         "panel": _panel(study, facts, kept, dropped)
         | {"unfitted": {name: dict(part.unfitted) for name, part in forecasts.items()}},
+        "source": _source(study, taught),
         "settings": _settings(study, forecasts),
         "environment": dict(environment),
         "verdict": _verdict(study, verdict),
@@ -181,6 +183,25 @@ def _panel(
     }
 
 
+def _source(study: Study, taught: PanelFacts | None) -> dict[str, Any] | None:
+    """The panel that models learned from beforehand, where there is one."""
+    if taught is None:
+        return None
+    spec = study.source.panel_spec
+    return {
+        "name": spec.name,
+        "title": spec.title,
+        "digest": spec.digest,
+        "bar": str(spec.bar),
+        "calendar": spec.calendar,
+        "symbols": list(taught.symbols),
+        "fingerprint": taught.fingerprint,
+        "start": _iso(taught.start),
+        "end": _iso(taught.end),
+        "rows": {horizon: int(samples.y.size) for horizon, samples in study.lessons.items()},
+    }
+
+
 def _settings(study: Study, forecasts: Mapping[str, Forecasts]) -> dict[str, Any]:
     h, w = study.hypothesis, study.hypothesis.walk_forward
     return {
@@ -192,6 +213,7 @@ def _settings(study: Study, forecasts: Mapping[str, Forecasts]) -> dict[str, Any
         "interval": str(h.sample.interval) if h.sample.interval else None,
         "jump_alpha": h.sample.jump_alpha,
         "target": h.target.measure,
+        "window": str(h.target.window) if h.target.window else None,
         "unit": study.scale.unit,
         "scale": h.target.scale,
         "back": h.target.back,

@@ -51,7 +51,8 @@ def build_samples(
     *,
     horizon: str,
     bars: int,
-    measure: str,
+    target: str,
+    window: int | None = None,
     scale: TargetScale,
     features: Collection[Expression],
     look_back: Collection[LookBack] = (),
@@ -59,13 +60,12 @@ def build_samples(
 ) -> Samples:
     """Rows and targets of one horizon over all symbols, sorted by decision time then symbol.
 
-    `bars` are the horizon's; `measure` the target's; `returns` asks for those over its span. A
+    `bars` are the horizon's; `target` is the column read where it has ended, a measure over
+    `window` bars (the horizon's, unless given); `returns` asks for those over its span. A
     decision with a feature or a target that is not finite, or with one that a model looks back on,
     is dropped and counted; an unknown return drops none. RunError when nothing is left.
     """
-    parts = [
-        _symbol_rows(d, f"{measure}_{horizon}", bars, scale, features, look_back) for d in decided
-    ]
+    parts = [_symbol_rows(d, target, bars, scale, features, look_back) for d in decided]
     moves = np.concatenate([p.column(f"ret_{horizon}") for p in parts]) if returns else None
     formed = np.concatenate([p.formed_at for p in parts])
     resolved = np.concatenate([p.resolved_at for p in parts])
@@ -97,7 +97,7 @@ def build_samples(
         resolved_at=resolved,
         symbols=tuple(m.symbol for m in measured),
         dropped=sum(m.decisions.size for m in measured) - formed.size,
-        overlap=max(-(-bars // _step(measured)) - 1, 0),
+        overlap=max(-(-max(bars, window or 0) // _step(measured)) - 1, 0),
         returns=moves,
     )
 

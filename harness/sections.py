@@ -208,11 +208,16 @@ class Sample(Section):
 
 
 class Target(Section):
-    """`[target]`: what is forecast, on which scale, and the way back from logs to levels."""
+    """`[target]`: what is forecast, on which scale, and the way back from logs to levels.
+
+    `window`: the measure over the last so long, at the horizon's end, instead of that over the
+    horizon alone. Longer than the horizon it lies partly in the past that is known.
+    """
 
     measure: MeasureName = Field(description=_MEASURE_WANTED)
     scale: Literal["log", "level"] = Field(description="log or level")
     horizons: tuple[FixedDuration, ...] = _many("a list of fixed durations such as ['1h', '1d']")
+    window: FixedDuration | None = Field(default=None, description=FIXED_EXAMPLES)
     back: Literal["naive", "lognormal", "smearing"] | None = None
 
 
@@ -304,6 +309,7 @@ LATER = frozenset(
         ("run", "seeds"),
         ("sample", "interval"),
         ("sample", "jump_alpha"),
+        ("target", "window"),
         ("verdict", "claim"),
         ("verdict", "regime"),
         ("walk_forward", "validation"),

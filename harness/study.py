@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
-from dataclasses import asdict, dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass, field, replace
 from functools import cached_property
 from pathlib import Path
 
 from harness.durations import parse_duration
 from harness.errors import SpecError
 from harness.fit_store import FitStore, fits_folder
+from harness.fold_fits import Settings
 from harness.hypothesis import Hypothesis, check_measures
 from harness.measures.cascade import CascadePlan, plan_cascade
 from harness.measures.store import PanelFacts
@@ -27,7 +28,7 @@ from harness.splits import (
     make_refits,
     make_windows,
 )
-from harness.types import Window
+from harness.types import Samples, Window
 
 _DAY_NS = 86_400_000_000_000
 
@@ -47,12 +48,18 @@ class Span:
 
 @dataclass(frozen=True)
 class Study:
-    """A hypothesis set up on its panel: nothing read, nothing measured yet."""
+    """A hypothesis set up on its panel: nothing read, nothing measured yet.
+
+    `source` is the same hypothesis, with the models that learn from it, on the panel that they
+    learn from; `lessons` its rows by horizon, once it is measured.
+    """
 
     hypothesis: Hypothesis
     panel_spec: PanelSpec
     panel: Panel
     plan: CascadePlan
+    source: Study | None = None
+    lessons: Mapping[str, Samples] = field(default_factory=dict)
 
     @cached_property
     def scale(self) -> TargetScale:
@@ -66,6 +73,11 @@ class Study:
         """A horizon's length in ns; a session counts as a day."""
         return parse_duration(horizon).ns
 
+    def target(self, horizon: str) -> str:
+        """The column that is forecast, read where the horizon has ended."""
+        target = self.hypothesis.target
+        return f"{target.measure}_{target.window or horizon}"
+
     def embargo(self, horizon: str) -> int:
         """The effective embargo of a horizon, ns."""
         return effective_embargo(self.hypothesis.walk_forward.embargo, self.horizon_ns(horizon))
@@ -76,6 +88,18 @@ class Study:
         if risk is None:
             return None
         return Tails(risk.levels, risk.residuals, self.plan.windows[horizon], self.scale)
+
+    def settings(self, horizon: str) -> Settings:
+        """What every fit at a horizon shares; nothing is kept, and one seed."""
+        h = self.hypothesis
+        return Settings(
+            self.embargo(horizon),
+            self.scale,
+            h.run.seed,
+            h.walk_forward.min_train,
+            self.tails(horizon),
+            source=self.lessons.get(horizon),
+        )
 
     def span(self, facts: PanelFacts) -> Span:
         """What is walked over: as declared, but not before the first bar or after the last."""
@@ -155,7 +179,7 @@ class Study:
 
     def _task(self, horizon: str) -> Task:
         h = self.hypothesis
-        own, period = f"{h.target.measure}_{horizon}", f"{h.target.measure}_{h.sample.every}"
+        own, period = self.target(horizon), f"{h.target.measure}_{h.sample.every}"
         steps = -(-self.plan.windows[horizon] // self.plan.every)
         squared = self.scale.unit == "variance"
         back = "{}" if squared else "sqrt({})"
@@ -195,8 +219,14 @@ class Study:
 
 
 def set_up(hypothesis: Hypothesis, search: Sequence[Path]) -> Study:
-    """Find the panel and plan what to measure; UsageError for what does not fit together."""
-    return on_panel(hypothesis, find_panel(hypothesis.panel.name, search))
+    """Find the panels and plan what to measure; UsageError for what does not fit together."""
+    h = hypothesis
+    study = on_panel(h, find_panel(h.panel.name, search))
+    if h.source is None:
+        return study
+    pupils = {name: model for name, model in h.models.items() if model.params.learns_beforehand}
+    beforehand = replace(h, panel=h.source, source=None, models=pupils, regimes={}, risk=None)
+    return replace(study, source=on_panel(beforehand, find_panel(h.source.name, search)))
 
 
 def on_panel(hypothesis: Hypothesis, spec: PanelSpec) -> Study:

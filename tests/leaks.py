@@ -12,8 +12,9 @@ import pytest
 from harness import feature_functions, fold_fits, panel, splits, sweeps, walk
 from harness.feature_functions import Function
 from harness.measures import cascade, store
+from harness.models.params import OlsParams
 from harness.models.protocol import Task, own_features
-from harness.models.table import KINDS, Kind, OlsParams
+from harness.models.table import KINDS, Kind
 from harness.pipeline import sample
 from harness.side import Series
 from harness.sources.simulated import Simulated

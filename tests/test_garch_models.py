@@ -43,7 +43,7 @@ def samples_of(bars: list[Bars], model: Forecaster, scale: TargetScale, horizon:
         [Decided(measure(b, plan), plan.units, 1e-6) for b in bars],
         horizon=horizon,
         bars=plan.windows[horizon],
-        measure="rv",
+        target=f"rv_{horizon}",
         scale=scale,
         features=features,
         look_back=[LookBack(model.look_back, features)],

@@ -161,7 +161,7 @@ class World:
             decided,
             horizon=self.horizon,
             bars=self.plan.windows[self.horizon],
-            measure="rv",
+            target=f"rv_{self.horizon}",
             scale=LOG_SIGMA,
             features=[parse_feature(t) for t in texts],
             look_back=[

@@ -32,6 +32,7 @@ kernels.lanes
 kernels.garch
 kernels.*
 risk.definitions
+models.params
 measures.table models.table sources.table sources.times spec_errors quality row_filter side
 sessions
 adjust panel_sections selection
@@ -51,6 +52,8 @@ feature_functions
 features scale
 samples splits risk.tails
 models.protocol
+teaching
+models.pupils
 models.insanity
 models.linear models.scaling models.nets models.volatility
 models.training

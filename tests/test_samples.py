@@ -32,7 +32,7 @@ def samples_of(
         [Decided(measure(b, plan), plan.units, 1e-6) for b in bars],
         horizon=horizon,
         bars=plan.windows[horizon],
-        measure=target,
+        target=f"{target}_{horizon}",
         scale=scale,
         features=[parse_feature(f) for f in features],
     )
@@ -151,7 +151,7 @@ def test_a_look_back_gives_each_row_its_own_past_and_drops_what_has_none():
     decided = [Decided(measure(b, plan), plan.units, 1e-6) for b in (one, two)]
     features = [parse_feature("rv_1d"), parse_feature("rv_3d")]
     settings = {
-        "horizon": "1d", "bars": 1, "measure": "rv", "scale": LOG_SIGMA, "features": features
+        "horizon": "1d", "bars": 1, "target": "rv_1d", "scale": LOG_SIGMA, "features": features
     }  # fmt: skip
     plain = build_samples(decided, **settings)
     samples = build_samples(decided, **settings, look_back=[LookBack(5, features[:1])])
@@ -167,3 +167,22 @@ def test_a_look_back_gives_each_row_its_own_past_and_drops_what_has_none():
         assert np.array_equal(past[row, :, 0], values[place - 4 : place + 1])
     few = samples.rows.take(np.array([7, 3]))
     assert np.array_equal(few.columns(("rv_1d",)).sequences(5), past[[7, 3]])
+
+
+def test_a_target_over_a_window_of_its_own_is_read_at_the_horizons_end():
+    bars = make_bars(60, seed=4, ts=sessions(60))
+    plan = make_plan(
+        every="1d", scales=["1d", "5d"], horizons=["1d"], measures=["rv"], calendar="sessions"
+    )
+    measured = measure(bars, plan)
+    settings = {"horizon": "1d", "bars": 1, "scale": LEVEL_SIGMA, "features": []}
+    decided = [Decided(measured, plan.units, 1e-6)]
+    samples = build_samples(decided, **settings, target="rv_5d", window=5)
+    column = measured.columns["rv_5d"]
+    place = np.searchsorted(measured.known_at, samples.rows.formed_at)
+    assert samples.y.tolist() == column[place + 1].tolist()
+    np.testing.assert_array_equal(samples.last, column[place])
+    assert samples.resolved_at.tolist() == measured.known_at[place + 1].tolist()
+    # Four of the five bars of a target are in each of the next four.
+    assert samples.overlap == 4
+    assert build_samples(decided, **settings, target="rv_1d").overlap == 0

@@ -8,7 +8,7 @@ what each model forecasts and states.
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import NamedTuple
 
 import numpy as np
@@ -17,7 +17,6 @@ from harness.audit.findings import Check, Failure, firsts
 from harness.audit.stretch import FEWEST, Stretch, with_rows
 from harness.errors import HarnessError, PanelError
 from harness.features import parse_feature
-from harness.fold_fits import Settings
 from harness.measures import cascade
 from harness.models.linear import Linear
 from harness.panel import Panel
@@ -161,11 +160,10 @@ class Probe:
         self, found: World, samples: Samples, names: Sequence[str], windows: tuple[Window, ...]
     ) -> None:
         study, horizon = self.study, samples.horizon
-        embargo = study.embargo(horizon)
         models, specs = study.models(horizon), study.hypothesis.models
-        every = self.stretch.windows(embargo)
+        every = self.stretch.windows(study.embargo(horizon))
         fittings = {n: Fitting(windows, every, scope=specs[n].scope) for n in names}
-        settings = Settings(embargo, study.scale, study.hypothesis.run.seed, FEWEST)
+        settings = replace(study.settings(horizon), min_train=FEWEST, tails=None)
         made = walk_forward({n: models[n] for n in names}, samples, windows, fittings, settings)
         for name in names:
             _forecasts(found, made, name)

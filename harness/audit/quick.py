@@ -8,7 +8,7 @@ from __future__ import annotations
 from dataclasses import replace
 
 from harness.hypothesis import Hypothesis, ModelSpec
-from harness.models.table import Params
+from harness.models.params import Params
 from harness.study import Study
 
 # Kinds whose fits take long however few the rows: an epoch of one is some tenths of a second.

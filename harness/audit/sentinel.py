@@ -15,7 +15,6 @@ import numpy as np
 
 from harness.audit.findings import Check, Failure
 from harness.errors import HarnessError
-from harness.fold_fits import Settings
 from harness.inference import student_t_quantile
 from harness.models.linear import Linear
 from harness.models.protocol import Forecaster
@@ -46,10 +45,8 @@ def shuffled(
     learning = {name: m for name, m in models.items() if learns(m)}
     if not learning or not train.any() or train.all():
         return [], []
-    embargo = study.embargo(samples.horizon)
-    settings = Settings(
-        embargo, study.scale, study.hypothesis.run.seed, study.hypothesis.walk_forward.min_train
-    )
+    # Without what is learned from a source panel, whose targets are not shuffled.
+    settings = replace(study.settings(samples.horizon), tails=None, source=None)
     scopes = {name: study.hypothesis.models[name].scope for name in learning}
     fittings = {n: Fitting((window,), (window,), scope=scopes[n]) for n in learning}
     skills: dict[str, list[float]] = {name: [] for name in learning}

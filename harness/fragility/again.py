@@ -16,7 +16,7 @@ from harness.fragility.training import costly, other_spans
 from harness.fragility.variants import Basis, training_rows
 from harness.hypothesis import parse_hypothesis
 from harness.measures.store import measure_panel
-from harness.pipeline import decide_on, forecast, sample
+from harness.pipeline import decide_on, forecast, sample, with_lessons
 from harness.study import Study, set_up
 
 Progress = Callable[[str], None]
@@ -79,6 +79,7 @@ def completed(
             f"the panel {study.panel_spec.name} has changed since run {record['run_id']}: "
             "run the hypothesis again"
         )
+    study, _ = with_lessons(study, progress=progress)
     horizon = record["verdict"]["horizon"]
     decided = decide_on(study, measured)
     samples = sample(study, decided, horizon)

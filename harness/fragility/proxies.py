@@ -92,6 +92,8 @@ def find_proxy(
 ) -> str | Proxy:
     """The proxy at this horizon, measured where the run has not; or why there is none."""
     target = study.hypothesis.target.measure
+    if study.hypothesis.target.window:
+        return "not looked for: the target is over a window of its own, partly known"
     bars = study.plan.windows[horizon] // study.plan.interval
     name = choose(study.panel_spec, target, bars)
     if name is None:

@@ -91,7 +91,7 @@ class Kernel:
         stored = _read(path)
         if stored is None:
             began = time.perf_counter()
-            with _alone(path.with_suffix(".lock")):
+            with alone(path.with_suffix(".lock")):
                 stored = _read(path) or self._compile(path)
             _compiling.append(time.perf_counter() - began)
         return stored
@@ -126,12 +126,12 @@ def _read(path: Path) -> bytes | None:
 
 
 @contextmanager
-def _alone(path: Path) -> Iterator[None]:
-    """Processes that want the same loop at once wait for the one that compiles it."""
+def alone(path: Path) -> Iterator[None]:
+    """Processes that want to make the same thing at once wait for the one that makes it."""
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
         handle = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o666)
-    except OSError:  # a read-only cache folder: everyone compiles
+    except OSError:  # a read-only cache folder: everyone makes it
         yield
         return
     try:

@@ -9,9 +9,9 @@ from typing import Any, ClassVar, Self
 import numpy as np
 
 from harness.errors import one_line
+from harness.models.params import BoostingParams
 from harness.models.protocol import ModelError, Task, own_features, versions
 from harness.models.scaling import in_blocks
-from harness.models.table import BoostingParams
 from harness.scale import TargetScale
 from harness.types import F64, Rows, Training
 

@@ -19,8 +19,8 @@ from typing import ClassVar, Self
 
 import numpy as np
 
+from harness.models.params import GarchParams
 from harness.models.protocol import ModelError, Task, one_symbol
-from harness.models.table import GarchParams
 from harness.models.volatility import (
     Model,
     Outlook,

@@ -10,8 +10,8 @@ import numpy as np
 
 from harness.features import parse_feature
 from harness.models.linear import Linear, Moments
+from harness.models.params import HarqParams, WlsParams
 from harness.models.protocol import ModelError, Task, own_features
-from harness.models.table import HarqParams, WlsParams
 from harness.types import F64
 
 

@@ -15,8 +15,8 @@ import numpy as np
 
 from harness.kernels import moments as loops
 from harness.models.insanity import Sanity
+from harness.models.params import OlsParams
 from harness.models.protocol import ModelError, Task, own_features
-from harness.models.table import OlsParams
 from harness.types import F64, I64, Rows, Training
 
 # A pivot of the unit-diagonal Gram matrix under this leaves fewer than about five digits.

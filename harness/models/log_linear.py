@@ -9,8 +9,8 @@ from typing import ClassVar, Self
 import numpy as np
 
 from harness.models.linear import Linear
+from harness.models.params import LogOlsParams
 from harness.models.protocol import Task, own_features
-from harness.models.table import LogOlsParams
 from harness.scale import TargetScale
 from harness.types import F64, Rows
 

@@ -13,8 +13,8 @@ from typing import Self
 
 from harness.features import parse_feature
 from harness.models.linear import Linear
+from harness.models.params import EwmaParams, MovingAverageParams, PersistenceParams
 from harness.models.protocol import Task
-from harness.models.table import EwmaParams, MovingAverageParams, PersistenceParams
 
 
 def _one(cls: type[Linear], expression: str, *, unbiased: bool) -> Linear:

@@ -12,7 +12,8 @@ import numpy as np
 
 from harness.errors import UsageError
 from harness.features import parse_feature
-from harness.models.table import KINDS, Params
+from harness.models.params import Params
+from harness.models.table import KINDS
 from harness.scale import TargetScale
 from harness.types import F64, I64, FitTime, Rows, Training
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from typing import Any, ClassVar, Self
 
@@ -12,9 +12,9 @@ import torch
 
 from harness.models import training as loop
 from harness.models.nets import Attention, LastState, Recurrent, SequenceNet, TargetLoss
+from harness.models.params import RecurrentParams
 from harness.models.protocol import Task, own_features, versions
 from harness.models.scaling import Scaling
-from harness.models.table import RecurrentParams
 from harness.scale import TargetScale
 from harness.types import F64, FitTime, Rows, Training
 
@@ -73,24 +73,38 @@ class RecurrentNet:
 
         Without validation rows all epochs are run.
         """
+        return self._trained(rows, y, validation, seed, self._begun, self._schedules)
+
+    def _trained(
+        self,
+        rows: Rows,
+        y: F64,
+        validation: tuple[Rows, F64] | None,
+        seed: int,
+        begun: Callable[[], SequenceNet],
+        schedules: Sequence[loop.Schedule],
+    ) -> Self:
+        """A copy whose net is `begun` and trained on these rows by one schedule after the other."""
         device = loop.choose_device(self.params.device)
         units = self._units(rows, y)
         with loop.repeatable(seed, device) as order:
-            net = self._fresh().to(device)
+            net = begun().to(device)
             train = self._sequences(units, rows, y, device)
             checked = None if validation is None else self._sequences(units, *validation, device)
-            course = loop.train(
-                net, self._loss, train, checked, self._schedule, order, self.progress
-            )
+            courses = [
+                loop.train(net, self._loss, train, checked, schedule, order, self.progress)
+                for schedule in schedules
+            ]
             attention = None
             if self.params.attention:
                 _, attention = loop.outputs(net, train if checked is None else checked)
+        before = sum(len(course.train_loss) for course in courses[:-1])
         told = Training(
             parameters=sum(p.numel() for p in net.parameters()),
-            epochs=len(course.train_loss),
-            best=course.best,
-            train_loss=course.train_loss,
-            validation_loss=course.validation_loss,
+            epochs=before + len(courses[-1].train_loss),
+            best=before + courses[-1].best,
+            train_loss=tuple(loss for course in courses for loss in course.train_loss),
+            validation_loss=tuple(loss for course in courses for loss in course.validation_loss),
             attention=() if attention is None else tuple(attention.tolist()),
         )
         return replace(self, units=units, net=net, training=told, progress=_silent)
@@ -109,14 +123,18 @@ class RecurrentNet:
         """Seconds of one fit on so many rows, by timing a few batches of made-up ones."""
         device = loop.choose_device(self.params.device)
         with loop.repeatable(0, device) as noise:
-            n, length = max(self.params.batch, 1), self.params.sequence_length
+            n, length = max(s.batch for s in self._schedules), self.params.sequence_length
             steps = torch.randn(n + length, len(self.features), generator=noise)
             places = torch.arange(n)[:, None] + torch.arange(length)
             made_up = loop.Sequences(
                 steps.to(device), places.to(device), torch.ones(n, 4, device=device)
             )
+            # One schedule stands for all, whose epochs add up: rows to a batch are the same.
+            first, *further = self._schedules
+            epochs = first.epochs + sum(schedule.epochs for schedule in further)
+            schedule = replace(first, epochs=epochs, rates={})
             return loop.estimate(
-                self._fresh().to(device), self._loss, made_up, self._schedule, n_rows, n_validation
+                self._fresh().to(device), self._loss, made_up, schedule, n_rows, n_validation
             )
 
     @property
@@ -133,9 +151,9 @@ class RecurrentNet:
         return {name: w.cpu().numpy() for name, w in self.net.state_dict().items()}
 
     @property
-    def _schedule(self) -> loop.Schedule:
+    def _schedules(self) -> list[loop.Schedule]:
         p = self.params
-        return loop.Schedule(p.learning_rate, p.batch, p.epochs, p.patience)
+        return [loop.Schedule(p.learning_rate, p.batch, p.epochs, p.patience)]
 
     @property
     def _loss(self) -> TargetLoss:
@@ -144,6 +162,10 @@ class RecurrentNet:
             log_target=self.scale.is_log,
             per_log_sigma=self.scale.per_log_sigma,
         )
+
+    def _begun(self) -> SequenceNet:
+        """The net as a fit begins with it."""
+        return self._fresh()
 
     def _fresh(self) -> SequenceNet:
         """An untrained net; its weights come from torch's seed."""

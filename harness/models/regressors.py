@@ -12,9 +12,10 @@ from typing import Any, ClassVar, Self
 import numpy as np
 
 from harness.errors import nearest, one_line
+from harness.models.params import RegressorParams
 from harness.models.protocol import ModelError, Task, own_features, versions
 from harness.models.scaling import Scaling, in_blocks
-from harness.models.table import Mistake, RegressorParams
+from harness.models.table import Mistake
 from harness.types import F64, Rows, Training
 
 MODULES = (

@@ -14,7 +14,7 @@ from harness.durations import Duration, parse_duration, parse_moment
 from harness.hypothesis import Hypothesis, ModelSpec
 from harness.measures.store import measure_panel
 from harness.metrics import score, series
-from harness.models.table import OlsParams
+from harness.models.params import OlsParams
 from harness.pipeline import decide_on, forecast, sample
 from harness.study import Span, Study, set_up
 from harness.types import Samples

@@ -1,0 +1,203 @@
+"""The parameters of each kind of model, as a hypothesis gives them; unknown ones are refused."""
+
+from __future__ import annotations
+
+from typing import Any, ClassVar, Literal
+
+from pydantic import BaseModel, ConfigDict, Field, JsonValue
+
+_CLASS_WANTED = "a regressor of scikit-learn by its full name, such as sklearn.linear_model.Ridge"
+
+
+class Params(BaseModel):
+    """Parameters of one kind of model; unknown ones are refused.
+
+    `expressions` are keys that hold one feature expression each, beside `features`; `later` keys
+    that came later, left out of a hypothesis' hash at their default, where they change nothing.
+    """
+
+    model_config = ConfigDict(extra="forbid", frozen=True, strict=True, allow_inf_nan=False)
+    expressions: ClassVar[tuple[str, ...]] = ()
+    later: ClassVar[tuple[str, ...]] = ()
+
+    @property
+    def learns_beforehand(self) -> bool:
+        """Whether it wants rows of a [source] panel to learn from before its fits."""
+        return False
+
+    @property
+    def made(self) -> tuple[str, ...]:
+        """The expressions that the kind makes of those written, which must be readable too."""
+        return ()
+
+    def words(self) -> dict[str, Any]:
+        """As plain JSON values, without later keys at their default."""
+        fields = type(self).model_fields
+        return {
+            key: value
+            for key, value in self.model_dump(mode="json", by_alias=True).items()
+            if not (key in self.later and value == fields[key].default)
+        }
+
+
+class PersistenceParams(Params):
+    """`persistence` takes no parameter."""
+
+
+class MovingAverageParams(Params):
+    """`moving-average`: `window`, how many periods from decision to decision."""
+
+    window: int = Field(ge=1, le=10_000)
+
+
+class EwmaParams(Params):
+    """`ewma`: `decay`, the weight kept from one decision to the next."""
+
+    decay: float = Field(default=0.94, gt=0.0, lt=1.0)
+
+
+class OlsParams(Params):
+    """`ols`: `features`, expressions over measures; `intercept`, on unless said otherwise.
+
+    `insanity`: a forecast outside the training rows' range of the target becomes their mean.
+    """
+
+    later: ClassVar[tuple[str, ...]] = ("insanity",)
+    features: list[str] = Field(min_length=1, max_length=200)
+    intercept: bool = True
+    insanity: bool = False
+
+
+class WlsParams(OlsParams):
+    """`wls`: as `ols`, and `weight`, an expression of a row's weight, > 0 in every training row."""
+
+    expressions: ClassVar[tuple[str, ...]] = ("weight",)
+    weight: str
+
+
+class HarqParams(OlsParams):
+    """`harq`: as `ols`, the day first, and `quarticity`, an expression of RQ in the day's unit².
+
+    `centre`: the slope of the day is stated at sqrt(RQ) = the root of the training rows' mean RQ
+    (`root-mean`) or at 0 (`none`); forecasts are the same.
+    """
+
+    expressions: ClassVar[tuple[str, ...]] = ("quarticity",)
+    quarticity: str
+    centre: Literal["root-mean", "none"] = "root-mean"
+
+    @property
+    def made(self) -> tuple[str, ...]:
+        """The day times the root of its quarticity."""
+        return (f"({self.features[0]}) * sqrt({self.quarticity})",)
+
+
+class LogOlsParams(Params):
+    """`log-ols`: features and intercept as of `ols`; `back`, the way from the logarithm."""
+
+    features: list[str] = Field(min_length=1, max_length=200)
+    intercept: bool = True
+    back: Literal["naive", "smearing"] = "smearing"
+
+
+class GarchParams(Params):
+    """`garch`, `gjr`, `egarch`: errors, start of the recursion, guard of the refits, level.
+
+    `guard`: every so many windows the likelihood is climbed from five more starts; 0 for never
+    after the first. `rescale`: forecasts are moved by the training rows' mean residual.
+    """
+
+    dist: Literal["normal", "t"] = "normal"
+    backcast: Literal["arch", "sample"] = "arch"
+    guard: int = Field(default=5, ge=0, le=10_000)
+    rescale: bool = True
+
+
+class ArfimaParams(Params):
+    """`arfima`: `filter`, over how many decisions it looks back."""
+
+    filter: int = Field(default=250, ge=10, le=10_000)
+
+
+class RegressorParams(Params):
+    """`sklearn`: `class`, a regressor of scikit-learn, and `params`, its own arguments.
+
+    `standardise`: features less their training mean, over their training standard deviation.
+    `sequence_length`: the features at the last so many decisions, each a column.
+    """
+
+    estimator: str = Field(alias="class", max_length=200, description=_CLASS_WANTED)
+    features: list[str] = Field(min_length=1, max_length=200)
+    params: dict[str, JsonValue] = Field(
+        default_factory=dict, description="a table of the class's own arguments, JSON values"
+    )
+    standardise: bool = True
+    sequence_length: int | None = Field(default=None, ge=1, le=1_000)
+
+
+class BoostingParams(Params):
+    """`lightgbm`: its own names; `early_stopping` rounds without gain on the validation rows."""
+
+    features: list[str] = Field(min_length=1, max_length=200)
+    objective: Literal["l2", "l1", "qlike"] = "l2"
+    num_leaves: int = Field(default=31, ge=2, le=10_000)
+    learning_rate: float = Field(default=0.05, gt=0.0, le=1.0)
+    rounds: int = Field(default=200, ge=1, le=100_000)
+    min_data_in_leaf: int = Field(default=20, ge=1, le=1_000_000)
+    feature_fraction: float = Field(default=1.0, gt=0.0, le=1.0)
+    bagging_fraction: float = Field(default=1.0, gt=0.0, le=1.0)
+    early_stopping: int | None = Field(default=None, ge=1, le=100_000)
+
+
+class RecurrentParams(Params):
+    """`lstm` and `gru`: the net, its input, its loss and how it is trained.
+
+    `patience`: epochs without a lower validation loss after which training ends.
+    """
+
+    features: list[str] = Field(min_length=1, max_length=200)
+    sequence_length: int = Field(default=20, ge=1, le=1_000)
+    layers: int = Field(default=2, ge=1, le=8)
+    width: int = Field(default=64, ge=1, le=2_048)
+    dropout: float = Field(default=0.2, ge=0.0, lt=1.0)
+    attention: bool = False
+    loss: Literal["qlike", "log-mse", "mse"] = "qlike"
+    learning_rate: float = Field(default=1e-3, gt=0.0, le=1.0)
+    batch: int = Field(default=256, ge=1, le=100_000)
+    epochs: int = Field(default=100, ge=1, le=10_000)
+    patience: int = Field(default=10, ge=1, le=10_000)
+    standardise: Literal["pooled", "symbol"] = "pooled"
+    device: Literal["auto", "cpu"] = "auto"
+
+
+class TransferParams(Params):
+    """`transfer`: the net, what is learned beforehand, and how that is tuned to the panel.
+
+    `lesson_` keys are of training on the source, and of `scratch`, which trains on the panel from
+    random weights as a lesson would. `plateau`: epochs without gain after which the learning rate
+    is halved.
+    """
+
+    features: list[str] = Field(min_length=1, max_length=200)
+    strategy: Literal["scratch", "frozen", "full", "differential", "gradual", "aggressive"]
+    sequence_length: int = Field(default=20, ge=1, le=1_000)
+    layers: int = Field(default=3, ge=1, le=8)
+    width: int = Field(default=64, ge=1, le=2_048)
+    heads: int = Field(default=4, ge=1, le=64)
+    dropout: float = Field(default=0.1, ge=0.0, lt=1.0)
+    loss: Literal["qlike", "log-mse", "mse"] = "log-mse"
+    learning_rate: float = Field(default=1e-4, gt=0.0, le=1.0)
+    batch: int = Field(default=16, ge=1, le=100_000)
+    epochs: int = Field(default=30, ge=1, le=10_000)
+    lesson_learning_rate: float = Field(default=1e-3, gt=0.0, le=1.0)
+    lesson_batch: int = Field(default=32, ge=1, le=100_000)
+    lesson_epochs: int = Field(default=50, ge=1, le=10_000)
+    patience: int = Field(default=10, ge=1, le=10_000)
+    plateau: int | None = Field(default=5, ge=1, le=10_000)
+    standardise: Literal["pooled", "symbol"] = "pooled"
+    device: Literal["auto", "cpu"] = "auto"
+
+    @property
+    def learns_beforehand(self) -> bool:
+        """All but training from scratch."""
+        return self.strategy != "scratch"

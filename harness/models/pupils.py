@@ -1,0 +1,45 @@
+"""Models that learn from another panel before their fits: their protocol, what a lesson leaves."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Protocol, Self, runtime_checkable
+
+import numpy as np
+
+from harness.teaching import Course
+
+
+@dataclass(frozen=True)
+class Lesson:
+    """What was learned from a source: weights by name, epochs run and the one kept (from 1)."""
+
+    weights: Mapping[str, np.ndarray]
+    epochs: int
+    best: int
+
+
+@runtime_checkable
+class Pupil(Protocol):
+    """A model whose fits begin with what it learned from a source panel."""
+
+    features: tuple[str, ...]
+    look_back: int
+
+    @property
+    def subject(self) -> str:
+        """All parameters that a lesson depends on, in words: who shares them shares lessons."""
+        ...
+
+    def made_by(self) -> Mapping[str, str]:
+        """As of Kept."""
+        ...
+
+    def lesson(self, course: Course, *, seed: int = 0) -> Lesson:
+        """What the course teaches; ModelError where it teaches nothing."""
+        ...
+
+    def after(self, lesson: Lesson) -> Self:
+        """The unfitted model, whose fits will begin with this lesson."""
+        ...

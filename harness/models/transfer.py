@@ -1,0 +1,106 @@
+"""Transfer learning: an LSTM with self-attention, taught on another panel and tuned on its own.
+
+The net is an LSTM over the last decisions, multi-head self-attention over its states, and a head of
+two linear layers on the last step's. What it learned from the source, standardised by the source's
+own rows, are the weights that a fit begins with; the panel's rows are standardised by themselves.
+"""
+
+from __future__ import annotations
+
+import json
+from collections import OrderedDict
+from dataclasses import asdict, dataclass, replace
+from typing import Any, ClassVar
+
+import numpy as np
+import torch
+from torch import nn
+
+from harness.models.params import TransferParams
+from harness.models.pupils import Lesson
+from harness.models.recurrent import RecurrentNet
+from harness.nets import loop
+from harness.nets.attention import SelfAttention
+from harness.nets.recurrent import LastState, Recurrent
+from harness.nets.sequence import SequenceNet
+from harness.teaching import Course
+
+_ENCODER, _RECURRENT = "encoder", "encoder.recurrent"
+_SLOWER = 10.0  # how much slower the encoder learns at differential rates
+
+
+@dataclass(frozen=True)
+class TransferNet(RecurrentNet):
+    """A net tuned from what it learned on a source panel, by one of the strategies of its kind."""
+
+    cell: ClassVar[str] = "lstm"
+    params: TransferParams
+    learned: Lesson | None = None
+
+    @property
+    def subject(self) -> str:
+        """All that a lesson depends on, in words."""
+        p = self.params
+        own = {
+            "features": self.features,
+            "net": [p.sequence_length, p.layers, p.width, p.heads, p.dropout],
+            "training": [p.loss, p.patience, p.plateau, p.standardise],
+            "schedule": [p.lesson_learning_rate, p.lesson_batch, p.lesson_epochs],
+            "scale": asdict(self.scale),
+        }
+        return json.dumps(own, sort_keys=True)
+
+    def lesson(self, course: Course, *, seed: int = 0) -> Lesson:
+        """The net trained on the course alone; ModelError as `fit` raises it."""
+        held_out = course.held_out, course.held_out_y
+        taught = self._trained(
+            course.rows, course.y, held_out, seed, self._fresh, [self._lessons]
+        )
+        weights = {name: w.cpu().numpy() for name, w in taught.net.state_dict().items()}
+        return Lesson(weights, taught.training.epochs, taught.training.best)
+
+    def after(self, lesson: Lesson) -> TransferNet:
+        """The same model, whose fits begin with the lesson's weights."""
+        return replace(self, learned=lesson)
+
+    def _begun(self) -> SequenceNet:
+        net = self._fresh()
+        if self.learned is not None:
+            weights = {k: torch.from_numpy(np.array(w)) for k, w in self.learned.weights.items()}
+            net.load_state_dict(weights)
+        return net
+
+    def _fresh(self) -> SequenceNet:
+        p = self.params
+        parts: Any = OrderedDict(
+            recurrent=Recurrent(self.cell, len(self.features), p.width, p.layers, p.dropout),
+            attention=SelfAttention(p.width, p.heads, p.dropout),
+        )
+        hidden = (max(p.width // 2, 1),)
+        return SequenceNet(nn.Sequential(parts), LastState(), p.width, p.dropout, hidden=hidden)
+
+    @property
+    def _lessons(self) -> loop.Schedule:
+        p = self.params
+        return loop.Schedule(
+            p.lesson_learning_rate, p.lesson_batch, p.lesson_epochs, p.patience, p.plateau
+        )
+
+    @property
+    def _schedules(self) -> list[loop.Schedule]:
+        """What a fit runs through, one after the other."""
+        p = self.params
+        tuning = loop.Schedule(p.learning_rate, p.batch, p.epochs, p.patience, p.plateau)
+        if p.strategy == "scratch":
+            return [self._lessons]
+        if p.strategy == "frozen":
+            return [replace(tuning, rates={_ENCODER: 0.0})]
+        if p.strategy == "differential":
+            return [replace(tuning, rates={_ENCODER: p.learning_rate / _SLOWER})]
+        if p.strategy == "aggressive":
+            return [replace(tuning, learning_rate=p.lesson_learning_rate)]
+        if p.strategy == "gradual":
+            third = replace(tuning, epochs=max(p.epochs // 3, 1))
+            held = ({_ENCODER: 0.0}, {_RECURRENT: 0.0}, {})
+            return [replace(third, rates=rates) for rates in held]
+        return [tuning]
