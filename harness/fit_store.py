@@ -30,7 +30,7 @@ from harness.types import Rows
 _LAYOUT = 1
 _FOLDER = "fits"
 # Rows are hashed as they are, so nothing that makes them is named here.
-_MADE_BY = ("models/*.py", "fold_fits.py", "scale.py", "risk/tails.py")
+_MADE_BY = ("models/*.py", "nets/*.py", "fold_fits.py", "scale.py", "risk/tails.py")
 Arrays = Mapping[str, np.ndarray]
 
 

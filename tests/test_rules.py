@@ -52,8 +52,9 @@ features scale
 samples splits risk.tails
 models.protocol
 models.insanity
-models.linear models.scaling models.nets models.volatility
-models.training
+models.linear models.scaling models.volatility
+nets.attention nets.losses nets.recurrent nets.sequence
+nets.loop
 models.*
 fit_store
 sweeps fold_fits training_time
@@ -161,7 +162,14 @@ HEAVY = {
         "hypothesis",
     },
     "safetensors": {"fit_store"},
-    "torch": {"models.nets", "models.training", "models.recurrent"},
+    "torch": {
+        "models.recurrent",
+        "nets.attention",
+        "nets.loop",
+        "nets.losses",
+        "nets.recurrent",
+        "nets.sequence",
+    },
     "sklearn": {"models.regressors"},
     "lightgbm": {"models.boosting"},
     "arch": {"ability.confidence_set"},

@@ -10,11 +10,14 @@ from typing import Any, ClassVar, Self
 import numpy as np
 import torch
 
-from harness.models import training as loop
-from harness.models.nets import Attention, LastState, Recurrent, SequenceNet, TargetLoss
 from harness.models.protocol import Task, own_features, versions
 from harness.models.scaling import Scaling
 from harness.models.table import RecurrentParams
+from harness.nets import loop
+from harness.nets.attention import Attention
+from harness.nets.losses import TargetLoss
+from harness.nets.recurrent import LastState, Recurrent
+from harness.nets.sequence import SequenceNet
 from harness.scale import TargetScale
 from harness.types import F64, FitTime, Rows, Training
 
@@ -38,7 +41,7 @@ class RecurrentNet:
 
     Features, and a log target, are standardised by the training rows: all of them, or each
     symbol's own with `standardise = "symbol"` (a symbol that was not trained on: all of them).
-    For losses and the way from the net's output to the target see nets.TargetLoss.
+    For losses and the way from the net's output to the target see losses.TargetLoss.
     """
 
     cell: ClassVar[str]

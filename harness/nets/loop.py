@@ -21,8 +21,8 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from harness.models.nets import Loss
 from harness.models.protocol import ModelError
+from harness.nets.losses import Loss
 from harness.types import F64, I64, FitTime
 
 _CLIP = 1.0  # the largest norm of a batch's gradient
