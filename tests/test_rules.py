@@ -53,7 +53,7 @@ samples splits risk.tails
 models.protocol
 models.insanity
 models.linear models.scaling models.volatility
-nets.attention nets.losses nets.recurrent nets.sequence
+nets.attention nets.decomposition nets.losses nets.positions nets.recurrent nets.sequence
 nets.loop
 models.*
 fit_store
@@ -165,8 +165,10 @@ HEAVY = {
     "torch": {
         "models.recurrent",
         "nets.attention",
+        "nets.decomposition",
         "nets.loop",
         "nets.losses",
+        "nets.positions",
         "nets.recurrent",
         "nets.sequence",
     },

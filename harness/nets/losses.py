@@ -1,7 +1,12 @@
-"""What a net is trained to make small: losses per row, in the target's terms."""
+"""What a net is trained to make small: losses per row, in the target's terms or a return's.
+
+The loop takes a `Loss` of a net's outputs and the rows' truth. The likelihoods and the pinball loss
+are functions of what is forecast and of what came; a model says how its outputs give the former.
+"""
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 
 import torch
@@ -53,3 +58,44 @@ class TargetLoss:
     def _mse(self, g: Tensor, truth: Tensor) -> Tensor:
         unit = truth[:, LOG_MEAN]
         return torch.square(torch.exp(truth[:, LOG_MEASURE] - unit) - torch.exp(g - unit))
+
+
+def gaussian_nll(sigma: Tensor, value: Tensor) -> Tensor:
+    """-ln of the density at `value` of a normal law with mean 0 and standard deviation sigma > 0.
+
+    ln(2 pi) / 2 + ln sigma + value^2 / (2 sigma^2) (b,), of both (b,) in one unit; another unit
+    adds a constant.
+    """
+    return 0.5 * math.log(2.0 * math.pi) + torch.log(sigma) + 0.5 * torch.square(value / sigma)
+
+
+def student_t_nll(sigma: Tensor, value: Tensor, dof: Tensor | float) -> Tensor:
+    """-ln of the density at `value` of Student's t law with mean 0 and standard deviation sigma.
+
+    Standardised: with n > 2 degrees of freedom its variance is sigma^2, not sigma^2 n / (n - 2):
+
+        ln G(n/2) - ln G((n+1)/2) + ln(pi (n-2)) / 2 + ln sigma
+          + (n+1)/2 ln(1 + value^2 / ((n-2) sigma^2)),  G the gamma function.
+
+    Bollerslev (1987), Rev. Economics & Statistics 69. sigma > 0 and value (b,) in one unit; dof a
+    number or a tensor that can be learned, () or (b,). ValueError where it is not over 2.
+    """
+    n = torch.as_tensor(dof, dtype=sigma.dtype, device=sigma.device)
+    if not bool((n > 2.0).all()):
+        raise ValueError(f"degrees of freedom: got {float(n.min()):g}, wanted more than 2")
+    constant = torch.lgamma(0.5 * n) - torch.lgamma(0.5 * (n + 1.0))
+    constant = constant + 0.5 * torch.log(math.pi * (n - 2.0))
+    square = torch.square(value / sigma) / (n - 2.0)
+    return constant + torch.log(sigma) + 0.5 * (n + 1.0) * torch.log1p(square)
+
+
+def pinball(quantiles: Tensor, value: Tensor, levels: Tensor) -> Tensor:
+    """The mean over levels a (q,) of max(a u, (a - 1) u), u = value - quantile at that level.
+
+    Koenker & Bassett (1978), Econometrica 46. Quantiles (b, q) and value (b,) in one unit, which is
+    that of the result (b,). ValueError where a level is not over 0 and under 1.
+    """
+    if not bool(((levels > 0.0) & (levels < 1.0)).all()):
+        raise ValueError("levels: wanted each of them over 0 and under 1")
+    short = value[:, None] - quantiles
+    return torch.maximum(levels * short, (levels - 1.0) * short).mean(dim=1)
