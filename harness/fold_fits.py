@@ -7,7 +7,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass, replace
 from statistics import fmean
-from typing import Any
+from typing import Any, TypeGuard
 
 import numpy as np
 
@@ -87,9 +87,14 @@ def fit_fold(
     return result
 
 
+def _learns(model: Forecaster, settings: Settings) -> TypeGuard[Pupil]:
+    """Whether it learns from a source before its fits, and there is one."""
+    return settings.source is not None and isinstance(model, Pupil) and model.learns
+
+
 def _taught(model: Forecaster, settings: Settings, fold: Fold) -> Forecaster:
     """A pupil with what it learned from the source, now or before from the same rows."""
-    if settings.source is None or not isinstance(model, Pupil):
+    if not _learns(model, settings):
         return model
     given = course(settings.source, model.features, fold.window.limit, settings.embargo)
     if settings.store is None:
@@ -144,7 +149,7 @@ def _entry(
     if held_out is not None:
         parts["held out"], numbers["held out"] = rows.take(held_out), samples.y[held_out]
     named_parts = {key: (part, samples.symbols) for key, part in parts.items()}
-    if settings.source is not None and isinstance(model, Pupil):
+    if _learns(model, settings):
         with named(name, samples, fold):
             given = course(settings.source, model.features, fold.window.limit, settings.embargo)
         named_parts |= _lesson_rows(given)

@@ -8,7 +8,8 @@ from statistics import fmean
 
 import numpy as np
 
-from harness.models.protocol import Forecaster, Trained
+from harness.errors import RunError
+from harness.models.protocol import Forecaster, ModelError, Trained
 from harness.splits import hold_out
 from harness.types import Fold, Samples
 
@@ -35,11 +36,15 @@ def training_time(
     """The estimate for these fits: as many times that of a fit on their mean number of rows.
 
     Seconds grow with the rows, so that the mean stands for all of them. RunError as the fits
-    themselves would have it, for one with no rows to train on or to hold out.
+    themselves would have it, for one with no rows to train on or to hold out, and where memory
+    does not suffice for a batch.
     """
     assert isinstance(model, Trained)
     sizes = [_sizes(model, samples, fold, embargo) for samples, fold in fits]
-    one = model.estimate(*(round(fmean(column)) for column in zip(*sizes, strict=True)))
+    try:
+        one = model.estimate(*(round(fmean(column)) for column in zip(*sizes, strict=True)))
+    except ModelError as error:
+        raise RunError(f"model {name}, horizon {horizon}: {error}") from None
     return TrainingTime(horizon, name, len(fits), len(fits) * one.typical, len(fits) * one.most)
 
 

@@ -21,6 +21,7 @@ from test_walk import EMBARGO, X0, spans
 from worlds import LOG_SIGMA, Nearest, make_samples
 
 import harness
+from harness import fit_store
 from harness.errors import RunError
 from harness.fit_store import FitStore
 from harness.fold_fits import Settings
@@ -189,6 +190,17 @@ def test_another_text_of_the_code_or_version_is_another_fit(store, monkeypatch):
     monkeypatch.setattr(Remembered, "made_by", lambda _: {"numpy": "9.9"})
     walked(store)
     assert made() == each
+
+
+@pytest.mark.parametrize("file", ["models/recurrent.py", "nets/loop.py", "nets/attention.py"])
+def test_the_text_of_what_fits_is_part_of_a_fit(file, tmp_path, monkeypatch):
+    for name in ("models", "nets"):
+        shutil.copytree(Path(harness.__file__).parent / name, tmp_path / name)
+    monkeypatch.setattr(fit_store, "__file__", str(tmp_path / "fit_store.py"))
+    before = fit_store._code.__wrapped__()
+    with (tmp_path / file).open("a") as text:
+        text.write("# changed")
+    assert fit_store._code.__wrapped__() != before
 
 
 def test_fits_that_are_kept_are_not_estimated(store):

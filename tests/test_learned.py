@@ -478,9 +478,9 @@ def test_a_net_says_how_far_it_is_and_how_long_it_will_take():
 
 @needs_torch
 def test_an_estimate_counts_steps_blocks_and_epochs(monkeypatch):
-    from harness.models import training
+    from harness.nets import loop
 
-    monkeypatch.setattr(training, "_seconds", lambda work: 0.01)
+    monkeypatch.setattr(loop, "_seconds", lambda work: 0.01)
     net = model("lstm", **{**TINY, "epochs": 44, "patience": 10})
     time = net.estimate(6_400, 1_024)  # 100 batches of 64, and a block of 1,024 to validate on
     assert time.epoch == pytest.approx(100 * 0.01 + 0.01)

@@ -55,8 +55,9 @@ models.protocol
 teaching
 models.pupils
 models.insanity
-models.linear models.scaling models.nets models.volatility
-models.training
+models.linear models.scaling models.volatility
+nets.attention nets.decomposition nets.losses nets.positions nets.recurrent nets.sequence
+nets.loop
 models.*
 fit_store
 sweeps fold_fits training_time
@@ -164,7 +165,17 @@ HEAVY = {
         "hypothesis",
     },
     "safetensors": {"fit_store"},
-    "torch": {"models.nets", "models.training", "models.recurrent"},
+    "torch": {
+        "models.recurrent",
+        "models.transfer",
+        "nets.attention",
+        "nets.decomposition",
+        "nets.loop",
+        "nets.losses",
+        "nets.positions",
+        "nets.recurrent",
+        "nets.sequence",
+    },
     "sklearn": {"models.regressors"},
     "lightgbm": {"models.boosting"},
     "arch": {"ability.confidence_set"},

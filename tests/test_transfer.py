@@ -14,7 +14,6 @@ from test_learned import world
 from test_run import assert_same, study
 from worlds import LOG_SIGMA, make_samples, make_task
 
-import harness
 from harness.errors import SpecError
 from harness.hypothesis import parse_hypothesis
 from harness.models.params import TransferParams
@@ -70,7 +69,7 @@ def test_what_resolves_later_changes_no_lesson_and_what_did_before_does():
 
 def test_too_short_a_source_is_told_in_numbers():
     source = make_samples(300, seed=1)
-    with pytest.raises(ModelError, match="14 rows to learn from and 7 to hold out"):
+    with pytest.raises(ModelError, match="12 rows to learn from and 7 to hold out"):
         course(source, source.rows.names, int(source.resolved_at[20]), 0)
 
 
@@ -85,7 +84,7 @@ def net(strategy: str, **changes: Any) -> Any:
 def a_course() -> Any:
     rows, y = world(200, seed=9)
     source = replace(
-        make_samples(1, seed=0, features=3) if False else make_samples(200, seed=3),
+        make_samples(200, seed=3),
         rows=rows,
         y=y,
         resolved_at=rows.formed_at + 1,
@@ -184,9 +183,7 @@ def test_the_papers_net_has_these_parameters():
 
 # --- whole runs
 
-OTHER = desk.changed(
-    ('name = "tiny"', 'name = "other"'), ("seed = 7", "seed = 8"), text=desk.PANEL
-)
+OTHER = desk.changed(('name = "tiny"', 'name = "other"'), ("seed = 7", "seed = 8"), text=desk.PANEL)
 MODELS = "".join(
     f"""[models.{name}]
 kind = "transfer"
@@ -231,13 +228,16 @@ def test_a_run_tells_its_source_and_a_rerun_learns_and_fits_nothing(tmp_path, fi
 
     lessons: list[int] = []
     teach = TransferNet.lesson
-    monkeypatch.setattr(
-        TransferNet, "lesson", lambda m, c, *, seed=0: (lessons.append(seed), teach(m, c, seed=seed))[1]
-    )
+
+    def counted(model: Any, given: Any, *, seed: int = 0) -> Lesson:
+        lessons.append(seed)
+        return teach(model, given, seed=seed)
+
+    monkeypatch.setattr(TransferNet, "lesson", counted)
     laid_out(tmp_path)
     log, run_id = study(tmp_path, SPEC)
     record = log.read(run_id)
-    windows = len({w for w in record["tables"]["folds"]["window"]})
+    windows = len(set(record["tables"]["folds"]["window"]))
     assert len(lessons) == windows  # one for both strategies
     assert record["source"]["name"] == "other" and record["source"]["rows"]["4h"] > 500
     assert "| learned from beforehand | other: " in record["card"]
@@ -284,16 +284,19 @@ def test_audit_and_verify_know_the_source(tmp_path, fits, command, monkeypatch):
         ),
         (
             [("[source]\n", '[source]\nstart = "2021-02-01"\nend = "2021-01-01"\n')],
-            "source.end: got 2021-01-01, wanted a moment after source.start, 2021-02-01",
+            "source.end: got '2021-01-01', wanted a moment after source.start, 2021-02-01",
         ),
-        ([("[source]\n", "[source]\nsymbol = 'X'\n")], "source.symbol: no such key"),
+        (
+            [("[source]\n", "[source]\nsymbol = 'X'\n")],
+            "source.symbol: got 'symbol', wanted one of the keys name, start, end, symbols",
+        ),
         ([('strategy = "frozen"', 'strategy = "frosen"')], "models.frozen.strategy: got 'frosen'"),
     ],
 )
 def test_a_mistake_in_source_or_strategy_is_one_line(changes, words):
     with pytest.raises(SpecError) as refused:
         parse_hypothesis(desk.changed(*changes, text=SPEC), Path("x.toml"))
-    assert words in str(refused.value).replace("wanted one of", "") or words in str(refused.value)
+    assert words in str(refused.value)
 
 
 def test_a_source_nobody_learns_from_is_refused():

@@ -28,6 +28,11 @@ class Pupil(Protocol):
     look_back: int
 
     @property
+    def learns(self) -> bool:
+        """Whether it wants a lesson, as it is set."""
+        ...
+
+    @property
     def subject(self) -> str:
         """All parameters that a lesson depends on, in words: who shares them shares lessons."""
         ...

@@ -10,11 +10,14 @@ from typing import Any, ClassVar, Self
 import numpy as np
 import torch
 
-from harness.models import training as loop
-from harness.models.nets import Attention, LastState, Recurrent, SequenceNet, TargetLoss
 from harness.models.params import RecurrentParams
 from harness.models.protocol import Task, own_features, versions
 from harness.models.scaling import Scaling
+from harness.nets import loop
+from harness.nets.attention import Attention
+from harness.nets.losses import TargetLoss
+from harness.nets.recurrent import LastState, Recurrent
+from harness.nets.sequence import SequenceNet
 from harness.scale import TargetScale
 from harness.types import F64, FitTime, Rows, Training
 
@@ -38,7 +41,7 @@ class RecurrentNet:
 
     Features, and a log target, are standardised by the training rows: all of them, or each
     symbol's own with `standardise = "symbol"` (a symbol that was not trained on: all of them).
-    For losses and the way from the net's output to the target see nets.TargetLoss.
+    For losses and the way from the net's output to the target see losses.TargetLoss.
     """
 
     cell: ClassVar[str]
@@ -96,7 +99,7 @@ class RecurrentNet:
                 for schedule in schedules
             ]
             attention = None
-            if self.params.attention:
+            if self.weighs:
                 _, attention = loop.outputs(net, train if checked is None else checked)
         before = sum(len(course.train_loss) for course in courses[:-1])
         told = Training(
@@ -149,6 +152,11 @@ class RecurrentNet:
     def weights(self) -> dict[str, np.ndarray]:
         """Every weight by its name in torch."""
         return {name: w.cpu().numpy() for name, w in self.net.state_dict().items()}
+
+    @property
+    def weighs(self) -> bool:
+        """Whether its pooling weighs the steps, so that there are weights to tell."""
+        return self.params.attention
 
     @property
     def _schedules(self) -> list[loop.Schedule]:

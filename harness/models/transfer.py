@@ -34,8 +34,14 @@ class TransferNet(RecurrentNet):
     """A net tuned from what it learned on a source panel, by one of the strategies of its kind."""
 
     cell: ClassVar[str] = "lstm"
+    weighs: ClassVar[bool] = False
     params: TransferParams
     learned: Lesson | None = None
+
+    @property
+    def learns(self) -> bool:
+        """All but training from scratch."""
+        return self.params.learns_beforehand
 
     @property
     def subject(self) -> str:
@@ -53,9 +59,7 @@ class TransferNet(RecurrentNet):
     def lesson(self, course: Course, *, seed: int = 0) -> Lesson:
         """The net trained on the course alone; ModelError as `fit` raises it."""
         held_out = course.held_out, course.held_out_y
-        taught = self._trained(
-            course.rows, course.y, held_out, seed, self._fresh, [self._lessons]
-        )
+        taught = self._trained(course.rows, course.y, held_out, seed, self._fresh, [self._lessons])
         weights = {name: w.cpu().numpy() for name, w in taught.net.state_dict().items()}
         return Lesson(weights, taught.training.epochs, taught.training.best)
 

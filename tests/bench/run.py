@@ -30,6 +30,7 @@ PARTS = {
     "har": "har:har",
     "garch": "garch:garch",
     "garch-kin": "garch:garch_kin",
+    "nets": "nets:nets",
 }
 
 

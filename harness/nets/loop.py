@@ -11,33 +11,43 @@ import math
 import os
 import sys
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from copy import deepcopy
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import cache
 
 import numpy as np
 import torch
 from torch import Tensor, nn
 
-from harness.models.nets import Loss
 from harness.models.protocol import ModelError
+from harness.nets.losses import Loss
 from harness.types import F64, I64, FitTime
 
 _CLIP = 1.0  # the largest norm of a batch's gradient
+_SLOWER = 0.5  # times every learning rate on a plateau
 _BLOCK = 1_024  # sequences at a time without gradients
 _TIMED = 3  # steps timed for an estimate
+# What torch says where memory ends: of CUDA and MPS, of the CPU, of cuBLAS and cuDNN.
+_NO_MEMORY = ("out of memory", "not enough memory", "can't allocate memory", "ALLOC_FAILED")
 
 
 @dataclass(frozen=True)
 class Schedule:
-    """Adam's learning rate, rows to a batch, epochs at most, epochs without gain to stop after."""
+    """Adam's learning rate, rows to a batch, epochs at most, epochs without gain to stop after.
+
+    `plateau`: epochs without gain after which all rates are halved, again and again; no more than
+    `patience` or they never are. `rates`: the rates of parts of the net by their names in torch
+    (`encoder`, `encoder.layers`), the longest that fits a weight's name; 0 freezes a part.
+    """
 
     learning_rate: float
     batch: int
     epochs: int
     patience: int
+    plateau: int | None = None
+    rates: Mapping[str, float] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -72,15 +82,17 @@ class Sequences:
 
 @dataclass(frozen=True)
 class Course:
-    """How training went: losses after each epoch, the best epoch (from 1).
+    """How training went: losses after each epoch, the best epoch, those that ended on a plateau.
 
-    A training loss is the mean over the epoch's batches while the weights moved, with dropout; a
-    validation loss is that of the weights after the epoch, without.
+    Epochs count from 1; rates were halved after those in `halved`. A training loss is the mean over
+    the epoch's batches while the weights moved, with dropout; a validation loss is that of the
+    weights after the epoch, without.
     """
 
     train_loss: tuple[float, ...]
     validation_loss: tuple[float, ...]
     best: int
+    halved: tuple[int, ...] = ()
 
 
 def choose_device(wanted: str) -> torch.device:
@@ -106,7 +118,8 @@ def repeatable(seed: int, device: torch.device) -> Iterator[torch.Generator]:
     """Torch on one thread with deterministic kernels, its randomness (dropout, weights) seeded.
 
     Gives the generator of the batches' order. The thread count stays at one: two threads that
-    spin beside a busy neighbour run many times slower than one. All else is put back.
+    spin beside a busy neighbour run many times slower than one. All else is put back. Memory that
+    does not suffice is a ModelError.
     """
     torch.set_num_threads(1)
     _keep_memory()
@@ -114,7 +127,7 @@ def repeatable(seed: int, device: torch.device) -> Iterator[torch.Generator]:
     before = torch.are_deterministic_algorithms_enabled()
     filled = torch.utils.deterministic.fill_uninitialized_memory
     cuda = [torch.cuda.current_device()] if device.type == "cuda" else []
-    with torch.random.fork_rng(devices=cuda):
+    with torch.random.fork_rng(devices=cuda), _memory_in_words():
         torch.manual_seed(seed)
         torch.use_deterministic_algorithms(True)
         torch.utils.deterministic.fill_uninitialized_memory = False  # it is never read, but costs
@@ -123,6 +136,16 @@ def repeatable(seed: int, device: torch.device) -> Iterator[torch.Generator]:
         finally:
             torch.utils.deterministic.fill_uninitialized_memory = filled
             torch.use_deterministic_algorithms(before)
+
+
+@contextmanager
+def _memory_in_words() -> Iterator[None]:
+    try:
+        yield
+    except RuntimeError as error:
+        if not any(words in str(error) for words in _NO_MEMORY):
+            raise
+        raise ModelError("out of memory: a smaller batch or width?") from error
 
 
 def train(
@@ -136,12 +159,15 @@ def train(
 ) -> Course:
     """Train the net in place; it ends with the weights of the epoch with the least validation loss.
 
-    Without validation rows every epoch is run and the last weights stay. ModelError names the
-    epoch in which a loss was no longer a number.
+    Without validation rows every epoch is run at the same rates and the last weights stay. Frozen
+    weights keep every bit, have no gradients, and stay so until the net is trained otherwise.
+    ModelError names the epoch in which a loss was no longer a number; ValueError for a rate under
+    0 or of a part that the net has not, and where all of it is frozen.
     """
     optimiser = _optimiser(net, schedule)
     losses: list[float] = []
     checked: list[float] = []
+    halved: list[int] = []
     best, kept = 0, None
     for epoch in range(1, schedule.epochs + 1):
         losses.append(_epoch(net, loss, rows, schedule.batch, optimiser, order))
@@ -156,14 +182,37 @@ def train(
         progress(f"epoch {epoch} of {schedule.epochs}, {shown}")
         if epoch - best >= schedule.patience:
             break
+        if schedule.plateau is not None and epoch - max([best, *halved]) >= schedule.plateau:
+            halved.append(epoch)
+            for group in optimiser.param_groups:
+                group["lr"] *= _SLOWER
     if kept is not None:
         net.load_state_dict(kept)
     net.eval()
-    return Course(tuple(losses), tuple(checked), best)
+    return Course(tuple(losses), tuple(checked), best, tuple(halved))
 
 
 def _optimiser(net: nn.Module, schedule: Schedule) -> torch.optim.Optimizer:
-    return torch.optim.Adam(net.parameters(), lr=schedule.learning_rate)
+    """Adam over the weights that are not frozen, those of one rate in one group."""
+    groups: dict[float, list[nn.Parameter]] = {}
+    unknown = set(schedule.rates)
+    for name, weight in net.named_parameters():
+        parts = [p for p in schedule.rates if name == p or name.startswith(p + ".")]
+        unknown -= set(parts)
+        rate = schedule.rates[max(parts, key=len)] if parts else schedule.learning_rate
+        if not 0.0 <= rate < math.inf:
+            raise ValueError(f"rates: got {rate:g} for {name}, wanted 0 or more")
+        weight.requires_grad_(rate != 0.0)
+        if rate != 0.0:
+            groups.setdefault(rate, []).append(weight)
+    if unknown:
+        raise ValueError(f"rates: the net has no weights of {', '.join(sorted(unknown))}")
+    if not groups:
+        raise ValueError("rates: all of the net is frozen")
+    return torch.optim.Adam(
+        [{"params": weights, "lr": rate} for rate, weights in groups.items()],
+        lr=schedule.learning_rate,
+    )
 
 
 def _epoch(
@@ -188,7 +237,7 @@ def _epoch(
 def _step(
     net: nn.Module, loss: Loss, x: Tensor, truth: Tensor, optimiser: torch.optim.Optimizer
 ) -> Tensor:
-    optimiser.zero_grad(set_to_none=True)
+    net.zero_grad(set_to_none=True)  # also gradients from before a part was frozen: clipping sums
     mean = loss(net(x)[0], truth).mean()
     mean.backward()
     nn.utils.clip_grad_norm_(net.parameters(), _CLIP)

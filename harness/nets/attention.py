@@ -1,0 +1,142 @@
+"""Attention: a pooling that weighs the steps, and encoders in which the steps look at each other.
+
+In a look-back window that ends at the decision every step is known, so nothing is looked ahead at
+without `causal` either; it is for nets that read a forecast off every step.
+"""
+
+from __future__ import annotations
+
+import math
+
+import torch
+from torch import Tensor, nn
+
+
+class Attention(nn.Module):
+    """The mean of all states under weights softmax(v' tanh(W s + b)) over the steps.
+
+    Additive attention: Bahdanau, Cho & Bengio (2015), ICLR, appendix A.1.2, without a query.
+    """
+
+    def __init__(self, width: int) -> None:
+        super().__init__()
+        self.score = nn.Sequential(
+            nn.Linear(width, width), nn.Tanh(), nn.Linear(width, 1, bias=False)
+        )
+
+    def forward(self, states: Tensor) -> tuple[Tensor, Tensor | None]:
+        """(b, L, h) -> (b, h), and the weights (b, L), which sum to 1."""
+        weights = torch.softmax(self.score(states).squeeze(-1), dim=1)
+        return torch.bmm(weights.unsqueeze(1), states).squeeze(1), weights
+
+
+def attention_weights(queries: Tensor, keys: Tensor, *, causal: bool = False) -> Tensor:
+    """softmax(Q K' / sqrt d) (…, u, L) of queries (…, u, d) and keys (…, L, d).
+
+    With `causal` the queries are the steps' own (u = L), and a later key weighs exactly 0.
+    Vaswani et al. (2017), NeurIPS, eq. 1.
+    """
+    scores = queries @ keys.transpose(-2, -1) / math.sqrt(queries.shape[-1])
+    if causal:
+        later = torch.ones(scores.shape[-2:], dtype=torch.bool, device=scores.device).triu(1)
+        scores = scores.masked_fill(later, -math.inf)
+    return torch.softmax(scores, dim=-1)
+
+
+class SelfAttention(nn.Module):
+    """Every step as weighted means of what all steps, or with `causal` those so far, have to say.
+
+    `heads` means side by side, each of width / heads projected columns, projected back together;
+    dropout acts on the weights. No residual sum and no norm. Vaswani et al. (2017), NeurIPS,
+    section 3.2. ValueError where the heads do not divide the width.
+    """
+
+    def __init__(self, width: int, heads: int, dropout: float, *, causal: bool = False) -> None:
+        super().__init__()
+        if heads < 1 or width % heads:
+            raise ValueError(f"heads: got {heads}, wanted a divisor of the width {width}")
+        self.heads, self.causal = heads, causal
+        self.project, self.merge = nn.Linear(width, 3 * width), nn.Linear(width, width)
+        self.dropout = nn.Dropout(dropout)
+
+    def forward(self, states: Tensor) -> Tensor:
+        """(b, L, h) -> (b, L, h)."""
+        split = self.project(states).unflatten(-1, (3, self.heads, -1))
+        queries, keys, values = split.permute(2, 0, 3, 1, 4)
+        return self.merge(self._attended(queries, keys, values).transpose(1, 2).flatten(2))
+
+    def _attended(self, queries: Tensor, keys: Tensor, values: Tensor) -> Tensor:
+        """The heads' means (b, heads, L, d) of queries, keys and values of that shape."""
+        return self.dropout(attention_weights(queries, keys, causal=self.causal)) @ values
+
+
+class ProbSparse(SelfAttention):
+    """Self-attention of the u = ceil(c ln L) steps whose attention is the least even.
+
+    How uneven is M(q) = max - mean of q k' / sqrt d over u keys drawn with replacement for each
+    step; one draw serves all sequences and heads. The other steps get the mean of all values.
+    Where u >= L it is full self-attention. Zhou et al. (2021), AAAI, Informer, eq. 3 and 4,
+    algorithm 1; `factor` is c.
+
+    With `causal` keys are drawn from those so far, a step attends if its M is among the u largest
+    so far (of equal ones the earlier first), and the others get the mean of the values so far. The
+    paper's choice among all steps would let step t tell what follows it. More than u steps may
+    attend then, and how many is not known before, so that all scores are taken: this form saves
+    nothing over full attention.
+
+    Training draws anew for every batch from torch's seeded generator, like dropout; `eval` draws
+    from `seed` and the length alone.
+    """
+
+    def __init__(
+        self,
+        width: int,
+        heads: int,
+        dropout: float,
+        *,
+        causal: bool = False,
+        factor: float = 5.0,
+        seed: int = 0,
+    ) -> None:
+        super().__init__(width, heads, dropout, causal=causal)
+        self.factor, self.seed = factor, seed
+
+    def attending(self, length: int) -> int:
+        """How many of so many steps attend, and how many keys each is measured by: 1 at least."""
+        return min(length, max(1, math.ceil(self.factor * math.log(length))))
+
+    def _attended(self, queries: Tensor, keys: Tensor, values: Tensor) -> Tensor:
+        count = self.attending(length := values.shape[-2])
+        if count == length:
+            return super()._attended(queries, keys, values)
+        uneven = self._unevenness(queries, keys)
+        if self.causal:
+            so_far = torch.arange(1, length + 1, device=values.device)[:, None]
+            mean = values.cumsum(dim=-2) / so_far
+            chosen = _rank_so_far(uneven) < count
+            return torch.where(chosen[..., None], super()._attended(queries, keys, values), mean)
+        at = uneven.topk(count).indices[..., None].expand(-1, -1, -1, values.shape[-1])
+        found = super()._attended(queries.gather(-2, at), keys, values)
+        return values.mean(dim=-2, keepdim=True).expand_as(values).scatter(-2, at, found)
+
+    @torch.no_grad()
+    def _unevenness(self, queries: Tensor, keys: Tensor) -> Tensor:
+        """M (b, heads, L) of every step."""
+        drawn = self._drawn_keys(queries.shape[-2]).to(keys.device)
+        scores = (keys[..., drawn, :] @ queries[..., None]).squeeze(-1)
+        below = scores.amax(dim=-1, keepdim=True) - scores  # exactly 0 where one key was drawn
+        return below.mean(dim=-1) / math.sqrt(queries.shape[-1])
+
+    def _drawn_keys(self, length: int) -> Tensor:
+        """Which keys each step is measured by (L, u); drawn on the CPU whatever the device."""
+        source = None if self.training else torch.Generator().manual_seed(self.seed)
+        shape = length, self.attending(length)
+        drawn = torch.rand(shape, dtype=torch.float64, generator=source)
+        reach = torch.arange(1, length + 1) if self.causal else torch.full((length,), length)
+        return (drawn * reach[:, None]).long()
+
+
+def _rank_so_far(values: Tensor) -> Tensor:
+    """How many of the values before each one's place (…, L) are at least as large."""
+    not_less = values[..., None, :] >= values[..., :, None]
+    return not_less.tril(-1).sum(dim=-1)

@@ -1,0 +1,90 @@
+"""Training steps of recurrent nets: the harness's loop against a bare one in torch.
+
+Both train the same net from the same weights on the same batches in the same order, one pass over
+all rows without validation. The bare loop is given its batches ready made and does only what no
+loop can leave out: gradients to zero, forward, loss, backward, Adam. The harness's gathers them,
+clips, and runs torch's deterministic kernels.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import numpy as np
+import torch
+from inputs import Inputs
+from timing import Figure, Taken, clocked, interleave, milliseconds, ratios, spread
+from torch import Tensor, nn
+
+from harness.nets.attention import Attention
+from harness.nets.loop import Schedule, Sequences, repeatable, train
+from harness.nets.losses import TargetLoss
+from harness.nets.recurrent import LastState, Recurrent
+from harness.nets.sequence import SequenceNet
+
+_ROWS, _BATCH, _LENGTH, _FEATURES = 8_192, 256, 20, 16
+_LAYERS, _WIDTH, _DROPOUT = 2, 64, 0.2  # the defaults of the kinds lstm and gru
+_SCHEDULE = Schedule(1e-3, _BATCH, epochs=1, patience=1)
+_LOSS = TargetLoss("qlike", log_target=True, per_log_sigma=1.0)
+_CPU = torch.device("cpu")
+
+
+def nets(_: Inputs, rounds: int) -> list[Figure]:
+    """An epoch of each net, by turns."""
+    rows = _made_up()
+    figures = []
+    for name, cell, pooling in (
+        ("lstm", "lstm", LastState),
+        ("lstm with attention", "lstm", lambda: Attention(_WIDTH)),
+        ("gru", "gru", LastState),
+    ):
+        turns = {
+            "ours": lambda c=cell, p=pooling: _ours(_fresh(c, p), rows),
+            "bare": lambda c=cell, p=pooling: _bare(_fresh(c, p), rows),
+        }
+        for turn in turns.values():
+            turn()
+        taken = interleave(turns, rounds)
+        figures += milliseconds("nets", f"{name}, an epoch", taken["ours"])
+        speed = [_ROWS / t.wall for t in taken["ours"]]
+        figures.append(spread("nets", f"{name}: sequences trained on", "1/s", speed))
+        label = f"{name}: our loop / bare torch"
+        figures += ratios("nets", label, taken["ours"], taken["bare"], "<= 1.3")
+    return figures
+
+
+def _ours(net: nn.Module, rows: Sequences) -> Taken:
+    with repeatable(2, _CPU) as order:
+        return clocked(lambda: train(net, _LOSS, rows, None, _SCHEDULE, order, lambda _: None))
+
+
+def _bare(net: nn.Module, rows: Sequences) -> Taken:
+    torch.manual_seed(2)
+    order = torch.randperm(_ROWS, generator=torch.Generator().manual_seed(2))
+    batches = [rows.batch(places) for places in order.split(_BATCH)]
+    return clocked(lambda: _epoch(net, batches))
+
+
+def _epoch(net: nn.Module, batches: list[tuple[Tensor, Tensor]]) -> None:
+    optimiser = torch.optim.Adam(net.parameters(), lr=_SCHEDULE.learning_rate)
+    net.train()
+    for x, truth in batches:
+        optimiser.zero_grad()
+        _LOSS(net(x)[0], truth).mean().backward()
+        optimiser.step()
+
+
+def _fresh(cell: str, pooling: Callable[[], nn.Module]) -> SequenceNet:
+    torch.manual_seed(1)
+    encoder = Recurrent(cell, _FEATURES, _WIDTH, _LAYERS, _DROPOUT)
+    return SequenceNet(encoder, pooling(), _WIDTH, _DROPOUT)
+
+
+def _made_up() -> Sequences:
+    """Sequences that overlap, as those of one symbol do, and a standardised target."""
+    rng = np.random.default_rng(1)
+    steps = rng.normal(size=(_ROWS + _LENGTH, _FEATURES))
+    places = np.arange(_ROWS)[:, None] + np.arange(_LENGTH)
+    truth = np.zeros((_ROWS, 4))
+    truth[:, 0], truth[:, 2] = steps[_LENGTH:, 0], 1.0
+    return Sequences.of(steps, places, truth, _CPU)
