@@ -56,8 +56,8 @@ models.linear models.scaling models.nets models.volatility
 models.training
 models.*
 fit_store
-sweeps fold_fits training_time
-common_rows single_fits
+sweeps fold_fits
+common_rows single_fits training_time
 walk workers
 metrics
 dates
@@ -75,7 +75,7 @@ reality_check
 verdict
 sections
 regime_specs
-conflicts
+conflicts plugins
 hypothesis
 study
 tables
