@@ -199,7 +199,7 @@ def _catalogue(name: str, what: str) -> None:
             show_entries(entries)
 
 
-_catalogue("models", "the kinds of model and their parameters, those of plug-ins too")
+_catalogue("models", "the kinds of model and their parameters; plug-ins too")
 _catalogue("measures", "the measures: formula, unit, inputs, source")
 _catalogue("features", "what a feature expression may hold")
 _catalogue("metrics", "the metrics: unit, direction, definition")
