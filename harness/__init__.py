@@ -17,6 +17,17 @@ import importlib
 from typing import Any
 
 _HOMES = {
+    # What a plug-in is written with (docs/plugins.md).
+    "Kind": "harness.models.table",
+    "Params": "harness.models.params",
+    "Mistake": "harness.models.table",
+    "Task": "harness.models.protocol",
+    "ModelError": "harness.models.protocol",
+    "own_features": "harness.models.protocol",
+    "versions": "harness.models.protocol",
+    "Rows": "harness.types",
+    "Training": "harness.types",
+    "FitTime": "harness.types",
     "load_hypothesis": "harness.hypothesis",
     "run": "harness.pipeline",
     "load_runs": "harness.query",
@@ -25,7 +36,24 @@ _HOMES = {
     "open_log": "harness.log",
 }
 
-__all__ = ["find_panel", "load_frame", "load_hypothesis", "load_runs", "open_log", "run"]
+__all__ = [
+    "FitTime",
+    "Kind",
+    "Mistake",
+    "ModelError",
+    "Params",
+    "Rows",
+    "Task",
+    "Training",
+    "find_panel",
+    "load_frame",
+    "load_hypothesis",
+    "load_runs",
+    "open_log",
+    "own_features",
+    "run",
+    "versions",
+]
 
 
 def __getattr__(name: str) -> Any:

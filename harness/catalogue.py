@@ -9,7 +9,8 @@ from harness.ability.table import TESTS
 from harness.feature_functions import FUNCTIONS
 from harness.measures.table import MEASURES
 from harness.metrics import METRICS
-from harness.models.table import KINDS
+from harness.models.table import KINDS, Kind
+from harness.plugins import loaded
 from harness.risk.definitions import FIGURES, SYMBOLS
 
 Entries = list[dict[str, Any]]
@@ -17,22 +18,31 @@ Entries = list[dict[str, Any]]
 
 def models() -> Entries:
     """Kinds of model."""
-    entries = []
-    for kind in KINDS.values():
-        parameters = []
-        for name, field in kind.params.model_fields.items():
-            default = field.get_default(call_default_factory=True)
-            shown = "required" if field.is_required() else f"default {default}"
-            parameters.append(f"{field.alias or name} ({_type_name(field.annotation)}, {shown})")
-        entries.append(
-            {
-                "kind": kind.name,
-                "what": kind.summary,
-                "parameters": ", ".join(parameters) or "none",
-                "source": kind.source,
-            }
-        )
-    return entries
+    return [_kind(kind) for kind in KINDS.values()]
+
+
+def installed_models() -> Entries:
+    """Kinds of model that installed packages offer, each with its package, or why it is refused."""
+    return [
+        {"kind": name, "cannot be used": found}
+        if isinstance(found, str)
+        else {**_kind(found.kind), "package": str(found.offer)}
+        for name, found in loaded()
+    ]
+
+
+def _kind(kind: Kind) -> dict[str, Any]:
+    parameters = []
+    for name, field in kind.params.model_fields.items():
+        default = field.get_default(call_default_factory=True)
+        shown = "required" if field.is_required() else f"default {default}"
+        parameters.append(f"{field.alias or name} ({_type_name(field.annotation)}, {shown})")
+    return {
+        "kind": kind.name,
+        "what": kind.summary,
+        "parameters": ", ".join(parameters) or "none",
+        "source": kind.source,
+    }
 
 
 def _type_name(annotation: Any) -> str:
@@ -112,3 +122,5 @@ CATALOGUES: dict[str, Callable[[], Entries]] = {
     "tests": tests,
     "risk": risk,
 }
+# What is installed beside: listed by the command, no part of the reference.
+INSTALLED: dict[str, Callable[[], Entries]] = {"models": installed_models}

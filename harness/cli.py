@@ -189,17 +189,17 @@ def _catalogue(name: str, what: str) -> None:
     @cli.command(name, help=f"List {what}.\n\n\b\nharness {name} --json")
     @AS_JSON
     def command(as_json: bool) -> None:
-        from harness.catalogue import CATALOGUES
+        from harness.catalogue import CATALOGUES, INSTALLED
         from harness.screen import show_entries
 
-        entries = CATALOGUES[name]()
+        entries = [*CATALOGUES[name](), *INSTALLED.get(name, list)()]
         if as_json:
             echo_json(entries)
         else:
             show_entries(entries)
 
 
-_catalogue("models", "the kinds of model and their parameters")
+_catalogue("models", "the kinds of model and their parameters; plug-ins too")
 _catalogue("measures", "the measures: formula, unit, inputs, source")
 _catalogue("features", "what a feature expression may hold")
 _catalogue("metrics", "the metrics: unit, direction, definition")
@@ -213,7 +213,7 @@ cli.add_command(cache)
 @LOG
 @AS_JSON
 def doctor(log_dir: str | None, as_json: bool) -> None:
-    """Check versions, log, cache, data and panels.
+    """Check versions, log, cache, data, panels and plug-ins.
 
     The exit code is 1 if something fails. Example:
 

@@ -1,4 +1,4 @@
-"""Is the installation sound? Versions, log, cache, data, panels, one compiled loop."""
+"""Is the installation sound? Versions, log, cache, data, panels, plug-ins, one compiled loop."""
 
 from __future__ import annotations
 
@@ -26,6 +26,7 @@ def examine(log: Path, search: Sequence[Path]) -> list[Check]:
         _check("threads", _threads),
         _check("HARNESS_DATA", _data),
         _check("panels", lambda: _panels(search)),
+        *_plugins(),
     ]
 
 
@@ -91,6 +92,19 @@ def _data() -> tuple[str, str]:
     if not folder:
         return "note", "not set: panels from files of your own need it"
     return ("ok", folder) if Path(folder).is_dir() else ("fails", f"{folder} is no folder")
+
+
+def _plugins() -> list[Check]:
+    """Every kind of model that an installed package offers, imported."""
+    from harness.plugins import loaded
+
+    checks = [
+        {"check": f"plug-in {name}", "state": "fails", "detail": found}
+        if isinstance(found, str)
+        else {"check": f"plug-in {name}", "state": "ok", "detail": str(found.offer)}
+        for name, found in loaded()
+    ]
+    return checks or [{"check": "plug-ins", "state": "ok", "detail": "none installed"}]
 
 
 def _panels(search: Sequence[Path]) -> tuple[str, str]:

@@ -8,7 +8,7 @@ import os
 import platform
 import subprocess
 import threading
-from collections.abc import Collection
+from collections.abc import Collection, Mapping
 from contextlib import suppress
 from pathlib import Path
 from typing import Any
@@ -63,8 +63,15 @@ class CodeVersion:
         return self._answer
 
 
-def describe(code: CodeVersion, kinds: Collection[str] = ()) -> dict[str, Any]:
-    """Versions, machine and thread settings, for the record; `kinds` of model used, and `risk`."""
+def describe(
+    code: CodeVersion,
+    kinds: Collection[str] = (),
+    plugins: Mapping[str, Mapping[str, str | None]] | None = None,
+) -> dict[str, Any]:
+    """Versions, machine and thread settings, for the record.
+
+    `kinds` are the built-in ones used, and `risk`; `plugins` the code that other kinds come from.
+    """
     import polars as pl
 
     return {
@@ -79,6 +86,7 @@ def describe(code: CodeVersion, kinds: Collection[str] = ()) -> dict[str, Any]:
             **{name: os.environ.get(name) for name in _THREAD_SETTINGS},
             "polars": pl.thread_pool_size(),
         },
+        **({"plugins": dict(plugins)} if plugins else {}),
     }
 
 

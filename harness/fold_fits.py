@@ -15,6 +15,14 @@ from harness.durations import show_moment
 from harness.errors import RunError
 from harness.fit_store import Entry, FitStore
 from harness.kernels.loader import clock
+from harness.models.foreign import (
+    in_words,
+    require_fitted,
+    require_forecasts,
+    shown,
+    stated_by,
+    training_of,
+)
 from harness.models.linear import Linear
 from harness.models.protocol import Forecaster, Kept, ModelError
 from harness.models.pupils import Lesson, Pupil
@@ -73,17 +81,18 @@ def fit_fold(
     entry = _entry(name, model, samples, settings, fold)
     if entry is not None and (found := entry.read()) is not None:
         return _unpacked(*found)
-    rows, y = samples.rows.columns(model.features), samples.y
+    rows, y = shown(model, samples.rows.columns(model.features), samples.y)
     train, held_out = _training_rows(model, samples, settings, fold)
     validation = None if held_out is None else (rows.take(held_out), y[held_out])
-    with named(name, samples, fold):
+    with named(name, model, samples, fold):
         began = clock()
         model = _taught(model, settings, fold)
         fitted = model.fit(rows.take(train), y[train], validation=validation, seed=settings.seed)
         seconds = clock() - began
+        require_fitted(model, fitted)
         result = result_of(fitted, rows, samples, fold, train, settings, seconds)
-    if entry is not None:
-        entry.write(*_packed(result, fitted.weights()))
+        if entry is not None:
+            entry.write(*_packed(result, fitted.weights()))
     return result
 
 
@@ -140,7 +149,8 @@ def _entry(
     name: str, model: Forecaster, samples: Samples, settings: Settings, fold: Fold
 ) -> Entry | None:
     """Where this fit is kept, under all that it and its forecasts are made from, or None."""
-    if settings.store is None or not isinstance(model, Kept):
+    store = settings.store
+    if store is None or name not in store.models or not isinstance(model, Kept):
         return None
     rows = samples.rows.columns(model.features)
     train, held_out = _training_rows(model, samples, settings, fold)
@@ -150,21 +160,22 @@ def _entry(
         parts["held out"], numbers["held out"] = rows.take(held_out), samples.y[held_out]
     named_parts = {key: (part, samples.symbols) for key, part in parts.items()}
     if _learns(model, settings):
-        with named(name, samples, fold):
+        with named(name, model, samples, fold):
             given = course(settings.source, model.features, fold.window.limit, settings.embargo)
         named_parts |= _lesson_rows(given)
         numbers |= {"lesson": given.y, "lesson held out": given.held_out_y}
     if settings.tails is not None:
         numbers["returns"] = samples.returns[train]
     asked = {"seed": settings.seed, "scale": repr(settings.scale), "tails": repr(settings.tails)}
-    return settings.store.entry(
-        settings.store.models[name],
-        made_by=model.made_by(),
-        rows=named_parts,
-        numbers=numbers,
-        look_back=model.look_back,
-        settings=asked,
-    )
+    with named(name, model, samples, fold):
+        return store.entry(
+            store.models[name],
+            made_by=model.made_by(),
+            rows=named_parts,
+            numbers=numbers,
+            look_back=model.look_back,
+            settings=asked,
+        )
 
 
 def _packed(
@@ -209,27 +220,31 @@ def result_of(
     yhat = fitted.predict(rows.take(fold.test))
     predicted = clock() - began
     linear = isinstance(fitted, Linear)
-    residuals = y[train] - (fitted.line if linear else fitted.predict)(rows.take(train))
+    inside = (fitted.line if linear else fitted.predict)(rows.take(train))
+    require_forecasts(yhat, fold.test.stop - fold.test.start)
+    require_forecasts(inside, y[train].size)
+    residuals = y[train] - inside
     if not (np.isfinite(yhat).all() and np.isfinite(residuals).all()):
         raise ModelError("a forecast is not finite")
     if scale.back == "smearing":
         shifts = scale.smearing_shifts(residuals)
     else:
         shifts = scale.shifts(residuals.mean(), residuals.var())
-    training = fitted.noted(rows.take(fold.test)) if linear else fitted.training
+    training = fitted.noted(rows.take(fold.test)) if linear else training_of(fitted)
     lost = int(training is not None and not training.converged)
     report = FitReport(1, lost, seconds, predicted, training)
     tails = None
     if settings.tails is not None:
         tails = settings.tails.of(samples.returns[train], y[train] - residuals, shifts[0])
-    return FoldResult(yhat, dict(fitted.coefficients), shifts, report, tails)
+    return FoldResult(yhat, stated_by(fitted), shifts, report, tails)
 
 
 @contextmanager
-def named(name: str, samples: Samples, fold: Fold) -> Iterator[None]:
-    """ModelError as a RunError that names model, symbol and window."""
+def named(name: str, model: object, samples: Samples, fold: Fold) -> Iterator[None]:
+    """What a model raises (ModelError, a foreign one anything) as a RunError that names both."""
     try:
-        yield
+        with in_words(model):
+            yield
     except ModelError as error:
         raise failed(name, samples, fold, error) from None
 

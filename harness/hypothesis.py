@@ -1,7 +1,8 @@
 """Hypothesis files: TOML -> a frozen, checked Hypothesis and the hash of what it claims.
 
 Nothing in a file is ever executed: features are read by `harness.features`, models by the table
-of kinds, and what is wrong between tables is found here.
+of kinds or the installed package that offers theirs, and what is wrong between tables is found
+here.
 """
 
 from __future__ import annotations
@@ -12,14 +13,14 @@ from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from harness.conflicts import conflicts
 from harness.durations import Duration, length
 from harness.features import FeatureError, parse_feature
 from harness.measures.table import MEASURES
 from harness.models.params import Params
-from harness.models.table import KINDS
+from harness.models.table import KINDS, Kind
 from harness.regime_specs import Sweep, expand_sweep, read_regimes
 from harness.regimes import Regime
 from harness.sections import (
@@ -50,29 +51,40 @@ from harness.spec_errors import (
     validate,
 )
 
+if TYPE_CHECKING:
+    from harness.plugins import Plugin
+
 _KEYS = (
     "hypothesis", "panel", "sample", "target", "walk_forward", "models", "verdict", "regimes",
     "sweep", "risk", "run", "source",
 )  # fmt: skip
 _HELD_TO = ("candidates", "min_gain", "alpha", "claim")
+_USABLE = "a kind that can be used"
 
 
 @dataclass(frozen=True)
 class ModelSpec:
     """A model to run: its kind and checked parameters, features in their canonical text.
 
-    `scope` is for whom it is fitted, `refit` how often where that is its own.
+    `scope` is for whom it is fitted, `refit` how often where that is its own; `plugin` what the
+    kind is where an installed package offers it.
     """
 
     kind: str
     params: Params
     scope: str = "pooled"
     refit: Duration | str | None = None
+    plugin: Plugin | None = None
+
+    @property
+    def entry(self) -> Kind:
+        """What the kind is: the table's entry or the plug-in's."""
+        return KINDS[self.kind] if self.plugin is None else self.plugin.kind
 
     def words(self) -> dict[str, Any]:
         """As plain JSON values, scope and refit where they are not what the kind has anyway."""
         own = {"kind": self.kind, **self.params.words()}
-        if self.scope != KINDS[self.kind].scopes[0]:
+        if self.scope != self.entry.scopes[0]:
             own["scope"] = self.scope
         if self.refit is not None:
             own["refit"] = plain_value(self.refit)
@@ -244,20 +256,59 @@ def _models(table: object) -> tuple[dict[str, ModelSpec], list[Problem]]:
         if not isinstance(settings, Mapping):
             problems.append(Problem(loc, "a table with a kind", settings))
         elif "kind" not in settings:
-            wanted = f"this key, which is missing: one of {', '.join(KINDS)}"
+            wanted = f"this key, which is missing: one of {', '.join(_every_kind())}"
             problems.append(Problem((*loc, "kind"), wanted))
-        elif not isinstance(settings["kind"], str) or settings["kind"] not in KINDS:
-            problems.append(unknown_word((*loc, "kind"), settings["kind"], KINDS))
         else:
-            model, found = _model(settings, loc)
+            model, found = _of_kind(settings, loc)
             problems += found
             if model is not None:
                 models[name] = model
     return models, problems
 
 
-def _model(settings: Mapping[str, Any], loc: Loc) -> tuple[ModelSpec | None, list[Problem]]:
-    kind, common = KINDS[settings["kind"]], {"kind", *ModelKeys.model_fields}
+def _every_kind() -> list[str]:
+    from harness.plugins import offers
+
+    return list(dict.fromkeys([*KINDS, *offers()]))
+
+
+def _of_kind(settings: Mapping[str, Any], loc: Loc) -> tuple[ModelSpec | None, list[Problem]]:
+    """A model of the kind that its table names; packages are looked at for no built-in kind."""
+    word = settings["kind"]
+    if isinstance(word, str) and word in KINDS:
+        return _model(settings, loc, KINDS[word], None)
+    return _plugged(settings, loc, word)
+
+
+def _plugged(
+    settings: Mapping[str, Any], loc: Loc, word: object
+) -> tuple[ModelSpec | None, list[Problem]]:
+    """A model of a kind that an installed package offers."""
+    from harness.models.foreign import told
+    from harness.plugins import Unusable, load, offers
+
+    offered, where = offers(), (*loc, "kind")
+    if not isinstance(word, str) or word not in offered:
+        return None, [unknown_word(where, word, _every_kind())]
+    try:
+        plugin = load(word, offered[word])
+    except Unusable as error:
+        return None, [Problem(where, f"{_USABLE}: {error}", word)]
+    try:
+        model, problems = _model(settings, loc, plugin.kind, plugin)
+        if model is not None:
+            _hash(model.words())
+            tuple(model.params.made)
+    except Exception as error:  # its parameters' code is the package's own
+        why = f"its parameters: {told(error, plugin.kind.params.__module__)}"
+        return None, [Problem(where, f"{_USABLE}: {plugin.offer}: {why}", word)]
+    return model, problems
+
+
+def _model(
+    settings: Mapping[str, Any], loc: Loc, kind: Kind, plugin: Plugin | None
+) -> tuple[ModelSpec | None, list[Problem]]:
+    common = {"kind", *ModelKeys.model_fields}
     given = {key: value for key, value in settings.items() if key not in common}
     params, problems = validate(kind.params, given, loc, also=("kind", *ModelKeys.model_fields))
     shared = {key: settings[key] for key in ModelKeys.model_fields if key in settings}
@@ -273,7 +324,7 @@ def _model(settings: Mapping[str, Any], loc: Loc) -> tuple[ModelSpec | None, lis
         for wrong in kind.mistakes(params)
     ]
     scope = keys.scope or kind.scopes[0]
-    return ModelSpec(kind.name, params, scope, keys.refit), [*problems, *found]
+    return ModelSpec(kind.name, params, scope, keys.refit, plugin), [*problems, *found]
 
 
 def _canonical_params(params: Params, loc: Loc) -> tuple[Params, list[Problem]]:

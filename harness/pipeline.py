@@ -256,7 +256,7 @@ def run(
                     timings=timer.stages,
                     started=started,
                     seconds=seconds,
-                    environment=describe(code, _parts(hypothesis)),
+                    environment=describe(code, _parts(hypothesis), _plugins(hypothesis)),
                     tried=tried,
                 )
             )
@@ -311,7 +311,13 @@ def _tried(
 
 def _parts(h: Hypothesis) -> list[str]:
     """What a hypothesis uses that may need a library of its own."""
-    return [*(m.kind for m in h.models.values()), *(["risk"] if h.risk else [])]
+    kinds = [m.kind for m in h.models.values() if m.plugin is None]
+    return [*kinds, *(["risk"] if h.risk else [])]
+
+
+def _plugins(h: Hypothesis) -> dict[str, dict[str, str | None]]:
+    """Kinds of installed packages, and what code they are."""
+    return {m.kind: m.plugin.words() for m in h.models.values() if m.plugin is not None}
 
 
 def _illustrated(log: Log, run_id: str) -> Illustrated:

@@ -11,7 +11,7 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
 
-from harness.fold_fits import FoldResult, Settings, fit_fold, is_kept
+from harness.fold_fits import FoldResult, Settings, fit_fold, is_kept, named
 from harness.models.protocol import Forecaster, Trained
 from harness.types import Fold, Samples
 
@@ -53,7 +53,8 @@ def results(
 def _made(settings: Settings, job: Job, tell: Tell | None = None) -> FoldResult:
     model = job.model
     if tell is not None and isinstance(model, Trained):
-        model = model.watched(tell)
+        with named(job.name, model, job.samples, job.fold):
+            model = model.watched(tell)
     return fit_fold(job.name, model, job.samples, replace(settings, seed=job.seed), job.fold)
 
 

@@ -135,7 +135,8 @@ def _problem(
 ) -> Problem:
     if detail["type"] == "extra_forbidden":
         return unknown_key(loc, keys)
-    described = _fields(model)[str(detail["loc"][0])].description
+    # What a section finds wrong between its keys has no key of its own.
+    described = _fields(model)[str(detail["loc"][0])].description if detail["loc"] else None
     if detail["type"] == "missing":
         return Problem(loc, "this key, which is missing" + (f": {described}" if described else ""))
     if detail["type"] == "value_error":

@@ -7,16 +7,16 @@ from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field, replace
 from functools import cached_property
 from pathlib import Path
+from typing import Any
 
 from harness.durations import parse_duration
 from harness.errors import SpecError
 from harness.fit_store import FitStore, fits_folder
 from harness.fold_fits import Settings
-from harness.hypothesis import Hypothesis, check_measures
+from harness.hypothesis import Hypothesis, ModelSpec, check_measures
 from harness.measures.cascade import CascadePlan, plan_cascade
 from harness.measures.store import PanelFacts
 from harness.models.protocol import Forecaster, Task, make_model
-from harness.models.table import KINDS
 from harness.panel import Panel, PanelSpec, find_panel, open_panel
 from harness.risk.tails import Tails
 from harness.scale import TargetScale
@@ -201,21 +201,38 @@ class Study:
     def fits(self, horizon: str) -> FitStore:
         """Where fits at this horizon are kept, and what its models are in words."""
         task = asdict(self._task(horizon))
-        words = {
-            name: json.dumps({"model": spec.words(), "task": task}, sort_keys=True)
-            for name, spec in self.hypothesis.models.items()
-        }
+        words = {}
+        for name, spec in self.hypothesis.models.items():
+            own: dict[str, Any] = {"model": spec.words(), "task": task}
+            if spec.plugin is not None:
+                own["plugin"] = spec.plugin.words()
+                if own["plugin"]["source"] is None:  # whether it was changed cannot be seen
+                    continue
+            words[name] = json.dumps(own, sort_keys=True)
         return FitStore(fits_folder(), words)
 
     def models(self, horizon: str) -> dict[str, Forecaster]:
-        """Every model of the hypothesis, unfitted, for one horizon."""
+        """Every model of the hypothesis, unfitted, for one horizon.
+
+        SpecError for a plug-in that cannot be used.
+        """
         if horizon not in self._models:
             task = self._task(horizon)
             self._models[horizon] = {
-                name: make_model(spec.kind, spec.params, task)
-                for name, spec in self.hypothesis.models.items()
+                name: self._made(name, spec, task) for name, spec in self.hypothesis.models.items()
             }
         return self._models[horizon]
+
+    def _made(self, name: str, spec: ModelSpec, task: Task) -> Forecaster:
+        if spec.plugin is None:
+            return make_model(spec.kind, spec.params, task)
+        from harness.plugins import Unusable
+
+        try:
+            return spec.plugin.build(spec.params, task, self.plan.columns)
+        except Unusable as error:
+            path, wanted = self.hypothesis.path, f"a kind that can be used: {error}"
+            raise SpecError(path, f"models.{name}.kind", got=spec.kind, wanted=wanted) from None
 
 
 def set_up(hypothesis: Hypothesis, search: Sequence[Path]) -> Study:
@@ -250,8 +267,8 @@ def on_panel(hypothesis: Hypothesis, spec: PanelSpec) -> Study:
         interval=h.sample.interval,
         jump_alpha=h.sample.jump_alpha,
         session_bars=spec.session_bars,
-        periods=any(KINDS[model.kind].periods for model in h.models.values()),
-        stepwise=[m for spec in h.models.values() for m in KINDS[spec.kind].stepwise],
+        periods=any(spec.entry.periods for spec in h.models.values()),
+        stepwise=[m for spec in h.models.values() for m in spec.entry.stepwise],
         returns=h.risk is not None,
     )
     span = {"start": h.panel.start, "end": h.panel.end}

@@ -8,8 +8,8 @@ from statistics import fmean
 
 import numpy as np
 
-from harness.errors import RunError
-from harness.models.protocol import Forecaster, ModelError, Trained
+from harness.fold_fits import named
+from harness.models.protocol import Forecaster, Trained
 from harness.splits import hold_out
 from harness.types import Fold, Samples
 
@@ -41,11 +41,11 @@ def training_time(
     """
     assert isinstance(model, Trained)
     sizes = [_sizes(model, samples, fold, embargo) for samples, fold in fits]
-    try:
-        one = model.estimate(*(round(fmean(column)) for column in zip(*sizes, strict=True)))
-    except ModelError as error:
-        raise RunError(f"model {name}, horizon {horizon}: {error}") from None
-    return TrainingTime(horizon, name, len(fits), len(fits) * one.typical, len(fits) * one.most)
+    mean = [round(fmean(column)) for column in zip(*sizes, strict=True)]
+    with named(name, model, *fits[0]):
+        one = model.estimate(*mean)
+        typical, most = len(fits) * float(one.typical), len(fits) * float(one.most)
+    return TrainingTime(horizon, name, len(fits), typical, most)
 
 
 def _sizes(model: Forecaster, samples: Samples, fold: Fold, embargo: int) -> tuple[int, int]:

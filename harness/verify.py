@@ -277,6 +277,13 @@ def _causes(stored: Mapping[str, Any], again: Mapping[str, Any]) -> Iterator[Cau
         old, new = then.get(what) or {}, now.get(what) or {}
         for name in old:
             yield Cause(name, str(old[name]), str(new.get(name)))
+    was, there = then.get("plugins") or {}, now.get("plugins") or {}
+    for kind in was:
+        yield Cause(f"plug-in {kind}", _plugin(was[kind]), _plugin(there.get(kind) or {}))
+
+
+def _plugin(words: Mapping[str, Any]) -> str:
+    return " ".join(str(words.get(key)) for key in ("distribution", "version", "source"))
 
 
 def _codes(then: Mapping[str, Any], now: Mapping[str, Any]) -> tuple[str, str]:

@@ -25,6 +25,7 @@ from harness.fold_fits import (
     result_of,
 )
 from harness.kernels.loader import clock
+from harness.models.foreign import require_fitted, shown
 from harness.models.linear import Linear
 from harness.models.protocol import Chained, Forecaster, Seeded, Trained
 from harness.single_fits import Job, Mapper, Tell, is_made, results
@@ -358,14 +359,17 @@ def _chained(
 ) -> Iterator[FoldResult]:
     """A symbol's fits, each from the one before."""
     folds = [part.folds[k] for k in known]
-    rows = part.samples.rows.columns(model.features)
-    chain = model.fit_chain(rows, part.samples.y, [f.train for f in folds], seed=settings.seed)
+    rows, y = shown(model, part.samples.rows.columns(model.features), part.samples.y)
+    chain: Iterator[Forecaster] | None = None
     made, seconds = [], 0.0
     for fold in folds:
-        with named(name, part.samples, fold):
+        with named(name, model, part.samples, fold):
             began = clock()
-            fitted = next(chain)
+            if chain is None:
+                chain = model.fit_chain(rows, y, [f.train for f in folds], seed=settings.seed)
+            fitted = next(chain, None)
             seconds += clock() - began
+            require_fitted(model, fitted)
             made.append(result_of(fitted, rows, part.samples, fold, fold.train, settings, 0.0))
     # A chain fits many folds at a step, so what it took is shared evenly.
     for result in made:

@@ -75,9 +75,16 @@ PARAMS: dict[str, dict[str, object]] = {
     },
     "lstm": {**TINY_NET, "attention": True},
     "gru": {**TINY_NET, "standardise": "symbol"},
+    "transfer": {
+        **TINY_NET,
+        "strategy": "full",
+        "heads": 2,
+        "lesson_batch": 128,
+        "lesson_epochs": 2,
+    },
 }
 # Nets are probed where the extra that they need is installed.
-MISSING = () if importlib.util.find_spec("torch") else ("lstm", "gru")
+MISSING = () if importlib.util.find_spec("torch") else ("lstm", "gru", "transfer")
 # When a value was known (n,) and the value (n,), by table, entry and column.
 Known = dict[tuple[str, str, str], tuple[I64, np.ndarray]]
 Measurer = Callable[[Bars, CascadePlan], Measured]
@@ -186,7 +193,8 @@ class World:
         scopes = {name: KINDS[name].scopes[0] if name in KINDS else "pooled" for name in models}
         fittings = {name: Fitting(*spans, scope=scope) for name, scope in scopes.items()}
         tails = Tails((0.05,), RESIDUALS, self.plan.windows[self.horizon], LOG_SIGMA)
-        settings = Settings(length, LOG_SIGMA, tails=tails)
+        # What is taught comes from the same bars, whose noise must not reach an earlier lesson.
+        settings = Settings(length, LOG_SIGMA, tails=tails, source=samples)
         part = walk_forward(models, samples, spans[0], fittings, settings)
         outcome, values_of = series(part, LOG_SIGMA)
         scores = score(part, LOG_SIGMA, outcome, values_of)

@@ -58,10 +58,11 @@ models.insanity
 models.linear models.scaling models.volatility
 nets.attention nets.decomposition nets.losses nets.positions nets.recurrent nets.sequence
 nets.loop
+models.recurrent
 models.*
 fit_store
-sweeps fold_fits training_time
-common_rows single_fits
+sweeps fold_fits
+common_rows single_fits training_time
 walk workers
 metrics evidence
 dates
@@ -80,7 +81,7 @@ reality_check
 verdict
 sections
 regime_specs
-conflicts
+conflicts plugins
 hypothesis
 study
 audit.findings audit.perturb audit.stretch
