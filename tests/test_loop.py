@@ -23,6 +23,7 @@ from harness.nets import loop
 from harness.nets.loop import Course, Schedule, Sequences, repeatable, train
 from harness.nets.recurrent import LastState, Recurrent
 from harness.nets.sequence import SequenceNet
+from harness.types import Window
 
 CPU = torch.device("cpu")
 SHORT = Schedule(learning_rate=0.01, batch=16, epochs=3, patience=10)
@@ -296,7 +297,9 @@ def test_a_model_whose_fit_finds_no_memory_is_named_before_and_while_it_is_fitte
         with pytest.raises(ModelError, match="out of memory"):
             work()
     monkeypatch.setattr(training_time, "_sizes", lambda *_: (100, 10))
-    with pytest.raises(RunError, match=r"^model net, horizon 1h: out of memory: a smaller batch"):
-        training_time.training_time(
-            "net", net, [(SimpleNamespace(), SimpleNamespace())], horizon="1h", embargo=0
-        )
+    fit = (
+        SimpleNamespace(horizon="1h", symbols=("X",), rows=rows),
+        SimpleNamespace(window=Window(0, 0, 0, 0, 1)),
+    )
+    with pytest.raises(RunError, match=r"^model net, horizon 1h, window 1 .*: out of memory: a sm"):
+        training_time.training_time("net", net, [fit], horizon="1h", embargo=0)
