@@ -249,3 +249,10 @@ def test_illustrate_is_the_same_from_python(drawn):
     found = illustrate(log, record["run_id"])
     assert not found.failed and {p.stem for p in found.paths} == set(before)
     assert pictures(log, record) == before
+
+
+@pytest.mark.parametrize(
+    ("window", "words"), [(None, "rv over the next 1d"), ("22d", "rv over the 22d that end in 1d")]
+)
+def test_a_target_over_a_window_of_its_own_is_called_so(window, words):
+    assert cards_figures._what({"target": "rv", "window": window}, "1d") == words

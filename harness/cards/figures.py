@@ -118,7 +118,7 @@ def _forecasts(record: Record) -> Iterator[RunFigure]:
     v, s = record["verdict"], record["settings"]
     every = list(s["models"])
     models = list(dict.fromkeys((v["baseline"], v["candidate"], *every)))[:_MOST_FORECASTS]
-    what = f"{s['target']} over the next {v['horizon']}"
+    what = _what(s, v["horizon"])
     some = f", {len(models)} of {len(every)} models" if len(models) < len(every) else ""
     words = f"Forecast against outcome: {what}{some}"
     draw = partial(_draw_forecasts, record, models, what)
@@ -164,7 +164,7 @@ def _calibration(record: Record) -> Iterator[RunFigure]:
     models = list(dict.fromkeys((v["baseline"], v["candidate"], *s["models"])))[:_MOST_FORECASTS]
     unit = "σ²" if s["unit"] == "variance" else "σ"
     log = s["scale"] == "log"
-    what = f"{'ln ' if log else ''}{s['target']} over the next {v['horizon']}"
+    what = f"{'ln ' * log}{_what(s, v['horizon'])}"
     unit = f"ln {unit}" if log else f"{unit} per bar"
     draw = partial(_draw_calibration, v["horizon"], models, what, unit)
     words = f"Calibration: mean outcome by decile of the forecast of {what}"
@@ -289,6 +289,13 @@ def _risk(record: Record) -> Iterator[RunFigure]:
     shown = {model: var[model] for model in models}
     draw = partial(returns_and_var, _times(moments), returns, shown, level)
     yield RunFigure("risk", words, _alone(draw))
+
+
+def _what(settings: Mapping[str, Any], horizon: str) -> str:
+    """What was forecast, in words."""
+    window = settings.get("window")
+    over = f"{window} that end in {horizon}" if window else f"next {horizon}"
+    return f"{settings['target']} over the {over}"
 
 
 def _alone(draw: Callable[[], bytes]) -> Callable[[pl.DataFrame], bytes]:
