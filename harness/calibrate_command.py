@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from pathlib import Path
 
 import click
@@ -36,6 +35,7 @@ def calibrate(
     from harness.calibration.rates import calibrate as measure
     from harness.calibration.trials import SETTINGS
     from harness.screen import Progress, show_table
+    from harness.workers import available
 
     for name in settings:
         if name not in SETTINGS:
@@ -54,7 +54,7 @@ def calibrate(
             worlds=worlds,
             seed=seed,
             alpha=0.05,
-            workers=workers or os.cpu_count() or 1,
+            workers=workers or available(),
             progress=progress,
         )
     names = [] if len(chosen) == len(SETTINGS) else chosen

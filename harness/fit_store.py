@@ -2,9 +2,10 @@
 
 A fit is kept under the hash of everything that it was made from: what the model is (kind,
 parameters, task), the text of the code and the versions of the libraries that fit it, the rows it
-saw and was asked to forecast with the targets it trained on, and the seed. Whatever changes makes
-another hash, of the fits that it touches and of no other. A file is one of the safetensors format:
-numbers and words, nothing that could be executed.
+saw and was asked to forecast with the targets it trained on, and the seed. A changed row, parameter
+or seed makes another hash of the fits that it touches and of no other; changed code of models, nets
+or fits, of all. A file is one of the safetensors format: numbers and words, nothing that could be
+executed.
 """
 
 from __future__ import annotations
@@ -67,6 +68,8 @@ class Entry:
             arrays = load(content)
         except (SafetensorError, ValueError, KeyError, TypeError, MemoryError) as error:
             raise self._refused(f"damaged ({one_line(str(error), 80)})") from None
+        if not isinstance(words, dict) or not isinstance(words.get("made_from"), dict):
+            raise self._refused("damaged (it does not say what it was made from)")
         if words.get("checksum") != _checksum(arrays, words.get("result")):
             raise self._refused("damaged (its checksum is another)")
         other = [k for k, v in self.made_from.items() if words["made_from"].get(k) != v]

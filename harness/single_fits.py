@@ -46,7 +46,7 @@ def results(
             yield _made(settings, job, partial(_tell, epochs, job.label))
         return
     for number, result in enumerate(mapper(partial(_made, settings), jobs), 1):
-        epochs(f"{jobs[number - 1].label}: made, {number} of {len(jobs)} in all")
+        epochs(f"{jobs[number - 1].label}: done, {number} of {len(jobs)} in all")
         yield result
 
 

@@ -1,7 +1,7 @@
-"""Fits in worker processes: one thread each, as many as asked for, started when there is work.
+"""Work in other processes: one thread each, as many as asked for, started when there is work.
 
-What a fit gives does not depend on where it is made, so that results are the same bytes with any
-number of workers.
+What a fit or a simulated world gives does not depend on where it is made, so that results are the
+same bytes with any number of workers.
 """
 
 from __future__ import annotations
@@ -14,10 +14,13 @@ from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import ProcessPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
 from types import TracebackType
-from typing import Self
+from typing import TYPE_CHECKING, Self
 
+from harness.environment import one_thread_each
 from harness.errors import RunError
-from harness.single_fits import Mapper
+
+if TYPE_CHECKING:
+    from harness.single_fits import Mapper
 
 _WORTH = 30.0  # seconds of training from which on starting workers, which import torch, pays
 
@@ -75,7 +78,11 @@ class Workers:
 
 
 def _begin() -> None:
-    """A worker leaves an interrupt to its parent, and does not outlive it."""
+    """A worker has one thread, leaves an interrupt to its parent, and does not outlive it.
+
+    Called before NumPy is loaded, which reads how many threads it may have: this module is light.
+    """
+    one_thread_each()
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     threading.Thread(target=_end_with_parent, daemon=True).start()
 

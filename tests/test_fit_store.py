@@ -246,8 +246,9 @@ def flipped(content: bytes) -> bytes:
         lambda c: (2**62).to_bytes(8, "little") + c[8:],
         lambda c: c.replace(b'\\"shifts\\": [', b'\\"shifts\\": [1', 1),
         lambda c: c.replace(b"checksum", b"checkedm", 1),
+        lambda c: c.replace(b"made_from", b"made_form", 1),
     ],
-    ids=["empty", "head", "short", "bit", "pickle", "endless", "words", "no checksum"],
+    ids=["empty", "head", "short", "bit", "pickle", "endless", "words", "no checksum", "no origin"],
 )
 def test_a_damaged_file_is_named_and_never_believed(store, damage):
     path = whole_file(store)

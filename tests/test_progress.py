@@ -56,7 +56,7 @@ def test_being_watched_changes_no_byte_and_worker_processes_still_get_the_model(
         shared = walk(models, mapper=lambda _: pool.map, epochs=made.append)
     w = len(alone.windows)
     assert said
-    assert made == [f"1h: net, fit {k} of {w}: made, {k} of {w} in all" for k in range(1, w + 1)]
+    assert made == [f"1h: net, fit {k} of {w}: done, {k} of {w} in all" for k in range(1, w + 1)]
     for other in (watched, shared):
         assert other.yhat["net"].tobytes() == alone.yhat["net"].tobytes()
 

@@ -4,16 +4,14 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Sequence
-from concurrent.futures import ProcessPoolExecutor
 from dataclasses import dataclass
 from functools import partial
-from multiprocessing import get_context
 from typing import Any
 
 import numpy as np
 
 from harness.calibration.trials import SETTINGS, Setting, Trial, try_world
-from harness.environment import one_thread_each
+from harness.workers import Workers
 
 COVERAGE = (0.87, 0.93)
 _CHUNK = 25
@@ -71,13 +69,11 @@ def calibrate(
 ) -> list[Rates]:
     """The rates of these settings over `worlds` worlds each; the same whatever the workers."""
     found = []
-    context = get_context("spawn")
-    with ProcessPoolExecutor(workers, mp_context=context, initializer=one_thread_each) as pool:
+    with Workers(workers) as pool:
         for name in names:
             tried = partial(try_world, SETTINGS[name], seed, alpha=alpha)
-            run = map if workers == 1 else partial(pool.map, chunksize=_CHUNK)
             trials = []
-            for trial in run(tried, range(worlds)):
+            for trial in pool.mapper(math.inf)(tried, range(worlds)):
                 trials.append(trial)
                 if len(trials) % _CHUNK == 0:
                     progress(f"{name}: {len(trials):,} of {worlds:,} worlds")
