@@ -24,7 +24,7 @@ errors durations types
 roughness descriptive
 figures.style
 figures.*
-guard
+guard environment
 kept_files
 kernels.compiler
 kernels.loader
@@ -107,7 +107,7 @@ fragility.rows
 fragility.variants
 judgement
 fit_tables
-record environment
+record
 index_tables
 index
 query
