@@ -37,11 +37,12 @@ def conflicts(h: Hypothesis) -> Iterator[Problem]:
         if model.scope == "effects" and not getattr(model.params, "intercept", True):
             wanted = "true, because models of scope 'effects' have an intercept for every symbol"
             yield Problem(("models", name, "intercept"), wanted, False)
-        loc: Loc = ("models", name, "features")
-        features = [parse_feature(text) for text in getattr(model.params, "features", ())]
-        for i, feature in enumerate(features):
-            yield from _column_conflicts(h, feature, (*loc, i))
-        yield from _feature_repeats(h, features, loc)
+        for key in model.params.lists:
+            loc: Loc = ("models", name, key)
+            features = [parse_feature(text) for text in getattr(model.params, key, ())]
+            for i, feature in enumerate(features):
+                yield from _column_conflicts(h, feature, (*loc, i))
+            yield from _feature_repeats(h, features, loc)
         for key in model.params.expressions:
             expression = parse_feature(getattr(model.params, key))
             yield from _column_conflicts(h, expression, ("models", name, key))

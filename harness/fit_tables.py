@@ -18,6 +18,7 @@ def fit_tables(forecasts: Mapping[str, Forecasts]) -> dict[str, Table]:
         "fit_notes": _fit_notes(forecasts),
         "training": _training(forecasts),
         "attention": _attention(forecasts),
+        "net_weights": _net_weights(forecasts),
     }
 
 
@@ -86,10 +87,22 @@ def _training(forecasts: Mapping[str, Forecasts]) -> Table:
         (horizon, model, k, split, epoch, loss)
         for horizon, model, _, k, report in _reports(forecasts)
         if report.training is not None
-        for split in ("train", "validation")
+        for split in ("train", "validation", "lesson_train", "lesson_validation")
         for epoch, loss in enumerate(getattr(report.training, f"{split}_loss"), 1)
     ]
     return table(("horizon", "model", "fit", "split", "epoch", "loss"), rows)
+
+
+def _net_weights(forecasts: Mapping[str, Forecasts]) -> Table:
+    """What weighs the parts of a net after every epoch, of the fits that have any."""
+    rows = [
+        (horizon, model, k, name, epoch, weight)
+        for horizon, model, _, k, report in _reports(forecasts)
+        if report.training is not None
+        for name, path in report.training.weights.items()
+        for epoch, weight in enumerate(path, 1)
+    ]
+    return table(("horizon", "model", "fit", "name", "epoch", "weight"), rows)
 
 
 def _attention(forecasts: Mapping[str, Forecasts]) -> Table:

@@ -24,7 +24,7 @@ from harness.models.foreign import (
     training_of,
 )
 from harness.models.linear import Linear
-from harness.models.protocol import Forecaster, Kept, ModelError
+from harness.models.protocol import Contextual, Forecaster, Kept, ModelError, looked_back
 from harness.models.pupils import Lesson, Pupil
 from harness.risk.tails import Tails
 from harness.scale import TargetScale
@@ -105,7 +105,7 @@ def _taught(model: Forecaster, settings: Settings, fold: Fold) -> Forecaster:
     """A pupil with what it learned from the source, now or before from the same rows."""
     if not _learns(model, settings):
         return model
-    given = course(settings.source, model.features, fold.window.limit, settings.embargo)
+    given = course(settings.source, looked_back(model), fold.window.limit, settings.embargo)
     if settings.store is None:
         return model.after(model.lesson(given, seed=settings.seed))
     entry = settings.store.entry(
@@ -119,9 +119,9 @@ def _taught(model: Forecaster, settings: Settings, fold: Fold) -> Forecaster:
     with entry.alone():
         if (found := entry.read()) is None:
             lesson = model.lesson(given, seed=settings.seed)
-            entry.write(lesson.weights, {"epochs": lesson.epochs, "best": lesson.best})
+            entry.write(lesson.weights, lesson.words())
         else:
-            lesson = Lesson(found[0], **found[1])
+            lesson = Lesson(found[0], **_tuples(found[1]))
     return model.after(lesson)
 
 
@@ -152,16 +152,21 @@ def _entry(
     store = settings.store
     if store is None or name not in store.models or not isinstance(model, Kept):
         return None
-    rows = samples.rows.columns(model.features)
+    past = looked_back(model)
+    rows = samples.rows.columns(past)
     train, held_out = _training_rows(model, samples, settings, fold)
     numbers = {"y": samples.y[train]}
-    parts = {"train": rows.take(train), "test": rows.take(fold.test)}
+    taken = {"train": train, "test": fold.test}
     if held_out is not None:
-        parts["held out"], numbers["held out"] = rows.take(held_out), samples.y[held_out]
+        taken["held out"], numbers["held out"] = held_out, samples.y[held_out]
+    parts = {key: rows.take(at) for key, at in taken.items()}
+    if isinstance(model, Contextual):
+        context = samples.rows.columns(model.context)
+        numbers |= {f"context, {key}": context.take(at).X for key, at in taken.items()}
     named_parts = {key: (part, samples.symbols) for key, part in parts.items()}
     if _learns(model, settings):
         with named(name, model, samples, fold):
-            given = course(settings.source, model.features, fold.window.limit, settings.embargo)
+            given = course(settings.source, past, fold.window.limit, settings.embargo)
         named_parts |= _lesson_rows(given)
         numbers |= {"lesson": given.y, "lesson held out": given.held_out_y}
     if settings.tails is not None:
@@ -191,8 +196,8 @@ def _packed(
 def _unpacked(arrays: Mapping[str, np.ndarray], words: Mapping[str, Any]) -> FoldResult:
     report = dict(words["report"])
     if (told := report["training"]) is not None:
-        lists = {key: tuple(v) for key, v in told.items() if isinstance(v, list)}
-        report["training"] = Training(**told | lists)
+        weights = _tuples(told["weights"])
+        report["training"] = Training(**_tuples(told) | {"weights": weights})
     first, second = words["shifts"]
     return FoldResult(
         arrays["yhat"],
@@ -201,6 +206,11 @@ def _unpacked(arrays: Mapping[str, np.ndarray], words: Mapping[str, Any]) -> Fol
         FitReport(**report | {"kept": 1}),
         arrays.get("tails"),
     )
+
+
+def _tuples(words: Mapping[str, Any]) -> dict[str, Any]:
+    """As they were before JSON, which has lists alone."""
+    return {key: tuple(v) if isinstance(v, list) else v for key, v in words.items()}
 
 
 def result_of(

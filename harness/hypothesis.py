@@ -331,9 +331,9 @@ def _canonical_params(params: Params, loc: Loc) -> tuple[Params, list[Problem]]:
     """The parameters with every feature expression in its canonical text."""
     problems: list[Problem] = []
     update: dict[str, Any] = {}
-    if texts := getattr(params, "features", None):
-        update["features"] = [_expression(t, (*loc, "features", i), problems)
-                              for i, t in enumerate(texts)]  # fmt: skip
+    for key in params.lists:
+        if texts := getattr(params, key, None):
+            update[key] = [_expression(t, (*loc, key, i), problems) for i, t in enumerate(texts)]
     for key in params.expressions:
         update[key] = _expression(getattr(params, key), (*loc, key), problems)
     return params.model_copy(update=update), problems

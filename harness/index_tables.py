@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from harness.registrations import Registration
 
 # An index made by another version of the tables below is made anew: raise this with them.
-INDEX_FORMAT = 10
+INDEX_FORMAT = 11
 _TEXT, _REAL, _COUNT, TIME = "VARCHAR", "DOUBLE", "BIGINT", "TIMESTAMP"
 _FLAG = "BOOLEAN"
 _SCORES = {
@@ -78,6 +78,10 @@ _ATTENTION = {
     "run_id": _TEXT, "horizon": _TEXT, "model": _TEXT, "fit": _COUNT, "step": _COUNT,
     "weight": _REAL,
 }  # fmt: skip
+_NET_WEIGHTS = {
+    "run_id": _TEXT, "horizon": _TEXT, "model": _TEXT, "fit": _COUNT, "name": _TEXT,
+    "epoch": _COUNT, "weight": _REAL,
+}  # fmt: skip
 _WINS = {
     "run_id": _TEXT, "horizon": _TEXT, "model": _TEXT, "baseline": _TEXT, "metric": _TEXT,
     "wins": _COUNT, "windows": _COUNT,
@@ -133,6 +137,7 @@ _RECORDED = {
     "fit_notes": _FIT_NOTES,
     "training": _TRAINING,
     "attention": _ATTENTION,
+    "net_weights": _NET_WEIGHTS,
     "wins": _WINS,
     "group_scores": _GROUP_SCORES,
     "group_wins": _GROUP_WINS,

@@ -87,9 +87,9 @@ def query(sql: str, timeout: float, log_dir: str | None, as_json: bool) -> None:
     """Ask the log one read-only SQL question (DuckDB's SQL).
 
     Tables: runs, hypotheses, scores, verdicts, tests, ability, folds, coefficients, fits,
-    fit_times, fit_notes, training, attention, wins, group_scores, group_wins, adaptation,
-    audits, fragility, risk, risk_wins, risk_path, timings, cards, decisions, registrations and
-    forecasts; `describe scores` shows columns. Examples:
+    fit_times, fit_notes, training, attention, net_weights, wins, group_scores, group_wins,
+    adaptation, audits, fragility, risk, risk_wins, risk_path, timings, cards, decisions,
+    registrations and forecasts; `describe scores` shows columns. Examples:
 
     \b
     harness query "select hypothesis, status, count(*) from runs group by all"

@@ -25,6 +25,7 @@ from harness.judgement import judge, vary
 from harness.log import Log
 from harness.measures.store import PanelFacts, measure_panel
 from harness.metrics import Scores
+from harness.models.protocol import looked_back
 from harness.record import horizon_forecasts, make_record
 from harness.registrations import DataRead
 from harness.rivals import check, setting_of, targets_differ
@@ -78,16 +79,21 @@ def decide_on(study: Study, measured: Sequence[Measured]) -> list[Decided]:
     return [Decided(m, study.plan.units, floor) for m in measured]
 
 
-def sample(study: Study, decided: Sequence[Decided], horizon: str) -> Samples:
-    """Rows and targets of one horizon, with the features that its models ask for."""
+def sample(
+    study: Study, decided: Sequence[Decided], horizon: str, *, lesson: bool = False
+) -> Samples:
+    """Rows and targets of one horizon, with the features that its models ask for.
+
+    Of a `lesson` those alone that pupils look back over.
+    """
     h = study.hypothesis
     wanted: dict[str, Expression] = {}
     past: list[LookBack] = []
     for model in study.models(horizon).values():
-        own = {text: parse_feature(text) for text in model.features}
-        wanted |= own
+        behind = looked_back(model)
+        wanted |= {text: parse_feature(text) for text in (behind if lesson else model.features)}
         if model.look_back:
-            past.append(LookBack(model.look_back, tuple(own.values())))
+            past.append(LookBack(model.look_back, tuple(map(parse_feature, behind))))
     return build_samples(
         decided,
         horizon=horizon,
@@ -111,7 +117,8 @@ def with_lessons(
     measured, facts, _ = measure_panel(source.panel, source.plan, keep=keep, progress=progress)
     decided = decide_on(source, measured)
     horizons = map(str, study.hypothesis.target.horizons)
-    return replace(study, lessons={h: sample(source, decided, h) for h in horizons}), facts
+    lessons = {h: sample(source, decided, h, lesson=True) for h in horizons}
+    return replace(study, lessons=lessons), facts
 
 
 def forecast(

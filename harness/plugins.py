@@ -186,7 +186,10 @@ def _wrong_params(params: Any) -> Iterator[str]:
     taken = [key for key in ("kind", *ModelKeys.model_fields) if key in keys]
     if taken:
         yield f"{params.__name__} has a key {taken[0]!r}, which every model has already"
-    wanted: Mapping[str, Any] = {"features": list[str], **dict.fromkeys(params.expressions, str)}
+    wanted: Mapping[str, Any] = {
+        **dict.fromkeys(params.lists, list[str]),
+        **dict.fromkeys(params.expressions, str),
+    }
     for key, annotation in wanted.items():
         if key in fields and fields[key].annotation != annotation:
             said = getattr(annotation, "__name__", annotation) if annotation is str else annotation

@@ -210,8 +210,9 @@ class Training:
 
     `parameters` fitted; `converged` false where an optimiser gave up and a fall-back stands;
     `epochs` run and `best` the one kept (from 1); losses after every epoch; `attention` the mean
-    weight by step of the sequence, oldest first; `notes` counts of its own, by their
-    names in models.table.NOTES.
+    weight by step of the sequence, oldest first; `lesson_` losses those of what was learned from a
+    source before; `weights` after every epoch what weighs the parts of a net, by name, mean over
+    the rows held out; `notes` counts of its own, by their names in models.table.NOTES.
     """
 
     parameters: int
@@ -221,6 +222,9 @@ class Training:
     train_loss: tuple[float, ...] = ()
     validation_loss: tuple[float, ...] = ()
     attention: tuple[float, ...] = ()
+    lesson_train_loss: tuple[float, ...] = ()
+    lesson_validation_loss: tuple[float, ...] = ()
+    weights: Mapping[str, tuple[float, ...]] = field(default_factory=dict)
     notes: Mapping[str, int] = field(default_factory=dict)
 
 

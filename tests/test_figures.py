@@ -85,6 +85,12 @@ EXAMPLES = {
         ),
         ["training", "validation", "weights kept: epoch 12", "epoch", "QLIKE (nats)"],
     ),
+    "weights_by_epoch": (
+        lambda: fits.weights_by_epoch(
+            np.arange(1, 31), {"weight of HAR": np.full(30, 0.9)}, kept=7
+        ),
+        ["weight of HAR", "weights kept: epoch 7", "epoch", "mean weight (share of 1)"],
+    ),
     "coefficients_through_time": (
         lambda: fits.coefficients_through_time(STARTS, {**named(21), "const": NAN}),
         [*WILD, "const (no data)", "coefficient (as fitted)"],
@@ -207,6 +213,7 @@ EMPTY = {
         x, y, "length", "QLIKE", "nats", higher_is_better=True
     ),
     "training_history": lambda x, y: fits.training_history(x, y, "QLIKE", "nats"),
+    "weights_by_epoch": fits.weights_by_epoch,
     "coefficients_through_time": fits.coefficients_through_time,
     "attention_by_lag": lambda x, _: fits.attention_by_lag(x, np.full(len(x), np.nan)),
     "scaling_plot": lambda _, y: roughness.scaling_plot(

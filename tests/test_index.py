@@ -26,6 +26,7 @@ TABLES = sorted(
         "ability",
         "adaptation",
         "attention",
+        "net_weights",
         "audits",
         "cards",
         "coefficients",

@@ -74,7 +74,7 @@ def weights(net: nn.Module, part: str = "") -> bytes:
 def scripted(monkeypatch: pytest.MonkeyPatch, losses: list[float]) -> None:
     """Give these validation losses, whatever the net is."""
     left = iter(losses)
-    monkeypatch.setattr(loop, "mean_loss", lambda *_: next(left))
+    monkeypatch.setattr(loop, "mean_loss", lambda *_: (next(left), None))
 
 
 def steps_seen(monkeypatch: pytest.MonkeyPatch) -> list[list[float]]:

@@ -82,9 +82,17 @@ PARAMS: dict[str, dict[str, object]] = {
         "lesson_batch": 128,
         "lesson_epochs": 2,
     },
+    "hybrid": {
+        **TINY_NET,
+        "form": "dynamic",
+        "har": ["log(rv_h)", "mean(log(rv_h), 5)"],
+        "heads": 2,
+        "lesson_batch": 128,
+        "lesson_epochs": 2,
+    },
 }
 # Nets are probed where the extra that they need is installed.
-MISSING = () if importlib.util.find_spec("torch") else ("lstm", "gru", "transfer")
+MISSING = () if importlib.util.find_spec("torch") else ("lstm", "gru", "transfer", "hybrid")
 # When a value was known (n,) and the value (n,), by table, entry and column.
 Known = dict[tuple[str, str, str], tuple[I64, np.ndarray]]
 Measurer = Callable[[Bars, CascadePlan], Measured]

@@ -57,8 +57,10 @@ models.pupils
 models.insanity
 models.linear models.scaling models.volatility
 nets.attention nets.decomposition nets.losses nets.positions nets.recurrent nets.sequence
+nets.hybrid
 nets.loop
 models.recurrent
+models.transfer
 models.*
 fit_store
 sweeps fold_fits
@@ -167,10 +169,12 @@ HEAVY = {
     },
     "safetensors": {"fit_store"},
     "torch": {
+        "models.hybrid",
         "models.recurrent",
         "models.transfer",
         "nets.attention",
         "nets.decomposition",
+        "nets.hybrid",
         "nets.loop",
         "nets.losses",
         "nets.positions",

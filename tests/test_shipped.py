@@ -22,7 +22,7 @@ DATA = os.environ.get("HARNESS_DATA")
 
 
 TORCH = importlib.util.find_spec("torch") is not None
-NETS = {"lstm", "gru", "transfer"}
+NETS = {"lstm", "gru", "transfer", "hybrid"}
 
 
 def kind_of(hypothesis: Path) -> str:

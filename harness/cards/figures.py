@@ -17,9 +17,14 @@ import numpy as np
 
 from harness.cards.group_rows import group_rows, rows_of, sweep_rows
 from harness.cards.render import HEADINGS, pooled_rows
-from harness.cards.training_rows import loss_words
+from harness.cards.training_rows import SPLITS, loss_words
 from harness.errors import one_line
-from harness.figures.fits import attention_by_lag, coefficients_through_time, training_history
+from harness.figures.fits import (
+    attention_by_lag,
+    coefficients_through_time,
+    training_history,
+    weights_by_epoch,
+)
 from harness.figures.risk import returns_and_var
 from harness.figures.scores import (
     adaptation_curves,
@@ -93,8 +98,8 @@ def illustrate(log: Log, run: str) -> Illustrated:
 def run_figures(record: Record) -> Iterator[RunFigure]:
     """Every figure that the record allows, all at the verdict's horizon."""
     for family in (
-        _loss, _forecasts, _calibration, _regimes, _adaptation, _memory, _training, _coefficients,
-        _attention, _risk,
+        _loss, _forecasts, _calibration, _regimes, _adaptation, _memory, _training, _lessons,
+        _net_weights, _coefficients, _attention, _risk,
     ):  # fmt: skip
         yield from family(record)
 
@@ -228,18 +233,52 @@ def _memory(record: Record) -> Iterator[RunFigure]:
 
 def _training(record: Record) -> Iterator[RunFigure]:
     """One figure per trained model: its last fit, the epoch that was kept marked."""
-    rows = _table(record, "training")
+    rows = [row for row in _table(record, "training") if row["split"] in SPLITS]
+    for model, own, best in _last_fits(record, rows):
+        epochs = sorted({row["epoch"] for row in own})
+        losses = _series(own, "split", "epoch", epochs, "loss")
+        name, unit = loss_words(record["settings"]["models"].get(model, {}))
+        draw = partial(training_history, epochs, losses, name, unit, kept=best)
+        words = f"Training of {model}: loss by epoch, last fit"
+        yield RunFigure(f"training-{model}", words, _alone(draw))
+
+
+def _lessons(record: Record) -> Iterator[RunFigure]:
+    """One figure per model that learned from a source: its last fit's lesson."""
+    splits = {f"lesson_{split}": split for split in SPLITS}
+    rows = [
+        row | {"split": splits[row["split"]]}
+        for row in _table(record, "training")
+        if row["split"] in splits
+    ]
+    for model, own, _ in _last_fits(record, rows):
+        epochs = sorted({row["epoch"] for row in own})
+        losses = _series(own, "split", "epoch", epochs, "loss")
+        name, unit = loss_words(record["settings"]["models"].get(model, {}))
+        draw = partial(training_history, epochs, losses, name, unit)
+        words = f"What {model} learned from the source: loss by epoch, before its last fit"
+        yield RunFigure(f"lesson-{model}", words, _alone(draw))
+
+
+def _net_weights(record: Record) -> Iterator[RunFigure]:
+    """One figure per model with weights of its parts: its last fit."""
+    for model, own, best in _last_fits(record, _table(record, "net_weights")):
+        epochs = sorted({row["epoch"] for row in own})
+        weights = _series(own, "name", "epoch", epochs, "weight")
+        draw = partial(weights_by_epoch, epochs, weights, kept=best)
+        words = f"What {model} weighs its parts by: mean over the rows held out by epoch, last fit"
+        yield RunFigure(f"weights-{model}", words, _alone(draw))
+
+
+def _last_fits(
+    record: Record, rows: Sequence[dict[str, Any]]
+) -> Iterator[tuple[str, list[dict[str, Any]], int | None]]:
+    """Each model's rows of its last fit that has any, and the epoch that it kept."""
     kept = {(row["model"], row["fit"]): row["best_epoch"] for row in _table(record, "fits")}
     for model in dict.fromkeys(row["model"] for row in rows):
         last = max(row["fit"] for row in rows if row["model"] == model)
         own = [row for row in rows if row["model"] == model and row["fit"] == last]
-        epochs = sorted({row["epoch"] for row in own})
-        losses = _series(own, "split", "epoch", epochs, "loss")
-        name, unit = loss_words(record["settings"]["models"].get(model, {}))
-        best = kept.get((model, last)) or None
-        draw = partial(training_history, epochs, losses, name, unit, kept=best)
-        words = f"Training of {model}: loss by epoch, last fit"
-        yield RunFigure(f"training-{model}", words, _alone(draw))
+        yield model, own, kept.get((model, last)) or None
 
 
 def _coefficients(record: Record) -> Iterator[RunFigure]:

@@ -15,7 +15,7 @@ _LOSSES = {
     "l2": ("squared error", "the target's unit, squared"),
     "l1": ("absolute error", "the target's unit"),
 }
-_SPLITS = ("train", "validation")
+SPLITS = ("train", "validation")
 
 
 def loss_words(model: Mapping[str, Any]) -> tuple[str, str]:
@@ -43,7 +43,7 @@ def training_rows(record: Mapping[str, Any]) -> list[dict[str, Any]]:
     for model, rows in fits.items():
         told = {key[1] for key in losses if key[0] == model}
         last = next((r for r in reversed(rows) if r["fit"] in told), rows[-1])
-        at = {s: losses.get((model, last["fit"], s, last["best_epoch"])) for s in _SPLITS}
+        at = {s: losses.get((model, last["fit"], s, last["best_epoch"])) for s in SPLITS}
         name, unit = loss_words(record["settings"]["models"].get(model, {}))
         found.append(
             {

@@ -45,12 +45,41 @@ def training_history(
         ValueError: for a split whose figures are not (e,).
     """
     found = checked("training_history", epochs, losses)
+    return _by_epoch(epochs, found, f"{loss} ({unit})", kept)
 
+
+def weights_by_epoch(
+    epochs: ArrayLike, weights: Mapping[str, ArrayLike], *, kept: int | None = None
+) -> bytes:
+    """What weighs the parts of a net, mean over the rows held out, by epoch, as SVG.
+
+    Args:
+        epochs: (e,) epochs, from 1.
+        weights: name -> (e,) the weight after each epoch, 0 to 1.
+        kept: the epoch whose weights were kept, marked by a line; None: not marked.
+
+    Raises:
+        ValueError: for a name whose figures are not (e,).
+    """
+    found = checked("weights_by_epoch", epochs, weights)
+    return _by_epoch(epochs, found, "mean weight (share of 1)", kept, limits=(-0.02, 1.02))
+
+
+def _by_epoch(
+    epochs: ArrayLike,
+    found: Mapping[str, np.ndarray],
+    label: str,
+    kept: int | None,
+    *,
+    limits: tuple[float, float] | None = None,
+) -> bytes:
     def paint(axes: Axes) -> None:
         axes.set_xlabel("epoch")
-        axes.set_ylabel(f"{loss} ({unit})")
+        axes.set_ylabel(label)
         whole_numbers(axes)
         curves(axes, epochs, found)
+        if limits is not None:
+            axes.set_ylim(*limits)
         if kept is not None:
             line = axes.axvline(kept, color=GREY, linestyle=(0, (4, 3)), linewidth=1.0)
             name_series(line, f"weights kept: epoch {kept}", [kept])

@@ -124,6 +124,8 @@ def training_of(fitted: Forecaster) -> Training | None:
         int(found.epochs),
         int(found.best),
         *(tuple(map(float, v)) for v in (found.train_loss, found.validation_loss, found.attention)),
+        *(tuple(map(float, v)) for v in (found.lesson_train_loss, found.lesson_validation_loss)),
+        weights={str(name): tuple(map(float, v)) for name, v in found.weights.items()},
         notes={note: int(count) for note, count in found.notes.items()},
     )
 

@@ -12,12 +12,14 @@ _CLASS_WANTED = "a regressor of scikit-learn by its full name, such as sklearn.l
 class Params(BaseModel):
     """Parameters of one kind of model; unknown ones are refused.
 
-    `expressions` are keys that hold one feature expression each, beside `features`; `later` keys
-    that came later, left out of a hypothesis' hash at their default, where they change nothing.
+    `lists` are keys that hold a list of feature expressions, `expressions` those that hold one;
+    `later` keys that came later, left out of a hypothesis' hash at their default, where they
+    change nothing.
     """
 
     model_config = ConfigDict(extra="forbid", frozen=True, strict=True, allow_inf_nan=False)
     expressions: ClassVar[tuple[str, ...]] = ()
+    lists: ClassVar[tuple[str, ...]] = ("features",)
     later: ClassVar[tuple[str, ...]] = ()
 
     @property
@@ -201,3 +203,19 @@ class TransferParams(Params):
     def learns_beforehand(self) -> bool:
         """All but training from scratch."""
         return self.strategy != "scratch"
+
+
+class HybridParams(TransferParams):
+    """`hybrid`: as `transfer`, and how its net and a HAR on the features `har` make one forecast.
+
+    `form`: `alpha` weighs the two by one number that is learned, `dynamic` by one for every
+    decision; `residual` adds the net to HAR, and `regimes` the mean of three such, by how likely
+    each regime is. `strategy`: `scratch`, unless it learns from a source.
+    """
+
+    lists: ClassVar[tuple[str, ...]] = ("features", "har")
+    har: list[str] = Field(min_length=1, max_length=200)
+    form: Literal["alpha", "dynamic", "residual", "regimes"]
+    strategy: Literal["scratch", "frozen", "full", "differential", "gradual", "aggressive"] = (
+        "scratch"
+    )

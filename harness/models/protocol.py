@@ -124,6 +124,29 @@ class Kept(Protocol):
         ...
 
 
+@runtime_checkable
+class Contextual(Protocol):
+    """A model that looks back over its features `past` and wants the others at the decision alone.
+
+    `past` and `context` are among its `features`, and may share some.
+    """
+
+    @property
+    def past(self) -> tuple[str, ...]:
+        """The features at every one of its last decisions."""
+        ...
+
+    @property
+    def context(self) -> tuple[str, ...]:
+        """Those at the decision."""
+        ...
+
+
+def looked_back(model: Forecaster) -> tuple[str, ...]:
+    """The features that a model looks back over: all, unless it says otherwise."""
+    return model.past if isinstance(model, Contextual) else model.features
+
+
 class ModelError(Exception):
     """A model that could not be fitted on these rows, in words; the walk names the window."""
 

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
-from typing import Protocol, Self, runtime_checkable
+from dataclasses import dataclass, fields
+from typing import Any, Protocol, Self, runtime_checkable
 
 import numpy as np
 
@@ -13,11 +13,20 @@ from harness.teaching import Course
 
 @dataclass(frozen=True)
 class Lesson:
-    """What was learned from a source: weights by name, epochs run and the one kept (from 1)."""
+    """What was learned from a source: weights by name, epochs run and the one kept (from 1).
+
+    Losses after every epoch: of training, and of the source's rows held out.
+    """
 
     weights: Mapping[str, np.ndarray]
     epochs: int
     best: int
+    train_loss: tuple[float, ...] = ()
+    validation_loss: tuple[float, ...] = ()
+
+    def words(self) -> dict[str, Any]:
+        """All but the weights, as plain values."""
+        return {f.name: getattr(self, f.name) for f in fields(self) if f.name != "weights"}
 
 
 @runtime_checkable

@@ -9,6 +9,7 @@ from typing import Any, ClassVar, Self
 
 import numpy as np
 import torch
+from torch import nn
 
 from harness.models.params import RecurrentParams
 from harness.models.protocol import Task, own_features, versions
@@ -61,6 +62,11 @@ class RecurrentNet:
         return cls(own_features(params.features, task), params, task.scale)
 
     @property
+    def past(self) -> tuple[str, ...]:
+        """The features that its sequences are made of."""
+        return self.features
+
+    @property
     def look_back(self) -> int:
         """The length of its sequences."""
         return self.params.sequence_length
@@ -84,7 +90,7 @@ class RecurrentNet:
         y: F64,
         validation: tuple[Rows, F64] | None,
         seed: int,
-        begun: Callable[[], SequenceNet],
+        begun: Callable[[], nn.Module],
         schedules: Sequence[loop.Schedule],
     ) -> Self:
         """A copy whose net is `begun` and trained on these rows by one schedule after the other."""
@@ -102,6 +108,7 @@ class RecurrentNet:
             if self.weighs:
                 _, attention = loop.outputs(net, train if checked is None else checked)
         before = sum(len(course.train_loss) for course in courses[:-1])
+        weighed = [weights for course in courses for weights in course.weighed]
         told = Training(
             parameters=sum(p.numel() for p in net.parameters()),
             epochs=before + len(courses[-1].train_loss),
@@ -109,6 +116,7 @@ class RecurrentNet:
             train_loss=tuple(loss for course in courses for loss in course.train_loss),
             validation_loss=tuple(loss for course in courses for loss in course.validation_loss),
             attention=() if attention is None else tuple(attention.tolist()),
+            weights=dict(zip(self.weighted, zip(*weighed, strict=True), strict=False)),
         )
         return replace(self, units=units, net=net, training=told, progress=_silent)
 
@@ -127,7 +135,7 @@ class RecurrentNet:
         device = loop.choose_device(self.params.device)
         with loop.repeatable(0, device) as noise:
             n, length = max(s.batch for s in self._schedules), self.params.sequence_length
-            steps = torch.randn(n + length, len(self.features), generator=noise)
+            steps = torch.randn(n + length, self._inputs, generator=noise)
             places = torch.arange(n)[:, None] + torch.arange(length)
             made_up = loop.Sequences(
                 steps.to(device), places.to(device), torch.ones(n, 4, device=device)
@@ -159,6 +167,16 @@ class RecurrentNet:
         return self.params.attention
 
     @property
+    def weighted(self) -> tuple[str, ...]:
+        """What its weights weigh where that is not steps: told after every epoch."""
+        return ()
+
+    @property
+    def _inputs(self) -> int:
+        """How many numbers a step of its sequences has."""
+        return len(self.past)
+
+    @property
     def _schedules(self) -> list[loop.Schedule]:
         p = self.params
         return [loop.Schedule(p.learning_rate, p.batch, p.epochs, p.patience)]
@@ -171,14 +189,14 @@ class RecurrentNet:
             per_log_sigma=self.scale.per_log_sigma,
         )
 
-    def _begun(self) -> SequenceNet:
+    def _begun(self) -> nn.Module:
         """The net as a fit begins with it."""
         return self._fresh()
 
-    def _fresh(self) -> SequenceNet:
+    def _fresh(self) -> nn.Module:
         """An untrained net; its weights come from torch's seed."""
         p = self.params
-        encoder = Recurrent(self.cell, len(self.features), p.width, p.layers, p.dropout)
+        encoder = Recurrent(self.cell, len(self.past), p.width, p.layers, p.dropout)
         pooling = Attention(p.width) if p.attention else LastState()
         return SequenceNet(encoder, pooling, p.width, p.dropout)
 
@@ -187,7 +205,7 @@ class RecurrentNet:
         with np.errstate(over="ignore"):  # an absurd log target: its loss is no number either
             measure = np.exp(y) if self.scale.is_log else y
             return _Units(
-                Scaling.of(rows.columns(self.features).X, self.features, by),
+                Scaling.of(rows.columns(self.past).X, self.past, by),
                 Scaling.of(y[:, None], ("the target",), by),
                 Scaling.of(measure[:, None], ("the target",), by),
             )
@@ -196,12 +214,12 @@ class RecurrentNet:
         self, units: _Units, rows: Rows, y: F64 | None, device: torch.device
     ) -> loop.Sequences:
         """The rows' sequences, standardised; with their truth, or what forecasts need of it."""
-        steps, places = rows.columns(self.features).steps(self.params.sequence_length)
+        steps, places = rows.columns(self.past).steps(self.params.sequence_length)
         # Steps that no row is made of may be missing; they are read by no sequence.
         values = units.inputs.apply(steps.values, steps.symbol)
         truth = np.empty((len(rows.symbol), 4))
         mean = units.measure.centre[units.measure.place(rows.symbol), 0]
-        truth[:, 3] = np.log(np.maximum(mean, self._least))
+        truth[:, 3] = self._floored_log(mean)
         if self.scale.is_log:
             place = units.target.place(rows.symbol)
             truth[:, 1], truth[:, 2] = units.target.centre[place, 0], units.target.spread[place, 0]
@@ -210,8 +228,11 @@ class RecurrentNet:
         if y is None:
             truth[:, 0] = math.nan
         else:
-            truth[:, 0] = y if self.scale.is_log else np.log(np.maximum(y, self._least))
+            truth[:, 0] = y if self.scale.is_log else self._floored_log(y)
         return loop.Sequences.of(values, places, truth, device)
+
+    def _floored_log(self, measure: F64) -> F64:
+        return np.log(np.maximum(measure, self._least))
 
     @property
     def _least(self) -> float:

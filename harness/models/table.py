@@ -16,6 +16,7 @@ from harness.models.params import (
     EwmaParams,
     GarchParams,
     HarqParams,
+    HybridParams,
     LogOlsParams,
     MovingAverageParams,
     OlsParams,
@@ -83,6 +84,14 @@ _TRANSFER = (
     "head, then the attention too, then all, a third of the epochs each; `aggressive` at the "
     "lesson's rate; `scratch` without a source. A fit learns from source rows that had resolved by "
     "its cut less the embargo; the last third of them is held out; needs torch"
+)
+
+_HYBRID = (
+    "a net of the transfer kind and least squares on `har`, fitted on the net's training rows, in "
+    "one forecast: `alpha` weighs the two by one number that is learned, `dynamic` by one for "
+    "every decision, of the net's state and HAR's features; `residual` adds the net to HAR, "
+    "`regimes` the mean of three such heads by how likely each regime is; with a strategy other "
+    "than `scratch` the encoder begins with what it learned from the [source]; needs torch"
 )
 
 KINDS: dict[str, Kind] = {
@@ -222,6 +231,14 @@ KINDS: dict[str, Kind] = {
             _TRANSFER,
             "Pan & Yang (2010), IEEE Trans. Knowledge & Data Engineering 22; Vaswani et al. "
             "(2017), NeurIPS",
+        ),
+        Kind(
+            "hybrid",
+            "harness.models.hybrid:Hybrid",
+            HybridParams,
+            _HYBRID,
+            "Zhang (2003), Neurocomputing 50 (residuals); Jacobs, Jordan, Nowlan & Hinton (1991), "
+            "Neural Computation 3 (weights by a gate)",
         ),
         *(
             Kind(

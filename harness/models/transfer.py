@@ -10,7 +10,7 @@ from __future__ import annotations
 import json
 from collections import OrderedDict
 from dataclasses import asdict, dataclass, replace
-from typing import Any, ClassVar
+from typing import Any, ClassVar, Self
 
 import numpy as np
 import torch
@@ -24,6 +24,7 @@ from harness.nets.attention import SelfAttention
 from harness.nets.recurrent import LastState, Recurrent
 from harness.nets.sequence import SequenceNet
 from harness.teaching import Course
+from harness.types import F64, Rows
 
 _ENCODER, _RECURRENT = "encoder", "encoder.recurrent"
 _SLOWER = 10.0  # how much slower the encoder learns at differential rates
@@ -48,7 +49,7 @@ class TransferNet(RecurrentNet):
         """All that a lesson depends on, in words."""
         p = self.params
         own = {
-            "features": self.features,
+            "features": self.past,
             "net": [p.sequence_length, p.layers, p.width, p.heads, p.dropout],
             "training": [p.loss, p.patience, p.plateau, p.standardise],
             "schedule": [p.lesson_learning_rate, p.lesson_batch, p.lesson_epochs],
@@ -61,27 +62,45 @@ class TransferNet(RecurrentNet):
         held_out = course.held_out, course.held_out_y
         taught = self._trained(course.rows, course.y, held_out, seed, self._fresh, [self._lessons])
         weights = {name: w.cpu().numpy() for name, w in taught.net.state_dict().items()}
-        return Lesson(weights, taught.training.epochs, taught.training.best)
+        told = taught.training
+        return Lesson(weights, told.epochs, told.best, told.train_loss, told.validation_loss)
 
-    def after(self, lesson: Lesson) -> TransferNet:
+    def fit(
+        self, rows: Rows, y: F64, *, validation: tuple[Rows, F64] | None = None, seed: int = 0
+    ) -> Self:
+        """A copy tuned from the lesson, if there was one; ModelError as of RecurrentNet."""
+        fitted = super().fit(rows, y, validation=validation, seed=seed)
+        if self.learned is None:
+            return fitted
+        losses = self.learned.train_loss, self.learned.validation_loss
+        told = replace(
+            fitted.training, lesson_train_loss=losses[0], lesson_validation_loss=losses[1]
+        )
+        return replace(fitted, training=told)
+
+    def after(self, lesson: Lesson) -> Self:
         """The same model, whose fits begin with the lesson's weights."""
         return replace(self, learned=lesson)
 
-    def _begun(self) -> SequenceNet:
+    def _begun(self) -> nn.Module:
         net = self._fresh()
         if self.learned is not None:
             weights = {k: torch.from_numpy(np.array(w)) for k, w in self.learned.weights.items()}
             net.load_state_dict(weights)
         return net
 
-    def _fresh(self) -> SequenceNet:
+    def _fresh(self) -> nn.Module:
         p = self.params
         parts: Any = OrderedDict(
-            recurrent=Recurrent(self.cell, len(self.features), p.width, p.layers, p.dropout),
+            recurrent=Recurrent(self.cell, len(self.past), p.width, p.layers, p.dropout),
             attention=SelfAttention(p.width, p.heads, p.dropout),
         )
-        hidden = (max(p.width // 2, 1),)
-        return SequenceNet(nn.Sequential(parts), LastState(), p.width, p.dropout, hidden=hidden)
+        return self._with_head(nn.Sequential(parts), (max(p.width // 2, 1),))
+
+    def _with_head(self, encoder: nn.Module, hidden: tuple[int, ...]) -> nn.Module:
+        """The whole net."""
+        p = self.params
+        return SequenceNet(encoder, LastState(), p.width, p.dropout, hidden=hidden)
 
     @property
     def _lessons(self) -> loop.Schedule:

@@ -86,13 +86,15 @@ class Course:
 
     Epochs count from 1; rates were halved after those in `halved`. A training loss is the mean over
     the epoch's batches while the weights moved, with dropout; a validation loss is that of the
-    weights after the epoch, without.
+    weights after the epoch, without. `weighed` are the mean weights over the rows held out after
+    each epoch, of a net that gives any.
     """
 
     train_loss: tuple[float, ...]
     validation_loss: tuple[float, ...]
     best: int
     halved: tuple[int, ...] = ()
+    weighed: tuple[tuple[float, ...], ...] = ()
 
 
 def choose_device(wanted: str) -> torch.device:
@@ -168,11 +170,15 @@ def train(
     losses: list[float] = []
     checked: list[float] = []
     halved: list[int] = []
+    weighed: list[tuple[float, ...]] = []
     best, kept = 0, None
     for epoch in range(1, schedule.epochs + 1):
         losses.append(_epoch(net, loss, rows, schedule.batch, optimiser, order))
         if validation is not None:
-            checked.append(mean_loss(net, loss, validation))
+            mean, weights = mean_loss(net, loss, validation)
+            checked.append(mean)
+            if weights is not None:
+                weighed.append(tuple(weights.tolist()))
         if not math.isfinite(losses[-1] + sum(checked[-1:])):
             raise ModelError(f"the loss of epoch {epoch} is not a number: a lower learning_rate?")
         if validation is None or epoch == 1 or checked[-1] < checked[best - 1]:
@@ -189,7 +195,7 @@ def train(
     if kept is not None:
         net.load_state_dict(kept)
     net.eval()
-    return Course(tuple(losses), tuple(checked), best, tuple(halved))
+    return Course(tuple(losses), tuple(checked), best, tuple(halved), tuple(weighed))
 
 
 def _optimiser(net: nn.Module, schedule: Schedule) -> torch.optim.Optimizer:
@@ -247,7 +253,7 @@ def _step(
 
 @torch.no_grad()
 def outputs(net: nn.Module, rows: Sequences) -> tuple[Tensor, Tensor | None]:
-    """The net's outputs (n,), and the mean weight of each step (L,) where steps have any.
+    """The net's outputs (n,), and the mean over rows of the weights (w,) that it gives, if any.
 
     Always in blocks of one size, the last filled up: what a sequence gives does not depend on how
     many follow it.
@@ -264,9 +270,10 @@ def outputs(net: nn.Module, rows: Sequences) -> tuple[Tensor, Tensor | None]:
     return torch.cat(found)[: len(rows)], mean
 
 
-def mean_loss(net: nn.Module, loss: Loss, rows: Sequences) -> float:
-    """The mean loss of the net as it is, without dropout."""
-    return float(loss(outputs(net, rows)[0], rows.truth).mean())
+def mean_loss(net: nn.Module, loss: Loss, rows: Sequences) -> tuple[float, Tensor | None]:
+    """The mean loss of the net as it is, without dropout, and the mean of its weights."""
+    output, weights = outputs(net, rows)
+    return float(loss(output, rows.truth).mean()), weights
 
 
 def estimate(

@@ -48,6 +48,15 @@ class TargetLoss:
         raised = nn.functional.softplus(output + _SOFTPLUS_ONE)
         return truth[:, CENTRE] + torch.log(raised.clamp_min(_LEAST))
 
+    def output_of(self, log_forecast: Tensor, truth: Tensor) -> Tensor:
+        """The output (b,) whose forecast of ln m is this: the inverse of `log_forecast`."""
+        if self._log_target:
+            return (log_forecast - truth[:, CENTRE]) / truth[:, SPREAD]
+        raised = torch.exp(log_forecast - truth[:, CENTRE])
+        # softplus is the identity in single precision long before expm1 runs over.
+        inverse = torch.where(raised > 30.0, raised, torch.log(torch.expm1(raised.clamp_max(30.0))))
+        return inverse - _SOFTPLUS_ONE
+
     def _qlike(self, g: Tensor, truth: Tensor) -> Tensor:
         d = 2.0 * self._c * (truth[:, LOG_MEASURE] - g)
         return torch.exp(d) - d - 1.0

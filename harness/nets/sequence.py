@@ -26,7 +26,7 @@ class SequenceNet(nn.Module):
     ) -> None:
         super().__init__()
         self.encoder, self.pooling = encoder, pooling
-        self.dropout, self.output = nn.Dropout(dropout), _head((width, *hidden, outputs))
+        self.dropout, self.output = nn.Dropout(dropout), head((width, *hidden, outputs))
 
     def forward(self, x: Tensor) -> tuple[Tensor, Tensor | None]:
         """Outputs of sequences (b, L, p), and the weights (b, L) where steps have any.
@@ -37,7 +37,7 @@ class SequenceNet(nn.Module):
         return self.output(self.dropout(state)).squeeze(-1), weights
 
 
-def _head(widths: tuple[int, ...]) -> nn.Module:
+def head(widths: tuple[int, ...]) -> nn.Module:
     """Linear layers from each width to the next, with a ReLU between two."""
     first, *others = (nn.Linear(*pair) for pair in pairwise(widths))
     if not others:
