@@ -22,6 +22,7 @@ from harness.audit_command import audit
 from harness.cache_command import cache
 from harness.calibrate_command import calibrate
 from harness.describe_command import describe
+from harness.documents_command import documents
 from harness.environment import one_thread_each
 from harness.errors import HarnessError, nearest
 from harness.family_command import family
@@ -207,6 +208,7 @@ _catalogue("risk", "the figures of VaR and ES: unit, definition")
 cli.add_command(panel)
 cli.add_command(describe)
 cli.add_command(cache)
+cli.add_command(documents)
 
 
 @cli.command()

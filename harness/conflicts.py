@@ -57,6 +57,9 @@ def conflicts(h: Hypothesis) -> Iterator[Problem]:
     if h.risk:
         yield from _repeats(("risk", "residuals"), h.risk.residuals)
     yield from _source_conflicts(h)
+    for metric, figures in h.document.figures.items() if h.document else ():
+        for model in set(figures) - set(h.models):
+            yield unknown_word(("document", "figures", metric, model), model, h.models)
     yield from _window_conflicts(h)
     yield from _verdict_conflicts(h)
 

@@ -30,6 +30,7 @@ from harness.sections import (
     SECTIONS,
     SHOWN_ONLY,
     Acceptance,
+    Document,
     Identity,
     ModelKeys,
     PanelSpan,
@@ -56,8 +57,9 @@ if TYPE_CHECKING:
 
 _KEYS = (
     "hypothesis", "panel", "sample", "target", "walk_forward", "models", "verdict", "regimes",
-    "sweep", "risk", "run", "source",
+    "sweep", "risk", "run", "source", "document",
 )  # fmt: skip
+_OPTIONAL = {"risk": RiskSpec, "source": PanelSpan, "document": Document}
 _HELD_TO = ("candidates", "min_gain", "alpha", "claim")
 _USABLE = "a kind that can be used"
 
@@ -106,6 +108,7 @@ class Hypothesis:
     sweep: Sweep | None
     risk: RiskSpec | None
     source: PanelSpan | None
+    document: Document | None
     run: Run
     path: Path
     text: str
@@ -163,15 +166,11 @@ def parse_hypothesis(text: str, path: Path) -> Hypothesis:
         problems.append(_missing_section("models.NAME"))
     regimes, found = read_regimes(raw.get("regimes", {}))
     problems += found
-    risk, found = validate(RiskSpec, raw["risk"], ("risk",)) if "risk" in raw else (None, [])
-    problems += found
-    source, found = None, []
-    if "source" in raw:
-        source, found = validate(PanelSpan, raw["source"], ("source",))
-    problems += found
+    for key, model in _OPTIONAL.items():
+        sections[key], found = validate(model, raw[key], (key,)) if key in raw else (None, [])
+        problems += found
     if not problems:
-        tables = {"models": models, "regimes": regimes, "sweep": sweep, "risk": risk}
-        tables["source"] = source
+        tables = {"models": models, "regimes": regimes, "sweep": sweep}
         hypothesis = Hypothesis(**sections, **tables, path=path, text=text)
         problems = list(conflicts(hypothesis))
     if problems:
@@ -195,9 +194,9 @@ def check_measures(hypothesis: Hypothesis, extra: Collection[str]) -> None:
 def canonical(hypothesis: Hypothesis) -> dict[str, Any]:
     """Everything that can change a number or the verdict, the claim included, as plain JSON values.
 
-    What is only for show (title, approach, figures) is left out. Defaults are spelled out (but for
-    keys that came later), moments are UTC ns, lengths are months or minutes, and lists whose order
-    means nothing are sorted.
+    What is only for show (title, approach, figures, document) is left out. Defaults are spelled out
+    (but for keys that came later), moments are UTC ns, lengths are months or minutes, and lists
+    whose order means nothing are sorted.
     """
     plain: dict[str, Any] = {
         key: _plain_section(key, getattr(hypothesis, attribute))

@@ -124,6 +124,11 @@ _RISK_PATH = {
     "run_id": _TEXT, "horizon": _TEXT, "model": _TEXT, "residuals": _TEXT, "level": _REAL,
     "symbol": _TEXT, "formed_at": TIME, "realised": _REAL, "var": _REAL, "es": _REAL,
 }  # fmt: skip
+_DOCUMENTS = {
+    "run_id": _TEXT, "title": _TEXT, "place": _TEXT, "says": _TEXT, "differs": _TEXT,
+    "right_if": _TEXT, "gain": _REAL,
+}  # fmt: skip
+_REPORTED = {"run_id": _TEXT, "metric": _TEXT, "model": _TEXT, "value": _REAL}
 # Filled from the table of the same name in each record.
 _RECORDED = {
     "scores": _SCORES,
@@ -147,6 +152,8 @@ _RECORDED = {
     "risk": _RISK,
     "risk_wins": _RISK_WINS,
     "risk_path": _RISK_PATH,
+    "documents": _DOCUMENTS,
+    "reported": _REPORTED,
     "timings": {"run_id": _TEXT, "stage": _TEXT, "seconds": _REAL},
 }
 _RUNS = {

@@ -13,6 +13,7 @@ from harness.ability_table import ability_table
 from harness.audit.findings import Audit, audit_table
 from harness.cards.render import render_card
 from harness.cautions import cautions, of_the_baseline, of_the_family
+from harness.document_tables import document_tables
 from harness.durations import iso_moment as _iso
 from harness.durations import show_moment
 from harness.evidence import Evidence, Verdict
@@ -118,6 +119,7 @@ def make_record(
             **group_tables(judged.groups, judged.adaptations, h.verdict),
             **fragility_table(varied),
             **risk_tables(judged.risks),
+            **document_tables(h.document),
             "timings": {"stage": list(timings), "seconds": [round(t, 6) for t in timings.values()]},
         },
     }

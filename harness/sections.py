@@ -284,6 +284,30 @@ class RiskSpec(Section):
     residuals: Laws = Field(strict=False, description=_LAWS_WANTED)
 
 
+class Document(Section):
+    """`[document]`: who else claims this, where, and the figures given for it; shown, never judged.
+
+    `gain` is what it reports of the candidate over the baseline, in the verdict's own terms, and
+    `figures` what it reports of models, by metric; `differs` says in which way they are not of the
+    same thing. It is right if the verdict is `right_if`.
+    """
+
+    title: Annotated[str, PlainValidator(_line)] = Field(description="one line of text")
+    place: Annotated[str, PlainValidator(_line)] = Field(description="one line of text")
+    says: Annotated[str, PlainValidator(_claim)] = Field(description="what it claims, in words")
+    differs: Annotated[str, PlainValidator(_claim)] | None = Field(
+        default=None, description="a sentence or two of text"
+    )
+    right_if: Literal["confirmed", "refuted"] = Field(
+        default="confirmed", description="confirmed or refuted"
+    )
+    gain: float | None = Field(default=None, description="a number")
+    figures: dict[Literal[tuple(METRICS)], dict[Name, float]] = Field(
+        default_factory=dict,
+        description="tables of numbers by model, each named by a metric: figures.rmse.har = 0.1",
+    )
+
+
 class Run(Section):
     """`[run]`: what only repeats need, and whether figures are drawn beside the card.
 

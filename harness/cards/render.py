@@ -82,6 +82,7 @@ def render_card(record: Mapping[str, Any]) -> str:
         costs=_costs(record),
         training=training_rows(record),
         seeds=seed_rows(record),
+        document=next(iter(rows_of(record["tables"].get("documents", {}))), None),
         risk=risk_rows(record),
         figures=record.get("figures", []),
         folder=card_stem(record),
