@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Mapping
 from typing import Any
 
@@ -23,12 +22,12 @@ def cautions(
     """Sentences, the most serious first; `start` is where the data begin (UTC ns)."""
     found = []
     for horizon, part in forecasts.items():
-        floored = int(np.sum(scale.log_sigma(part.y) <= math.log(scale.floor)))
+        floored = int(np.sum(scale.at_floor(scale.log_sigma(part.y))))
         if floored:
             found.append(
                 f"{floored:,} of {part.y.size:,} targets at {horizon} lie at the floor "
                 "(no price moved: an outage, or filled bars); logs and QLIKE there depend on the "
-                "floor, and such rows can decide a ranking."
+                "floor, and such rows can decide a ranking; MAPE leaves them out."
             )
         most = max((len(fit.names) for fit in part.fits.values()), default=0)
         least = min(p.n_train for p in part.proofs)

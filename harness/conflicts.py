@@ -251,6 +251,8 @@ def _verdict_conflicts(h: Hypothesis) -> Iterator[Problem]:
     if rule.claim == "equal" and not rule.min_gain:
         wanted = "above 0: how far apart equal models may be"
         yield Problem(("verdict", "min_gain"), wanted, rule.min_gain)
-    if rule.gain == "relative" and METRICS[rule.metric].higher:
-        wanted = f"'difference': {rule.metric} is no loss of which a share could be saved"
+    if rule.gain == "relative" and not METRICS[rule.metric].has_share:
+        signed = METRICS[rule.metric].signed
+        why = "can be negative: there is no zero from" if signed else "is no loss of"
+        wanted = f"'difference': {rule.metric} {why} which a share could be saved"
         yield Problem(("verdict", "gain"), wanted, rule.gain)

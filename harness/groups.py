@@ -14,7 +14,7 @@ from harness.types import F64, I64, Forecasts
 
 @dataclass(frozen=True)
 class GroupScores:
-    """Every metric of every model over groups of one kind: model -> (g, 10); `n` rows in each.
+    """Every metric of every model over groups of one kind: model -> (g, 12); `n` rows in each.
 
     `kind` is `regime`, `symbol` or a label's name.
     """

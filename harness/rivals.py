@@ -20,7 +20,7 @@ from harness.dates import by_date
 from harness.durations import ns_of
 from harness.errors import RunError
 from harness.log import Log, RecordError
-from harness.metrics import METRICS, Values
+from harness.metrics import METRICS, Values, moving
 from harness.reality_check import reality_check
 from harness.scale import TargetScale
 from harness.stored import stored_forecasts, testable_metrics
@@ -69,8 +69,9 @@ class Setting:
         s, nothing = self.scale, np.empty(0)
         last = np.full(y.size, np.nan) if self.last is None else self.last
         var_shift, sigma_shift = shifts
-        levels = s.sigma(y, sigma_shift), s.variance(y, var_shift)
-        return Values(y, last, s.log_sigma(y), *levels, nothing, nothing)
+        log_sigma, sigma = s.log_sigma(y), s.sigma(y, sigma_shift)
+        moved, variance = moving(s, log_sigma, sigma), s.variance(y, var_shift)
+        return Values(y, last, log_sigma, sigma, moved, variance, nothing, nothing)
 
 
 def setting_of(study: Study, forecasts: Forecasts) -> Setting:

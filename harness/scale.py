@@ -15,11 +15,15 @@ f is the forecast of ln sigma. Each way is a shift per window and model, stored 
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 
 import numpy as np
+from numpy.typing import NDArray
 
 from harness.types import F64
+
+_ROUNDING = 1e-12  # of ln sigma, whose floor may be half a logarithm of its square
 
 
 @dataclass(frozen=True)
@@ -86,6 +90,10 @@ class TargetScale:
         if self.is_log:
             return _exp(self.log_sigma(y) + shift, self.floor)
         return np.sqrt(self.variance(y))
+
+    def at_floor(self, log_sigma: F64) -> NDArray[np.bool_]:
+        """Whether ln sigma (n,) is at the floor, where no price moved."""
+        return log_sigma <= math.log(self.floor) + _ROUNDING
 
     def of_variance(self, variance: F64) -> F64:
         """A variance per bar (n,) on the target's scale."""

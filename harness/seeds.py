@@ -15,7 +15,7 @@ from harness.types import F64
 
 @dataclass(frozen=True)
 class SeedScores:
-    """The pooled figures of one model fitted with one seed: every metric (10,)."""
+    """The pooled figures of one model fitted with one seed: every metric (12,)."""
 
     horizon: str
     model: str

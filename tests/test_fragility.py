@@ -461,7 +461,7 @@ def test_a_proxy_row_by_hand(usual, tmp_path):
 
 
 @pytest.mark.parametrize("scale", [LOG_SIGMA, LEVEL_SIGMA])
-@pytest.mark.parametrize("metric", ["r2_log", "mae", "qlike", "direction"])
+@pytest.mark.parametrize("metric", ["r2_log", "mae", "qlike", "direction", "mape", "nll"])
 def test_a_proxy_that_is_the_target_times_a_constant_changes_nothing(scale, metric):
     samples = make_samples(200, symbols=2)
     y = samples.y if scale.is_log else np.exp(samples.y)

@@ -243,8 +243,9 @@ def score_cases() -> Iterator[Arguments]:
         last[[0, 31]] = np.nan
         last[3] = y[3]
         qlike = rng.gamma(2.0, 1.0, n)
-        args = y + 9.0, rank_f, y, f, s_y, s_f, v_y, v_f, qlike, y, f, last
-        yield np.array(edges), *args, np.empty((len(edges) - 1, 10))
+        moved = np.where(np.arange(n) % 7 == 0, np.nan, np.exp(s_y))
+        args = y + 9.0, rank_f, y, f, s_y, s_f, moved, v_y, v_f, qlike, y, f, last
+        yield np.array(edges), *args, np.empty((len(edges) - 1, 12))
 
 
 def resampled_cases() -> Iterator[Arguments]:
@@ -442,7 +443,7 @@ def test_group_scores_are_their_formulas():
         scores.group_scores(*case)
         for g, (a, b) in enumerate(itertools.pairwise(edges)):
             columns = (x[a:b] for x in case[1:-1])
-            rank_y, rank_f, y, f, s_y, s_f, v_y, v_f, qlike, _, _, last = columns
+            rank_y, rank_f, y, f, s_y, s_f, moved, v_y, v_f, qlike, _, _, last = columns
             if a == b:
                 assert np.isnan(out[g]).all()
                 continue
@@ -461,6 +462,8 @@ def test_group_scores_are_their_formulas():
                 qlike.mean(),
                 correlation(s_y, s_f),
                 right.mean() if known.any() else math.nan,
+                np.nanmean(np.abs(s_e) / moved) if np.isfinite(moved).any() else math.nan,
+                0.5 * (math.log(2.0 * math.pi) + 1.0 + qlike.mean()) + y.mean(),
             ]
             assert close_to(out[g], want, 1e-10), g
             undefined += math.isnan(want[0])
@@ -478,7 +481,7 @@ def test_a_column_that_never_moves_has_no_spread_whatever_its_value(value):
     moments.segment_moments(z, cuts, np.empty((2, 256)), count, mean, cross)
     assert (mean[:, 0] == value).all()
     assert not cross[:, 0].any()
-    out = np.empty((1, 10))
-    args = flat, moving, flat, moving, flat, *([moving] * 7)
+    out = np.empty((1, 12))
+    args = flat, moving, flat, moving, flat, *([moving] * 8)
     scores.group_scores(np.array([0, n]), *args, out)
     assert np.isnan(out[0, [0, 1, 8]]).all()

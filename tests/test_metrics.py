@@ -53,6 +53,8 @@ def directly(
         "qlike": 0.5 * sklearn.metrics.mean_gamma_deviance(v_y, v_f),
         "corr": scipy.stats.pearsonr(s_y, s_f).statistic,
         "direction": sklearn.metrics.accuracy_score(np.sign(y - last), np.sign(f - last)),
+        "mape": sklearn.metrics.mean_absolute_percentage_error(s_y, s_f),
+        "nll": -scipy.stats.norm.logpdf(s_y, 0.0, np.sqrt(v_f)).mean(),
     }
 
 
@@ -92,6 +94,13 @@ def mean_loss(metric: str, y: np.ndarray, forecast: float) -> float:
     return METRICS[metric].loss(outcome, models["m"]).mean()
 
 
+def weighted_median(y: np.ndarray, weights: np.ndarray) -> float:
+    """The least of y at which half of the weight is reached."""
+    order = np.argsort(y)
+    total = np.cumsum(weights[order])
+    return float(y[order][np.searchsorted(total, 0.5 * total[-1])])
+
+
 # The log forecast at which the expected loss is least, for outcomes ln sigma = y.
 ELICITS = {
     "r2_log": lambda y: y.mean(),
@@ -101,6 +110,8 @@ ELICITS = {
     "mse": lambda y: math.log(np.exp(y).mean()),
     "mse_var": lambda y: 0.5 * math.log(np.exp(2 * y).mean()),
     "qlike": lambda y: 0.5 * math.log(np.exp(2 * y).mean()),
+    "mape": lambda y: weighted_median(y, np.exp(-y)),
+    "nll": lambda y: 0.5 * math.log(np.exp(2 * y).mean()),
 }
 
 
@@ -169,7 +180,10 @@ def test_a_perfect_forecast_has_no_loss_and_full_marks():
     y = np.random.default_rng(4).gumbel(size=30)
     scores = scored(make_forecasts(y, {"m": y.copy()}))
     for name, metric in METRICS.items():
-        assert scores.value("m", name) == pytest.approx(float(metric.higher), abs=1e-12)
+        best = float(metric.higher)
+        if name == "nll":  # it has no best figure but by the outcomes
+            best = 0.5 * math.log(2.0 * math.pi) + 0.5 + y.mean()
+        assert scores.value("m", name) == pytest.approx(best, abs=1e-12)
 
 
 def test_the_way_back_moves_variance_and_sigma_but_never_the_log():
@@ -243,3 +257,64 @@ def test_groups_are_scored_as_if_their_rows_were_all_there_is():
                 assert close_to(found[name][g], alone.pooled[name], 1e-12), (g, name)
         else:
             assert np.isnan(found["near"][g]).all()
+
+
+FLOOR = 1e-3
+
+
+def with_still_rows(unit: str = "sigma", n: int = 90) -> tuple[Forecasts, TargetScale, np.ndarray]:
+    """Log forecasts of outcomes a third of which, not at random, lie at the floor."""
+    rng = np.random.default_rng(6)
+    sigma, forecast = 0.01 * np.exp(0.5 * rng.normal(size=(2, n)))
+    sigma[rng.random(n) < 1 / 3] = 0.0
+    scale = TargetScale("log", unit, "naive", FLOOR)
+    power = 2.0 if unit == "variance" else 1.0
+    y = scale.target(sigma**power)
+    return make_forecasts(y, {"m": np.log(forecast**power)}, windows=2), scale, sigma
+
+
+@pytest.mark.parametrize("unit", ["sigma", "variance"])
+def test_mape_leaves_out_the_rows_at_the_floor(unit):
+    forecasts, scale, sigma = with_still_rows(unit)
+    outcome, models = series(forecasts, scale)
+    counted = sigma > 0.0
+    assert 15 < np.sum(~counted) < 45
+    share = np.abs(sigma - models["m"].sigma)[counted] / sigma[counted]
+    want = sklearn.metrics.mean_absolute_percentage_error(
+        sigma[counted], models["m"].sigma[counted]
+    )
+    assert scored(forecasts, scale).value("m", "mape") == pytest.approx(want, rel=1e-12)
+    mape = METRICS["mape"]
+    loss, influence = mape.loss(outcome, models["m"]), mape.influence(outcome, models["m"])
+    assert loss.mean() == pytest.approx(want, rel=1e-12)
+    assert np.sum(loss[counted]) / np.sum(counted) == pytest.approx(want, rel=1e-12)
+    assert np.allclose(loss[~counted], want, rtol=1e-12, atol=0.0)
+    assert not influence[~counted].any()
+    # The standard error of the mean over all rows is that over the rows that count.
+    error = share.std() / math.sqrt(share.size)
+    assert loss.std() / math.sqrt(loss.size) == pytest.approx(error, rel=1e-12)
+
+
+def test_mape_of_rows_that_never_moved_is_not_defined():
+    y = np.full(20, math.log(FLOOR))
+    forecasts = make_forecasts(y, {"m": y + 1.0}, windows=2)
+    scale = TargetScale("log", "sigma", "naive", FLOOR)
+    scores = scored(forecasts, scale)
+    outcome, models = series(forecasts, scale)
+    assert math.isnan(scores.value("m", "mape"))
+    assert np.isnan(METRICS["mape"].influence(outcome, models["m"])).all()
+    assert not METRICS["mape"].loss(outcome, models["m"]).any()
+    assert math.isfinite(scores.value("m", "nll"))
+
+
+def test_nll_is_that_of_the_return_whose_square_the_outcome_is():
+    rng = np.random.default_rng(7)
+    h = np.exp(rng.normal(-9.0, 0.5, 40))
+    returns = rng.normal(0.0, np.sqrt(h))
+    scale = TargetScale("level", "variance", "none", 1e-12)
+    forecasts = make_forecasts(np.square(returns), {"m": h})
+    outcome, models = series(forecasts, scale)
+    density = scipy.stats.norm.logpdf(returns, 0.0, np.sqrt(h))
+    assert close_to(METRICS["nll"].loss(outcome, models["m"]), -density, 1e-12)
+    assert scored(forecasts, scale).value("m", "nll") == pytest.approx(-density.mean(), rel=1e-12)
+    assert scored(forecasts, scale).value("m", "nll") < 0.0

@@ -66,7 +66,8 @@ fit_store
 sweeps fold_fits
 common_rows single_fits training_time
 walk workers
-metrics evidence
+losses evidence
+metrics
 dates
 regimes
 groups tables

@@ -20,6 +20,7 @@ import numpy as np
 
 from harness.ability.blocks import block_length, bootstrap_sums, long_enough
 from harness.dates import Dates
+from harness.losses import missed_share
 from harness.metrics import METRICS, Values
 from harness.types import F64
 
@@ -100,6 +101,18 @@ def _right(o: Values, f: Values, _: F64) -> tuple[F64, ...]:
     return ((right & np.isfinite(o.last)).astype(np.float64),)
 
 
+def _moved(o: Values) -> tuple[F64, ...]:
+    return (np.isfinite(o.moved).astype(np.float64),)
+
+
+def _missed(o: Values, f: Values, _: F64) -> tuple[F64, ...]:
+    return (np.nan_to_num(missed_share(o, f), nan=0.0, posinf=np.inf),)
+
+
+def _share_of(shared: F64, own: F64) -> F64:
+    return own[:, 0] / shared[:, 0]
+
+
 def _spearman_columns(o: Values, f: Values, psi: F64) -> tuple[F64, ...]:
     """The metric's value and each row's influence: drawing ranks anew would sort every draw.
 
@@ -117,11 +130,12 @@ _RECIPES = {
     "r2_log": _Recipe(lambda o: _centred_moments(o.log_sigma), _loss_of("r2_log"), _r2),
     "rmse": _Recipe(_no_columns, _loss_of("rmse"), lambda _, own: np.sqrt(own[:, 0])),
     "corr": _Recipe(lambda o: _centred_moments(o.sigma), _correlation_columns, _correlation),
-    "direction": _Recipe(_known, _right, lambda shared, own: own[:, 0] / shared[:, 0]),
+    "direction": _Recipe(_known, _right, _share_of),
+    "mape": _Recipe(_moved, _missed, _share_of),
     "ic": _Recipe(_no_columns, _spearman_columns, _mean),
     **{
         name: _Recipe(_no_columns, _loss_of(name), _mean)
-        for name in ("mae_log", "mae", "mse", "mse_var", "qlike")
+        for name in ("mae_log", "mae", "mse", "mse_var", "qlike", "nll")
     },
 }
 

@@ -50,6 +50,8 @@ HEADINGS = {
     "qlike": "QLIKE",
     "corr": "Corr σ",
     "direction": "Direction",
+    "mape": "MAPE σ",
+    "nll": "NLL",
 }
 _TOTALS = ("fits", "failed", "fit_seconds", "predict_seconds")
 _MOST_PROOFS = 100

@@ -44,8 +44,8 @@ _OWN = {
 _VOLATILITIES = ("sigma", "variance")
 _MEANS = {
     "log": ("r2_log", "mae_log", "ic", "direction"),
-    "sigma": ("rmse", "mae", "mse", "corr"),
-    "variance": ("mse_var", "qlike"),
+    "sigma": ("rmse", "mae", "mse", "corr", "mape"),
+    "variance": ("mse_var", "qlike", "nll"),
 }
 _SQUARED = "variance"
 

@@ -59,7 +59,7 @@ def fragility_table(rows: Sequence[Row]) -> dict[str, Table]:
 
 @dataclass(frozen=True)
 class Scored:
-    """Forecasts with what evidence reads of them, and every metric of each model (10,)."""
+    """Forecasts with what evidence reads of them, and every metric of each model (12,)."""
 
     forecasts: Forecasts
     outcome: Values
@@ -92,7 +92,7 @@ class Registered:
     def head(self, kind: str, variant: str, metric: str | None = None) -> Row:
         """A row with nothing in it yet."""
         metric = metric or self.rule.metric
-        gain_as = "difference" if METRICS[metric].higher else self.rule.gain
+        gain_as = self.rule.gain if METRICS[metric].has_share else "difference"
         return Row(kind, variant, self.candidate, self.rule.baseline, metric, gain_as)
 
     def without(self, kind: str, variant: str, why: str, metric: str | None = None) -> Row:

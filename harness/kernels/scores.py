@@ -7,6 +7,8 @@ import math
 from harness.kernels.lanes import average, centred_dot, centred_products, differences, total
 from harness.kernels.loader import kernel
 
+_LN_2PI = math.log(2.0 * math.pi)
+
 
 def _pearson(a, b):
     """Pearson's correlation of a and b (n,); NaN when either is constant."""
@@ -29,16 +31,30 @@ def _right_way(y, f, last):
     return right / known if known > 0 else math.nan
 
 
-@kernel(
-    "i8[:] f8[:] f8[:] f8[:] f8[:] f8[:] f8[:] f8[:] f8[:] f8[:] f8[:] f8[:] f8[:] f8[:,:] -> void",
-)
-def group_scores(edges, rank_y, rank_f, log_y, log_f, s_y, s_f, v_y, v_f, qlike, y, f, last, out):
-    """Scores of groups g, rows edges[g]:edges[g + 1] of each array (n,); out (g, 10).
+def _mean_share(s, f, moved):
+    """The mean of |s - f| / moved (n,) where `moved` is a number."""
+    known, missed = 0, 0.0
+    for i in range(s.size):
+        if moved[i] == moved[i]:
+            known += 1
+            missed += abs(s[i] - f[i]) / moved[i]
+    return missed / known if known > 0 else math.nan
 
-    Columns: ic, r2_log, mae_log, rmse, mae, mse, mse_var, qlike, corr, direction
+
+@kernel(
+    "i8[:] f8[:] f8[:] f8[:] f8[:] f8[:] f8[:] f8[:] f8[:] f8[:] f8[:] f8[:] f8[:] f8[:] f8[:,:]"
+    " -> void",
+)
+def group_scores(
+    edges, rank_y, rank_f, log_y, log_f, s_y, s_f, moved, v_y, v_f, qlike, y, f, last, out
+):
+    """Scores of groups g, rows edges[g]:edges[g + 1] of each array (n,); out (g, 12).
+
+    Columns: ic, r2_log, mae_log, rmse, mae, mse, mse_var, qlike, corr, direction, mape, nll
     (harness/metrics.py defines them). rank_*: ranks within the group; log_*, s_*, v_*: ln sigma,
-    sigma and variance of outcome and forecast; qlike: the loss of each row; y, f, last: outcome,
-    forecast and last outcome on the target's scale. A group without rows is NaN.
+    sigma and variance of outcome and forecast; moved: the outcome's sigma where it counts for
+    mape, else NaN; qlike: the loss of each row; y, f, last: outcome, forecast and last outcome on
+    the target's scale. A group without rows is NaN.
     """
     for g in range(out.shape[0]):
         a, b = edges[g], edges[g + 1]
@@ -62,3 +78,6 @@ def group_scores(edges, rank_y, rank_f, log_y, log_f, s_y, s_f, v_y, v_f, qlike,
         out[g, 7] = total(qlike[a:b]) / n
         out[g, 8] = _pearson(s_y[a:b], s_f[a:b])
         out[g, 9] = _right_way(y[a:b], f[a:b], last[a:b])
+        out[g, 10] = _mean_share(s_y[a:b], s_f[a:b], moved[a:b])
+        # ln h + v / h is qlike + 1 + ln v.
+        out[g, 11] = 0.5 * (_LN_2PI + 1.0 + out[g, 7]) + mean

@@ -1,0 +1,192 @@
+"""What each row loses by a forecast, and how much it moves each figure.
+
+A metric's influence values say how much each row moves the pooled figure: the figure is, to
+first order, the mean of its influence values plus a constant. Tests and intervals for any metric
+are built on them (inference.py).
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import numpy as np
+
+from harness.types import F64, I64
+
+_LN_2PI = math.log(2.0 * math.pi)
+
+
+@dataclass(frozen=True)
+class Values:
+    """One series, outcome or forecast, n rows: on the target's scale, ln sigma, sigma, variance.
+
+    `pooled` and `within` are its average ranks over all rows and over its window's, NaN where none
+    were asked for; `last` is the outcome of the horizon before, on the target's scale; `moved` is
+    sigma, NaN where it is at the floor.
+    """
+
+    y: F64
+    last: F64
+    log_sigma: F64
+    sigma: F64
+    moved: F64
+    variance: F64
+    pooled: F64
+    within: F64
+
+
+def squared_log(o: Values, f: Values) -> F64:
+    """The squared error of ln sigma."""
+    return np.square(o.log_sigma - f.log_sigma)
+
+
+def absolute_log(o: Values, f: Values) -> F64:
+    """The absolute error of ln sigma."""
+    return np.abs(o.log_sigma - f.log_sigma)
+
+
+def squared_sigma(o: Values, f: Values) -> F64:
+    """The squared error of sigma."""
+    return np.square(o.sigma - f.sigma)
+
+
+def absolute_sigma(o: Values, f: Values) -> F64:
+    """The absolute error of sigma."""
+    return np.abs(o.sigma - f.sigma)
+
+
+def squared_variance(o: Values, f: Values) -> F64:
+    """The squared error of the variance."""
+    return np.square(o.variance - f.variance)
+
+
+def qlike(o: Values, f: Values) -> F64:
+    """x - ln x - 1, x the outcome over the forecast of the variance."""
+    x = o.variance / f.variance
+    out = np.log(x)
+    np.subtract(x, out, out=out)
+    out -= 1.0
+    return out
+
+
+def _wrong_way(o: Values, f: Values) -> F64:
+    wrong = (np.sign(f.y - o.last) != np.sign(o.y - o.last)).astype(np.float64)
+    wrong[np.isnan(o.last)] = np.nan
+    return wrong
+
+
+def direction_loss(o: Values, f: Values) -> F64:
+    """1 for the wrong side of the last outcome, else 0."""
+    wrong = _wrong_way(o, f)
+    known = np.isfinite(wrong)
+    # A row without a last value counts as the average row: it moves nothing.
+    return np.where(known, wrong, wrong[known].mean()) if known.any() else np.zeros(wrong.size)
+
+
+def direction_influence(o: Values, f: Values) -> F64:
+    """On the share of rows on the right side."""
+    wrong = _wrong_way(o, f)
+    known = np.isfinite(wrong)
+    if not known.any():
+        return np.full(wrong.size, np.nan)
+    return np.where(known, wrong[known].mean() - wrong, 0.0) / known.mean()
+
+
+def missed_share(o: Values, f: Values) -> F64:
+    """The share of sigma by which a forecast misses; NaN where no price moved."""
+    return np.abs(o.sigma - f.sigma) / o.moved
+
+
+def mape_loss(o: Values, f: Values) -> F64:
+    """The mean plus each row's influence on it: a row that is left out moves nothing.
+
+    Those that are counted lie that much further from it, since they are fewer than the rows whose
+    mean a test takes: mean and standard error are then the figure's own.
+    """
+    missed = missed_share(o, f)
+    known = np.isfinite(missed)
+    if not known.any():
+        return np.zeros(missed.size)
+    return missed[known].mean() + mape_influence(o, f)
+
+
+def mape_influence(o: Values, f: Values) -> F64:
+    """On the mean of the shares missed."""
+    missed = missed_share(o, f)
+    known = np.isfinite(missed)
+    if not known.any():
+        return np.full(missed.size, np.nan)
+    return np.where(known, missed - missed[known].mean(), 0.0) / known.mean()
+
+
+def nll(o: Values, f: Values) -> F64:
+    """Minus the log density of a normal return whose variance is forecast, whose square came."""
+    return 0.5 * (_LN_2PI + np.log(f.variance) + o.variance / f.variance)
+
+
+def mean_influence(loss: Callable[[Values, Values], F64]) -> Callable[[Values, Values], F64]:
+    """On the mean of a loss."""
+
+    def influence(o: Values, f: Values) -> F64:
+        values = loss(o, f)
+        return values - values.mean()
+
+    return influence
+
+
+# The influence on a figure that is not defined, of a constant series say, is NaN without a word.
+_UNDEFINED = np.errstate(divide="ignore", invalid="ignore")
+
+
+@_UNDEFINED
+def r2_influence(o: Values, f: Values) -> F64:
+    """On 1 - the mean squared error over the variance of ln sigma."""
+    errors = squared_log(o, f)
+    spread = np.square(o.log_sigma - o.log_sigma.mean())
+    return (spread * (errors.mean() / spread.mean()) - errors) / spread.mean()
+
+
+@_UNDEFINED
+def rmse_influence(o: Values, f: Values) -> F64:
+    """On the root of the mean squared error of sigma."""
+    errors = squared_sigma(o, f)
+    return (errors - errors.mean()) / (2.0 * np.sqrt(errors.mean()))
+
+
+@_UNDEFINED
+def _pearson_influence(a: F64, b: F64) -> F64:
+    za, zb = (a - a.mean()) / a.std(), (b - b.mean()) / b.std()
+    r = np.mean(za * zb)
+    return za * zb - r * (np.square(za) + np.square(zb)) / 2.0
+
+
+def corr_influence(o: Values, f: Values) -> F64:
+    """On Pearson's correlation of sigma."""
+    return _pearson_influence(o.sigma, f.sigma)
+
+
+@_UNDEFINED
+def spearman_influence(o: Values, f: Values) -> F64:
+    """Ranks are estimated too, so a row also moves the ranks of all rows above it.
+
+    With u, v the centred ranks in (-1/2, 1/2) and m(u, v) = u v + E[v 1(x above)] + E[u 1(y above)]
+    (Croux & Dehon 2010, Statistical Methods & Applications 19, section 2), the correlation
+    E[u v] / sqrt(E[u^2] E[v^2]) moves by m(u, v) / sqrt(E[u^2] E[v^2]) less half of it times
+    m(u, u) / E[u^2] + m(v, v) / E[v^2], centred; without ties the last two are constant.
+    """
+    n = o.pooled.size
+    u, v = (o.pooled - 0.5) / n - 0.5, (f.pooled - 0.5) / n - 0.5
+    x, y = (np.unique(s.pooled, return_inverse=True)[1] for s in (o, f))
+    uu, vv = np.mean(u * u), np.mean(v * v)
+    total = (u * v + _mean_above(x, v) + _mean_above(y, u)) / np.sqrt(uu * vv)
+    own = (u * u + 2.0 * _mean_above(x, u)) / uu + (v * v + 2.0 * _mean_above(y, v)) / vv
+    total -= 0.5 * np.mean(u * v) / np.sqrt(uu * vv) * own
+    return total - total.mean()
+
+
+def _mean_above(place: I64, values: F64) -> F64:
+    """(1/n) times the sum of `values` over rows placed above each row; equal places count half."""
+    sums = np.bincount(place, weights=values)
+    return (sums.sum() - np.cumsum(sums) + 0.5 * sums)[place] / values.size
