@@ -152,7 +152,7 @@ def _sets(
 
 def show_report(report: Report) -> None:
     """Tables that fit 80 columns, each with its units above it."""
-    r, show = report, Show(report.metric, report.relative)
+    r, show = report, Show(report.metric, "relative" if report.relative else "difference")
     by = {test: [f for f in r.findings if f.test == test] for test in {f.test for f in r.findings}}
     n = max((f.n for f in r.findings), default=0)
     click.echo(f"{r.hypothesis} {r.run_id}: {r.metric} at {r.horizon}, baseline {r.baseline}")

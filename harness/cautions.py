@@ -42,7 +42,7 @@ def cautions(
                 "declared span: it begins before the data."
             )
     best = verdict.best
-    if best.cosines < _FEWEST_COSINES:
+    if not best.symbols and best.cosines < _FEWEST_COSINES:
         found.append(
             f"{best.n:,} decision times with targets over {best.overlap + 1} of them leave "
             f"{best.cosines} degrees of freedom: take test and interval with care."

@@ -7,7 +7,16 @@ from collections.abc import Mapping
 from typing import Any
 
 _HEAD = ("run_id", "hypothesis", "started", "status", "seconds", "spec_hash", "seed")
-_VERDICT = ("candidate", "baseline", "metric", "horizon", "gain", "gain_low", "gain_high")
+_VERDICT = (
+    "candidate",
+    "baseline",
+    "metric",
+    "horizon",
+    "gain",
+    "gain_low",
+    "gain_high",
+    "gain_as",
+)
 _PANEL = ("name", "fingerprint", "start", "end", "bars", "filled")
 _CODE = ("code_version",)
 

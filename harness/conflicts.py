@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 from harness.durations import Duration, length, parse_moment, show_moment
 from harness.errors import nearest
+from harness.evidence import FEWEST_SYMBOLS, HALF
 from harness.features import OWN_SCALE, Expression, FeatureError, parse_feature, split_column
 from harness.metrics import METRICS
 from harness.models.table import KINDS
@@ -256,3 +257,23 @@ def _verdict_conflicts(h: Hypothesis) -> Iterator[Problem]:
         why = "can be negative: there is no zero from" if signed else "is no loss of"
         wanted = f"'difference': {rule.metric} {why} which a share could be saved"
         yield Problem(("verdict", "gain"), wanted, rule.gain)
+    if rule.gain == "wins":
+        yield from _wins_conflicts(h)
+
+
+def _wins_conflicts(h: Hypothesis) -> Iterator[Problem]:
+    """A gain that is the share of symbols on which the candidate is better."""
+    rule, panel = h.verdict, h.panel
+    if METRICS[rule.metric].loss is None:
+        wanted = f"'difference': {rule.metric} has no loss of a forecast, by which symbols are won"
+        yield Problem(("verdict", "gain"), wanted, rule.gain)
+    if rule.claim == "equal":
+        wanted = "'better' beside gain = 'wins': equal models win half of the symbols by chance"
+        yield Problem(("verdict", "claim"), wanted, rule.claim)
+    elif not HALF <= rule.min_gain <= 1.0:
+        wanted = "a share of the symbols from 0.5 to 1, since verdict.gain is 'wins'"
+        yield Problem(("verdict", "min_gain"), wanted, rule.min_gain)
+    for key, count in (("symbols", len(panel.symbols or ())), ("draw", panel.draw or 0)):
+        if 0 < count < FEWEST_SYMBOLS:
+            wanted = f"at least {FEWEST_SYMBOLS} symbols, since verdict.gain is 'wins'"
+            yield Problem(("panel", key), wanted, count)

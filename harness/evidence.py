@@ -5,6 +5,9 @@ from __future__ import annotations
 import math
 from dataclasses import dataclass, field
 
+HALF = 0.5  # of the symbols: what a candidate wins that is no better
+FEWEST_SYMBOLS = 10  # of which a share is taken
+
 
 @dataclass(frozen=True)
 class Evidence:
@@ -14,7 +17,8 @@ class Evidence:
     `detectable` the true gain of which that is so 8 times in 10; `standard_error` that of the
     interval. `cosines` are the degrees of freedom in time, `df` those of test and interval, fewer
     where seeds differ; `seeds` the gain with each seed, whose mean `gain` is. `windows` were
-    tested.
+    tested. A gain that is the share of `symbols` won has no cosines but `draws` by `block` (mean
+    length in decisions); its `detectable` is NaN where no share would be told from a half.
     """
 
     candidate: str
@@ -37,6 +41,9 @@ class Evidence:
     windows: int
     df: float = math.nan
     seeds: tuple[float, ...] = ()
+    symbols: int = 0
+    block: float = math.nan
+    draws: int = 0
 
 
 @dataclass(frozen=True)

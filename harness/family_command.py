@@ -79,7 +79,7 @@ def _row(entry: Entry, panel: str) -> list[Any]:
     from harness.verdict import Show
 
     t = entry.latest
-    gain = Show(t.metric, t.relative)(entry.gain) if t and entry.gain is not None else None
+    gain = Show(t.metric, t.gain_as)(entry.gain) if t and entry.gain is not None else None
     where = "" if entry.panel == panel else f" on {entry.panel}"
     return [
         entry.hypothesis + where,

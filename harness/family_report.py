@@ -55,7 +55,7 @@ class Entry:
             "runs": self.runs,
             **{key: getattr(t, key) if t else None for key in of},
             "gain": self.gain,
-            "gain_as": ("relative" if t.relative else "difference") if t else None,
+            "gain_as": t.gain_as if t else None,
             "p_value": self.p_value,
             "p_holm": self.p_holm,
             "p_bh": self.p_bh,

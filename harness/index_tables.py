@@ -35,7 +35,8 @@ _TESTS = {
     "statistic": _REAL, "p_value": _REAL, "p_adjusted": _REAL, "n": _COUNT,
     "cosines": _COUNT, "overlap": _COUNT, "standard_error": _REAL, "critical": _REAL,
     "detectable": _REAL, "windows": _COUNT, "df": _REAL, "seeds": _COUNT,
-    "seed_least": _REAL, "seed_greatest": _REAL,
+    "seed_least": _REAL, "seed_greatest": _REAL, "symbols": _COUNT, "block": _REAL,
+    "draws": _COUNT,
 }  # fmt: skip
 _SEEDS = {
     "run_id": _TEXT, "horizon": _TEXT, "model": _TEXT, "seed": _COUNT, "metric": _TEXT,

@@ -21,6 +21,7 @@ from harness.seeds import SeedScores, by_seed, groups_over_seeds, over_seeds
 from harness.study import Study
 from harness.types import Forecasts
 from harness.verdict import decide, pooled_gain
+from harness.wins import evidence_of_wins
 
 
 @dataclass(frozen=True)
@@ -87,13 +88,13 @@ def judge(
             _seed(rule, models | of, figures[0] | own)
             for of, own in zip(({}, *again), figures, strict=True)
         ]
-        found = _evidence(rule, part, outcome, seeds)
+        found = _evidence(rule, part, outcome, seeds, h.run.seed)
         ability = findings(_compared(study, part, outcome, models))
     verdict = decide(
         found,
         min_gain=rule.min_gain,
         alpha=rule.alpha,
-        relative=rule.gain == "relative",
+        gain_as=rule.gain,
         claim=rule.claim,
         regime=rule.regime,
         forbidden=forbidden,
@@ -152,8 +153,19 @@ def _seed(rule: Acceptance, models: dict[str, Values], figures: Mapping[str, flo
 
 
 def _evidence(
-    rule: Acceptance, part: Forecasts, outcome: Values, seeds: Sequence[Seed]
+    rule: Acceptance, part: Forecasts, outcome: Values, seeds: Sequence[Seed], seed: int
 ) -> tuple[Evidence, ...]:
+    if rule.gain == "wins":
+        return evidence_of_wins(
+            part,
+            outcome,
+            [s.models for s in seeds],
+            baseline=rule.baseline,
+            candidates=rule.candidates,
+            metric=rule.metric,
+            alpha=rule.alpha,
+            seed=seed,
+        )
     return evidence(
         part,
         outcome,
@@ -170,6 +182,7 @@ def vary(basis: Basis, forecasts: Forecasts, judged: Judged) -> list[Row]:
     """The fragility table of a verdict; of a void one nothing is to be varied."""
     if judged.verdict.status == "void":
         return []
-    registered = Registered.of(basis.study.hypothesis.verdict, judged.verdict)
+    h = basis.study.hypothesis
+    registered = Registered.of(h.verdict, judged.verdict, h.run.seed)
     rows = fragility(basis, registered, forecasts, *judged.values)
     return [*registered.references(judged.verdict), *rows]

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from functools import partial
 
 import numpy as np
+from numpy.typing import NDArray
 
 from harness.kernels import ranks as rank_loops
 from harness.kernels import scores as score_loops
@@ -39,7 +40,8 @@ class Metric:
 
     `loss(outcome, forecast)` (n,) is the per-row loss that a Diebold-Mariano test compares, None
     where there is none; `influence(outcome, forecast)` (n,) has mean zero. `signed` says that the
-    best figure is not zero: it may lie on either side.
+    best figure is not zero: it may lie on either side. `counts(outcome)` (n,) are the rows that
+    the figure is over, None for all.
     """
 
     name: str
@@ -49,6 +51,7 @@ class Metric:
     loss: Callable[[Values, Values], F64] | None
     influence: Callable[[Values, Values], F64]
     signed: bool = False
+    counts: Callable[[Values], NDArray[np.bool_]] | None = None
 
     @property
     def has_share(self) -> bool:
@@ -124,6 +127,7 @@ METRICS: dict[str, Metric] = {
             "horizon; a forecast of no change is right only where there is none",
             direction_loss,
             direction_influence,
+            counts=lambda o: np.isfinite(o.last),
         ),
         Metric(
             "mape",
@@ -133,6 +137,7 @@ METRICS: dict[str, Metric] = {
             "sample.floor; those at it, where no price moved, are left out",
             mape_loss,
             mape_influence,
+            counts=lambda o: np.isfinite(o.moved),
         ),
         Metric(
             "nll",

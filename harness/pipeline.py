@@ -56,7 +56,7 @@ class Outcome:
     card: Path
     seconds: float
     scores: tuple[Scores, ...]
-    relative: bool
+    gain_as: str
     figures: Illustrated | None = None
 
     def as_json(self) -> dict[str, Any]:
@@ -280,7 +280,7 @@ def run(
         card,
         seconds,
         judged.scores,
-        relative=hypothesis.verdict.gain == "relative",
+        gain_as=hypothesis.verdict.gain,
         figures=_illustrated(log, run_id) if hypothesis.run.figures else None,
     )
 
@@ -312,7 +312,9 @@ def _tried(
     part = forecasts[str(rule.horizon)]
     family = known.words(verdict)
     setting = setting_of(study, part)
-    family["reality_check"] = check(log, known, setting, part, verdict.evidence, rule.regime)
+    family["reality_check"] = check(
+        log, known, setting, part, verdict.evidence, rule.regime, rule.gain
+    )
     return {"registration": dict(known.registration), "family": family}
 
 

@@ -274,7 +274,7 @@ def _verdict(study: Study, verdict: Verdict) -> dict[str, Any]:
         "gain_low": best.gain_low,
         "gain_high": best.gain_high,
         "gain_as": rule.gain,
-        "unit": Show(rule.metric, rule.gain == "relative").unit,
+        "unit": Show(rule.metric, rule.gain).unit,
         "min_gain": rule.min_gain,
         "alpha": rule.alpha,
         "p_value": best.p_adjusted,
@@ -315,7 +315,12 @@ def _tests(verdict: Verdict) -> Table:
         for e in verdict.evidence
     ]
     columns = (*columns, "seeds", "seed_least", "seed_greatest")
-    return table(columns, rows) | {"name": ["diebold-mariano"] * len(verdict.evidence)}
+    if not verdict.best.symbols:
+        return table(columns, rows) | {"name": ["diebold-mariano"] * len(rows)}
+    drawn = ("symbols", "block", "draws")
+    pairs = zip(rows, verdict.evidence, strict=True)
+    found = [(*row, *(getattr(e, c) for c in drawn)) for row, e in pairs]
+    return table((*columns, *drawn), found) | {"name": ["bootstrap of wins"] * len(rows)}
 
 
 def _spread(e: Evidence) -> tuple[float, float]:

@@ -47,12 +47,16 @@ def register(files: tuple[str, ...], log_dir: str | None, as_json: bool) -> None
 
 
 def _show(found: Registered) -> None:
+    from harness.verdict import no_gain
+
     r, rule, data = found.registration, found.registration.rule, found.registration.data
     done = "registered" if found.new else "already registered, nothing written:"
     click.echo(f"{r.hypothesis}: {done} {r.registered_at[:19].replace('T', ' ')} UTC")
-    least = f"at least {rule['min_gain']:g}" if rule["min_gain"] else "any gain"
+    more = rule["min_gain"] != no_gain(rule["gain"])
+    least = f"at least {rule['min_gain']:g}" if more else "any gain"
     what = {"better": least, "equal": f"no more than {rule['min_gain']:g} apart"}[rule["claim"]]
-    share = " (share of the baseline's)" if rule["gain"] == "relative" else ""
+    shares = {"relative": " (share of the baseline's)", "wins": " (share of the symbols won)"}
+    share = shares.get(rule["gain"], "")
     where = f" in {rule['regime']}" if rule["regime"] else ""
     _line(
         f"{', '.join(rule['candidates'])} over {rule['baseline']} by {rule['metric']} at "

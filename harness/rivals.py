@@ -38,6 +38,7 @@ if TYPE_CHECKING:
 # many numbers, which is a tenth of a second: what is beyond is for `harness family --full`.
 _MOST_BYTES = 25_000_000
 _MOST_NUMBERS = 500_000
+_WINS = "the verdict is on symbols won, the check on mean losses"
 _OF_THE_TARGET = ("r2_log", "mae_log", "direction")  # need no way back to levels
 
 
@@ -108,6 +109,7 @@ def check(
     forecasts: Forecasts,
     evidence: Sequence[Evidence],
     regime: str | None,
+    gain_as: str,
 ) -> dict[str, Any]:
     """The reality check of a run over all candidates of its family that can be compared with it.
 
@@ -116,6 +118,8 @@ def check(
     """
     if regime is not None:
         return {"why": f"the verdict is on the regime {regime} alone"}
+    if gain_as == "wins":
+        return {"why": _WINS}
     if METRICS[setting.metric].loss is None:
         return {"why": f"{setting.metric} has no loss of a single forecast"}
     shifts = {name: forecasts.fits[name].shifts(forecasts.symbol) for name in forecasts.yhat}
@@ -162,6 +166,8 @@ def full_check(log: Log, members: Sequence[Tried], run: Tried) -> dict[str, Any]
     regime, loss = record["verdict"].get("regime"), METRICS[run.metric].loss
     if regime is not None:
         return {"why": f"the verdict is on the regime {regime} alone"}
+    if run.gain_as == "wins":
+        return {"why": _WINS}
     if loss is None:
         return {"why": f"{run.metric} has no loss of a single forecast"}
     setting = _stored_setting(log, run, record)

@@ -84,8 +84,9 @@ def show_outcome(outcome: Outcome) -> None:
 
     best = outcome.verdict.best
     status = click.style(outcome.verdict.status.upper(), fg=_COLOURS[outcome.verdict.status])
-    gain = Show(best.metric, outcome.relative)
-    click.echo(f"{outcome.hypothesis}: {status}  {gain(best.gain)} {best.metric} at {best.horizon}")
+    gain = Show(best.metric, outcome.gain_as)
+    of = f"of the symbols by {best.metric}" if outcome.gain_as == "wins" else best.metric
+    click.echo(f"{outcome.hypothesis}: {status}  {gain(best.gain)} {of} at {best.horizon}")
     for reason in outcome.verdict.reasons:
         click.echo(textwrap.fill(reason, 80, initial_indent="  ", subsequent_indent="  "))
     card = outcome.card

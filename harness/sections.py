@@ -271,7 +271,7 @@ class Acceptance(Section):
     metric: Literal[tuple(METRICS)] = Field(description=f"one of {', '.join(METRICS)}")
     horizon: FixedDuration = Field(description="one of target.horizons")
     min_gain: float = Field(ge=0.0, description="a number from 0 on")
-    gain: Literal["difference", "relative"] = "difference"
+    gain: Literal["difference", "relative", "wins"] = "difference"
     alpha: float = Field(gt=0.0, lt=0.5, description="a number above 0 and below 0.5")
     claim: Literal["better", "equal"] = Field(default="better", description="better or equal")
     regime: Name | None = Field(default=None, description="a group of [regimes]")

@@ -22,7 +22,7 @@ from harness.log import Log, RecordError
 from harness.registrations import DataRead
 
 # Entries made by another version of `_entry` are made anew: raise this with it.
-_LAYOUT = 2
+_LAYOUT = 3
 
 
 class Tried(NamedTuple):
@@ -59,7 +59,7 @@ class Tried(NamedTuple):
     metric: str
     baseline: str
     candidate: str
-    relative: bool
+    gain_as: str
     registered: bool | None
     models: Sequence[str]
     comparisons: Mapping[str, Sequence[float | None]]
@@ -136,7 +136,7 @@ def _entry(record: Mapping[str, Any]) -> Tried:
         *_tested(record, verdict.get("horizon")),
         target_words(record.get("settings") or {}),
         *(str(verdict.get(key)) for key in ("horizon", "metric", "baseline", "candidate")),
-        verdict.get("gain_as") == "relative",
+        verdict.get("gain_as") or "difference",
         (record.get("registration") or {}).get("before"),
         record["forecasts"].get(verdict.get("horizon")) or [],
         _comparisons(record["tables"].get("tests") or {}),

@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 
-from harness.evidence import Evidence, Verdict
+from harness.evidence import HALF, Evidence, Verdict
 from harness.metrics import METRICS
 
 _MOST_WINDOWS = 1_000_000
@@ -22,17 +22,25 @@ def pooled_gain(metric: str, baseline: float, candidate: float, *, relative: boo
     return gain / baseline if baseline else math.nan
 
 
+def no_gain(gain_as: str) -> float:
+    """The gain of a candidate that is no better: of wins half of the symbols, else nothing."""
+    return HALF if gain_as == "wins" else 0.0
+
+
 def decide(
     evidence: Sequence[Evidence],
     *,
     min_gain: float,
     alpha: float,
-    relative: bool,
+    gain_as: str,
     claim: str,
     regime: str | None = None,
     forbidden: Sequence[str] = (),
 ) -> Verdict:
     """`confirmed`, `refuted` or `inconclusive`, and the candidate that decides.
+
+    `gain_as` is `difference`, `relative` (a share of the baseline's loss) or `wins` (a share of the
+    symbols, of which a half is "no gain").
 
     confirmed: the gain of a candidate reaches min_gain and "no gain" is rejected for it at alpha,
     adjusted for the number of candidates. refuted: the whole interval of every candidate lies
@@ -57,29 +65,32 @@ def decide(
         why = f"{lost.metric} is not defined for {lost.candidate} or for {lost.baseline}."
         return Verdict("void", (why,), lost, tuple(evidence))
     if claim == "equal":
-        status, reasons, best = _equal(by_name, min_gain, _Words(relative, regime))
+        status, reasons, best = _equal(by_name, min_gain, _Words(gain_as, regime))
     else:
-        words = _Words(relative, regime, len(evidence))
+        words = _Words(gain_as, regime, len(evidence))
         status, reasons, best = _better(defined, min_gain, alpha, words)
     if best.seeds:
-        reasons = (*reasons, _Words(relative, regime).seeds(best))
+        reasons = (*reasons, _Words(gain_as, regime).seeds(best))
     return Verdict(status, reasons, best, tuple(evidence))
 
 
 class _Words:
     """Sentences about the evidence for one candidate, of so many."""
 
-    def __init__(self, relative: bool, regime: str | None, candidates: int = 1) -> None:
-        self.relative, self.candidates = relative, candidates
+    def __init__(self, gain_as: str, regime: str | None, candidates: int = 1) -> None:
+        self.gain_as, self.candidates = gain_as, candidates
         self.where = f" in {regime}" if regime else ""
 
     def show(self, e: Evidence) -> Show:
         """How its gains are written."""
-        return Show(e.metric, self.relative)
+        return Show(e.metric, self.gain_as)
 
     def reach(self, e: Evidence) -> str:
         """What it gains or loses."""
         show = self.show(e)
+        if self.gain_as == "wins":
+            where = f"{show(e.gain)} of {e.symbols:,} symbols{self.where}"
+            return f"{e.candidate} has a better {e.metric} than {e.baseline} on {where}"
         if e.gain >= 0.0:
             return f"{e.candidate} gains {show(e.gain)} over {e.baseline}{self.where}"
         return f"{e.candidate} loses {show(-e.gain).lstrip('+')} to {e.baseline}{self.where}"
@@ -93,23 +104,34 @@ class _Words:
         """How its gain spreads over the seeds."""
         show, count = self.show(e), len(e.seeds)
         least, greatest = show(min(e.seeds)), show(max(e.seeds))
-        return f"That is the mean over {count} seeds, of which each gains {least} to {greatest}."
+        gains = "wins" if self.gain_as == "wins" else "gains"
+        return f"That is the mean over {count} seeds, of which each {gains} {least} to {greatest}."
 
     def test(self, e: Evidence) -> str:
         """The test's name and adjusted p-value."""
         named = "Diebold-Mariano" if METRICS[e.metric].loss else "Influence-value"
+        named = "Block bootstrap" if self.gain_as == "wins" else named
         p = p_value(e.p_adjusted)
         p = p if p.startswith("<") else f"= {p}"
         adjusted = f" (adjusted for {self.candidates} candidates)" if self.candidates > 1 else ""
         return f"{named} test, p {p}{adjusted}"
+
+    def power(self, e: Evidence) -> str:
+        """What would have been told from no gain."""
+        seen = self.show(e)(e.detectable)
+        if self.gain_as != "wins":
+            return f"A true gain of {seen} would be told from none 8 times in 10"
+        share = "No share of the symbols" if math.isnan(e.detectable) else f"A share of {seen}"
+        return f"{share} would be told from a half 8 times in 10"
 
 
 Decision = tuple[str, tuple[str, ...], Evidence]
 
 
 def _better(found: Sequence[Evidence], min_gain: float, alpha: float, words: _Words) -> Decision:
-    claim = f"the {words.show(found[0])(min_gain)} claimed" if min_gain else "any gain"
-    enough = f"at least {claim}" if min_gain else "and any gain is claimed"
+    more = min_gain != no_gain(words.gain_as)
+    claim = f"the {words.show(found[0])(min_gain)} claimed" if more else "any gain"
+    enough = f"at least {claim}" if more else "and any gain is claimed"
     sure = [e for e in found if e.gain >= min_gain and e.p_adjusted < alpha]
     if sure:
         best = max(sure, key=lambda e: e.gain)
@@ -132,9 +154,10 @@ def _better(found: Sequence[Evidence], min_gain: float, alpha: float, words: _Wo
     else:
         why = f'{reach}, {enough}, but "no gain" is not rejected: {test}.'
         wide, gap = best.critical, best.statistic
-    seen = words.show(best)(best.detectable)
-    power = f"A true gain of {seen} would be told from none 8 times in 10; "
-    return "inconclusive", (why, power + _settling(best.windows, wide, gap)), best
+    if words.gain_as == "wins":  # a share does not stay as it is while noise grows less
+        return "inconclusive", (why, f"{words.power(best)}."), best
+    settled = _settling(best.windows, wide, gap)
+    return "inconclusive", (why, f"{words.power(best)}; {settled}"), best
 
 
 def _equal(found: Sequence[Evidence], margin: float, words: _Words) -> Decision:
@@ -181,14 +204,16 @@ def p_value(p: float) -> str:
 class Show:
     """How gains in a metric are written: points for R2, percent for shares, the metric's unit."""
 
-    def __init__(self, metric: str, relative: bool) -> None:
-        self.metric, self.relative = metric, relative
+    def __init__(self, metric: str, gain_as: str) -> None:
+        self.metric, self.gain_as = metric, gain_as
 
     @property
     def unit(self) -> str:
         """The unit in words, for headings."""
-        if self.relative:
+        if self.gain_as == "relative":
             return f"% of the baseline's {self.metric}"
+        if self.gain_as == "wins":
+            return f"% of the symbols, by {self.metric}"
         return (
             "pp R² (log)"
             if self.metric == "r2_log"
@@ -196,8 +221,10 @@ class Show:
         )
 
     def __call__(self, gain: float) -> str:
-        """One gain, signed."""
-        if self.relative:
+        """One gain, signed; a share of the symbols, which has no sign, as it is."""
+        if self.gain_as == "wins":
+            return "n/a" if math.isnan(gain) else f"{100 * gain:.1f} %"
+        if self.gain_as == "relative":
             return f"{100 * gain:+.2f} %"
         if self.metric == "r2_log":
             return f"{100 * gain:+.2f} pp"

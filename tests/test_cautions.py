@@ -38,7 +38,7 @@ def verdict_on(forecasts):
         forecasts, outcome, [Seed(models, {names[1]: 0.1}, 0.5)], baseline=names[0],
         candidates=(names[1],), metric="r2_log", relative=False, alpha=0.05,
     )  # fmt: skip
-    return decide(found, min_gain=0.0, alpha=0.05, relative=False, claim="better")
+    return decide(found, min_gain=0.0, alpha=0.05, gain_as="difference", claim="better")
 
 
 def said(forecasts, start=START - 10**18):

@@ -79,6 +79,7 @@ inference
 ability.hac ability.multiple ability.table
 ability.blocks ability.comparison ability.rationality
 ability.bootstrap
+wins
 ability.*
 reality_check
 verdict

@@ -185,7 +185,8 @@ def proven(gains: np.ndarray, n: int = 250, *, seed: int = 0, noise: float = 1.0
         forecasts, outcome, seeds, baseline="base", candidates=("own",), metric="mae_log",
         relative=False, alpha=0.05,
     )  # fmt: skip
-    return found, decide([found], min_gain=0.0, alpha=0.05, relative=False, claim="better"), shared
+    rule = {"min_gain": 0.0, "alpha": 0.05, "gain_as": "difference", "claim": "better"}
+    return found, decide([found], **rule), shared
 
 
 def test_seeds_that_agree_change_nothing():

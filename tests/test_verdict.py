@@ -38,9 +38,9 @@ def evidence(
 
 
 def verdict(
-    *found: Evidence, min_gain: float = 0.03, relative: bool = False, claim: str = "better"
+    *found: Evidence, min_gain: float = 0.03, gain_as: str = "difference", claim: str = "better"
 ) -> Verdict:
-    return decide(found, min_gain=min_gain, alpha=0.05, relative=relative, claim=claim)
+    return decide(found, min_gain=min_gain, alpha=0.05, gain_as=gain_as, claim=claim)
 
 
 @pytest.mark.parametrize(
@@ -102,7 +102,7 @@ def test_the_reasons_say_what_decided_in_the_unit_of_the_metric():
         "+3.00 pp claimed.",
         '"No gain" is not rejected: Diebold-Mariano test, p = 0.3.',
     )
-    found = verdict(evidence(0.02, 0.01, 0.05, 0.01, metric="qlike"), relative=True)
+    found = verdict(evidence(0.02, 0.01, 0.05, 0.01, metric="qlike"), gain_as="relative")
     assert "gains +2.00 % over har, less than the +3.00 % claimed" in found.reasons[0]
 
 
@@ -213,6 +213,6 @@ def test_what_forbids_a_verdict_makes_it_void_whatever_was_gained():
     why = ("The panel has changed.", "A model saw the future.")
     for claim in ("better", "equal"):
         found = decide(
-            (sure,), min_gain=0.03, alpha=0.05, relative=False, claim=claim, forbidden=why
+            (sure,), min_gain=0.03, alpha=0.05, gain_as="difference", claim=claim, forbidden=why
         )
         assert (found.status, found.reasons, found.evidence) == ("void", why, (sure,))

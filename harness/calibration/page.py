@@ -86,7 +86,7 @@ def _coverage(found: Sequence[Rates], alpha: float) -> str:
         "|---|---:|---:|---:|---:|---:|",
     ]
     for r in found:
-        show = Show(r.setting.metric, r.setting.relative)
+        show = Show(r.setting.metric, r.setting.gain_as)
         truth = f"{show(r.truth)} ± {show(r.truth_error).lstrip('+')}"
         cells = [
             f"`{r.setting.name}`",
@@ -114,7 +114,7 @@ def _power(found: Sequence[Rates], figure: str) -> str:
     for r in found:
         cells = [
             f"`{r.setting.name}`",
-            Show(r.setting.metric, r.setting.relative)(r.truth),
+            Show(r.setting.metric, r.setting.gain_as)(r.truth),
             _rate(r, r.confirmed),
             _claimed(r, r.confirmed_at, "half"),
             _claimed(r, r.refuted_at, "twice"),
@@ -133,7 +133,7 @@ def _power_lines(found: Sequence[Rates]) -> dict[str, tuple[str, list[float], li
     lines = {}
     for name in dict.fromkeys(r.setting.sampling for r in found):
         own = sorted((r for r in found if r.setting.sampling == name), key=lambda r: r.truth)
-        unit = Show(own[0].setting.metric, own[0].setting.relative).unit
+        unit = Show(own[0].setting.metric, own[0].setting.gain_as).unit
         lines[name] = unit, [100.0 * r.truth for r in own], [r.confirmed for r in own]
     return lines
 

@@ -90,7 +90,7 @@ def rates(setting: Setting, trials: Sequence[Trial], alpha: float) -> Rates:
     below, above = float(np.mean(high < truth)), float(np.mean(low > truth))
     claims = {"three": 0.03} if setting.null else {"half": truth / 2, "twice": 2 * truth}
     statuses = {
-        claim: [t.status(least, alpha, relative=setting.relative) for t in trials]
+        claim: [t.status(least, alpha, setting.gain_as) for t in trials]
         for claim, least in {"none": 0.0, **claims}.items()
         if least >= 0.0
     }

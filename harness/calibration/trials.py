@@ -45,6 +45,11 @@ class Setting:
     wanted: tuple[float, float] | None = None
 
     @property
+    def gain_as(self) -> str:
+        """How its gains are written and judged."""
+        return "relative" if self.relative else "difference"
+
+    @property
     def null(self) -> bool:
         """Whether the candidate has no edge."""
         return self.wanted is not None
@@ -80,10 +85,10 @@ class Trial:
     found: Evidence
     plain: float
 
-    def status(self, min_gain: float, alpha: float, *, relative: bool) -> str:
+    def status(self, min_gain: float, alpha: float, gain_as: str) -> str:
         """The verdict were this the gain claimed."""
         verdict = decide(
-            [self.found], min_gain=min_gain, alpha=alpha, relative=relative, claim="better"
+            [self.found], min_gain=min_gain, alpha=alpha, gain_as=gain_as, claim="better"
         )
         return verdict.status
 

@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from harness.cards.group_rows import rows_of
-from harness.verdict import Show, p_value
+from harness.verdict import Show, no_gain, p_value
 
 _PARTS = ("year", "regime")
 _WORDS = {True: "yes", False: "no", None: ""}
@@ -49,12 +49,16 @@ def _agree(rows: list[dict[str, Any]]) -> str:
 def _any_gain(rows: list[dict[str, Any]]) -> str | None:
     """The registered gain's verdict for any gain, where a variant is held against that."""
     own = [row["status"] for row in rows if row["kind"] == "registered"]
-    others = any(row["min_gain"] == 0.0 for row in rows if row["kind"] != "registered")
+    others = any(_for_any(row) for row in rows if row["kind"] != "registered")
     return own[1] if len(own) > 1 and others else None
 
 
+def _for_any(row: Mapping[str, Any]) -> bool:
+    return row["min_gain"] == no_gain(row["gain_as"])
+
+
 def _shown(row: Mapping[str, Any]) -> dict[str, Any]:
-    show = Show(row["metric"], row["gain_as"] == "relative")
+    show = Show(row["metric"], row["gain_as"])
     made, registered = row["gain"] is not None, row["kind"] == "registered"
     low, high = row["gain_low"], row["gain_high"]
     sure = made and None not in (low, high) and not math.isnan(low)
@@ -66,7 +70,7 @@ def _shown(row: Mapping[str, Any]) -> dict[str, Any]:
         "interval": f"{show(low)} to {show(high)}" if sure else "n/a" if made else "",
         "p": p_value(row["p_value"]) if made else "",
         "n": f"{row['n']:,}" if made else "",
-        "wanted": "any gain" if least == 0.0 else show(least) if least is not None else "",
+        "wanted": "any gain" if _for_any(row) else show(least) if least is not None else "",
         "verdict": row["status"] or ("none" if made else "not made"),
         "agrees": "" if registered else _WORDS[row["agrees"]],
         "same_sign": "" if registered else _WORDS[row["same_sign"]],

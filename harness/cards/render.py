@@ -59,7 +59,7 @@ _MOST_PROOFS = 100
 
 def render_card(record: Mapping[str, Any]) -> str:
     """The card of a record, with `Decision: none yet.` in its head (log.py fills in decisions)."""
-    coefficients = _coefficients(record)
+    coefficients, gain_as = _coefficients(record), record["verdict"]["gain_as"]
     return _template().render(
         r=record,
         v=record["verdict"],
@@ -70,7 +70,8 @@ def render_card(record: Mapping[str, Any]) -> str:
         date=datetime.fromisoformat(record["started"]).date().isoformat(),
         metrics=METRICS,
         headings=HEADINGS,
-        gain=Show(record["verdict"]["metric"], record["verdict"]["gain_as"] == "relative"),
+        gain=Show(record["verdict"]["metric"], gain_as),
+        mean_gain=Show(record["verdict"]["metric"], "difference" if gain_as == "wins" else gain_as),
         labels=_label_counts(record["panel"]["labels"]),
         pooled=pooled_rows(record),
         deciding=deciding_rows(record, pooled_rows(record)),
