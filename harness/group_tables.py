@@ -5,9 +5,12 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
+
 from harness.groups import Adaptation, GroupScores
 from harness.metrics import METRICS
 from harness.tables import Table, table
+from harness.types import F64
 
 if TYPE_CHECKING:
     from harness.sections import Acceptance
@@ -39,17 +42,20 @@ def _scores(groups: Sequence[GroupScores]) -> list[tuple[Any, ...]]:
 
 
 def _wins(groups: Sequence[GroupScores], rule: Acceptance) -> list[tuple[Any, ...]]:
-    """In how many groups each model beats the baseline, by the declared metric."""
-    sign = 1.0 if METRICS[rule.metric].higher else -1.0
-    rows = []
-    for g in groups:
-        figures = g.of(rule.metric)
-        for model, values in figures.items():
-            if model != rule.baseline:
-                better = sign * (values - figures[rule.baseline]) > 0.0
-                head = g.horizon, g.kind, model, rule.baseline, rule.metric
-                rows.append((*head, int(better.sum()), sum(n > 0 for n in g.n)))
-    return rows
+    """In how many groups each model beats the baseline, by every metric."""
+    return [
+        (g.horizon, g.kind, model, rule.baseline, metric, won, sum(n > 0 for n in g.n))
+        for g in groups
+        for model, values in g.values.items()
+        if model != rule.baseline
+        for metric, won in zip(METRICS, _won(values, g.values[rule.baseline]), strict=True)
+    ]
+
+
+def _won(own: F64, base: F64) -> list[int]:
+    """How many groups of (g, 12) figures are better, by metric."""
+    signs = [1.0 if m.higher else -1.0 for m in METRICS.values()]
+    return np.sum(signs * (own - base) > 0.0, axis=0).tolist()
 
 
 def _adaptation(adaptations: Sequence[Adaptation]) -> list[tuple[Any, ...]]:

@@ -120,6 +120,7 @@ _RISK = {
 _RISK_WINS = {
     "run_id": _TEXT, "horizon": _TEXT, "model": _TEXT, "residuals": _TEXT, "level": _REAL,
     "baseline": _TEXT, "wins": _COUNT, "symbols": _COUNT, "rejected": _COUNT, "tested": _COUNT,
+    "quantile_wins": _COUNT, "rate_wins": _COUNT, "rate_ties": _COUNT,
 }  # fmt: skip
 _RISK_PATH = {
     "run_id": _TEXT, "horizon": _TEXT, "model": _TEXT, "residuals": _TEXT, "level": _REAL,

@@ -11,11 +11,11 @@ Davison & Hinkley 1997, Bootstrap Methods and their Application, sections 5.2 an
 is the share of draws in which at most half of the symbols are won, as the percentiles have it.
 
 Measured on 10 to 300 symbols with normal noise of correlation 0 to 1 and draws of its own law, half
-or 80 % of them truly better by 1 to 4 standard errors, 400 samples each: 90 % intervals covered the share that such a
-span shows on average in 86 to 99 % of samples, percentiles alone in 49 to 99 %, basic ones in 0 to
-84 %; where half are better "no gain" was rejected at 5 % in 0 to 8 %, by basic draws in 5 to 52 %.
-The share that is better in truth, with no noise at all, is another figure: of many independent
-symbols that differ by little, any span shows a share nearer to one half.
+or 80 % of them truly better by 1 to 4 standard errors, 400 samples each: 90 % intervals covered the
+share that such a span shows on average in 86 to 99 % of samples, percentiles alone in 49 to 99 %,
+basic ones in 0 to 84 %; where half are better "no gain" was rejected at 5 % in 0 to 8 %, by basic
+draws in 5 to 52 %. The share that is better in truth, with no noise at all, is another figure: of
+many independent symbols that differ by little, any span shows a share nearer to one half.
 """
 
 from __future__ import annotations

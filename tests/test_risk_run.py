@@ -23,7 +23,7 @@ from harness.metrics import series
 from harness.models.linear import Ols
 from harness.panel import load_frame, read_panel
 from harness.query import run_query
-from harness.risk.assess import RiskRow, assess
+from harness.risk.assess import RiskRow, _wins, assess
 from harness.risk.forecasts import tail_forecast
 from harness.risk.tails import QUANTILE, RESIDUALS, SHORTFALL, Tails
 from harness.splits import Fitting, Window
@@ -184,6 +184,12 @@ def test_symbols_are_tested_one_by_one_and_counted():
     assert (a.wins, a.symbols, a.tested) == (0, 3, 3)
     lower = [rows["b", f"S{k}"].joint_loss < own[k] for k in range(3)]
     assert b.wins == sum(lower)
+    pairs = [(rows["b", f"S{k}"], rows["a", f"S{k}"]) for k in range(3)]
+    assert b.quantile_wins == sum(i.quantile_loss < j.quantile_loss for i, j in pairs)
+    apart = [abs(i.rate / i.level - 1) - abs(j.rate / j.level - 1) for i, j in pairs]
+    assert b.rate_wins == sum(x < -1e-12 for x in apart)
+    assert b.rate_ties == sum(abs(x) <= 1e-12 for x in apart)
+    assert (a.quantile_wins, a.rate_wins, a.rate_ties) == (0, 0, 3)
     assert lower[2]  # 3 times the risk forecast: the higher forecast is the better one
     rejected = [rows["a", f"S{k}"].kupiec_p < 0.05 for k in range(3)]
     assert a.rejected == sum(rejected)
@@ -363,6 +369,9 @@ def test_many_assets_have_win_rates_and_shares_of_rejections(tmp_path, own_cache
         assert count == sum(lower)
     section = record["card"].split("## VaR and ES")[1].split("\n## ")[0]
     assert "By symbol, against persistence:" in section
+    head = "lower quantile loss | lower joint loss | rate nearer to the level"
+    assert head in section
+    assert set(wins["quantile_wins"]) <= set(range(5))
     assert "| har | " in section
     assert "Kupiec p" not in section
     assert render_card(record) == record["card"]
@@ -421,3 +430,16 @@ def test_a_panel_without_a_close_is_refused_by_name(tmp_path):
     assert "risk: wanted a panel with a close, whose returns VaR is of, which tiny has not" in str(
         refused.value
     )
+
+
+def test_rates_on_either_side_of_the_level_and_as_far_from_it_are_as_near():
+    # Of 100 returns at a level of 5 %: 4 against 6 violations, 6 against 9, 0 against 4.
+    counts = {"a": (6, 9, 4), "b": (4, 6, 0)}
+    rows = [_row(m, f"S{k}", n) for m, own in counts.items() for k, n in enumerate(own)]
+    wins = {w.model: w for w in _wins(rows, "a")}
+    assert (wins["b"].rate_wins, wins["b"].rate_ties, wins["b"].symbols) == (1, 1, 3)
+
+
+def _row(model: str, symbol: str, violations: int) -> RiskRow:
+    head = "1d", model, "normal", 0.05, symbol, 100, violations, violations / 100
+    return RiskRow(*head, *[1.0] * (len(RiskRow._fields) - len(head)))

@@ -297,7 +297,10 @@ def test_a_run_says_on_how_many_symbols_it_wins(desk):
     record = run(desk)
     v, tests = record["verdict"], record["tables"]["tests"]
     wins_of = [w for w in rows_of(record["tables"]["group_wins"]) if w["kind"] == "symbol"]
-    assert v["gain"] == wins_of[0]["wins"] / 12
+    assert [w["metric"] for w in wins_of] == list(METRICS)
+    (own,) = [w["wins"] for w in wins_of if w["metric"] == "mae_log"]
+    assert v["gain"] == own / 12
+    assert "; by NLL: har " in record["card"]
     assert (v["gain_as"], v["unit"]) == ("wins", "% of the symbols, by mae_log")
     assert (tests["symbols"], tests["name"]) == ([12], ["bootstrap of wins"])
     assert f"| har | {100 * v['gain']:.1f} % | " in record["card"]

@@ -35,7 +35,8 @@ def group_rows(record: Mapping[str, Any]) -> dict[str, dict[str, Any]]:
             "models": list(models),
             "all": len(groups),
             "shown": list(groups.values())[:_MOST_GROUPS],
-            "wins": [w for w in wins if w["kind"] == kind],
+            "wins": [w for w in wins if (w["kind"], w["metric"]) == (kind, v["metric"])],
+            "nll": [w for w in wins if (w["kind"], w["metric"]) == (kind, "nll")],
         }
         for kind, groups in kinds.items()
     }

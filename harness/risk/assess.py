@@ -25,6 +25,7 @@ from harness.types import F64, I64, Forecasts
 
 REJECTED = 0.05  # a p-value under this rejects, where assets are counted
 ALL = "all"
+_ROUNDING = 1e-12  # of a rate over its level
 _MOST_PATH = 1_000  # decisions of a path kept for the figure
 
 
@@ -62,7 +63,9 @@ class RiskRow(NamedTuple):
 class WinRow(NamedTuple):
     """One line of the table `risk_wins`: a model over the symbols, against the baseline.
 
-    `wins` of `symbols` have a lower joint loss; Kupiec rejects the rate of `rejected` of `tested`.
+    `wins` of `symbols` have a lower joint loss, `quantile_wins` a lower quantile loss, `rate_wins`
+    a rate of violations nearer to the level, `rate_ties` one as near: rates are of whole numbers.
+    Kupiec rejects the rate of `rejected` of `tested`.
     """
 
     horizon: str
@@ -74,6 +77,9 @@ class WinRow(NamedTuple):
     symbols: int
     rejected: int
     tested: int
+    quantile_wins: int
+    rate_wins: int
+    rate_ties: int
 
 
 class PathRow(NamedTuple):
@@ -199,8 +205,12 @@ def _wins(rows: list[RiskRow], baseline: str) -> Iterator[WinRow]:
             groups.setdefault(row[:4], []).append(row)
     for (horizon, model, residuals, level), own in groups.items():
         against = groups[horizon, baseline, residuals, level]
-        losses = np.array([(r.joint_loss, b.joint_loss) for r, b in zip(own, against, strict=True)])
+        pairs = list(zip(own, against, strict=True))
+        losses = np.array([(r.joint_loss, b.joint_loss) for r, b in pairs])
         compared = np.isfinite(losses).all(axis=1)
+        ticks = np.array([(r.quantile_loss, b.quantile_loss) for r, b in pairs])[compared]
+        off = np.abs(np.array([(r.rate, b.rate) for r, b in pairs])[compared] / level - 1.0)
+        tied = np.abs(off[:, 0] - off[:, 1]) <= _ROUNDING
         p = np.array([r.kupiec_p for r in own])
         yield WinRow(
             horizon,
@@ -212,6 +222,9 @@ def _wins(rows: list[RiskRow], baseline: str) -> Iterator[WinRow]:
             symbols=int(compared.sum()),
             rejected=int(np.sum(p < REJECTED)),
             tested=int(np.isfinite(p).sum()),
+            quantile_wins=int(np.sum(ticks[:, 0] < ticks[:, 1])),
+            rate_wins=int(np.sum((off[:, 0] < off[:, 1]) & ~tied)),
+            rate_ties=int(np.sum(tied)),
         )
 
 
