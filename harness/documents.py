@@ -89,7 +89,7 @@ class Claim:
     def row(self) -> str:
         """Its line of the page's table."""
         v, found, d = self.record["verdict"], self.found, self.document
-        show = Show(v["metric"], v["gain_as"] == "relative")
+        show = Show(v["metric"], v["gain_as"])
         spread = "one"
         if found["seeds"] > 1:
             spread = f"{show(found['seed_least'])} to {show(found['seed_greatest'])}"
