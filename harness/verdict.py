@@ -220,10 +220,13 @@ class Show:
             else f"{self.metric}, {METRICS[self.metric].unit}"
         )
 
-    def __call__(self, gain: float) -> str:
-        """One gain, signed; a share of the symbols, which has no sign, as it is."""
+    def __call__(self, gain: float | None) -> str:
+        """One gain, signed; a share of the symbols, which has no sign, as it is.
+
+        Of a share, not a number (None in a record) is `n/a`: one that could be told, say.
+        """
         if self.gain_as == "wins":
-            return "n/a" if math.isnan(gain) else f"{100 * gain:.1f} %"
+            return "n/a" if gain is None or math.isnan(gain) else f"{100 * gain:.1f} %"
         if self.gain_as == "relative":
             return f"{100 * gain:+.2f} %"
         if self.metric == "r2_log":

@@ -15,6 +15,8 @@ from worlds import make_forecasts
 
 import harness
 from harness.cards.group_rows import rows_of
+from harness.cards.render import render_card
+from harness.documents import claims, page
 from harness.errors import HarnessError, RunError
 from harness.evidence import Evidence, Verdict
 from harness.metrics import METRICS, score_groups, series
@@ -313,6 +315,17 @@ def test_a_run_says_on_how_many_symbols_it_wins(desk):
     assert [found["loss qlike"][k] for k in ("gain", "gain_low", "gain_high", "p_value")] == [
         own[k] for k in ("gain", "gain_low", "gain_high", "p_value")
     ]
+
+
+def test_the_page_of_documents_tells_the_share_and_a_card_is_made_again_from_its_record(desk):
+    document = '[document]\ntitle = "A study"\nplace = "table 2"\nsays = "most"\ngain = 0.75\n'
+    record = run(desk, document + HYPOTHESIS)
+    log = harness.open_log(desk / "reports")
+    assert "| most (table 2) | 75.0 % | 100.0 % | " in page(claims(log)[0], log)
+    record["tables"]["tests"]["detectable"] = [None]
+    assert "| n/a | 12 | " in render_card(record)
+    record = run(desk)
+    assert render_card(record) == record["card"]
 
 
 def test_a_regime_takes_its_rows_alone(desk):
