@@ -9,6 +9,7 @@ from harness.ability.table import TESTS
 from harness.feature_functions import FUNCTIONS
 from harness.measures.table import MEASURES
 from harness.metrics import METRICS
+from harness.models.params import Params
 from harness.models.table import KINDS, Kind
 from harness.plugins import loaded
 from harness.risk.definitions import FIGURES, SYMBOLS
@@ -49,6 +50,9 @@ def _type_name(annotation: Any) -> str:
     """`int`, `list[str]`, `int | None`, `l2 or l1` for what a parameter may be."""
     if get_origin(annotation) is Literal:
         return " or ".join(map(str, get_args(annotation)))
+    kinds = [a for a in get_args(annotation) if isinstance(a, type) and issubclass(a, Params)]
+    if kinds:
+        return "table"
     return getattr(annotation, "__name__", str(annotation))
 
 

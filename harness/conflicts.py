@@ -5,18 +5,18 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING
 
-from harness.durations import Duration, length, parse_moment, show_moment
+from harness.durations import NS_PER_MINUTE, Duration, length, parse_moment, show_moment
 from harness.errors import nearest
 from harness.evidence import FEWEST_SYMBOLS, HALF
 from harness.features import OWN_SCALE, Expression, FeatureError, parse_feature, split_column
 from harness.metrics import METRICS
-from harness.models.table import KINDS
 from harness.regime_specs import group_names
 from harness.sections import SCHEMES, PanelSpan
 from harness.spec_errors import Loc, Problem, unknown_word
 
 if TYPE_CHECKING:
     from harness.hypothesis import Hypothesis
+    from harness.models.params import Params
 
 
 def conflicts(h: Hypothesis) -> Iterator[Problem]:
@@ -38,20 +38,7 @@ def conflicts(h: Hypothesis) -> Iterator[Problem]:
         if model.scope == "effects" and not getattr(model.params, "intercept", True):
             wanted = "true, because models of scope 'effects' have an intercept for every symbol"
             yield Problem(("models", name, "intercept"), wanted, False)
-        for key in model.params.lists:
-            loc: Loc = ("models", name, key)
-            features = [parse_feature(text) for text in getattr(model.params, key, ())]
-            for i, feature in enumerate(features):
-                yield from _column_conflicts(h, feature, (*loc, i))
-            yield from _feature_repeats(h, features, loc)
-        for key in model.params.expressions:
-            expression = parse_feature(getattr(model.params, key))
-            yield from _column_conflicts(h, expression, ("models", name, key))
-        for text in model.params.made:
-            try:
-                parse_feature(text)
-            except FeatureError as error:
-                yield Problem(("models", name), f"shorter expressions for what it makes: {error}")
+        yield from _expression_conflicts(h, model.params, ("models", name))
     for name, regime in h.regimes.items():
         for expression in regime.expressions:
             yield from _column_conflicts(h, expression, ("regimes", name))
@@ -63,6 +50,24 @@ def conflicts(h: Hypothesis) -> Iterator[Problem]:
             yield unknown_word(("document", "figures", metric, model), model, h.models)
     yield from _window_conflicts(h)
     yield from _verdict_conflicts(h)
+
+
+def _expression_conflicts(h: Hypothesis, params: Params, loc: Loc) -> Iterator[Problem]:
+    """What a model reads that is not there, or twice; and those in its tables."""
+    for key in params.lists:
+        features = [parse_feature(text) for text in getattr(params, key, ())]
+        for i, feature in enumerate(features):
+            yield from _column_conflicts(h, feature, (*loc, key, i))
+        yield from _feature_repeats(h, features, (*loc, key))
+    for key in params.expressions:
+        yield from _column_conflicts(h, parse_feature(getattr(params, key)), (*loc, key))
+    for text in params.made:
+        try:
+            parse_feature(text)
+        except FeatureError as error:
+            yield Problem(loc, f"shorter expressions for what it makes: {error}")
+    for key, inner in params.inner.items():
+        yield from _expression_conflicts(h, inner, (*loc, key))
 
 
 def _source_conflicts(h: Hypothesis) -> Iterator[Problem]:
@@ -87,15 +92,17 @@ def _window_conflicts(h: Hypothesis) -> Iterator[Problem]:
     if window not in h.sample.scales or t.measure not in h.sample.measures:
         wanted = "one of sample.scales, with target.measure among sample.measures"
         yield Problem(loc, wanted, str(window))
-    if any(not _shorter(horizon, window) for horizon in t.horizons):
-        yield Problem(loc, "longer than every horizon, or no such key", str(window))
+    inside = all(_shorter(window, horizon) for horizon in t.horizons)
+    if not (inside or all(_shorter(horizon, window) for horizon in t.horizons)):
+        wanted = "longer than every horizon or shorter than every one, or no such key"
+        yield Problem(loc, wanted, str(window))
     if h.risk:
         wanted = "no such key beside [risk], which is of the horizon's returns"
         yield Problem(loc, wanted, str(window))
     for name, model in h.models.items():
-        kind = KINDS[model.kind]
-        if kind.periods or kind.stepwise:
-            wanted = f"a kind that reads features: {kind.name} forecasts the horizon alone, "
+        kind = model.entry
+        if (kind.periods or kind.stepwise) and not (kind.flat and inside):
+            wanted = f"a kind that reads features: {kind.name} forecasts the whole horizon, "
             yield Problem(("models", name, "kind"), wanted + "not target.window", model.kind)
 
 
@@ -138,6 +145,22 @@ def _span_conflicts(h: Hypothesis) -> Iterator[Problem]:
         wanted = f"at least walk_forward.test, {walk.test}, or test windows would overlap"
         yield Problem(("walk_forward", "step"), wanted, str(walk.step))
     yield from _refit_conflicts(h)
+    yield from _length_conflicts(h)
+
+
+def _length_conflicts(h: Hypothesis) -> Iterator[Problem]:
+    """A rolling training span, or the part held out of it, in which no target can resolve."""
+    walk = h.walk_forward
+    longest = max(h.target.horizons, key=length)
+    least = Duration((longest.ns + max(walk.embargo.ns, longest.ns)) // NS_PER_MINUTE, "m")
+    for key in ("train", "validation"):
+        span = getattr(walk, key)
+        if span is not None and not _shorter(least, span):
+            wanted = (
+                f"longer than the horizon {longest} and the embargo after it, or no target of "
+                "its rows is known at the cut"
+            )
+            yield Problem(("walk_forward", key), wanted, str(span))
 
 
 def _refit_conflicts(h: Hypothesis) -> Iterator[Problem]:

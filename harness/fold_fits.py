@@ -13,6 +13,7 @@ import numpy as np
 
 from harness.durations import show_moment
 from harness.errors import RunError
+from harness.fit_rows import FitRows, fit_rows
 from harness.fit_store import Entry, FitStore
 from harness.kernels.loader import clock
 from harness.models.foreign import (
@@ -26,9 +27,9 @@ from harness.models.foreign import (
 from harness.models.linear import Linear
 from harness.models.protocol import Contextual, Forecaster, Kept, ModelError, looked_back
 from harness.models.pupils import Lesson, Pupil
+from harness.models.staged import Staged
 from harness.risk.tails import Tails
 from harness.scale import TargetScale
-from harness.splits import hold_out
 from harness.teaching import Course, course
 from harness.types import F64, I64, FitReport, Fold, Rows, Samples, Training
 
@@ -82,11 +83,11 @@ def fit_fold(
     if entry is not None and (found := entry.read()) is not None:
         return _unpacked(*found)
     rows, y = shown(model, samples.rows.columns(model.features), samples.y)
-    train, held_out = _training_rows(model, samples, settings, fold)
-    validation = None if held_out is None else (rows.take(held_out), y[held_out])
+    seen = fit_rows(model, samples, fold, settings.embargo)
+    train, validation = seen.train, _taken(rows, y, seen.held_out)
     with named(name, model, samples, fold):
         began = clock()
-        model = _taught(model, settings, fold)
+        model = _begun(_taught(model, settings, fold), rows, y, seen, settings.seed)
         fitted = model.fit(rows.take(train), y[train], validation=validation, seed=settings.seed)
         seconds = clock() - began
         require_fitted(model, fitted)
@@ -94,6 +95,18 @@ def fit_fold(
         if entry is not None:
             entry.write(*_packed(result, fitted.weights()))
     return result
+
+
+def _taken(rows: Rows, y: F64, part: I64 | None) -> tuple[Rows, F64] | None:
+    return None if part is None else (rows.take(part), y[part])
+
+
+def _begun(model: Forecaster, rows: Rows, y: F64, seen: FitRows, seed: int) -> Forecaster:
+    """A model of two stages with the first one fitted; any other as it is."""
+    if seen.first is None or not isinstance(model, Staged):
+        return model
+    validation = _taken(rows, y, seen.first_held_out)
+    return model.begun(rows.take(seen.first), y[seen.first], validation=validation, seed=seed)
 
 
 def _learns(model: Forecaster, settings: Settings) -> TypeGuard[Pupil]:
@@ -132,13 +145,6 @@ def _lesson_rows(given: Course) -> dict[str, tuple[Rows, tuple[str, ...]]]:
     }
 
 
-def _training_rows(
-    model: Forecaster, samples: Samples, settings: Settings, fold: Fold
-) -> tuple[slice | I64, I64 | None]:
-    """The rows to train on, and those held out for a model that stops early."""
-    return hold_out(samples, fold, settings.embargo) if model.validates else (fold.train, None)
-
-
 def is_kept(name: str, model: Forecaster, samples: Samples, settings: Settings, fold: Fold) -> bool:
     """Whether this fit is there already, so that it takes no time."""
     entry = _entry(name, model, samples, settings, fold)
@@ -154,11 +160,18 @@ def _entry(
         return None
     past = looked_back(model)
     rows = samples.rows.columns(past)
-    train, held_out = _training_rows(model, samples, settings, fold)
-    numbers = {"y": samples.y[train]}
-    taken = {"train": train, "test": fold.test}
-    if held_out is not None:
-        taken["held out"], numbers["held out"] = held_out, samples.y[held_out]
+    seen = fit_rows(model, samples, fold, settings.embargo)
+    taken = {"train": seen.train} | {
+        key: part
+        for key, part in (
+            ("held out", seen.held_out),
+            ("first", seen.first),
+            ("first held out", seen.first_held_out),
+        )
+        if part is not None
+    }
+    numbers = {"y" if key == "train" else key: samples.y[at] for key, at in taken.items()}
+    taken["test"] = fold.test
     parts = {key: rows.take(at) for key, at in taken.items()}
     if isinstance(model, Contextual):
         context = samples.rows.columns(model.context)
@@ -170,7 +183,7 @@ def _entry(
         named_parts |= _lesson_rows(given)
         numbers |= {"lesson": given.y, "lesson held out": given.held_out_y}
     if settings.tails is not None:
-        numbers["returns"] = samples.returns[train]
+        numbers["returns"] = samples.returns[seen.train]
     asked = {"seed": settings.seed, "scale": repr(settings.scale), "tails": repr(settings.tails)}
     with named(name, model, samples, fold):
         return store.entry(

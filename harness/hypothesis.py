@@ -83,6 +83,11 @@ class ModelSpec:
         """What the kind is: the table's entry or the plug-in's."""
         return KINDS[self.kind] if self.plugin is None else self.plugin.kind
 
+    @property
+    def kinds(self) -> tuple[str, ...]:
+        """The kind, and those of the models in its tables."""
+        return self.kind, *(inner.kind for inner in self.params.inner.values())
+
     def words(self) -> dict[str, Any]:
         """As plain JSON values, scope and refit where they are not what the kind has anyway."""
         own = {"kind": self.kind, **self.params.words()}
@@ -309,7 +314,11 @@ def _model(
 ) -> tuple[ModelSpec | None, list[Problem]]:
     common = {"kind", *ModelKeys.model_fields}
     given = {key: value for key, value in settings.items() if key not in common}
-    params, problems = validate(kind.params, given, loc, also=("kind", *ModelKeys.model_fields))
+    inner, problems = _inner(given, loc, kind)
+    if problems:
+        return None, problems
+    also = "kind", *ModelKeys.model_fields
+    params, problems = validate(kind.params, given | inner, loc, also=also)
     shared = {key: settings[key] for key in ModelKeys.model_fields if key in settings}
     keys, found = validate(ModelKeys, shared, loc)
     problems += found
@@ -326,6 +335,27 @@ def _model(
     return ModelSpec(kind.name, params, scope, keys.refit, plugin), [*problems, *found]
 
 
+def _inner(
+    given: Mapping[str, Any], loc: Loc, kind: Kind
+) -> tuple[dict[str, Params], list[Problem]]:
+    """The parameters of the models that stand in a table of this one, checked by their kinds'."""
+    found: dict[str, Params] = {}
+    problems: list[Problem] = []
+    for key, kinds in kind.params.tables.items():
+        table, where = given.get(key), (*loc, key)
+        if not isinstance(table, Mapping) or "kind" not in table:
+            wanted = f"a table with a kind, one of {', '.join(kinds)}, and its own keys"
+            problems.append(Problem(where, wanted, table))
+        elif table["kind"] not in kinds:
+            problems.append(unknown_word((*where, "kind"), table["kind"], kinds))
+        else:
+            params, wrong = validate(kinds[table["kind"]], table, where)
+            problems += wrong
+            if params is not None:
+                found[key] = params
+    return found, problems
+
+
 def _canonical_params(params: Params, loc: Loc) -> tuple[Params, list[Problem]]:
     """The parameters with every feature expression in its canonical text."""
     problems: list[Problem] = []
@@ -335,6 +365,9 @@ def _canonical_params(params: Params, loc: Loc) -> tuple[Params, list[Problem]]:
             update[key] = [_expression(t, (*loc, key, i), problems) for i, t in enumerate(texts)]
     for key in params.expressions:
         update[key] = _expression(getattr(params, key), (*loc, key), problems)
+    for key, inner in params.inner.items():
+        update[key], found = _canonical_params(inner, (*loc, key))
+        problems += found
     return params.model_copy(update=update), problems
 
 

@@ -320,7 +320,7 @@ def _tried(
 
 def _parts(h: Hypothesis) -> list[str]:
     """What a hypothesis uses that may need a library of its own."""
-    kinds = [m.kind for m in h.models.values() if m.plugin is None]
+    kinds = [k for m in h.models.values() if m.plugin is None for k in m.kinds]
     return [*kinds, *(["risk"] if h.risk else [])]
 
 

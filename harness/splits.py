@@ -165,8 +165,21 @@ def hold_out(samples: Samples, fold: Fold, embargo: int) -> tuple[I64, I64]:
     train = rows[samples.resolved_at[rows] <= begin - embargo]
     if not (train.size and held_out.size):
         side = "rows held out" if train.size else "training rows before those held out"
-        raise RunError(f"{_where(samples, fold.window)}: no {side}, from {show_moment(begin)} on")
+        raise RunError(f"{where(samples, fold.window)}: no {side}, from {show_moment(begin)} on")
     return train, held_out
+
+
+def in_stages(samples: Samples, train: slice | I64, share: float, embargo: int) -> tuple[I64, I64]:
+    """These rows in time: the earlier `share` of them, and the later ones, purged between the two.
+
+    An earlier row resolves the embargo before the first later one is formed. Either may be empty.
+    """
+    rows = np.arange(samples.y.size)[train]
+    if not rows.size:
+        return rows, rows
+    formed = samples.rows.formed_at[rows]
+    begin = formed[min(int(share * rows.size), rows.size - 1)]
+    return rows[samples.resolved_at[rows] <= begin - embargo], rows[formed >= begin]
 
 
 def prove_no_leak(
@@ -184,8 +197,8 @@ def prove_no_leak(
     empty = np.flatnonzero((n_train == 0) | (n_test == 0))
     if empty.size:
         side = "test" if n_train[empty[0]] else "training"
-        where = _where(samples, folds[empty[0]].window)
-        raise RunError(f"{where}: no {side} rows: the panel does not reach it")
+        place = where(samples, folds[empty[0]].window)
+        raise RunError(f"{place}: no {side} rows: the panel does not reach it")
     windows = [f.window for f in folds]
     starts, cuts, ends = np.array([(w.train_start, w.cut, w.end) for w in windows], np.int64).T
     latest = resolved.spans(trains)[:, 1]
@@ -198,7 +211,7 @@ def prove_no_leak(
         rows = "training rows outside span or embargo"
         if not early[leak[0]]:
             rows = "test rows outside the window"
-        raise RunError(f"{_where(samples, windows[leak[0]])}: leak: {rows}")
+        raise RunError(f"{where(samples, windows[leak[0]])}: leak: {rows}")
     measured = np.column_stack((latest, slack, n_train, n_test)).tolist()
     return tuple(
         LeakProof(w.index, samples.horizon, w.train_start, w.cut, w.end, embargo, *rest, refit)
@@ -224,7 +237,8 @@ class _Times:
         return np.array([(self._times[r].min(), self._times[r].max()) for r in parts])
 
 
-def _where(samples: Samples, window: Window) -> str:
+def where(samples: Samples, window: Window) -> str:
+    """A window and its horizon in words, for messages."""
     return f"window {window.index + 1} ({show_moment(window.cut)}), horizon {samples.horizon}"
 
 

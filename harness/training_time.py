@@ -8,9 +8,9 @@ from statistics import fmean
 
 import numpy as np
 
+from harness.fit_rows import fit_rows
 from harness.fold_fits import named
 from harness.models.protocol import Forecaster, Trained
-from harness.splits import hold_out
 from harness.types import Fold, Samples
 
 
@@ -49,11 +49,13 @@ def training_time(
 
 
 def _sizes(model: Forecaster, samples: Samples, fold: Fold, embargo: int) -> tuple[int, int]:
-    """How many rows are trained on, and how many held out."""
-    if not model.validates:
-        return int(np.arange(samples.y.size)[fold.train].size), 0
-    train, held_out = hold_out(samples, fold, embargo)
-    return train.size, held_out.size
+    """How many rows are trained on, and how many held out: a first stage's, where there is one."""
+    seen = fit_rows(model, samples, fold, embargo)
+    train, held_out = seen.train, seen.held_out
+    if seen.first is not None:
+        train, held_out = seen.first, seen.first_held_out
+    n_train = np.arange(samples.y.size)[train].size
+    return int(n_train), 0 if held_out is None else held_out.size
 
 
 def in_words(times: Sequence[TrainingTime]) -> str:

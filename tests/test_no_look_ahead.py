@@ -45,6 +45,14 @@ TINY_NET = {
     "epochs": 2,
     "device": "cpu",
 }
+TINY_TRANSVOL = {
+    **{key: value for key, value in TINY_NET.items() if key != "layers"},
+    "heads": 2,
+    "encoder_layers": 1,
+    "window": 3,
+    "factor": 1.0,
+    "sequence_length": 4,
+}
 # How each kind of model is written in the probe: a new kind needs its line.
 PARAMS: dict[str, dict[str, object]] = {
     "persistence": {},
@@ -90,9 +98,17 @@ PARAMS: dict[str, dict[str, object]] = {
         "lesson_batch": 128,
         "lesson_epochs": 2,
     },
+    "transvol": TINY_TRANSVOL,
+    "stacked": {
+        "first": {"kind": "ols", "features": ["log(rv_h)"]},
+        "features": ["log(rv_h)", "log1p(j_h)"],
+        "rounds": 5,
+        "min_data_in_leaf": 5,
+        "early_stopping": 3,
+    },
 }
 # Nets are probed where the extra that they need is installed.
-MISSING = () if importlib.util.find_spec("torch") else ("lstm", "gru", "transfer", "hybrid")
+MISSING = () if importlib.util.find_spec("torch") else ("lstm", "gru", "transfer", "hybrid", "transvol")
 # When a value was known (n,) and the value (n,), by table, entry and column.
 Known = dict[tuple[str, str, str], tuple[I64, np.ndarray]]
 Measurer = Callable[[Bars, CascadePlan], Measured]

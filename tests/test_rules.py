@@ -53,16 +53,16 @@ features scale
 samples splits risk.tails
 models.protocol
 teaching
-models.pupils
+models.pupils models.staged
 models.insanity
 models.linear models.scaling models.volatility
 nets.attention nets.decomposition nets.losses nets.positions nets.recurrent nets.sequence
-nets.hybrid
+nets.hybrid nets.encoder_decoder
 nets.loop
-models.recurrent
+models.recurrent models.boosting
 models.transfer
 models.*
-fit_store
+fit_store fit_rows
 sweeps fold_fits
 common_rows single_fits training_time
 walk workers
@@ -176,9 +176,11 @@ HEAVY = {
         "models.hybrid",
         "models.recurrent",
         "models.transfer",
+        "models.transvol",
         "nets.attention",
         "nets.decomposition",
         "nets.hybrid",
+        "nets.encoder_decoder",
         "nets.loop",
         "nets.losses",
         "nets.positions",

@@ -22,7 +22,7 @@ DATA = os.environ.get("HARNESS_DATA")
 
 
 TORCH = importlib.util.find_spec("torch") is not None
-NETS = {"lstm", "gru", "transfer", "hybrid"}
+NETS = {"lstm", "gru", "transfer", "hybrid", "transvol"}
 
 
 def kind_of(hypothesis: Path) -> str:
@@ -73,7 +73,7 @@ def test_a_bundled_panel_passes_its_check(file):
     "file", [p for p in HYPOTHESES if kind_of(p) in OFFLINE], ids=lambda p: p.stem
 )
 def test_an_offline_hypothesis_runs_to_its_verdict(file, tmp_path):
-    kinds = {m.kind for m in harness.load_hypothesis(file).models.values()}
+    kinds = {k for m in harness.load_hypothesis(file).models.values() for k in m.kinds}
     if kinds & NETS and not TORCH:
         pytest.skip("torch is not installed")
     log = harness.open_log(tmp_path)

@@ -34,7 +34,7 @@ from harness.study import Study
 from harness.types import I64, Measured, Samples
 
 # Kinds that are slow to fit on the thousands of rows that targets are shuffled in.
-_SLOW = NETS | {"sklearn", "lightgbm"}
+_SLOW = NETS | {"sklearn", "lightgbm", "stacked"}
 # Kinds whose forecasts come from the series itself more than from targets they are fitted to.
 _OWN_DYNAMICS = frozenset({"garch", "gjr", "egarch", "arfima"})
 _NOISE, _SCALED = "noise after the origin", "a scaled copy after the origin"

@@ -12,14 +12,14 @@ from harness.models.params import Params
 from harness.study import Study
 
 # Kinds whose fits take long however few the rows: an epoch of one is some tenths of a second.
-NETS = frozenset({"lstm", "gru", "transfer", "hybrid"})
+NETS = frozenset({"lstm", "gru", "transfer", "hybrid", "transvol"})
 _TREES = 10
 _ENSEMBLES = "sklearn.ensemble."
 
 
 def quick_models(h: Hypothesis) -> tuple[str, ...]:
     """The models that the short form fits."""
-    return tuple(name for name, spec in h.models.items() if spec.kind not in NETS)
+    return tuple(name for name, spec in h.models.items() if NETS.isdisjoint(spec.kinds))
 
 
 def with_few_trees(study: Study) -> Study:
@@ -33,7 +33,7 @@ def with_few_trees(study: Study) -> Study:
 
 def _fewer(spec: ModelSpec) -> ModelSpec:
     params: Params = spec.params
-    if spec.kind == "lightgbm":
+    if spec.kind in ("lightgbm", "stacked"):
         return replace(
             spec, params=params.model_copy(update={"rounds": min(params.rounds, _TREES)})
         )

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from typing import Any, ClassVar, Literal
+from collections.abc import Mapping
+from typing import Annotated, Any, ClassVar, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, JsonValue
 
@@ -14,13 +15,15 @@ class Params(BaseModel):
 
     `lists` are keys that hold a list of feature expressions, `expressions` those that hold one;
     `later` keys that came later, left out of a hypothesis' hash at their default, where they
-    change nothing.
+    change nothing; `tables` keys that hold another model's table, with the parameters of each kind
+    it may be of.
     """
 
     model_config = ConfigDict(extra="forbid", frozen=True, strict=True, allow_inf_nan=False)
     expressions: ClassVar[tuple[str, ...]] = ()
     lists: ClassVar[tuple[str, ...]] = ("features",)
     later: ClassVar[tuple[str, ...]] = ()
+    tables: ClassVar[Mapping[str, Mapping[str, type[Params]]]] = {}
 
     @property
     def learns_beforehand(self) -> bool:
@@ -32,6 +35,11 @@ class Params(BaseModel):
         """The expressions that the kind makes of those written, which must be readable too."""
         return ()
 
+    @property
+    def inner(self) -> Mapping[str, Params]:
+        """The parameters of the models in its `tables`, by key; each has a `kind`."""
+        return {key: getattr(self, key) for key in self.tables}
+
     def words(self) -> dict[str, Any]:
         """As plain JSON values, without later keys at their default."""
         fields = type(self).model_fields
@@ -39,7 +47,7 @@ class Params(BaseModel):
             key: value
             for key, value in self.model_dump(mode="json", by_alias=True).items()
             if not (key in self.later and value == fields[key].default)
-        }
+        } | {key: params.words() for key, params in self.inner.items()}
 
 
 class PersistenceParams(Params):
@@ -219,3 +227,79 @@ class HybridParams(TransferParams):
     strategy: Literal["scratch", "frozen", "full", "differential", "gradual", "aggressive"] = (
         "scratch"
     )
+
+
+class TransvolParams(Params):
+    """`transvol`: the net, its input, its loss and how it is trained.
+
+    `factor` is c of ProbSparse, of whose L steps ceil(c ln L) attend; `window` the decisions of
+    the moving average that is the trend; `plateau` as of `transfer`.
+    """
+
+    features: list[str] = Field(min_length=1, max_length=200)
+    sequence_length: int = Field(default=60, ge=2, le=1_000)
+    width: int = Field(default=32, ge=1, le=2_048)
+    heads: int = Field(default=4, ge=1, le=64)
+    encoder_layers: int = Field(default=2, ge=1, le=8)
+    decoder_layers: int = Field(default=1, ge=1, le=8)
+    factor: float = Field(default=5.0, gt=0.0, le=100.0)
+    window: int = Field(default=5, ge=1, le=1_000)
+    dropout: float = Field(default=0.1, ge=0.0, lt=1.0)
+    loss: Literal["qlike", "log-mse", "mse"] = "log-mse"
+    learning_rate: float = Field(default=1e-3, gt=0.0, le=1.0)
+    batch: int = Field(default=256, ge=1, le=100_000)
+    epochs: int = Field(default=50, ge=1, le=10_000)
+    patience: int = Field(default=10, ge=1, le=10_000)
+    plateau: int | None = Field(default=5, ge=1, le=10_000)
+    standardise: Literal["pooled", "symbol"] = "pooled"
+    device: Literal["auto", "cpu"] = "auto"
+
+
+class FirstOls(OlsParams):
+    """`ols` as a first stage."""
+
+    kind: Literal["ols"]
+
+
+class FirstRecurrent(RecurrentParams):
+    """`lstm` or `gru` as a first stage."""
+
+    kind: Literal["lstm", "gru"]
+
+
+class FirstTransvol(TransvolParams):
+    """`transvol` as a first stage."""
+
+    kind: Literal["transvol"]
+
+
+FIRST: Mapping[str, type[Params]] = {
+    "ols": FirstOls, "lstm": FirstRecurrent, "gru": FirstRecurrent, "transvol": FirstTransvol,
+}  # fmt: skip
+First = Annotated[FirstOls | FirstRecurrent | FirstTransvol, Field(discriminator="kind")]
+
+
+class StackedParams(Params):
+    """`stacked`: `first`, the table of a model; the others are of the LightGBM that corrects it.
+
+    `share`: of a fit's training rows in time those that the first stage may have; the second
+    stage has the later ones.
+    """
+
+    tables: ClassVar[Mapping[str, Mapping[str, type[Params]]]] = {"first": FIRST}
+    first: First
+    features: list[str] = Field(min_length=1, max_length=200)
+    share: float = Field(default=0.6, gt=0.0, lt=1.0)
+    objective: Literal["l2", "l1"] = "l2"
+    num_leaves: int = Field(default=31, ge=2, le=10_000)
+    learning_rate: float = Field(default=0.05, gt=0.0, le=1.0)
+    rounds: int = Field(default=200, ge=1, le=100_000)
+    min_data_in_leaf: int = Field(default=20, ge=1, le=1_000_000)
+    feature_fraction: float = Field(default=1.0, gt=0.0, le=1.0)
+    bagging_fraction: float = Field(default=1.0, gt=0.0, le=1.0)
+    early_stopping: int | None = Field(default=None, ge=1, le=100_000)
+
+    @property
+    def second(self) -> BoostingParams:
+        """Those of the second stage alone."""
+        return BoostingParams(**self.model_dump(exclude={"first", "share"}))

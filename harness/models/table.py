@@ -7,8 +7,8 @@ that a run pays only for the libraries of the models it uses.
 from __future__ import annotations
 
 import importlib
-from collections.abc import Iterable
-from dataclasses import dataclass
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass, replace
 
 from harness.models.params import (
     ArfimaParams,
@@ -24,7 +24,9 @@ from harness.models.params import (
     PersistenceParams,
     RecurrentParams,
     RegressorParams,
+    StackedParams,
     TransferParams,
+    TransvolParams,
     WlsParams,
 )
 
@@ -48,7 +50,7 @@ class Kind:
     `periods` says that it reads the target's measure from decision to decision (Task.variance).
     `stepwise` are the measures it reads from decision to decision, beside the target's.
     `check` is a function of its parameters that yields what is wrong with them beyond their
-    types, for kinds where only the library can say so.
+    types. `flat` says that it forecasts one variance for all bars ahead, so for any part of them.
     """
 
     name: str
@@ -60,13 +62,26 @@ class Kind:
     periods: bool = False
     stepwise: tuple[str, ...] = ()
     check: str | None = None
+    flat: bool = False
 
     def mistakes(self, params: Params) -> Iterable[Mistake]:
         """What the kind's library does not take; it is imported here where it is asked."""
-        if self.check is None:
-            return ()
-        module, _, name = self.check.partition(":")
-        return getattr(importlib.import_module(module), name)(params)
+        if self.check is not None:
+            module, _, name = self.check.partition(":")
+            yield from getattr(importlib.import_module(module), name)(params)
+        for key, inner in params.inner.items():
+            for wrong in KINDS[inner.kind].mistakes(inner):
+                yield replace(wrong, place=(key, *wrong.place))
+
+
+def misshapen(params: TransferParams | TransvolParams) -> Iterator[Mistake]:
+    """Heads that do not share the width evenly, and a trend over more than is looked back on."""
+    if params.width % params.heads:
+        wanted = f"a divisor of the width, {params.width}"
+        yield Mistake(("heads",), wanted, params.heads)
+    if isinstance(params, TransvolParams) and params.window > params.sequence_length:
+        wanted = f"at most sequence_length, {params.sequence_length}"
+        yield Mistake(("window",), wanted, params.window)
 
 
 # What fits count of themselves (Training.notes), for the card.
@@ -93,6 +108,7 @@ _HYBRID = (
     "`regimes` the mean of three such heads by how likely each regime is; with a strategy other "
     "than `scratch` the encoder begins with what it learned from the [source]; needs torch"
 )
+_MISSHAPEN = "harness.models.table:misshapen"
 
 KINDS: dict[str, Kind] = {
     k.name: k
@@ -112,6 +128,7 @@ KINDS: dict[str, Kind] = {
             "target's scale and moved by the mean training residual",
             "simple moving average",
             periods=True,
+            flat=True,
         ),
         Kind(
             "ewma",
@@ -121,6 +138,7 @@ KINDS: dict[str, Kind] = {
             "target's scale and moved by the mean training residual",
             "RiskMetrics Technical Document (1996), section 5.2",
             periods=True,
+            flat=True,
         ),
         Kind(
             "ols",
@@ -231,6 +249,30 @@ KINDS: dict[str, Kind] = {
             _TRANSFER,
             "Pan & Yang (2010), IEEE Trans. Knowledge & Data Engineering 22; Vaswani et al. "
             "(2017), NeurIPS",
+            check=_MISSHAPEN,
+        ),
+        Kind(
+            "transvol",
+            "harness.models.transvol:Transvol",
+            TransvolParams,
+            "an encoder-decoder over the features at the last `sequence_length` decisions: "
+            "ProbSparse self-attention, a moving average of `window` decisions taken off as the "
+            "trend, sinusoidal positions; the decoder starts from the later half, looks at what "
+            "was encoded, and adds the trends up to one number; trained as lstm is; needs torch",
+            "Zhou et al. (2021), AAAI, Informer; Wu, Xu, Wang & Long (2021), NeurIPS, Autoformer",
+            check=_MISSHAPEN,
+        ),
+        Kind(
+            "stacked",
+            "harness.models.stacked:Stacked",
+            StackedParams,
+            "two stages: the model of the table `first`, then LightGBM on `features` and its "
+            "forecast, fitted on what it missed the target by and added to it. The first stage has "
+            "the earlier `share` of a fit's training rows (of these a net holds out the last "
+            "quarter), the second the later ones, which the first forecasts without having seen "
+            "them; between two parts rows are purged by the embargo",
+            "Wolpert (1992), Neural Networks 5; Ke et al. (2017), Advances in Neural Information "
+            "Processing Systems 30",
         ),
         Kind(
             "hybrid",
@@ -239,6 +281,7 @@ KINDS: dict[str, Kind] = {
             _HYBRID,
             "Zhang (2003), Neurocomputing 50 (residuals); Jacobs, Jordan, Nowlan & Hinton (1991), "
             "Neural Computation 3 (weights by a gate)",
+            check=_MISSHAPEN,
         ),
         *(
             Kind(

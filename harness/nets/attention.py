@@ -53,8 +53,7 @@ class SelfAttention(nn.Module):
 
     def __init__(self, width: int, heads: int, dropout: float, *, causal: bool = False) -> None:
         super().__init__()
-        if heads < 1 or width % heads:
-            raise ValueError(f"heads: got {heads}, wanted a divisor of the width {width}")
+        _require_divisor(heads, width)
         self.heads, self.causal = heads, causal
         self.project, self.merge = nn.Linear(width, 3 * width), nn.Linear(width, width)
         self.dropout = nn.Dropout(dropout)
@@ -68,6 +67,29 @@ class SelfAttention(nn.Module):
     def _attended(self, queries: Tensor, keys: Tensor, values: Tensor) -> Tensor:
         """The heads' means (b, heads, L, d) of queries, keys and values of that shape."""
         return self.dropout(attention_weights(queries, keys, causal=self.causal)) @ values
+
+
+class CrossAttention(nn.Module):
+    """Every step of one sequence as weighted means of what all steps of another have to say.
+
+    Heads and dropout as of SelfAttention; all of the other sequence must be known. Vaswani et al.
+    (2017), NeurIPS, section 3.2.3. ValueError where the heads do not divide the width.
+    """
+
+    def __init__(self, width: int, heads: int, dropout: float) -> None:
+        super().__init__()
+        _require_divisor(heads, width)
+        self.heads = heads
+        self.ask, self.answer = nn.Linear(width, width), nn.Linear(width, 2 * width)
+        self.merge, self.dropout = nn.Linear(width, width), nn.Dropout(dropout)
+
+    def forward(self, states: Tensor, others: Tensor) -> Tensor:
+        """(b, l, h) and the other sequence's (b, L, h) -> (b, l, h)."""
+        queries = self.ask(states).unflatten(-1, (self.heads, -1)).transpose(1, 2)
+        split = self.answer(others).unflatten(-1, (2, self.heads, -1))
+        keys, values = split.permute(2, 0, 3, 1, 4)
+        found = self.dropout(attention_weights(queries, keys)) @ values
+        return self.merge(found.transpose(1, 2).flatten(2))
 
 
 class ProbSparse(SelfAttention):
@@ -134,6 +156,11 @@ class ProbSparse(SelfAttention):
         drawn = torch.rand(shape, dtype=torch.float64, generator=source)
         reach = torch.arange(1, length + 1) if self.causal else torch.full((length,), length)
         return (drawn * reach[:, None]).long()
+
+
+def _require_divisor(heads: int, width: int) -> None:
+    if heads < 1 or width % heads:
+        raise ValueError(f"heads: got {heads}, wanted a divisor of the width {width}")
 
 
 def _rank_so_far(values: Tensor) -> Tensor:

@@ -1,0 +1,35 @@
+"""TransVol: an encoder-decoder of ProbSparse attention and decomposition over the last decisions.
+
+The source (a preprint of November 2025) names its parts and gives no sizes: what they are is in
+nets/encoder_decoder.py and TransvolParams.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import ClassVar
+
+from harness.models.params import TransvolParams
+from harness.models.recurrent import RecurrentNet
+from harness.nets import loop
+from harness.nets.encoder_decoder import EncoderDecoder, Shape
+
+
+@dataclass(frozen=True)
+class Transvol(RecurrentNet):
+    """The encoder-decoder, standardised and trained as the recurrent nets are."""
+
+    weighs: ClassVar[bool] = False
+    params: TransvolParams
+
+    def _fresh(self) -> EncoderDecoder:
+        p = self.params
+        shape = Shape(
+            p.width, p.heads, p.encoder_layers, p.decoder_layers, p.factor, p.window, p.dropout
+        )
+        return EncoderDecoder(len(self.features), p.sequence_length, shape)
+
+    @property
+    def _schedules(self) -> list[loop.Schedule]:
+        p = self.params
+        return [loop.Schedule(p.learning_rate, p.batch, p.epochs, p.patience, p.plateau)]
