@@ -60,6 +60,17 @@ def of_the_baseline(metric: str, kind: str) -> list[str]:
     ]
 
 
+def of_the_records(min_record: float | None) -> list[str]:
+    """The sentence of symbols chosen by how whole their records turned out to be, if they were."""
+    if min_record is None:
+        return []
+    return [
+        f"Symbols with bars at less than {min_record:.0%} of the times are left out, which is "
+        "known only where the data end: what is said holds for symbols that lasted and were "
+        "seldom suspended."
+    ]
+
+
 def of_the_family(verdict: Verdict, family: Mapping[str, Any], alpha: float) -> list[str]:
     """The sentence of a confirmed gain that is not significant among all that was tried, if so.
 

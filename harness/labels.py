@@ -48,7 +48,12 @@ def read_labels(spec: PanelSpec, symbols: tuple[str, ...]) -> Mapping[str, Mappi
         twice = found["\0"].filter(found["\0"].is_duplicated())[0]
         raise PanelError(f"{where}: symbol {one_line(twice)} has two rows that differ; wanted one")
     nothing = (None,) * len(text)
-    return {
+    labels = {
         name: {symbol: (rows.get(symbol, nothing)[i] or UNKNOWN) for symbol in symbols}
         for i, name in enumerate(wanted.columns)
     }
+    groups = {
+        name: {symbol: group_of.get(text, UNKNOWN) for symbol, text in labels[of].items()}
+        for name, (of, group_of) in wanted.groups.items()
+    }
+    return labels | groups

@@ -73,6 +73,7 @@ class Panel:
     available: int
     begun_by: int | None
     sides: Mapping[str, Panel]
+    min_record: float | None = None
 
     @property
     def symbols(self) -> tuple[str, ...]:
@@ -103,8 +104,17 @@ class Panel:
             elif self.begun_by is not None and checked.raw.ts[0] > self.begun_by:
                 began, by = show_stamp(int(checked.raw.ts[0])), show_stamp(self.begun_by)
                 yield Excluded(symbol, f"history from {began} only; wanted from {by} or before")
+            elif self.min_record and len(checked.raw.ts) < self.min_record * self.times:
+                bars = f"bars at {len(checked.raw.ts):,} of {self.times:,} times"
+                yield Excluded(symbol, f"{bars}; wanted a share of {self.min_record:g} at least")
             else:
                 yield self.filled(checked)
+
+    @cached_property
+    def times(self) -> int:
+        """At how many times any of its symbols has a bar."""
+        stamps = [prepare(self.spec, raw).raw.ts for raw in self.source.bars()]
+        return np.unique(np.concatenate(stamps)).size
 
     def checked(self) -> Iterator[Checked]:
         """Each symbol's bars as quoted and what is wrong with them; nothing is raised for it."""
@@ -194,7 +204,7 @@ class Panel:
 
     def identity(self) -> str | None:
         """A key of what would be read, for caches, found without reading it."""
-        span = [self.start, self.end, self.columns, self.symbols, self.begun_by]
+        span = [self.start, self.end, self.columns, self.symbols, self.begun_by, self.min_record]
         sides = {name: panel.identity() for name, panel in self.sides.items()}
         parts = [self.spec.digest, span, self.source.identity(), sides, self.labels]
         parts += [version("exchange_calendars")] if self.spec.exchange else []
@@ -245,7 +255,8 @@ def open_panel(
         source = source.only(chosen)
     sides = {name: _open_side(spec, name, start, end) for name in spec.side if name in columns}
     names = tuple(sorted(columns))
-    return Panel(spec, names, start, end, source, available, select.begun_by, sides)
+    rest = select.begun_by, sides, select.min_record
+    return Panel(spec, names, start, end, source, available, *rest)
 
 
 def _open_side(spec: PanelSpec, name: str, start: int | None, end: int | None) -> Panel:

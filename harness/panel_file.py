@@ -10,11 +10,12 @@ from typing import Any
 import xxhash
 
 from harness.adjust import ADJUSTING
+from harness.cleaning import Cleaning
 from harness.durations import Duration, parse_duration
 from harness.errors import HarnessError, UsageError, nearest, one_line
-from harness.measures.table import MEASURES
+from harness.panel_conflicts import column_problems, name_problems, panel_problems
 from harness.panel_sections import (
-    EXTRA_NAME,
+    OVERNIGHT,
     Columns,
     LabelTable,
     PanelTable,
@@ -23,7 +24,7 @@ from harness.panel_sections import (
 )
 from harness.quality import PRICES, VOLUME
 from harness.row_filter import Condition, parse_keep
-from harness.sessions import Sessions, exchange_sessions, exchanges
+from harness.sessions import Sessions, exchange_sessions
 from harness.sources.table import KINDS, Params
 from harness.spec_errors import (
     Problem,
@@ -35,7 +36,6 @@ from harness.spec_errors import (
     validate,
 )
 
-OVERNIGHT = "overnight"  # the log return over each night, of a panel that gives it apart
 BAR_COLUMNS = (*PRICES, VOLUME)
 _SECTIONS = ("panel", "source", "columns", "rows", "labels", "side")
 
@@ -50,11 +50,15 @@ class Adjusting:
 
 @dataclass(frozen=True)
 class Labels:
-    """A file of one row a symbol: its column of symbols, and label -> its column."""
+    """A file of one row a symbol: its column of symbols, and label -> its column.
+
+    `groups`: label -> (the label it is made of, that one's text -> the group).
+    """
 
     path: str
     symbol: str
     columns: Mapping[str, str]
+    groups: Mapping[str, tuple[str, Mapping[str, str]]]
 
 
 @dataclass(frozen=True)
@@ -97,6 +101,7 @@ class PanelSpec:
     adjusting: Adjusting | None
     keep: tuple[Condition, ...]
     drop_inconsistent: bool
+    cleaning: Cleaning
     labels: Labels | None
     side: Mapping[str, Side]
     file: Path
@@ -189,8 +194,8 @@ def _read(file: Path, known: Mapping[str, Path] | None) -> PanelSpec:
     found, problems = _sections(raw)
     side: dict[str, Side] = {}
     if not problems:
-        problems = [*_panel_problems(file, found.panel), *_column_problems(raw, found)]
-        problems += _name_problems(found)
+        problems = [*panel_problems(file, found.panel), *column_problems(raw, found)]
+        problems += name_problems(found)
     if not problems and known is not None:
         side, problems = _side(found.side, known)
     if problems:
@@ -216,15 +221,24 @@ def _read(file: Path, known: Mapping[str, Path] | None) -> PanelSpec:
         adjusting=Adjusting(kind, getattr(columns, kind)) if kind else None,
         keep=parse_keep(found.rows.keep) if found.rows.keep is not None else (),
         drop_inconsistent=found.rows.drop_inconsistent,
-        labels=Labels(**labels.model_dump()) if labels else None,
+        cleaning=Cleaning(**found.rows.model_dump(exclude={"keep", "drop_inconsistent"})),
+        labels=_labels(labels) if labels else None,
         side=side,
         file=file,
         digest=f"xxh3:{xxhash.xxh3_128(words.encode()).hexdigest()}",
     )
 
 
+def _labels(table: LabelTable) -> Labels:
+    groups = {
+        name: (made.of, {text: group for group, texts in made.texts.items() for text in texts})
+        for name, made in table.groups.items()
+    }
+    return Labels(table.path, table.symbol, table.columns, groups)
+
+
 @dataclass
-class _Found:
+class Found:
     """The sections of a file, each checked by itself."""
 
     kind: str
@@ -236,7 +250,7 @@ class _Found:
     side: dict[str, SideSeries] = field(default_factory=dict)
 
 
-def _sections(raw: Mapping[str, Any]) -> tuple[_Found, list[Problem]]:
+def _sections(raw: Mapping[str, Any]) -> tuple[Found, list[Problem]]:
     """Each section checked by itself; where there are problems some of them are missing."""
     problems = [unknown_key((key,), _SECTIONS) for key in raw if key not in _SECTIONS]
 
@@ -246,7 +260,7 @@ def _sections(raw: Mapping[str, Any]) -> tuple[_Found, list[Problem]]:
         return section
 
     source = raw.get("source")
-    found = _Found(source.get("kind") if isinstance(source, dict) else None)
+    found = Found(source.get("kind") if isinstance(source, dict) else None)
     found.panel = checked(PanelTable, raw.get("panel"), "panel")
     if not isinstance(found.kind, str) or found.kind not in KINDS:
         problems.append(unknown_word(("source", "kind"), found.kind, KINDS))
@@ -288,92 +302,3 @@ def _side(
         unit = panel.extra_units.get(series.column, "none")
         side[name] = Side(panel, series.column, unit, parse_duration(series.max_age).ns)
     return side, problems
-
-
-def _panel_problems(file: Path, panel: PanelTable) -> Iterator[Problem]:
-    if panel.name != file.stem:
-        yield Problem(("panel", "name"), f"'{file.stem}', the file's own name", panel.name)
-    intraday = panel.exchange is not None
-    if panel.calendar == "sessions" and panel.bar != "1d" and not intraday:
-        wanted = "'24/7' unless panel.bar is '1d' or panel.exchange says whose sessions"
-        yield Problem(("panel", "calendar"), wanted, "sessions")
-    if intraday:
-        yield from _exchange_problems(panel)
-    elif panel.overnight != "in":
-        yield Problem(("panel", "overnight"), "no such key without panel.exchange", panel.overnight)
-    if panel.calendar == "sessions" and panel.fill == "carry" and not intraday:
-        wanted = "'none' for sessions, which have no grid to fill"
-        yield Problem(("panel", "fill"), wanted, "carry")
-    if panel.timezone not in (None, "UTC"):
-        from zoneinfo import ZoneInfo, available_timezones
-
-        try:
-            ZoneInfo(panel.timezone)
-        except (ValueError, OSError, LookupError):
-            near = nearest(panel.timezone, available_timezones())
-            wanted = "an IANA name such as 'Europe/Berlin'"
-            yield Problem(("panel", "timezone"), wanted, panel.timezone, near)
-
-
-def _exchange_problems(panel: PanelTable) -> Iterator[Problem]:
-    if panel.exchange not in (known := exchanges()):
-        near = nearest(panel.exchange, known)
-        wanted = "an exchange of the exchange_calendars library such as 'XNYS'"
-        yield Problem(("panel", "exchange"), wanted, panel.exchange, near)
-    if panel.calendar != "sessions" or panel.bar == "1d":
-        wanted = "no such key but for calendar 'sessions' and bars shorter than a day"
-        yield Problem(("panel", "exchange"), wanted, panel.exchange)
-    if panel.fill != "carry":
-        wanted = "'carry', since sessions of unequal length are filled up to the longest"
-        yield Problem(("panel", "fill"), wanted, panel.fill)
-
-
-def _column_problems(raw: Mapping[str, Any], found: _Found) -> Iterator[Problem]:
-    source, panel, columns = raw["source"], found.panel, found.columns
-    if found.kind == "simulated":
-        for section in ("columns", "rows"):
-            if section in raw:
-                yield Problem((section,), "no such section: simulated bars need none")
-        if panel.decimals is not None:
-            wanted = "no such key for simulated bars, which have source.tick"
-            yield Problem(("panel", "decimals"), wanted, panel.decimals)
-        if panel.calendar != "24/7" or 86_400_000_000_000 % parse_duration(panel.bar).ns:
-            wanted = "a bar that divides the day, and calendar '24/7', for simulated bars"
-            yield Problem(("panel", "bar"), wanted, f"{panel.bar}, {panel.calendar}")
-        return
-    if source.get("symbol") and columns.symbol:
-        wanted = "no such key, since columns.symbol names a column"
-        yield Problem(("source", "symbol"), wanted, source["symbol"])
-    if not (columns.close or (columns.high and columns.low) or columns.extra):
-        yield Problem(("columns",), "close, or high and low, or a column in extra")
-    if panel.fill == "carry" and columns.close is None:
-        yield Problem(("columns", "close"), "a column, since fill = 'carry' carries it")
-    if panel.exchange is not None and columns.close is None:
-        yield Problem(("columns", "close"), "a column, since sessions are filled with it")
-    if panel.exchange is not None and columns.extra:
-        wanted = "no such section with panel.exchange: an extra column cannot be carried"
-        yield Problem(("columns", "extra"), wanted)
-    adjusting = [kind for kind in ADJUSTING if getattr(columns, kind) is not None]
-    if len(adjusting) > 1:
-        wanted = f"no such key beside columns.{adjusting[0]}: prices are adjusted by one column"
-        yield Problem(("columns", adjusting[1]), wanted, getattr(columns, adjusting[1]))
-    if adjusting and columns.close is None:
-        yield Problem(("columns", "close"), f"a column, since {adjusting[0]} adjusts it")
-
-
-def _name_problems(found: _Found) -> Iterator[Problem]:
-    """Names of the user's own: extra columns, side series, labels."""
-    own = {OVERNIGHT} if found.panel.overnight == "apart" else set()
-    taken = sorted({*Columns.model_fields, *MEASURES, *own})
-    for loc, names in (
-        (("columns", "extra"), found.columns.extra),
-        (("side",), found.side),
-        (("labels", "columns"), found.labels.columns if found.labels else {}),
-    ):
-        for name in names:
-            if EXTRA_NAME.fullmatch(name) is None or name in taken:
-                wanted = f"a name of a-z, 0-9 and _ other than {', '.join(taken)}"
-                yield Problem((*loc, name), wanted, name)
-    for name in found.side:
-        if name in found.columns.extra:
-            yield Problem(("side", name), "a name other than those in columns.extra", name)

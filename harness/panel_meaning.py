@@ -12,13 +12,14 @@ from collections.abc import Collection, Mapping
 from dataclasses import fields
 from typing import Any
 
+from harness.cleaning import Cleaning
 from harness.panel_file import PanelSpec, Side
 from harness.panel_sections import PanelTable
 
 # For people, or where things lie: another text here reads the same bars.
 _SAYS_NOTHING = ("name", "title", "note", "how_to_get", "file", "digest")
 _UNSAID = {key: field.default for key, field in PanelTable.model_fields.items()} | {
-    "params": {}, "keep": (), "drop_inconsistent": False, "side": {},
+    "params": {}, "keep": (), "drop_inconsistent": False, "side": {}, "cleaning": Cleaning(),
 }  # fmt: skip
 
 
@@ -40,6 +41,7 @@ def _words(spec: PanelSpec, columns: Collection[str]) -> dict[str, Any]:
         words[key] = _only(words[key], columns)
     if spec.labels:
         words["labels"] = {"symbol": spec.labels.symbol, "columns": spec.labels.columns}
+        words["labels"] |= {"groups": spec.labels.groups} if spec.labels.groups else {}
     words["side"] = {name: _side(side) for name, side in _only(spec.side, columns).items()}
     return {key: value for key, value in words.items() if value != _UNSAID.get(key)}
 

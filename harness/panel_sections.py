@@ -10,6 +10,8 @@ from pydantic import BaseModel, ConfigDict, Field, create_model, field_validator
 from harness.durations import FIXED_EXAMPLES, parse_duration
 from harness.row_filter import WANTED, parse_keep
 
+OVERNIGHT = "overnight"  # the log return over each night, of a panel that gives it apart
+_BOUND = "a share above 0 such as 0.21"
 EXTRA_NAME = re.compile(r"[a-z][a-z0-9_]*")
 
 
@@ -89,6 +91,9 @@ class Rows(Section):
 
     keep: str | None = Field(default=None, description=WANTED)
     drop_inconsistent: bool = Field(default=False, description="true or false")
+    drop_repeated: bool = Field(default=False, description="true or false")
+    largest_move: float | None = Field(default=None, gt=0.0, description=_BOUND)
+    largest_adjustment: float | None = Field(default=None, gt=0.0, description=_BOUND)
 
     @field_validator("keep")
     @classmethod
@@ -98,12 +103,25 @@ class Rows(Section):
         return keep
 
 
+class LabelGroups(Section):
+    """`[labels.groups.NAME]`: a label `of` another: group -> the other's `texts` in it."""
+
+    of: str = Field(description="the name of a label in labels.columns")
+    texts: dict[str, list[str]] = Field(min_length=1, description="GROUP = ['a text of the label']")
+
+
 class LabelTable(Section):
-    """`[labels]`: a file of one row a symbol, and which of its columns are labels."""
+    """`[labels]`: a file of one row a symbol, and which of its columns are labels.
+
+    `groups` are labels made of another one: which of its texts are put together, and under what.
+    """
 
     path: str = Field(min_length=1, description="the path of a .parquet or .csv file")
     symbol: str = Field(min_length=1, description="the file's column of symbols")
     columns: dict[str, str] = Field(min_length=1, description="NAME = 'a column of the file'")
+    groups: dict[str, LabelGroups] = Field(
+        default={}, description="tables [labels.groups.NAME] with of and texts"
+    )
 
 
 class SideSeries(Section):

@@ -44,7 +44,7 @@ def columns_to_read(spec: PanelSpec, asked: Collection[str]) -> dict[str, str]:
     if spec.exchange or (spec.fill == "carry" and read & set(PRICES)):
         read.add("close")
     found = {}
-    if spec.adjusting and read & set(PRICES):
+    if spec.adjusting and (read & set(PRICES) or spec.cleaning.bounds):
         read.add("close")
         found[spec.adjusting.kind] = spec.adjusting.column
     if spec.drop_inconsistent:
@@ -55,11 +55,7 @@ def columns_to_read(spec: PanelSpec, asked: Collection[str]) -> dict[str, str]:
 
 def prepare(spec: PanelSpec, raw: RawBars) -> Prepared:
     """The rows that are bars, and their adjusted close."""
-    left_out: dict[str, int] = {}
-    if spec.keep and not raw.bad_times:
-        tested = {c.column: raw.columns[_FILTER.format(c.column)] for c in spec.keep}
-        keep, left_out = kept_rows(spec.keep, tested, len(raw.ts))
-        raw = _taken(raw, keep)
+    raw, left_out = _sound(spec, raw)
     close, problems = None, ()
     if spec.adjusting and spec.adjusting.kind in raw.columns and len(raw.ts):
         kind, values = spec.adjusting.kind, raw.columns[spec.adjusting.kind]
@@ -82,6 +78,22 @@ def prepare(spec: PanelSpec, raw: RawBars) -> Prepared:
         raw, close = _taken(raw, keep), close if close is None else close[keep]
     read = {name: v for name, v in raw.columns.items() if name in spec.columns}
     return Prepared(replace(raw, columns=read), close, problems, left_out)
+
+
+def _sound(spec: PanelSpec, raw: RawBars) -> tuple[RawBars, dict[str, int]]:
+    """The rows that meet all conditions and pass the cleaning, and how many fall to what."""
+    if raw.bad_times:
+        return raw, {}
+    tested = {c.column: raw.columns[_FILTER.format(c.column)] for c in spec.keep}
+    keep, counts = kept_rows(spec.keep, tested, len(raw.ts))
+    kind = spec.adjusting.kind if spec.adjusting else None
+    close, values = raw.columns.get("close"), raw.columns.get(kind)
+    for why, rows in spec.cleaning.unsound(raw.ts, kind, close, values, keep):
+        fails = int((keep & rows).sum())
+        if fails:
+            counts[why] = fails
+        keep &= ~rows
+    return _taken(raw, keep), counts
 
 
 def _taken(raw: RawBars, keep: NDArray[np.bool_]) -> RawBars:

@@ -12,7 +12,7 @@ import polars as pl
 from harness.ability_table import ability_table
 from harness.audit.findings import Audit, audit_table
 from harness.cards.render import render_card
-from harness.cautions import cautions, of_the_baseline, of_the_family
+from harness.cautions import cautions, of_the_baseline, of_the_family, of_the_records
 from harness.document_tables import document_tables
 from harness.durations import iso_moment as _iso
 from harness.durations import show_moment
@@ -106,6 +106,7 @@ def make_record(
             *of_the_family(verdict, tried["family"], h.verdict.alpha),
             *audit.cautions({h.verdict.baseline, verdict.best.candidate}),
             *cautions(forecasts, study.scale, verdict, facts.start),
+            *of_the_records(h.panel.min_record),
         ],
         "tables": {
             "scores": _scores(forecasts, scores),

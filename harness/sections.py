@@ -177,7 +177,8 @@ class PanelSpan(Section):
     """`[panel]`: which panel, from `start` (inclusive) to `end` (exclusive), UTC ns or None.
 
     `symbols` takes these of the panel, `draw` so many of them by `draw_seed`; `min_history`
-    excludes those that began less than so long before walk_forward.first_test.
+    excludes those that began less than so long before walk_forward.first_test, `min_record` those
+    with bars at less than this share of the times at which any of them has one.
     """
 
     name: Name = Field(description="a panel's name")
@@ -191,6 +192,9 @@ class PanelSpan(Section):
         default=1, ge=0, lt=2**32, description="a whole number from 0 to 2^32 - 1"
     )
     min_history: AnyDuration | None = Field(default=None, description=EXAMPLES)
+    min_record: float | None = Field(
+        default=None, gt=0.0, le=1.0, description="a share above 0 and at most 1"
+    )
 
 
 class Sample(Section):
@@ -330,6 +334,7 @@ LATER = frozenset(
         ("panel", "draw"),
         ("panel", "draw_seed"),
         ("panel", "min_history"),
+        ("panel", "min_record"),
         ("run", "seeds"),
         ("sample", "interval"),
         ("sample", "jump_alpha"),

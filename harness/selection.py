@@ -14,8 +14,9 @@ from harness.errors import SpecError, nearest
 class Selection:
     """Symbols by name, or `draw` of them by a seed; those whose first bar is too late are excluded.
 
-    `begun_by` is the latest start of a symbol's first bar (UTC ns); `file` the hypothesis, for
-    messages. None: no such wish.
+    `begun_by` is the latest start of a symbol's first bar (UTC ns), `min_record` the least share
+    of the times at which any of them has a bar; `file` the hypothesis, for messages. None: no such
+    wish.
     """
 
     file: Path | str = ""
@@ -23,6 +24,7 @@ class Selection:
     draw: int | None = None
     draw_seed: int = 1
     begun_by: int | None = None
+    min_record: float | None = None
 
     def of(self, panel: str, symbols: tuple[str, ...]) -> tuple[str, ...]:
         """Those asked for among a panel's symbols, in their order.

@@ -279,4 +279,5 @@ def on_panel(hypothesis: Hypothesis, spec: PanelSpec) -> Study:
 def _selection(h: Hypothesis) -> Selection:
     history, first_test = h.panel.min_history, h.walk_forward.first_test
     begun_by = history.after(first_test, -1) if history else None
-    return Selection(h.path, h.panel.symbols, h.panel.draw, h.panel.draw_seed, begun_by)
+    panel = h.panel
+    return Selection(h.path, panel.symbols, panel.draw, panel.draw_seed, begun_by, panel.min_record)

@@ -540,6 +540,7 @@ FOUND = {  # rows, rows left out, symbols excluded
     "sp500-members-daily": (2_333_174, 1, 0),
     "yahoo-daily": (129_496, 1_193, 1),
     "csi300-daily": (841_797, 16_184, 0),
+    "csi300-clean": (840_999, 16_982, 0),
     "btcusd-daily": (3_893, 0, 0),
     "oxford-spx": (5_017, 0, 0),
     "oxford-13": (36_835, 12, 0),

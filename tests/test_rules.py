@@ -33,9 +33,10 @@ kernels.garch
 kernels.*
 risk.definitions
 models.params
-measures.table models.table sources.table sources.times spec_errors quality row_filter side
+measures.table models.table sources.table sources.times spec_errors quality row_filter side cleaning
 sessions
 adjust panel_sections selection
+panel_conflicts
 panel_file
 prepare panel_meaning
 sources.files

@@ -70,7 +70,8 @@ def changed(panel: Panel, change: Change, origin: int, seed: int) -> Panel:
 def noise(raw: RawBars, bar: int, origin: int, rng: np.random.Generator) -> RawBars:
     """Every later row times noise; a bar's prices share it, and its range is widened.
 
-    Ten times as large as the returns of the symbol, so that what follows is another world.
+    Ten times as large as the returns of the symbol, so that what follows is another world. What a
+    row says of the close before it goes with that close, or no return would change.
     """
     n = int((raw.ts + bar > origin).sum())
     size = np.clip(_TIMES_RETURNS * _spread(raw), _LEAST_NOISE, _MOST_NOISE)
@@ -81,6 +82,8 @@ def noise(raw: RawBars, bar: int, origin: int, rng: np.random.Generator) -> RawB
             return np.expm1(np.log1p(values) + moved)
         if name not in PRICES and name not in _QUOTED:
             return values * np.exp(_NOISE_OF_OTHERS * rng.standard_normal(n))
+        if name == "pre_close":
+            return values * np.exp(np.concatenate(([0.0], moved[:-1])))
         wider = _SIDES[name] * size * np.abs(rng.standard_normal(n)) if name in _SIDES else 0.0
         return values * np.exp(moved + wider)
 

@@ -26,6 +26,8 @@ from harness.study import Study
 from harness.types import F64, I64, Bars, Forecasts, Measured, Samples, Window
 from harness.walk import walk_forward
 
+_COLUMN = "column "
+_WITH_TARGETS = ("row's ", "model ")  # what there is of decisions whose target is there alone
 _ITS, _MEDIAN = ", its ", ", its median "  # over symbols, between a model and what a fit states
 
 
@@ -185,14 +187,19 @@ class Probe:
         """
         other = self.world(panel, origin, fit=fit)
         failures, count = [], 0
-        shared = Shared(origin, cut=cut)
+        shared, some = Shared(origin, cut=cut), Shared(origin, cut=True)
+        fewer = _of_other_length(base, other)
         there = {symbol for _, symbol in (base if cut else other)}
         for (subject, symbol), known in base.items():
             if cut and _MEDIAN in subject:  # a symbol without a test row any more is not fitted
                 continue
             again = other.get((subject, symbol))
+            # Whether a target will be there, and so its row, later bars may decide.
+            loose = symbol in fewer and subject.startswith(_WITH_TARGETS)
             if again is not None:
-                moment, compared = shared.first_difference(known, again)
+                moment, compared = (some if loose else shared).first_difference(known, again)
+            elif loose:
+                continue
             elif self._excused(subject, symbol, there, how) or cut or not fit:
                 continue
             else:
@@ -261,11 +268,25 @@ class Shared:
         return both, at, there, apart
 
 
+def _of_other_length(base: World, other: World) -> set[str]:
+    """Symbols with more or fewer bars in the other world, and "" where there is one.
+
+    Noise makes rows that a panel's [rows] leave out, and others that they no longer do.
+    """
+    columns = [key for key in base if key[0].startswith(_COLUMN)]
+    found = {
+        key[1]
+        for key in columns
+        if key not in other or other[key].times.size != base[key].times.size
+    }
+    return found | {""} if found else found
+
+
 def _bars(found: World, bars: Bars) -> None:
     """By their own end, not by when the bars say that they are known."""
     starts = bars.ts if bars.ts is not None else bars.start + np.arange(bars.n) * bars.bar
     for name, values in bars.columns.items():
-        found[f"column {name}", bars.symbol] = Known(starts + bars.bar, values)
+        found[f"{_COLUMN}{name}", bars.symbol] = Known(starts + bars.bar, values)
 
 
 def _forecasts(found: World, made: Forecasts, name: str) -> None:

@@ -97,7 +97,7 @@ class EncoderLayer(nn.Module):
 
 
 class DecoderLayer(nn.Module):
-    """Self-attention, attention to the encoder's states and a feed-forward; trends are taken off."""
+    """Self-attention, attention to the encoder's states, a feed-forward; each rid of its trend."""
 
     def __init__(self, shape: Shape) -> None:
         super().__init__()

@@ -1,4 +1,4 @@
-"""Training steps of recurrent nets: the harness's loop against a bare one in torch.
+"""Training steps of nets: the harness's loop against a bare one in torch.
 
 Both train the same net from the same weights on the same batches in the same order, one pass over
 all rows without validation. The bare loop is given its batches ready made and does only what no
@@ -17,6 +17,7 @@ from timing import Figure, Taken, clocked, interleave, milliseconds, ratios, spr
 from torch import Tensor, nn
 
 from harness.nets.attention import Attention
+from harness.nets.encoder_decoder import EncoderDecoder, Shape
 from harness.nets.loop import Schedule, Sequences, repeatable, train
 from harness.nets.losses import TargetLoss
 from harness.nets.recurrent import LastState, Recurrent
@@ -24,6 +25,7 @@ from harness.nets.sequence import SequenceNet
 
 _ROWS, _BATCH, _LENGTH, _FEATURES = 8_192, 256, 20, 16
 _LAYERS, _WIDTH, _DROPOUT = 2, 64, 0.2  # the defaults of the kinds lstm and gru
+_SHAPE = Shape(32, 4, 2, 1, factor=5.0, window=5, dropout=0.1)  # those of transvol
 _SCHEDULE = Schedule(1e-3, _BATCH, epochs=1, patience=1)
 _LOSS = TargetLoss("qlike", log_target=True, per_log_sigma=1.0)
 _CPU = torch.device("cpu")
@@ -33,14 +35,15 @@ def nets(_: Inputs, rounds: int) -> list[Figure]:
     """An epoch of each net, by turns."""
     rows = _made_up()
     figures = []
-    for name, cell, pooling in (
-        ("lstm", "lstm", LastState),
-        ("lstm with attention", "lstm", lambda: Attention(_WIDTH)),
-        ("gru", "gru", LastState),
+    for name, fresh in (
+        ("lstm", lambda: _fresh("lstm", LastState())),
+        ("lstm with attention", lambda: _fresh("lstm", Attention(_WIDTH))),
+        ("gru", lambda: _fresh("gru", LastState())),
+        ("transvol", lambda: EncoderDecoder(_FEATURES, _LENGTH, _SHAPE)),
     ):
         turns = {
-            "ours": lambda c=cell, p=pooling: _ours(_fresh(c, p), rows),
-            "bare": lambda c=cell, p=pooling: _bare(_fresh(c, p), rows),
+            "ours": lambda f=fresh: _ours(_begun(f), rows),
+            "bare": lambda f=fresh: _bare(_begun(f), rows),
         }
         for turn in turns.values():
             turn()
@@ -74,10 +77,15 @@ def _epoch(net: nn.Module, batches: list[tuple[Tensor, Tensor]]) -> None:
         optimiser.step()
 
 
-def _fresh(cell: str, pooling: Callable[[], nn.Module]) -> SequenceNet:
+def _begun(fresh: Callable[[], nn.Module]) -> nn.Module:
+    """The net with the same weights every time."""
     torch.manual_seed(1)
+    return fresh()
+
+
+def _fresh(cell: str, pooling: nn.Module) -> SequenceNet:
     encoder = Recurrent(cell, _FEATURES, _WIDTH, _LAYERS, _DROPOUT)
-    return SequenceNet(encoder, pooling(), _WIDTH, _DROPOUT)
+    return SequenceNet(encoder, pooling, _WIDTH, _DROPOUT)
 
 
 def _made_up() -> Sequences:
