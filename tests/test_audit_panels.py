@@ -10,13 +10,14 @@ import desk
 import leaks
 import numpy as np
 import panels_with_gaps as panels
+import polars as pl
 import pytest
 
 import harness
 from harness.audit import probe, quick
 from harness.audit.auditor import Auditor
 from harness.audit.findings import Audit
-from harness.audit.perturb import scaled
+from harness.audit.perturb import noise, scaled
 from harness.audit.probe import Probe, Stages, World
 from harness.audit.stretch import Stretch
 from harness.audited import audit_hypothesis
@@ -204,3 +205,55 @@ def test_a_net_that_is_judged_is_said_not_to_have_been_looked_at(tmp_path, monke
     assert told in record["card"]
     full = audit_hypothesis(hypothesis, [tmp_path / "panels"], full=True, keep_measures=False)
     assert not full.unprobed
+
+
+def test_noise_changes_the_returns_that_a_row_quotes_itself():
+    ts = np.arange(6) * 10
+    columns = {"close": np.arange(1.0, 7.0), "pre_close": np.arange(0.5, 6.5)}
+    raw = RawBars("X", ts, columns, (), str, lambda row, column: "")
+    found = noise(raw, 10, 40, np.random.default_rng(0)).columns  # the last two rows are later
+    assert found["close"][:4].tolist() == [1, 2, 3, 4]
+    assert found["pre_close"][:5].tolist() == [0.5, 1.5, 2.5, 3.5, 4.5]
+    gross = found["close"] / found["pre_close"]
+    assert (gross[4:] != (columns["close"] / columns["pre_close"])[4:]).all()
+    # What is adjusted over night stays: the previous close goes with the close before it.
+    assert found["pre_close"][5] / found["close"][4] == pytest.approx(5.5 / 5.0)
+
+
+CLEANED = """\
+pre_close = "pre"
+
+[rows]
+keep = "volume < 1000"
+largest_move = 0.05
+largest_adjustment = 0.1
+drop_repeated = true
+"""
+
+
+def cleaned(folder: Path) -> None:
+    """Ragged days whose rules leave out many of the rows that an audit makes of them."""
+    panels.ragged(folder)
+    file = folder / "panels/tiny.toml"
+    text = file.read_text().replace('bar = "1d"', 'bar = "1d"\non_bad = "exclude"')
+    file.write_text(text + CLEANED)
+    prices = folder / "panels/prices.parquet"
+    frame = pl.read_parquet(prices)
+    before = pl.col("close").shift().over("symbol").fill_null(pl.col("close"))
+    volume = 300.0 + 10.0 * (pl.int_range(pl.len()) % 7)
+    frame.with_columns(pre=before, volume=volume).write_parquet(prices)
+
+
+def test_rows_that_only_noise_makes_unsound_raise_no_false_alarm(tmp_path):
+    desk.lay_out(tmp_path)
+    cleaned(tmp_path)
+    for seed, audit in enumerate(over_seeds(of(tmp_path, panels.HYPOTHESIS), 12)):
+        assert audit.passed, (seed, audit.forbidden)
+        assert not audit.unprobed, (seed, audit.left_out)
+
+
+def test_a_feature_that_knows_the_future_is_found_on_such_a_panel_too(tmp_path, monkeypatch):
+    desk.lay_out(tmp_path)
+    cleaned(tmp_path)
+    leaks.scaled_measure(monkeypatch)
+    assert not all(a.passed for a in over_seeds(of(tmp_path, panels.HYPOTHESIS), 3))

@@ -153,7 +153,8 @@ def test_a_mistake_in_the_cleaning_is_one_line_with_its_key(more, words, tmp_pat
 def test_a_label_made_of_another_groups_its_texts_and_knows_no_others(tmp_path):
     labels = (
         "[labels]\npath='l.csv'\nsymbol='s'\ncolumns={industry='x'}\n"
-        "[labels.groups.sector]\nof='industry'\ntexts={money=['banks', 'brokers'], rest=['steel']}\n"
+        "[labels.groups.sector]\nof='industry'\n"
+        "texts={money=['banks', 'brokers'], rest=['steel']}\n"
     )
     frame = pl.concat([history(5, seed=i).with_columns(s=pl.lit(s)) for i, s in enumerate("ABCD")])
     (tmp_path / "l.csv").write_text("s,x\nA,banks\nB,brokers\nC,ships\n")
@@ -204,5 +205,3 @@ def test_min_record_is_in_the_hash_and_a_file_without_it_keeps_its_own():
     assert other.spec_hash != plain.spec_hash
     with pytest.raises(SpecError, match=r"panel.min_record: got 1.5, wanted a share above 0"):
         parse_hypothesis(text.replace("0.9", "1.5"), Path("x.toml"))
-
-

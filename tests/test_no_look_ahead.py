@@ -108,7 +108,9 @@ PARAMS: dict[str, dict[str, object]] = {
     },
 }
 # Nets are probed where the extra that they need is installed.
-MISSING = () if importlib.util.find_spec("torch") else ("lstm", "gru", "transfer", "hybrid", "transvol")
+MISSING = (
+    () if importlib.util.find_spec("torch") else ("lstm", "gru", "transfer", "hybrid", "transvol")
+)
 # When a value was known (n,) and the value (n,), by table, entry and column.
 Known = dict[tuple[str, str, str], tuple[I64, np.ndarray]]
 Measurer = Callable[[Bars, CascadePlan], Measured]

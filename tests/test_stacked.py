@@ -233,9 +233,7 @@ def test_it_adds_what_the_trees_say_to_what_the_first_says():
     assert fitted.predict(test).tobytes() == (base + fitted.second.predict(seen)).tobytes()
     assert abs(sum(fitted.coefficients.values()) - 1.0) < 1e-12
     assert set(fitted.coefficients) == {*NAMES[1:], FIRST}
-    assert (
-        np.square(y[620:700] - fitted.predict(test)).mean() < np.square(y[620:700] - base).mean()
-    )
+    assert np.square(y[620:700] - fitted.predict(test)).mean() < np.square(y[620:700] - base).mean()
 
 
 def test_a_second_stage_without_a_first_is_an_error_and_no_guess():
@@ -281,9 +279,9 @@ def test_a_kept_fit_knows_the_rows_of_both_stages(tmp_path):
         fit_fold("two", model, replace(SAMPLES, y=y), asked, fold())
         count += 1
         assert entries(store.folder) == count
-    unused = np.setdiff1d(
-        np.arange(600), np.concatenate([seen.first, seen.train, seen.held_out])
-    )[0]
+    unused = np.setdiff1d(np.arange(600), np.concatenate([seen.first, seen.train, seen.held_out]))[
+        0
+    ]
     y = SAMPLES.y.copy()
     y[unused] += 1.0
     fit_fold("two", model, replace(SAMPLES, y=y), asked, fold())
@@ -352,13 +350,21 @@ def test_a_net_as_first_stage_is_seeded_and_left_out_of_the_short_audit(tmp_path
 @pytest.mark.parametrize(
     ("changes", "words"),
     [
-        ([(f"{FIRST_KIND}ols", f"{FIRST_KIND}olss")], "models.two.first.kind: got 'olss', wanted one of"),
+        (
+            [(f"{FIRST_KIND}ols", f"{FIRST_KIND}olss")],
+            "models.two.first.kind: got 'olss', wanted one of",
+        ),
         (
             [('[models.two.first]\nkind = "ols"', "[models.two.first]\nx = 1")],
             "models.two.first: got {'x': 1, ",
         ),
         (
-            [('kind = "ols"\nfeatures = ["log(rv_4h)"]', 'kind = "lstm"\nfeaturs = ["log(rv_4h)"]')],
+            [
+                (
+                    'kind = "ols"\nfeatures = ["log(rv_4h)"]',
+                    'kind = "lstm"\nfeaturs = ["log(rv_4h)"]',
+                )
+            ],
             "models.two.first.featu",
         ),
         (
@@ -366,7 +372,12 @@ def test_a_net_as_first_stage_is_seeded_and_left_out_of_the_short_audit(tmp_path
             "models.two.objective: got 'qlike', wanted one of l2, l1",
         ),
         (
-            [('kind = "ols"\nfeatures = ["log(rv_4h)"]', 'kind = "ols"\nfeatures = ["log(rv_9h)"]')],
+            [
+                (
+                    'kind = "ols"\nfeatures = ["log(rv_4h)"]',
+                    'kind = "ols"\nfeatures = ["log(rv_9h)"]',
+                )
+            ],
             "models.two.first.features[0]: got 'log(rv_9h)', wanted columns of rv",
         ),
         (

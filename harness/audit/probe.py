@@ -198,9 +198,7 @@ class Probe:
             loose = symbol in fewer and subject.startswith(_WITH_TARGETS)
             if again is not None:
                 moment, compared = (some if loose else shared).first_difference(known, again)
-            elif loose:
-                continue
-            elif self._excused(subject, symbol, there, how) or cut or not fit:
+            elif loose or self._excused(subject, symbol, there, how) or cut or not fit:
                 continue
             else:
                 moment, compared = shared.first(known), 0
