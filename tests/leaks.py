@@ -238,7 +238,7 @@ def validated_on_test(patch: Patch) -> None:
         train, _ = true(samples, fold, embargo)
         return train, np.arange(fold.test.start, fold.test.stop)
 
-    patch.setattr(fold_fits, "hold_out", hold_out)
+    patch.setattr(fit_rows, "hold_out", hold_out)
 
 
 def target_among_features(patch: Patch) -> None:

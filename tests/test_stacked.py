@@ -5,6 +5,7 @@ from __future__ import annotations
 import importlib.util
 from dataclasses import dataclass, field, replace
 from datetime import timedelta
+from itertools import pairwise
 from pathlib import Path
 from typing import Any, ClassVar, Self
 
@@ -126,7 +127,7 @@ def test_the_parts_of_a_fit_are_apart_in_time_by_their_targets(ragged, first_val
     parts = [p for p in parts if p is not None]
     assert len(parts) == 3 + first_validates
     formed, resolved = samples.rows.formed_at, samples.resolved_at
-    for before, later in zip(parts, parts[1:], strict=False):
+    for before, later in pairwise(parts):
         assert resolved[before].max() <= formed[later].min() - EMBARGO
     assert resolved[seen.held_out].max() <= one.window.limit
     # Whatever lies between two parts is purged for its target alone, and no other row is lost.

@@ -263,5 +263,5 @@ def test_heads_of_the_transfer_net_are_checked_as_well():
     text = desk.changed(
         ("kind = 'transvol'", "kind = 'transfer'\nstrategy = 'scratch'\nheads = 3"), text=SPEC
     )
-    with pytest.raises(SpecError, match="models.net.heads: got 3, wanted a divisor of the width"):
+    with pytest.raises(SpecError, match=r"models.net.heads: got 3, wanted a divisor of the width"):
         parse_hypothesis(text, Path("x.toml"))
