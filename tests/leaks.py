@@ -9,7 +9,7 @@ from typing import ClassVar, Self
 import numpy as np
 import pytest
 
-from harness import feature_functions, fold_fits, panel, splits, sweeps, walk
+from harness import feature_functions, fit_rows, panel, splits, sweeps, walk
 from harness.feature_functions import Function
 from harness.measures import cascade, store
 from harness.models.params import OlsParams
