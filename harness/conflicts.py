@@ -35,6 +35,10 @@ def conflicts(h: Hypothesis) -> Iterator[Problem]:
         wanted = "no such key, because target.scale is 'level'"
         yield Problem(("target", "back"), wanted, h.target.back)
     for name, model in h.models.items():
+        sizes = (getattr(model.params, f"{end}_stocks", 0) for end in ("least", "most"))
+        if (least := next(sizes)) > (most := next(sizes)):
+            wanted = f"at least models.{name}.least_stocks, {least}"
+            yield Problem(("models", name, "most_stocks"), wanted, most)
         if model.scope == "effects" and not getattr(model.params, "intercept", True):
             wanted = "true, because models of scope 'effects' have an intercept for every symbol"
             yield Problem(("models", name, "intercept"), wanted, False)
@@ -48,6 +52,7 @@ def conflicts(h: Hypothesis) -> Iterator[Problem]:
     for metric, figures in h.document.figures.items() if h.document else ():
         for model in set(figures) - set(h.models):
             yield unknown_word(("document", "figures", metric, model), model, h.models)
+    yield from _step_conflicts(h)
     yield from _window_conflicts(h)
     yield from _verdict_conflicts(h)
 
@@ -71,7 +76,13 @@ def _expression_conflicts(h: Hypothesis, params: Params, loc: Loc) -> Iterator[P
 
 
 def _source_conflicts(h: Hypothesis) -> Iterator[Problem]:
-    """A source without a pupil, or a pupil without a source."""
+    """A source without a pupil, a pupil without a source, and what a source has left unseen."""
+    if h.panel.unseen and h.source is None:
+        yield Problem(
+            ("panel", "unseen"), "no such key without [source], which has seen some", True
+        )
+    if h.source is not None and h.source.unseen:
+        yield Problem(("source", "unseen"), "no such key: it is of [panel]", True)
     pupils = [name for name, model in h.models.items() if model.params.learns_beforehand]
     if h.source is None:
         if pupils:
@@ -81,6 +92,18 @@ def _source_conflicts(h: Hypothesis) -> Iterator[Problem]:
     if not pupils:
         yield Problem(("source",), "no such section: no model learns from another panel beforehand")
     yield from _panel_conflicts("source", h.source)
+
+
+def _step_conflicts(h: Hypothesis) -> Iterator[Problem]:
+    """Horizons of several decisions beside kinds that forecast one."""
+    for horizon in h.target.horizons:
+        if length(horizon) == length(h.sample.every):
+            continue
+        for name, model in h.models.items():
+            if model.entry.one_step:
+                wanted = f"a kind that forecasts beyond the next decision, since {horizon} in "
+                wanted += f"target.horizons is not sample.every, {h.sample.every}"
+                yield Problem(("models", name, "kind"), wanted, model.kind)
 
 
 def _window_conflicts(h: Hypothesis) -> Iterator[Problem]:

@@ -16,7 +16,8 @@ from typing import Any
 _LIBRARIES = ("numpy", "polars", "numba", "llvmlite", "pydantic", "duckdb")
 # What kinds of model, and VaR, are made with beside these: stated where a run has one.
 _KIND_LIBRARIES = {
-    "lstm": "torch", "gru": "torch", "transfer": "torch", "hybrid": "torch", "transvol": "torch",
+    "lstm": "torch", "gru": "torch", "transfer": "torch", "hybrid": "torch",
+    "transvol": "torch", "deepvol": "torch",
     "lightgbm": "lightgbm", "stacked": "lightgbm", "sklearn": "scikit-learn", "risk": "scipy",
 }  # fmt: skip
 _THREAD_SETTINGS = ("OPENBLAS_NUM_THREADS", "OMP_NUM_THREADS", "MKL_NUM_THREADS")

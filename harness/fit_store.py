@@ -124,15 +124,15 @@ class FitStore:
         made_by: Mapping[str, str],
         rows: Mapping[str, tuple[Rows, tuple[str, ...]]],
         numbers: Mapping[str, np.ndarray],
-        look_back: int,
+        look_back: int | None,
         settings: Mapping[str, Any],
     ) -> Entry:
         """The place of one fit.
 
         `words` say what is fitted, `made_by` with which versions and on what device; `rows` are
         those trained on, held out and forecast, with the model's features alone, of which it sees
-        the last `look_back` decisions, and the names of their symbols; `numbers` the targets and
-        what else is known of them; `settings` seed and what is asked of the fit.
+        the last `look_back` decisions (None: all), and the names of their symbols; `numbers` the
+        targets and what else is known of them; `settings` seed and what is asked of the fit.
         """
         digest = xxhash.xxh3_128()
         for name, (part, symbols) in rows.items():
@@ -152,12 +152,17 @@ class FitStore:
         return Entry(self.folder / f"{key[:40]}.safetensors", made_from)
 
 
-def _add_rows(digest: xxhash.xxh3_128, rows: Rows, symbols: tuple[str, ...], length: int) -> None:
+def _add_rows(
+    digest: xxhash.xxh3_128, rows: Rows, symbols: tuple[str, ...], length: int | None
+) -> None:
     """All that a model may see of the rows: symbols by name, which codes are not."""
     codes, each = np.unique(rows.symbol, return_inverse=True)
     digest.update(json.dumps([rows.names, [symbols[c] for c in codes]]).encode())
     _add(digest, "symbol", each.astype(np.int32))
     _add(digest, "formed_at", rows.formed_at)
+    if length is None:
+        _add_histories(digest, rows, codes)
+        return
     if not length:
         _add(digest, "X", np.ascontiguousarray(rows.X))
         return
@@ -167,6 +172,16 @@ def _add_rows(digest: xxhash.xxh3_128, rows: Rows, symbols: tuple[str, ...], len
     # Between the steps of one symbol and those of the next lie some that no row looks back on.
     _add(digest, "steps", steps.values[seen])
     _add(digest, "places", np.cumsum(seen)[places[:, -1]] if places.size else places)
+
+
+def _add_histories(digest: xxhash.xxh3_128, rows: Rows, codes: np.ndarray) -> None:
+    """Each symbol's features at all decisions up to its last row, and where its rows stand."""
+    history = rows.history
+    columns = [history.names.index(name) for name in rows.names]
+    for code in codes:
+        begin, at = int(history.begins[code]), rows.at[rows.symbol == code]
+        _add(digest, "history", history.values[columns, begin : int(at.max()) + 1])
+        _add(digest, "at", at - begin)
 
 
 def _add(digest: xxhash.xxh3_128, name: str, values: np.ndarray) -> None:

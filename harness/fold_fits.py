@@ -25,7 +25,14 @@ from harness.models.foreign import (
     training_of,
 )
 from harness.models.linear import Linear
-from harness.models.protocol import Contextual, Forecaster, Kept, ModelError, looked_back
+from harness.models.protocol import (
+    Contextual,
+    Forecaster,
+    Kept,
+    ModelError,
+    Recursive,
+    looked_back,
+)
 from harness.models.pupils import Lesson, Pupil
 from harness.models.staged import Staged
 from harness.risk.tails import Tails
@@ -109,16 +116,17 @@ def _begun(model: Forecaster, rows: Rows, y: F64, seen: FitRows, seed: int) -> F
     return model.begun(rows.take(seen.first), y[seen.first], validation=validation, seed=seed)
 
 
-def _learns(model: Forecaster, settings: Settings) -> TypeGuard[Pupil]:
+def learns(model: Forecaster, settings: Settings) -> TypeGuard[Pupil]:
     """Whether it learns from a source before its fits, and there is one."""
     return settings.source is not None and isinstance(model, Pupil) and model.learns
 
 
 def _taught(model: Forecaster, settings: Settings, fold: Fold) -> Forecaster:
     """A pupil with what it learned from the source, now or before from the same rows."""
-    if not _learns(model, settings):
+    if not learns(model, settings):
         return model
     given = course(settings.source, looked_back(model), fold.window.limit, settings.embargo)
+    given = course_of(model, settings, fold)
     if settings.store is None:
         return model.after(model.lesson(given, seed=settings.seed))
     entry = settings.store.entry(
@@ -126,7 +134,7 @@ def _taught(model: Forecaster, settings: Settings, fold: Fold) -> Forecaster:
         made_by=model.made_by(),
         rows=_lesson_rows(given),
         numbers={"y": given.y, "held out": given.held_out_y},
-        look_back=model.look_back,
+        look_back=_seen(model),
         settings={"seed": settings.seed},
     )
     with entry.alone():
@@ -134,8 +142,20 @@ def _taught(model: Forecaster, settings: Settings, fold: Fold) -> Forecaster:
             lesson = model.lesson(given, seed=settings.seed)
             entry.write(lesson.weights, lesson.words())
         else:
-            lesson = Lesson(found[0], **_tuples(found[1]))
+            lesson = Lesson.of(*found)
     return model.after(lesson)
+
+
+def course_of(model: Pupil, settings: Settings, fold: Fold) -> Course:
+    """The source's rows that teach a fit; ModelError where they are too few."""
+    assert settings.source is not None, "asked of a model that learns"
+    limit, held = fold.window.limit, model.holds_out
+    return course(settings.source, looked_back(model), limit, settings.embargo, holds_out=held)
+
+
+def _seen(model: Kept | Pupil) -> int | None:
+    """How many decisions' features a fit and its forecasts see of each row's history."""
+    return None if isinstance(model, Recursive) and model.recursive else model.look_back
 
 
 def _lesson_rows(given: Course) -> dict[str, tuple[Rows, tuple[str, ...]]]:
@@ -177,9 +197,9 @@ def _entry(
         context = samples.rows.columns(model.context)
         numbers |= {f"context, {key}": context.take(at).X for key, at in taken.items()}
     named_parts = {key: (part, samples.symbols) for key, part in parts.items()}
-    if _learns(model, settings):
+    if learns(model, settings):
         with named(name, model, samples, fold):
-            given = course(settings.source, past, fold.window.limit, settings.embargo)
+            given = course_of(model, settings, fold)
         named_parts |= _lesson_rows(given)
         numbers |= {"lesson": given.y, "lesson held out": given.held_out_y}
     if settings.tails is not None:
@@ -191,7 +211,7 @@ def _entry(
             made_by=model.made_by(),
             rows=named_parts,
             numbers=numbers,
-            look_back=model.look_back,
+            look_back=_seen(model),
             settings=asked,
         )
 

@@ -6,7 +6,7 @@ import json
 from collections.abc import Collection, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
-from functools import cached_property
+from functools import cached_property, partial
 from importlib import import_module
 from importlib.metadata import version
 from typing import TYPE_CHECKING
@@ -79,6 +79,11 @@ class Panel:
     def symbols(self) -> tuple[str, ...]:
         """The symbols, sorted."""
         return self.source.symbols
+
+    @property
+    def made_of(self) -> tuple[str, ...]:
+        """The symbols of another panel that these are made of; none where they are quoted."""
+        return getattr(self.source, "made_of", ())
 
     @property
     def extra_units(self) -> Mapping[str, str]:
@@ -202,6 +207,10 @@ class Panel:
 
         return read_labels(self.spec, self.symbols)
 
+    def only(self, symbols: tuple[str, ...]) -> Panel:
+        """The same panel with these of its symbols alone."""
+        return replace(self, source=self.source.only(symbols))
+
     def identity(self) -> str | None:
         """A key of what would be read, for caches, found without reading it."""
         span = [self.start, self.end, self.columns, self.symbols, self.begun_by, self.min_record]
@@ -246,17 +255,16 @@ def open_panel(
         decimals=spec.decimals,
     )
     module, name = KINDS[spec.kind].target.split(":")
-    source = getattr(import_module(module), name)(spec.params, request)
+    made_of = [partial(open_panel, spec.members, columns=["close"])] if spec.members else []
+    source = getattr(import_module(module), name)(spec.params, request, *made_of)
     if not source.symbols:
         raise PanelError(f"{spec.file}: empty span: no bar {_span(start, end)}")
     available, select = len(source.symbols), select or Selection()
-    chosen = select.of(spec.name, source.symbols)
-    if chosen != source.symbols:
+    if (chosen := select.of(spec.name, source.symbols)) != source.symbols:
         source = source.only(chosen)
     sides = {name: _open_side(spec, name, start, end) for name in spec.side if name in columns}
-    names = tuple(sorted(columns))
-    rest = select.begun_by, sides, select.min_record
-    return Panel(spec, names, start, end, source, available, *rest)
+    asked = spec, tuple(sorted(columns)), start, end
+    return Panel(*asked, source, available, select.begun_by, sides, select.min_record)
 
 
 def _open_side(spec: PanelSpec, name: str, start: int | None, end: int | None) -> Panel:
@@ -374,10 +382,9 @@ def load_frame(spec: PanelSpec, start: int | None = None, end: int | None = None
     for bars in open_panel(spec, start=start, end=end, columns=spec.names).bars():
         ts = bars.ts if bars.ts is not None else bars.start + np.arange(bars.n) * bars.bar
         stamps = pl.Series("ts", ts).cast(pl.Datetime("ns", "UTC"))
-        frame = pl.DataFrame([stamps, *(pl.Series(k, v) for k, v in bars.columns.items())])
-        frames.append(
-            frame.insert_column(0, pl.repeat(bars.symbol, bars.n, eager=True).alias("symbol"))
-        )
+        symbol = pl.repeat(bars.symbol, bars.n, eager=True).alias("symbol")
+        columns = (pl.Series(k, v) for k, v in bars.columns.items())
+        frames.append(pl.DataFrame([symbol, stamps, *columns]))
     return pl.concat(frames)
 
 

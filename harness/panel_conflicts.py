@@ -67,6 +67,14 @@ def _exchange_problems(panel: PanelTable) -> Iterator[Problem]:
 def column_problems(raw: Mapping[str, Any], found: Found) -> Iterator[Problem]:
     """Between [source], [columns], [rows] and [panel]."""
     source, panel, columns = raw["source"], found.panel, found.columns
+    if found.kind == "portfolios":
+        for section in ("columns", "rows"):
+            if section in raw:
+                yield Problem((section,), "no such section: portfolios have a close and no more")
+        if panel.exchange is not None:
+            wanted = "no such key: portfolios are of bars as their members have them"
+            yield Problem(("panel", "exchange"), wanted, panel.exchange)
+        return
     if found.kind == "simulated":
         for section in ("columns", "rows"):
             if section in raw:

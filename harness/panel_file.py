@@ -25,7 +25,7 @@ from harness.panel_sections import (
 from harness.quality import PRICES, VOLUME
 from harness.row_filter import Condition, parse_keep
 from harness.sessions import Sessions, exchange_sessions
-from harness.sources.table import KINDS, Params
+from harness.sources.table import KINDS, Params, PortfolioParams
 from harness.spec_errors import (
     Problem,
     parse_toml,
@@ -37,6 +37,7 @@ from harness.spec_errors import (
 )
 
 BAR_COLUMNS = (*PRICES, VOLUME)
+_MADE = {"simulated": BAR_COLUMNS, "portfolios": ("close",)}  # sources without a file's columns
 _SECTIONS = ("panel", "source", "columns", "rows", "labels", "side")
 
 
@@ -77,7 +78,7 @@ class PanelSpec:
 
     `columns` maps the panel's columns (extra ones too) to the file's; `extra_units` gives the
     unit of volume, each extra column and side series; `digest` hashes the file's bytes, and those
-    of the panel files that its side series name.
+    of the panel files that it names. `members` is the panel of whose symbols its own are made.
     """
 
     name: str
@@ -106,6 +107,7 @@ class PanelSpec:
     side: Mapping[str, Side]
     file: Path
     digest: str
+    members: PanelSpec | None = None
 
     @property
     def names(self) -> tuple[str, ...]:
@@ -120,7 +122,8 @@ class PanelSpec:
     @property
     def levelled(self) -> bool:
         """Whether prices are made from the first bar on, so that its level is in all of them."""
-        return self.adjusting is not None or (bool(self.exchange) and self.overnight != "in")
+        made = self.adjusting is not None or self.members is not None
+        return made or (bool(self.exchange) and self.overnight != "in")
 
     @property
     def sessions(self) -> Sessions:
@@ -198,6 +201,9 @@ def _read(file: Path, known: Mapping[str, Path] | None) -> PanelSpec:
         problems += name_problems(found)
     if not problems and known is not None:
         side, problems = _side(found.side, known)
+    members = None
+    if not problems and isinstance(found.params, PortfolioParams):
+        members, problems = _members(found, known or dict(_panel_files([file.parent])))
     if problems:
         refuse(file, raw, problems)
     columns, labels = found.columns, found.labels
@@ -208,7 +214,8 @@ def _read(file: Path, known: Mapping[str, Path] | None) -> PanelSpec:
     units = {name: column.unit for name, column in columns.extra.items()}
     units |= {VOLUME: "none"} if columns.volume else {}
     units |= {OVERNIGHT: "none"} if found.panel.overnight == "apart" else {}
-    words = "".join([text, *(s.panel.digest for s in side.values())])
+    named = [s.panel for s in side.values()] + ([members] if members else [])
+    words = "".join([text, *(panel.digest for panel in named)])
     return PanelSpec(
         **found.panel.model_dump(exclude={"bar"}),
         bar=parse_duration(found.panel.bar),
@@ -226,6 +233,7 @@ def _read(file: Path, known: Mapping[str, Path] | None) -> PanelSpec:
         side=side,
         file=file,
         digest=f"xxh3:{xxhash.xxh3_128(words.encode()).hexdigest()}",
+        members=members,
     )
 
 
@@ -267,8 +275,8 @@ def _sections(raw: Mapping[str, Any]) -> tuple[Found, list[Problem]]:
     else:
         rest = {key: value for key, value in source.items() if key != "kind"}
         found.params = checked(KINDS[found.kind].params, rest, "source", also=("kind",))
-    if found.kind == "simulated":
-        found.columns = Columns(ts="ts", **{name: name for name in BAR_COLUMNS})
+    if made := _MADE.get(found.kind if isinstance(found.kind, str) else ""):
+        found.columns = Columns(ts="ts", **{name: name for name in made})
     else:
         found.columns = checked(Columns, raw.get("columns"), "columns")
     found.rows = checked(Rows, raw.get("rows", {}), "rows")
@@ -280,6 +288,24 @@ def _sections(raw: Mapping[str, Any]) -> tuple[Found, list[Problem]]:
         side = {}
     found.side = {name: checked(SideSeries, table, "side", name) for name, table in side.items()}
     return found, problems
+
+
+def _members(found: Found, known: Mapping[str, Path]) -> tuple[PanelSpec | None, list[Problem]]:
+    """The panel of daily closes that portfolios are made of, with the same bars."""
+    name, loc = found.params.panel, ("source", "panel")
+    if name not in known or name == found.panel.name:
+        places = ", ".join(dict.fromkeys(str(file.parent) for file in known.values()))
+        what = f"another panel with a file in {places}"
+        return None, [Problem(loc, what, name, nearest(name, known))]
+    panel = _read(known[name], None)
+    if "close" not in panel.columns:
+        return None, [Problem(loc, "a panel with a close", name)]
+    if panel.members is not None:
+        return None, [Problem(loc, "a panel whose symbols are no portfolios", name)]
+    if (str(panel.bar), panel.calendar) != (found.panel.bar, found.panel.calendar):
+        wanted = f"a panel of {found.panel.bar} bars and calendar '{found.panel.calendar}'"
+        return None, [Problem(loc, wanted, f"{name}: {panel.bar}, {panel.calendar}")]
+    return panel, []
 
 
 def _side(

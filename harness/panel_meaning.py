@@ -20,6 +20,7 @@ from harness.panel_sections import PanelTable
 _SAYS_NOTHING = ("name", "title", "note", "how_to_get", "file", "digest")
 _UNSAID = {key: field.default for key, field in PanelTable.model_fields.items()} | {
     "params": {}, "keep": (), "drop_inconsistent": False, "side": {}, "cleaning": Cleaning(),
+    "members": None,
 }  # fmt: skip
 
 
@@ -42,6 +43,7 @@ def _words(spec: PanelSpec, columns: Collection[str]) -> dict[str, Any]:
     if spec.labels:
         words["labels"] = {"symbol": spec.labels.symbol, "columns": spec.labels.columns}
         words["labels"] |= {"groups": spec.labels.groups} if spec.labels.groups else {}
+    words["members"] = spec.members and _words(spec.members, ("close",))
     words["side"] = {name: _side(side) for name, side in _only(spec.side, columns).items()}
     return {key: value for key, value in words.items() if value != _UNSAID.get(key)}
 

@@ -28,7 +28,7 @@ def plan_run(hypothesis: Hypothesis, search: Sequence[Path]) -> dict[str, Any]:
     study = set_up(hypothesis, search)
     study.require_validation()
     measured, facts, _ = measure_panel(study.panel, study.plan, keep=False)
-    study, _ = with_lessons(study, keep=False)
+    study, taught = with_lessons(study, keep=False)
     span = study.span(facts)
     decided = decide_on(study, measured)
     times: list[TrainingTime] = []
@@ -54,6 +54,10 @@ def plan_run(hypothesis: Hypothesis, search: Sequence[Path]) -> dict[str, Any]:
         "spec_hash": hypothesis.spec_hash,
         "panel": study.panel_spec.name,
         "symbols": len(facts.symbols),
+        **(
+            {"source": f"{hypothesis.source.name}, {len(taught.symbols)} symbols"} if taught else {}
+        ),
+        **({"split over assets": "yes"} if hypothesis.panel.unseen else {}),
         "span": f"{show_moment(span.start)} to {show_moment(span.end)}",
         "bars": facts.bars,
         "filled bars": facts.filled,

@@ -154,6 +154,8 @@ def _panel(
         "overnight": spec.overnight,
         "columns": list(study.plan.inputs),
         "symbols": list(facts.symbols),
+        "unseen": study.hypothesis.panel.unseen,
+        "made_of": list(study.panel.made_of),
         "available": facts.available,
         "excluded": [asdict(excluded) for excluded in facts.excluded],
         "left_out": dict(facts.left_out),

@@ -178,7 +178,8 @@ class PanelSpan(Section):
 
     `symbols` takes these of the panel, `draw` so many of them by `draw_seed`; `min_history`
     excludes those that began less than so long before walk_forward.first_test, `min_record` those
-    with bars at less than this share of the times at which any of them has one.
+    with bars at less than this share of the times at which any of them has one. `unseen` leaves
+    out every symbol that [source] takes: a split over assets.
     """
 
     name: Name = Field(description="a panel's name")
@@ -195,6 +196,7 @@ class PanelSpan(Section):
     min_record: float | None = Field(
         default=None, gt=0.0, le=1.0, description="a share above 0 and at most 1"
     )
+    unseen: bool = Field(default=False, description="true or false")
 
 
 class Sample(Section):
@@ -335,6 +337,7 @@ LATER = frozenset(
         ("panel", "draw_seed"),
         ("panel", "min_history"),
         ("panel", "min_record"),
+        ("panel", "unseen"),
         ("run", "seeds"),
         ("sample", "interval"),
         ("sample", "jump_alpha"),

@@ -146,10 +146,21 @@ def make_folds(samples: Samples, windows: Sequence[Window]) -> list[Fold]:
         trains = [slice(int(a), int(b)) for a, b in zip(start, stop, strict=True)]
     else:
         trains = [
-            a + np.flatnonzero(resolved[a:b] <= w.limit)
+            _run(int(a), resolved[a:b] <= w.limit)
             for a, b, w in zip(start, cut, windows, strict=True)
         ]
     return list(map(Fold, windows, trains, tests))
+
+
+def _run(first: int, inside: NDArray[np.bool_]) -> slice | I64:
+    """The positions from `first` on that are inside: a slice where they are one run from there.
+
+    Positions of a thousand refits on a million rows each would not fit into memory.
+    """
+    count = int(np.count_nonzero(inside))
+    if inside[:count].all():
+        return slice(first, first + count)
+    return first + np.flatnonzero(inside)
 
 
 def hold_out(samples: Samples, fold: Fold, embargo: int) -> tuple[I64, I64]:

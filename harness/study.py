@@ -238,16 +238,34 @@ class Study:
 def set_up(hypothesis: Hypothesis, search: Sequence[Path]) -> Study:
     """Find the panels and plan what to measure; UsageError for what does not fit together."""
     h = hypothesis
-    study = on_panel(h, find_panel(h.panel.name, search))
+    spec = find_panel(h.panel.name, search)
     if h.source is None:
-        return study
+        return on_panel(h, spec)
+    if h.panel.unseen:
+        _require_shared(h, spec)
     pupils = {name: model for name, model in h.models.items() if model.params.learns_beforehand}
     beforehand = replace(h, panel=h.source, source=None, models=pupils, regimes={}, risk=None)
-    return replace(study, source=on_panel(beforehand, find_panel(h.source.name, search)))
+    source = on_panel(beforehand, find_panel(h.source.name, search))
+    if not h.panel.unseen:
+        return replace(on_panel(h, spec), source=source)
+    seen = source.panel.symbols
+    study = on_panel(h, spec, seen=() if spec.members else seen)
+    if both := sorted(set(seen) & set(study.panel.made_of)):
+        wanted = f"a panel made of no symbol that [source] takes; {both[0]} is in both"
+        raise SpecError(h.path, "panel.unseen", got=True, wanted=wanted)
+    return replace(study, source=source)
 
 
-def on_panel(hypothesis: Hypothesis, spec: PanelSpec) -> Study:
-    """The same on a panel that has been found."""
+def _require_shared(h: Hypothesis, spec: PanelSpec) -> None:
+    """SpecError where panel and source have no symbols in common that could be told apart."""
+    whose = spec.members.name if spec.members else spec.name
+    if h.source.name != whose:
+        wanted = f"no such key unless source.name is '{whose}', whose symbols are to be told apart"
+        raise SpecError(h.path, "panel.unseen", got=True, wanted=wanted)
+
+
+def on_panel(hypothesis: Hypothesis, spec: PanelSpec, *, seen: tuple[str, ...] = ()) -> Study:
+    """The same on a panel that has been found, without the symbols that were `seen`."""
     h = hypothesis
     check_measures(h, spec.extra_units)
     if h.risk and "close" not in spec.names:
@@ -272,12 +290,14 @@ def on_panel(hypothesis: Hypothesis, spec: PanelSpec) -> Study:
         returns=h.risk is not None,
     )
     span = {"start": h.panel.start, "end": h.panel.end}
-    panel = open_panel(spec, **span, columns=plan.inputs, select=_selection(h))
+    panel = open_panel(spec, **span, columns=plan.inputs, select=_selection(h, seen))
     return Study(h, spec, panel, plan)
 
 
-def _selection(h: Hypothesis) -> Selection:
+def _selection(h: Hypothesis, seen: tuple[str, ...]) -> Selection:
     history, first_test = h.panel.min_history, h.walk_forward.first_test
     begun_by = history.after(first_test, -1) if history else None
     panel = h.panel
-    return Selection(h.path, panel.symbols, panel.draw, panel.draw_seed, begun_by, panel.min_record)
+    return Selection(
+        h.path, panel.symbols, panel.draw, panel.draw_seed, begun_by, panel.min_record, seen
+    )

@@ -9,8 +9,9 @@ from statistics import fmean
 import numpy as np
 
 from harness.fit_rows import fit_rows
-from harness.fold_fits import named
+from harness.fold_fits import Settings, course_of, learns, named
 from harness.models.protocol import Forecaster, Trained
+from harness.models.pupils import TimedPupil
 from harness.types import Fold, Samples
 
 
@@ -31,20 +32,25 @@ def training_time(
     fits: Sequence[tuple[Samples, Fold]],
     *,
     horizon: str,
-    embargo: int,
+    settings: Settings,
 ) -> TrainingTime:
     """The estimate for these fits: as many times that of a fit on their mean number of rows.
 
-    Seconds grow with the rows, so that the mean stands for all of them. RunError as the fits
-    themselves would have it, for one with no rows to train on or to hold out, and where memory
-    does not suffice for a batch.
+    Seconds grow with the rows, so that the mean stands for all of them; of lessons, which are as
+    many where they are estimated at all, the last is the longest and stands for all. RunError as
+    the fits themselves would have it, for one with no rows to train on or to hold out, and where
+    memory does not suffice for a batch.
     """
     assert isinstance(model, Trained)
-    sizes = [_sizes(model, samples, fold, embargo) for samples, fold in fits]
+    sizes = [_sizes(model, samples, fold, settings.embargo) for samples, fold in fits]
     mean = [round(fmean(column)) for column in zip(*sizes, strict=True)]
     with named(name, model, *fits[0]):
         one = model.estimate(*mean)
         typical, most = len(fits) * float(one.typical), len(fits) * float(one.most)
+        if learns(model, settings) and isinstance(model, TimedPupil):
+            lesson = model.lesson_time(course_of(model, settings, fits[-1][1]))
+            typical += len(fits) * lesson.typical
+            most += len(fits) * lesson.most
     return TrainingTime(horizon, name, len(fits), typical, most)
 
 

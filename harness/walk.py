@@ -175,7 +175,7 @@ class _Walk:
         self, models: Mapping[str, Forecaster], fittings: Mapping[str, Fitting]
     ) -> tuple[TrainingTime, ...]:
         """What those fits of these models, which train, will take that are not kept already."""
-        where = {"horizon": self.samples.horizon, "embargo": self.settings.embargo}
+        where = {"horizon": self.samples.horizon, "settings": self.settings}
         found = []
         for name, model in models.items():
             fits = [

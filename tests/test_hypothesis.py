@@ -196,7 +196,7 @@ def test_a_hypothesis_is_frozen_and_travels_between_processes():
         ("[verdict]", "[models.verdict]\nkind='persistence'\n[models.x]", f"models.x.kind: wanted this key, which is missing: one of {', '.join(KINDS)} (and 1 more)"),
         ("[panel]", "[[panel]]", "panel: got [{'name': 'btcusdt-1m', 'start': '2020-01-01', 'end': '2026-04-03'}], wanted a table [panel]"),
         ('kind = "ewma"', 'kind = "emwa"', f"models.smooth.kind: got 'emwa', wanted one of {', '.join(KINDS)}; did you mean 'ewma'?"),
-        ('kind = "ewma"', 'kind = "ewma"\ndecy = 0.9', "models.smooth.decy: got 'decy', wanted one of the keys kind, scope, refit, decay; did you mean 'decay'?"),
+        ('kind = "ewma"', 'kind = "ewma"\ndecy = 0.9', "models.smooth.decy: got 'decy', wanted one of the keys kind, scope, refit, decay, rescale; did you mean 'decay'?"),
         ('kind = "ewma"', 'kind = "ewma"\ndecay = 1.0', "models.smooth.decay: got 1.0, wanted less than 1"),
         ('features = ["log(rv_1h)", "log(rv_4h)", "log(rv_1d)"]', "features = []", "models.har-rv.features: got [], wanted at least 1 item"),
         ("[models.smooth]", "[models.Smooth]", f"models.Smooth: got 'Smooth', wanted {NAMES}"),

@@ -18,6 +18,7 @@ from torch import Tensor, nn
 
 from harness import training_time
 from harness.errors import RunError
+from harness.fold_fits import Settings
 from harness.models.protocol import ModelError
 from harness.nets import loop
 from harness.nets.loop import Course, Schedule, Sequences, repeatable, train
@@ -302,4 +303,6 @@ def test_a_model_whose_fit_finds_no_memory_is_named_before_and_while_it_is_fitte
         SimpleNamespace(window=Window(0, 0, 0, 0, 1)),
     )
     with pytest.raises(RunError, match=r"^model net, horizon 1h, window 1 .*: out of memory: a sm"):
-        training_time.training_time("net", net, [fit], horizon="1h", embargo=0)
+        training_time.training_time(
+            "net", net, [fit], horizon="1h", settings=Settings(0, net.scale)
+        )

@@ -21,7 +21,7 @@ MOST_LINES = 400
 # it is one that may (a family). pipeline.py alone knows all stages.
 ORDER = """
 errors durations types
-roughness descriptive
+roughness descriptive portfolios
 figures.style
 figures.*
 guard environment
@@ -60,6 +60,7 @@ models.linear models.scaling models.volatility
 nets.attention nets.decomposition nets.losses nets.positions nets.recurrent nets.sequence
 nets.hybrid nets.encoder_decoder
 nets.loop
+nets.universal
 models.recurrent models.boosting
 models.transfer
 models.*
@@ -174,6 +175,7 @@ HEAVY = {
     },
     "safetensors": {"fit_store"},
     "torch": {
+        "models.deepvol",
         "models.hybrid",
         "models.recurrent",
         "models.transfer",
@@ -187,6 +189,7 @@ HEAVY = {
         "nets.positions",
         "nets.recurrent",
         "nets.sequence",
+        "nets.universal",
     },
     "sklearn": {"models.regressors"},
     "lightgbm": {"models.boosting"},

@@ -22,7 +22,7 @@ DATA = os.environ.get("HARNESS_DATA")
 
 
 TORCH = importlib.util.find_spec("torch") is not None
-NETS = {"lstm", "gru", "transfer", "hybrid", "transvol"}
+NETS = {"lstm", "gru", "transfer", "hybrid", "transvol", "deepvol"}
 
 
 def kind_of(hypothesis: Path) -> str:
@@ -92,7 +92,8 @@ def test_a_hypothesis_on_data_that_is_not_there_says_how_to_get_it(file, monkeyp
     hypothesis = harness.load_hypothesis(file)
     with pytest.raises(PanelError) as refused:
         set_up(hypothesis, [ROOT / "panels"])
-    how = read_panel(ROOT / "panels" / f"{hypothesis.panel.name}.toml").how_to_get
+    asked = hypothesis.source or hypothesis.panel  # what is learned from is opened first
+    how = read_panel(ROOT / "panels" / f"{asked.name}.toml").how_to_get
     assert how in str(refused.value)
 
 

@@ -224,8 +224,7 @@ class Auditor:
         there = tuple(s for s in panel.symbols if s in names)
         if not there:
             raise PanelError(f"no bar of {', '.join(names)} to {show_moment(end)}")
-        source = panel.source if there == panel.symbols else panel.source.only(there)
-        return replace(study, panel=replace(panel, source=source))
+        return replace(study, panel=panel if there == panel.symbols else panel.only(there))
 
     def _horizons(self) -> dict[str, tuple[str, ...]]:
         """Horizon -> the models to fit; the short form fits at the horizon that is decided on."""

@@ -12,7 +12,7 @@ from harness.models.params import Params
 from harness.study import Study
 
 # Kinds whose fits take long however few the rows: an epoch of one is some tenths of a second.
-NETS = frozenset({"lstm", "gru", "transfer", "hybrid", "transvol"})
+NETS = frozenset({"lstm", "gru", "transfer", "hybrid", "transvol", "deepvol"})
 _TREES = 10
 _ENSEMBLES = "sklearn.ensemble."
 

@@ -20,8 +20,9 @@ class LogOls:
     """m = factor exp(b0 + sum_j b_j x_j) for a measure m, fitted on ln m.
 
     The factor is 1 (`naive`) or the training rows' mean exp(e), e the residuals of ln m
-    (`smearing`: Duan 1983, JASA 78, eq. 2.1), so that the forecast is of m's mean. Of a target
-    that is a logarithm already it is least squares, and target.back is its way.
+    (`smearing`: Duan 1983, JASA 78, eq. 2.1), so that the forecast is of m's mean; of a sigma,
+    with `variance`, the root of their mean exp(2 e), so that its square is of the mean of m^2. Of a
+    target that is a logarithm already it is least squares, and target.back is its way.
     """
 
     linear: Linear
@@ -52,7 +53,9 @@ class LogOls:
         if self.scale.is_log or self.back == "naive":
             return replace(self, linear=linear)
         residuals = log_measure - linear.predict(rows)
-        return replace(self, linear=linear, factor=float(np.mean(np.exp(residuals))))
+        power = 2.0 * self.scale.per_log_sigma if self.back == "variance" else 1.0
+        factor = float(np.mean(np.exp(power * residuals))) ** (1.0 / power)
+        return replace(self, linear=linear, factor=factor)
 
     def predict(self, rows: Rows) -> F64:
         """Forecasts (m,) of the target."""

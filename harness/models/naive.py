@@ -47,4 +47,4 @@ class Ewma(Linear):
     def build(cls, params: EwmaParams, task: Task) -> Self:
         """`log(sqrt(ewma(square(rv_1h), decay, 1)))` for a log target and hourly decisions."""
         average = f"ewma({task.variance}, {params.decay!r}, 1)"
-        return _one(cls, task.back.format(average), unbiased=True)
+        return _one(cls, task.back.format(average), unbiased=params.rescale)

@@ -61,9 +61,14 @@ class MovingAverageParams(Params):
 
 
 class EwmaParams(Params):
-    """`ewma`: `decay`, the weight kept from one decision to the next."""
+    """`ewma`: `decay`, the weight kept from one decision to the next.
 
+    `rescale`: moved by the mean training residual; false is RiskMetrics' variance as it is.
+    """
+
+    later: ClassVar[tuple[str, ...]] = ("rescale",)
     decay: float = Field(default=0.94, gt=0.0, lt=1.0)
+    rescale: bool = True
 
 
 class OlsParams(Params):
@@ -103,11 +108,15 @@ class HarqParams(OlsParams):
 
 
 class LogOlsParams(Params):
-    """`log-ols`: features and intercept as of `ols`; `back`, the way from the logarithm."""
+    """`log-ols`: features and intercept as of `ols`; `back`, the way from the logarithm.
+
+    To the measure's median (`naive`), its mean (`smearing`) or the root of its mean square
+    (`variance`), the one to take where a sigma stands for the variance of a return.
+    """
 
     features: list[str] = Field(min_length=1, max_length=200)
     intercept: bool = True
-    back: Literal["naive", "smearing"] = "smearing"
+    back: Literal["naive", "smearing", "variance"] = "smearing"
 
 
 class GarchParams(Params):
@@ -303,3 +312,35 @@ class StackedParams(Params):
     def second(self) -> BoostingParams:
         """Those of the second stage alone."""
         return BoostingParams(**self.model_dump(exclude={"first", "share"}))
+
+
+class DeepVolParams(Params):
+    """`deepvol`: the universal net, what its mini-batches are, how long it is trained.
+
+    `trains_on`: the [source] panel, from which it goes to the panel as it is, or the panel's own
+    training rows. `sequence_length`: returns of a training stretch; all of a series without it.
+    `portfolios`: the share of a batch that is artificial, each of `least_stocks` to `most_stocks`.
+    An epoch is 50 batches. `patience`: epochs without a lower loss on what is held out after which
+    training ends; without it nothing is held out. `rescale`: forecasts are moved by the mean
+    residual of the panel's own training rows.
+    """
+
+    trains_on: Literal["source", "panel"] = "source"
+    layers: int = Field(default=3, ge=1, le=8)
+    width: int = Field(default=400, ge=1, le=2_048)
+    dropout: float = Field(default=0.0, ge=0.0, lt=1.0)
+    sequence_length: int | None = Field(default=None, ge=10, le=100_000)
+    batch: int = Field(default=64, ge=1, le=10_000)
+    portfolios: float = Field(default=0.5, ge=0.0, le=1.0)
+    least_stocks: int = Field(default=20, ge=1, le=10_000)
+    most_stocks: int = Field(default=30, ge=1, le=10_000)
+    learning_rate: float = Field(default=1e-3, gt=0.0, le=1.0)
+    epochs: int = Field(default=20, ge=1, le=10_000)
+    patience: int | None = Field(default=None, ge=1, le=10_000)
+    rescale: bool = False
+    device: Literal["auto", "cpu"] = "auto"
+
+    @property
+    def learns_beforehand(self) -> bool:
+        """Where it is trained on a source."""
+        return self.trains_on == "source"

@@ -147,6 +147,16 @@ def looked_back(model: Forecaster) -> tuple[str, ...]:
     return model.past if isinstance(model, Contextual) else model.features
 
 
+@runtime_checkable
+class Recursive(Protocol):
+    """A model whose state runs through all of a symbol's history up to a row's own decision.
+
+    Its rows need no more than `look_back` of it, but a forecast is made from the whole.
+    """
+
+    recursive: bool
+
+
 class ModelError(Exception):
     """A model that could not be fitted on these rows, in words; the walk names the window."""
 

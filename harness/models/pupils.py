@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, fields
+from dataclasses import dataclass
 from typing import Any, Protocol, Self, runtime_checkable
 
 import numpy as np
 
 from harness.teaching import Course
+from harness.types import FitTime
 
 
 @dataclass(frozen=True)
@@ -25,8 +26,16 @@ class Lesson:
     validation_loss: tuple[float, ...] = ()
 
     def words(self) -> dict[str, Any]:
-        """All but the weights, as plain values."""
-        return {f.name: getattr(self, f.name) for f in fields(self) if f.name != "weights"}
+        """All but the weights, as plain JSON values."""
+        losses = {"train_loss": self.train_loss, "validation_loss": self.validation_loss}
+        own = {key: list(values) for key, values in losses.items() if values}
+        return {"epochs": self.epochs, "best": self.best, **own}
+
+    @classmethod
+    def of(cls, weights: Mapping[str, np.ndarray], words: Mapping[str, Any]) -> Self:
+        """From its weights and what `words` gave."""
+        losses = {key: tuple(v) for key, v in words.items() if isinstance(v, list)}
+        return cls(weights, **{**words, **losses})
 
 
 @runtime_checkable
@@ -39,6 +48,11 @@ class Pupil(Protocol):
     @property
     def learns(self) -> bool:
         """Whether it wants a lesson, as it is set."""
+        ...
+
+    @property
+    def holds_out(self) -> bool:
+        """Whether a part of the course is to be held out to stop early on."""
         ...
 
     @property
@@ -56,4 +70,13 @@ class Pupil(Protocol):
 
     def after(self, lesson: Lesson) -> Self:
         """The unfitted model, whose fits will begin with this lesson."""
+        ...
+
+
+@runtime_checkable
+class TimedPupil(Protocol):
+    """A pupil whose lessons take so much longer than its fits that they are estimated too."""
+
+    def lesson_time(self, course: Course) -> FitTime:
+        """Seconds of one lesson, by timing a few steps."""
         ...

@@ -13,6 +13,7 @@ from dataclasses import dataclass, replace
 from harness.models.params import (
     ArfimaParams,
     BoostingParams,
+    DeepVolParams,
     EwmaParams,
     GarchParams,
     HarqParams,
@@ -49,6 +50,7 @@ class Kind:
     (one fit for all symbols), `effects` (shared slopes, own intercepts) or `asset` (each alone).
     `periods` says that it reads the target's measure from decision to decision (Task.variance).
     `stepwise` are the measures it reads from decision to decision, beside the target's.
+    `one_step` says that it forecasts up to the next decision and no further.
     `check` is a function of its parameters that yields what is wrong with them beyond their
     types. `flat` says that it forecasts one variance for all bars ahead, so for any part of them.
     """
@@ -61,6 +63,7 @@ class Kind:
     scopes: tuple[str, ...] = ("pooled", "asset")
     periods: bool = False
     stepwise: tuple[str, ...] = ()
+    one_step: bool = False
     check: str | None = None
     flat: bool = False
 
@@ -100,6 +103,14 @@ _TRANSFER = (
     "lesson's rate; `scratch` without a source. A fit learns from source rows that had resolved by "
     "its cut less the embargo; the last third of them is held out; needs torch"
 )
+_DEEPVOL = (
+    "one causal LSTM for all series: log returns from decision to decision in, sigma of the next "
+    "one out at every step (softplus + 1e-5), its state running on through all that is known; "
+    "trained by Adam on the Gaussian likelihood of mini-batches, a share of them portfolios of "
+    "stocks drawn anew for every batch with random positive weights; trained on the [source] panel "
+    "it forecasts the panel as it is, and of its rows learns nothing but, with `rescale`, the "
+    "level; needs torch"
+)
 
 _HYBRID = (
     "a net of the transfer kind and least squares on `har`, fitted on the net's training rows, in "
@@ -135,7 +146,7 @@ KINDS: dict[str, Kind] = {
             "harness.models.naive:Ewma",
             EwmaParams,
             "exponentially weighted variance of the periods from decision to decision, put on the "
-            "target's scale and moved by the mean training residual",
+            "target's scale and, with `rescale`, moved by the mean training residual",
             "RiskMetrics Technical Document (1996), section 5.2",
             periods=True,
             flat=True,
@@ -172,7 +183,7 @@ KINDS: dict[str, Kind] = {
             LogOlsParams,
             "least squares of the logarithm of a target in levels, beside models of the level; "
             "`back`: exp of its forecast (`naive`), or that times the mean exp of the training "
-            "residuals (`smearing`)",
+            "residuals (`smearing`), of a sigma the root of their mean squared exp (`variance`)",
             "Corsi (2009), J. Financial Econometrics 7; Duan (1983), JASA 78, eq. 2.1",
         ),
         Kind(
@@ -282,6 +293,16 @@ KINDS: dict[str, Kind] = {
             "Zhang (2003), Neurocomputing 50 (residuals); Jacobs, Jordan, Nowlan & Hinton (1991), "
             "Neural Computation 3 (weights by a gate)",
             check=_MISSHAPEN,
+        ),
+        Kind(
+            "deepvol",
+            "harness.models.deepvol:DeepVol",
+            DeepVolParams,
+            _DEEPVOL,
+            "Liu, Tran, Wang, Gerlach & Kohn (2023), DeepVol: A deep transfer learning approach "
+            "for universal asset volatility modeling, sections 2.2 and 2.3",
+            stepwise=("ret",),
+            one_step=True,
         ),
         *(
             Kind(

@@ -45,6 +45,11 @@ class TransferNet(RecurrentNet):
         return self.params.learns_beforehand
 
     @property
+    def holds_out(self) -> bool:
+        """Always: a lesson stops early."""
+        return True
+
+    @property
     def subject(self) -> str:
         """All that a lesson depends on, in words."""
         p = self.params

@@ -25,7 +25,7 @@ from harness.models.protocol import ModelError
 from harness.nets.losses import Loss
 from harness.types import F64, I64, FitTime
 
-_CLIP = 1.0  # the largest norm of a batch's gradient
+CLIP = 1.0  # the largest norm of a batch's gradient
 _SLOWER = 0.5  # times every learning rate on a plateau
 _BLOCK = 1_024  # sequences at a time without gradients
 _TIMED = 3  # steps timed for an estimate
@@ -246,7 +246,7 @@ def _step(
     net.zero_grad(set_to_none=True)  # also gradients from before a part was frozen: clipping sums
     mean = loss(net(x)[0], truth).mean()
     mean.backward()
-    nn.utils.clip_grad_norm_(net.parameters(), _CLIP)
+    nn.utils.clip_grad_norm_(net.parameters(), CLIP)
     optimiser.step()
     return mean.detach()
 

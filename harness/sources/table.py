@@ -8,12 +8,12 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Literal, Protocol
+from typing import Literal, Protocol, Self
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationInfo, field_validator
 
 from harness.durations import parse_moment
-from harness.types import F64, I64
+from harness.types import F64, I64, Bars, Excluded
 
 
 @dataclass(frozen=True)
@@ -70,6 +70,35 @@ class Source(Protocol):
 
     def identity(self) -> object:
         """A JSON value that changes when what would be read changes; reads no bars."""
+        ...
+
+
+class Members(Protocol):
+    """An opened panel, of whose symbols a source makes its own."""
+
+    @property
+    def symbols(self) -> tuple[str, ...]:
+        """Those that have a bar in the span."""
+        ...
+
+    def only(self, symbols: tuple[str, ...]) -> Self:
+        """The same with these of its symbols alone."""
+        ...
+
+    def read(self) -> Iterator[Bars | Excluded]:
+        """Each symbol's bars, checked and adjusted, or why it is excluded."""
+        ...
+
+    def identity(self) -> str | None:
+        """A key of what would be read."""
+        ...
+
+
+class OpenMembers(Protocol):
+    """What opens them in a span (UTC ns, None: open)."""
+
+    def __call__(self, *, start: int | None, end: int | None) -> Members:
+        """With the columns that are needed."""
         ...
 
 
@@ -145,9 +174,47 @@ class SimulatedParams(Params):
         return value
 
 
+class PortfolioParams(Params):
+    """`portfolios`: `count` of them, of `least` to `most` symbols of `panel`, drawn by `seed`.
+
+    Left out are symbols without a bar that ended by `began_by`, and the `without_draw` that a
+    hypothesis' draw = … takes with `without_draw_seed`.
+    """
+
+    panel: str = Field(min_length=1, description="another panel's name")
+    count: int = Field(ge=1, le=9_999)
+    least: int = Field(default=20, ge=1, le=10_000)
+    most: int = Field(default=30, validate_default=True, ge=1, le=10_000)
+    seed: int = Field(default=1, ge=0, lt=2**32)
+    began_by: str | None = None
+    without_draw: int | None = Field(default=None, ge=1)
+    without_draw_seed: int = Field(default=1, ge=0, lt=2**32)
+
+    @field_validator("began_by")
+    @classmethod
+    def _is_a_moment(cls, began_by: str | None) -> str | None:
+        if began_by is not None:
+            try:
+                parse_moment(began_by)
+            except ValueError:
+                raise ValueError("a date such as '2021-01-01'") from None
+        return began_by
+
+    @field_validator("most")
+    @classmethod
+    def _holds_the_least(cls, most: int, info: ValidationInfo) -> int:
+        least = info.data.get("least")
+        if least is not None and most < least:
+            raise ValueError(f"at least source.least, {least}")
+        return most
+
+
 @dataclass(frozen=True)
 class Kind:
-    """A kind of source: what opens it (params, request), its parameters, what it reads."""
+    """A kind of source: what opens it (params, request), its parameters, what it reads.
+
+    One that is made of another panel's symbols gets what opens those, too.
+    """
 
     name: str
     target: str
@@ -171,6 +238,12 @@ KINDS: dict[str, Kind] = {
             "harness.sources.simulated:Simulated",
             SimulatedParams,
             "seeded bars whose volatility and jumps are known",
+        ),
+        Kind(
+            "portfolios",
+            "harness.sources.portfolios:Portfolios",
+            PortfolioParams,
+            "closes of random portfolios of another panel's symbols",
         ),
     )
 }
