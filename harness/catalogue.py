@@ -6,6 +6,7 @@ from collections.abc import Callable
 from typing import Any, Literal, get_args, get_origin
 
 from harness.ability.table import TESTS
+from harness.distribution import definitions as distributions
 from harness.feature_functions import FUNCTIONS
 from harness.measures.table import MEASURES
 from harness.metrics import METRICS
@@ -118,6 +119,16 @@ def risk() -> Entries:
     ]
 
 
+def distribution() -> Entries:
+    """The figures of forecast distributions: columns of `distribution`, `quantiles`, …."""
+    symbols = {"figure": "y, q, p, l, u, F", "definition": distributions.SYMBOLS, "unit": "target"}
+    figures = distributions.FIGURES.values()
+    return [
+        symbols,
+        *({"figure": f.name, "definition": f.definition, "unit": f.unit} for f in figures),
+    ]
+
+
 CATALOGUES: dict[str, Callable[[], Entries]] = {
     "models": models,
     "measures": measures,
@@ -125,6 +136,7 @@ CATALOGUES: dict[str, Callable[[], Entries]] = {
     "metrics": metrics,
     "tests": tests,
     "risk": risk,
+    "distribution": distribution,
 }
 # What is installed beside: listed by the command, no part of the reference.
 INSTALLED: dict[str, Callable[[], Entries]] = {"models": installed_models}

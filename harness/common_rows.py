@@ -104,7 +104,8 @@ def _fit(name: str, walked: Walked, fitting: Fitting, cuts: I64, edges: I64) -> 
         reports=walked.reports,
         scope=fitting.scope,
         refit=fitting.refit,
-        tails=walked.tails,
+        tails=walked.left.tails,
+        laws=walked.left.laws,
     )
 
 

@@ -48,6 +48,8 @@ def conflicts(h: Hypothesis) -> Iterator[Problem]:
             yield from _column_conflicts(h, expression, ("regimes", name))
     if h.risk:
         yield from _repeats(("risk", "residuals"), h.risk.residuals)
+    if h.distribution:
+        yield from _repeats(("distribution", "laws"), h.distribution.laws)
     yield from _source_conflicts(h)
     for metric, figures in h.document.figures.items() if h.document else ():
         for model in set(figures) - set(h.models):

@@ -32,7 +32,8 @@ _LAYOUT = 1
 _FOLDER = "fits"
 # Rows are hashed as they are, so nothing that makes them is named here.
 _MADE_BY = (
-    "models/*.py", "nets/*.py", "fold_fits.py", "teaching.py", "scale.py", "risk/tails.py",
+    "models/*.py", "nets/*.py", "fold_fits.py", "teaching.py", "scale.py", "keep.py",
+    "risk/tails.py", "distribution/laws.py",
 )  # fmt: skip
 Arrays = Mapping[str, np.ndarray]
 

@@ -15,6 +15,7 @@ from harness.durations import show_moment
 from harness.errors import RunError
 from harness.fit_rows import FitRows, fit_rows
 from harness.fit_store import Entry, FitStore
+from harness.keep import NONE_LEFT, NOTHING, Keep, Left
 from harness.kernels.loader import clock
 from harness.models.foreign import (
     in_words,
@@ -35,7 +36,6 @@ from harness.models.protocol import (
 )
 from harness.models.pupils import Lesson, Pupil
 from harness.models.staged import Staged
-from harness.risk.tails import Tails
 from harness.scale import TargetScale
 from harness.teaching import Course, course
 from harness.types import F64, I64, FitReport, Fold, Rows, Samples, Training
@@ -47,8 +47,8 @@ MIN_TRAIN = 100  # training rows from which on a symbol is fitted by itself
 class Settings:
     """What every fit of a walk shares: the embargo (ns), the target's scale, the seed.
 
-    `min_train` is how many training rows a symbol needs to be fitted by itself. `tails` is what
-    each fit keeps of its standardised training residuals; the samples then have returns. `store`
+    `min_train` is how many training rows a symbol needs to be fitted by itself. `keep` is what
+    each fit leaves of its residuals. `store`
     is where fits are looked for before they are made, and kept. Models whose fits depend on the
     seed are fitted with `seeds` of them, from `seed` on. `source` are the rows of another panel
     that pupils learn from before a fit.
@@ -58,7 +58,7 @@ class Settings:
     scale: TargetScale
     seed: int = 0
     min_train: int = MIN_TRAIN
-    tails: Tails | None = None
+    keep: Keep = NOTHING
     store: FitStore | None = None
     seeds: int = 1
     source: Samples | None = None
@@ -68,14 +68,14 @@ class Settings:
 class FoldResult:
     """One model on one fold: test forecasts, what it states, the way back, how the fit went.
 
-    `tails` of its training residuals, where they are asked for.
+    `left` is what is asked for of its residuals.
     """
 
     yhat: F64
     stated: Mapping[str, float]
     shifts: tuple[float, float]
     report: FitReport
-    tails: F64 | None = None
+    left: Left = NONE_LEFT
 
 
 def fit_fold(
@@ -98,7 +98,8 @@ def fit_fold(
         fitted = model.fit(rows.take(train), y[train], validation=validation, seed=settings.seed)
         seconds = clock() - began
         require_fitted(model, fitted)
-        result = result_of(fitted, rows, samples, fold, train, settings, seconds)
+        taken = fitted, rows, samples, fold, train, settings, seconds
+        result = result_of(*taken, held_out=seen.held_out)
         if entry is not None:
             entry.write(*_packed(result, fitted.weights()))
     return result
@@ -202,9 +203,9 @@ def _entry(
             given = course_of(model, settings, fold)
         named_parts |= _lesson_rows(given)
         numbers |= {"lesson": given.y, "lesson held out": given.held_out_y}
-    if settings.tails is not None:
+    if settings.keep.tails is not None:
         numbers["returns"] = samples.returns[seen.train]
-    asked = {"seed": settings.seed, "scale": repr(settings.scale), "tails": repr(settings.tails)}
+    asked = {"seed": settings.seed, "scale": repr(settings.scale), "keep": repr(settings.keep)}
     with named(name, model, samples, fold):
         return store.entry(
             store.models[name],
@@ -220,8 +221,8 @@ def _packed(
     result: FoldResult, weights: Mapping[str, np.ndarray]
 ) -> tuple[dict[str, np.ndarray], dict[str, Any]]:
     arrays = {"yhat": result.yhat, **{f"weight.{key}": w for key, w in weights.items()}}
-    if result.tails is not None:
-        arrays["tails"] = result.tails
+    asked = result.left._asdict().items()
+    arrays |= {key: values for key, values in asked if values is not None}
     words = {"stated": result.stated, "shifts": result.shifts, "report": asdict(result.report)}
     return arrays, words
 
@@ -237,7 +238,7 @@ def _unpacked(arrays: Mapping[str, np.ndarray], words: Mapping[str, Any]) -> Fol
         words["stated"],
         (first, second),
         FitReport(**report | {"kept": 1}),
-        arrays.get("tails"),
+        Left(arrays.get("tails"), arrays.get("laws")),
     )
 
 
@@ -254,10 +255,13 @@ def result_of(
     train: slice | I64,
     settings: Settings,
     seconds: float,
+    *,
+    held_out: I64 | None = None,
 ) -> FoldResult:
     """The forecasts of a fitted model on a fold, its shifts by the rows it was trained on.
 
-    `rows` are those of the samples, with the model's features.
+    `rows` are those of the samples, with the model's features; `held_out` of them it stopped early
+    on.
     """
     began, y, scale = clock(), samples.y, settings.scale
     yhat = fitted.predict(rows.take(fold.test))
@@ -276,10 +280,12 @@ def result_of(
     training = fitted.noted(rows.take(fold.test)) if linear else training_of(fitted)
     lost = int(training is not None and not training.converged)
     report = FitReport(1, lost, seconds, predicted, training)
-    tails = None
-    if settings.tails is not None:
-        tails = settings.tails.of(samples.returns[train], y[train] - residuals, shifts[0])
-    return FoldResult(yhat, stated_by(fitted), shifts, report, tails)
+    keep, calibrating = settings.keep, None
+    if held_out is not None and keep.laws is not None and keep.laws.conformal is not None:
+        calibrating = y[held_out] - fitted.predict(rows.take(held_out))
+    returns = None if keep.tails is None else samples.returns[train]
+    left = keep.of(y[train], residuals, returns, shifts[0], calibrating)
+    return FoldResult(yhat, stated_by(fitted), shifts, report, left)
 
 
 @contextmanager

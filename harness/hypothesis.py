@@ -30,6 +30,7 @@ from harness.sections import (
     SECTIONS,
     SHOWN_ONLY,
     Acceptance,
+    DistributionSpec,
     Document,
     Identity,
     ModelKeys,
@@ -57,9 +58,11 @@ if TYPE_CHECKING:
 
 _KEYS = (
     "hypothesis", "panel", "sample", "target", "walk_forward", "models", "verdict", "regimes",
-    "sweep", "risk", "run", "source", "document",
+    "sweep", "risk", "distribution", "run", "source", "document",
 )  # fmt: skip
-_OPTIONAL = {"risk": RiskSpec, "source": PanelSpan, "document": Document}
+_OPTIONAL = {
+    "risk": RiskSpec, "distribution": DistributionSpec, "source": PanelSpan, "document": Document,
+}  # fmt: skip
 _HELD_TO = ("candidates", "min_gain", "alpha", "claim")
 _USABLE = "a kind that can be used"
 
@@ -112,6 +115,7 @@ class Hypothesis:
     regimes: Mapping[str, Regime]
     sweep: Sweep | None
     risk: RiskSpec | None
+    distribution: DistributionSpec | None
     source: PanelSpan | None
     document: Document | None
     run: Run
@@ -211,8 +215,9 @@ def canonical(hypothesis: Hypothesis) -> dict[str, Any]:
         plain["source"] = _plain_section("panel", hypothesis.source)
     if hypothesis.regimes:
         plain["regimes"] = {name: r.text for name, r in hypothesis.regimes.items()}
-    if hypothesis.risk:
-        plain["risk"] = {field: plain_value(value) for field, value in hypothesis.risk}
+    for key in ("risk", "distribution"):
+        if (section := getattr(hypothesis, key)) is not None:
+            plain[key] = {field: plain_value(value) for field, value in section}
     plain["models"] = {name: model.words() for name, model in hypothesis.models.items()}
     return plain
 

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from harness.registrations import Registration
 
 # An index made by another version of the tables below is made anew: raise this with them.
-INDEX_FORMAT = 12
+INDEX_FORMAT = 13
 _TEXT, _REAL, _COUNT, TIME = "VARCHAR", "DOUBLE", "BIGINT", "TIMESTAMP"
 _FLAG = "BOOLEAN"
 _SCORES = {
@@ -131,6 +131,27 @@ _DOCUMENTS = {
     "right_if": _TEXT, "gain": _REAL,
 }  # fmt: skip
 _REPORTED = {"run_id": _TEXT, "metric": _TEXT, "model": _TEXT, "value": _REAL}
+_DISTRIBUTION = {
+    "run_id": _TEXT, "horizon": _TEXT, "model": _TEXT, "law": _TEXT, "scope": _TEXT,
+    "name": _TEXT, "n": _COUNT, "calibrated": _REAL, "crps": _REAL, "pinball": _REAL,
+}  # fmt: skip
+_QUANTILES = {
+    "run_id": _TEXT, "horizon": _TEXT, "model": _TEXT, "law": _TEXT, "level": _REAL,
+    "scope": _TEXT, "name": _TEXT, "n": _COUNT, "below": _REAL, "pinball": _REAL,
+}  # fmt: skip
+_COVERAGE = {
+    "run_id": _TEXT, "horizon": _TEXT, "model": _TEXT, "law": _TEXT, "stated": _REAL,
+    "scope": _TEXT, "name": _TEXT, "n": _COUNT, "covered": _REAL, "width": _REAL,
+    "interval_score": _REAL,
+}  # fmt: skip
+_PIT = {
+    "run_id": _TEXT, "horizon": _TEXT, "model": _TEXT, "law": _TEXT, "low": _REAL, "high": _REAL,
+    "count": _COUNT, "share": _REAL,
+}  # fmt: skip
+_FAN = {
+    "run_id": _TEXT, "horizon": _TEXT, "model": _TEXT, "law": _TEXT, "symbol": _TEXT,
+    "formed_at": TIME, "level": _REAL, "quantile": _REAL, "yhat": _REAL, "y": _REAL,
+}  # fmt: skip
 # Filled from the table of the same name in each record.
 _RECORDED = {
     "scores": _SCORES,
@@ -156,6 +177,11 @@ _RECORDED = {
     "risk_path": _RISK_PATH,
     "documents": _DOCUMENTS,
     "reported": _REPORTED,
+    "distribution": _DISTRIBUTION,
+    "quantiles": _QUANTILES,
+    "coverage": _COVERAGE,
+    "pit": _PIT,
+    "fan": _FAN,
     "timings": {"run_id": _TEXT, "stage": _TEXT, "seconds": _REAL},
 }
 _RUNS = {

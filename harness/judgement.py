@@ -6,6 +6,8 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 from harness.ability.findings import Compared, Finding, findings, nests
+from harness.distribution.assess import Distributions
+from harness.distribution.assess import assess as assess_laws
 from harness.errors import RunError
 from harness.evidence import Evidence, Verdict
 from harness.fragility.rows import Registered, Row
@@ -40,6 +42,7 @@ class Judged:
     values: tuple[Values, Mapping[str, Values]]
     ability: tuple[Finding, ...] = ()
     risks: tuple[Risk, ...] = ()
+    distributions: tuple[Distributions, ...] = ()
     spread: tuple[SeedScores, ...] = ()
 
 
@@ -59,6 +62,7 @@ def judge(
     found: tuple[Evidence, ...] = ()
     ability: tuple[Finding, ...] = ()
     risks: list[Risk] = []
+    distributions: list[Distributions] = []
     for horizon, part in forecasts.items():
         outcome, models = series(part, study.scale)
         again = [series(part.of_seed(r), study.scale)[1] for r in part.repeats]
@@ -71,6 +75,7 @@ def judge(
         groups += mine
         adaptations += adaptation(part, outcome, models, marked, rule.metric)
         risks += _risk(study, part, models)
+        distributions += _distributions(study, part)
         if horizon != str(rule.horizon):
             continue
         deciding = outcome, models
@@ -107,6 +112,7 @@ def judge(
         deciding,
         ability,
         tuple(risks),
+        tuple(distributions),
         tuple(spread),
     )
 
@@ -115,9 +121,19 @@ def _risk(study: Study, part: Forecasts, models: Mapping[str, Values]) -> Iterat
     """VaR and ES of one horizon, where the hypothesis asks for them."""
     h, tails = study.hypothesis, study.tails(part.horizon)
     if tails is not None:
-        rule = h.verdict
-        drawn = (rule.baseline, *rule.candidates) if part.horizon == str(rule.horizon) else ()
-        yield assess(part, models, tails, baseline=rule.baseline, seed=h.run.seed, drawn=drawn)
+        base, drawn = h.verdict.baseline, _drawn(h.verdict, part)
+        yield assess(part, models, tails, baseline=base, seed=h.run.seed, drawn=drawn)
+
+
+def _distributions(study: Study, part: Forecasts) -> Iterator[Distributions]:
+    """Laws of one horizon's residuals, where the hypothesis asks for them."""
+    if study.laws is not None:
+        yield assess_laws(part, study.laws, drawn=_drawn(study.hypothesis.verdict, part))
+
+
+def _drawn(rule: Acceptance, part: Forecasts) -> tuple[str, ...]:
+    """The models that figures of single decisions may show."""
+    return (rule.baseline, *rule.candidates) if part.horizon == str(rule.horizon) else ()
 
 
 def _compared(

@@ -88,8 +88,9 @@ def query(sql: str, timeout: float, log_dir: str | None, as_json: bool) -> None:
 
     Tables: runs, hypotheses, scores, verdicts, tests, ability, folds, coefficients, fits,
     fit_times, fit_notes, training, attention, net_weights, wins, group_scores, group_wins,
-    adaptation, audits, fragility, risk, risk_wins, risk_path, documents, reported, timings,
-    cards, decisions, registrations and forecasts; `describe scores` shows columns. Examples:
+    adaptation, audits, fragility, risk, risk_wins, risk_path, distribution, quantiles, coverage,
+    pit, fan, documents, reported, timings, cards, decisions, registrations and forecasts;
+    `describe scores` shows columns. Examples:
 
     \b
     harness query "select hypothesis, status, count(*) from runs group by all"

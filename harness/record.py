@@ -13,6 +13,7 @@ from harness.ability_table import ability_table
 from harness.audit.findings import Audit, audit_table
 from harness.cards.render import render_card
 from harness.cautions import cautions, of_the_baseline, of_the_family, of_the_records
+from harness.distribution.tables import distribution_tables
 from harness.document_tables import document_tables
 from harness.durations import iso_moment as _iso
 from harness.durations import show_moment
@@ -120,6 +121,7 @@ def make_record(
             **group_tables(judged.groups, judged.adaptations, h.verdict),
             **fragility_table(varied),
             **risk_tables(judged.risks),
+            **distribution_tables(judged.distributions),
             **document_tables(h.document),
             "timings": {"stage": list(timings), "seconds": [round(t, 6) for t in timings.values()]},
         },
@@ -236,6 +238,7 @@ def _settings(study: Study, forecasts: Mapping[str, Forecasts]) -> dict[str, Any
         "regimes": {name: regime.text for name, regime in h.regimes.items()},
         "sweep": asdict(h.sweep) if h.sweep else None,
         "risk": {key: list(value) for key, value in h.risk} if h.risk else None,
+        "distribution": {key: list(v) for key, v in h.distribution} if h.distribution else None,
         "models": {name: spec.words() for name, spec in h.models.items()},
     }
 

@@ -13,6 +13,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, PlainValidator
 
+from harness.distribution.laws import LAWS
 from harness.durations import (
     EXAMPLES,
     FIXED_EXAMPLES,
@@ -39,6 +40,10 @@ _SHARES_WANTED = (
 )
 _LAWS_WANTED = f"a list of some of {', '.join(RESIDUALS)}"
 _LEVELS_WANTED = "a list of one to ten levels that differ, above 0 and below 0.5: [0.01, 0.025]"
+_DISTRIBUTIONS_WANTED = f"a list of some of {', '.join(LAWS)}"
+_QUANTILES_WANTED = (
+    "a list of two to twenty levels that differ, above 0 and below 1: [0.05, 0.5, 0.95]"
+)
 _MOMENT_WANTED = "a date such as 2021-01-02 or 2021-01-02T06:00Z, from 1900 to 2199"
 
 
@@ -124,10 +129,24 @@ def _levels(value: object) -> tuple[float, ...]:
     return tuple(sorted(value))
 
 
+def _quantiles(value: object) -> tuple[float, ...]:
+    """Ascending: their order means nothing."""
+    numbers = isinstance(value, list) and all(isinstance(v, float) and 0.0 < v < 1.0 for v in value)
+    if not numbers or not 2 <= len(value) <= 20 or len(set(value)) < len(value):
+        raise ValueError(_QUANTILES_WANTED)
+    return tuple(sorted(value))
+
+
 def _some(laws: tuple[str, ...]) -> tuple[str, ...]:
     """A length asked of the field itself would be told of beside a misspelt word."""
     if not laws:
         raise ValueError(_LAWS_WANTED)
+    return laws
+
+
+def _some_distributions(laws: tuple[str, ...]) -> tuple[str, ...]:
+    if not laws:
+        raise ValueError(_DISTRIBUTIONS_WANTED)
     return laws
 
 
@@ -150,6 +169,8 @@ Moment = Annotated[int, PlainValidator(_moment)]
 Refit = Annotated[Duration | str, PlainValidator(_refit)]
 Laws = Annotated[tuple[Literal[RESIDUALS], ...], AfterValidator(_some)]
 Levels = Annotated[tuple[float, ...], PlainValidator(_levels)]
+Distributions = Annotated[tuple[Literal[LAWS], ...], AfterValidator(_some_distributions)]
+Quantiles = Annotated[tuple[float, ...], PlainValidator(_quantiles)]
 Shares = Annotated[tuple[float, float, float], PlainValidator(_shares)]
 
 
@@ -312,6 +333,13 @@ class Document(Section):
         default_factory=dict,
         description="tables of numbers by model, each named by a metric: figures.rmse.har = 0.1",
     )
+
+
+class DistributionSpec(Section):
+    """`[distribution]`: quantiles of the target at these levels, by these laws of the residuals."""
+
+    levels: Quantiles = Field(description=_QUANTILES_WANTED)
+    laws: Distributions = Field(strict=False, description=_DISTRIBUTIONS_WANTED)
 
 
 class Run(Section):

@@ -34,6 +34,19 @@ class Job:
     label: str
 
 
+def numbered(
+    name: str,
+    model: Forecaster,
+    samples: Samples,
+    folds: Sequence[Fold],
+    seed: int,
+    label: str,
+) -> Iterator[Job]:
+    """The fits of one model on these folds, as jobs."""
+    for number, fold in enumerate(folds, 1):
+        yield Job(name, model, samples, fold, seed, f"{label}, fit {number} of {len(folds)}")
+
+
 def results(
     jobs: Sequence[Job], settings: Settings, mapper: Mapper, epochs: Tell
 ) -> Iterator[FoldResult]:

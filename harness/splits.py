@@ -7,7 +7,7 @@ horizon, for gaps and for ragged panels, never typed as a count of rows.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -101,6 +101,17 @@ class Fitting:
     beyond: tuple[Window, ...]
     refit: str = "window"
     scope: str = "pooled"
+
+
+def alike(
+    models: Iterable[str], fittings: Mapping[str, Fitting]
+) -> list[tuple[Fitting, list[str]]]:
+    """The models that are fitted at the same times for the same symbols."""
+    found: dict[tuple[str, str], list[str]] = {}
+    for name in models:
+        fitting = fittings[name]
+        found.setdefault((fitting.refit, fitting.scope), []).append(name)
+    return [(fittings[names[0]], names) for names in found.values()]
 
 
 def make_refits(

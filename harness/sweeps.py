@@ -13,18 +13,13 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
+from harness.keep import NONE_LEFT, NOTHING, Keep, Left
 from harness.kernels.loader import clock
 from harness.models.insanity import Sanity
-from harness.models.linear import (
-    Linear,
-    Moments,
-    WindowError,
-    linear_forecasts,
-    window_moments,
-)
-from harness.risk.tails import Tails
+from harness.models.linear import Linear, Moments, WindowError
 from harness.scale import TargetScale
 from harness.splits import make_folds
+from harness.swept_rows import Leaving, Series
 from harness.types import F64, I64, FitReport, Fold, Samples, Window, middle
 
 
@@ -41,7 +36,7 @@ class Walked:
     var_shift: F64
     sigma_shift: F64
     reports: tuple[FitReport, ...]
-    tails: F64 | None = None
+    left: Left = NONE_LEFT
 
 
 @dataclass(frozen=True)
@@ -63,16 +58,18 @@ class Part:
         return np.cumsum([0, *(f.test.stop - f.test.start for f in self.folds)], dtype=np.int64)
 
 
-def by_symbol(samples: Samples, windows: Sequence[Window], test: slice | I64) -> Iterator[Part]:
-    """The walk's parts, symbol after symbol; `test` are the walk's test rows."""
-    place = np.full(samples.y.size, -1, np.int64)
-    place[test] = np.arange(place[test].size)
+def by_symbol(samples: Samples, folds: Sequence[Fold]) -> Iterator[Part]:
+    """The folds' parts, symbol after symbol; test rows stand fold after fold, each fold's own."""
+    edges = np.cumsum([0, *(f.test.stop - f.test.start for f in folds)], dtype=np.int64)
     for code in range(len(samples.symbols)):
         positions = np.flatnonzero(samples.rows.symbol == code)
         part = samples.of(positions)
-        folds = make_folds(part, windows)
-        tested = [positions[f.test] for f in folds]
-        yield Part(part, folds, place[np.concatenate(tested)])
+        own = make_folds(part, [f.window for f in folds])
+        places = [
+            positions[f.test] - whole.test.start + edge
+            for f, whole, edge in zip(own, folds, edges[:-1], strict=True)
+        ]
+        yield Part(part, own, np.concatenate(places))
 
 
 def sweep(
@@ -81,14 +78,14 @@ def sweep(
     folds: Sequence[Fold],
     beyond: Sequence[Window],
     scale: TargetScale,
-    tails: Tails | None = None,
+    keep: Keep = NOTHING,
 ) -> dict[str, Walked]:
     """One symbol's models, training rows in slices. SweepError names the window of a failure."""
     began = clock()
-    series = _Series(models, samples, folds, beyond)
+    series = Series(models, samples, folds, beyond)
     moments = series.moments(np.arange(len(folds)))
     done: dict[str, Walked] = {}
-    told, kept = _Told(models, len(folds)), _Tailed(tails)
+    told, leaving = _Told(models, len(folds)), Leaving(keep)
     for name, model in models.items():
         beta, mean, variance = _solved(name, moments, model, series.names)
         shifts = series.shifts(model, beta, mean, variance, scale)
@@ -101,9 +98,9 @@ def sweep(
             shifts[:, 0],
             shifts[:, 1],
             (),
-            kept.of(model, [(series, beta)], shifts[:, 0]),
+            leaving.of(model, [(series, beta)], shifts[:, 0]),
         )
-    return told.beside(done, clock() - began - kept.seconds)
+    return told.beside(done, clock() - began - leaving.seconds)
 
 
 def sweep_together(
@@ -114,11 +111,11 @@ def sweep_together(
     *,
     effects: bool,
     least: int,
-    tails: Tails | None = None,
+    keep: Keep = NOTHING,
 ) -> dict[str, Walked]:
     """Slopes shared by all symbols; with effects, a symbol's own intercept from `least` rows on."""
     began, w = clock(), len(parts[0].folds)
-    swept = [_Series(models, p.samples, p.folds, beyond) for p in parts]
+    swept = [Series(models, p.samples, p.folds, beyond) for p in parts]
     every = np.arange(w)
     moments = [series.moments(every) for series in swept]
     total = moments[0]
@@ -127,7 +124,7 @@ def sweep_together(
     within = replace(total, gram=np.sum([m.gram for m in moments], axis=0)) if effects else total
     size = sum(p.places.size for p in parts)
     done: dict[str, Walked] = {}
-    told, kept = _Told(models, w), _Tailed(tails)
+    told, leaving = _Told(models, w), Leaving(keep)
     for name, model in models.items():
         names = swept[0].names
         beta, mean, variance = _solved(name, within, model, names)
@@ -153,9 +150,9 @@ def sweep_together(
             shifts[:, 0],
             shifts[:, 1],
             (),
-            kept.of(model, fitted, shifts[:, 0]),
+            leaving.of(model, fitted, shifts[:, 0]),
         )
-    return told.beside(done, clock() - began - kept.seconds)
+    return told.beside(done, clock() - began - leaving.seconds)
 
 
 def sweep_apart(
@@ -165,22 +162,22 @@ def sweep_apart(
     scale: TargetScale,
     *,
     least: int,
-    tails: Tails | None = None,
+    keep: Keep = NOTHING,
 ) -> dict[str, Walked]:
     """Every symbol fitted alone, in the windows in which it has `least` training rows."""
     w, s, size = len(parts[0].folds), len(parts), sum(p.places.size for p in parts)
     yhat = {name: np.full(size, np.nan) for name in models}
     stated = {name: np.full((w, s, len(m.coefficient_names)), np.nan) for name, m in models.items()}
     shifts = {name: np.full((2, w, s), np.nan) for name in models}
-    tailed = {n: np.full((w, s, *tails.unknown.shape), np.nan) if tails else None for n in models}
-    told, kept = _Told(models, w), _Tailed(tails)
+    left = {name: keep.unknown(w, s) for name in models}
+    told, leaving = _Told(models, w), Leaving(keep)
     fitted, began = np.zeros(w, np.int64), clock()
     for code, part in enumerate(parts):
         known = part.trained(least)
         fitted[known] += 1
         if not known.size:
             continue
-        series = _Series(models, part.samples, part.folds, beyond)
+        series = Series(models, part.samples, part.folds, beyond)
         moments = series.moments(known)
         for name, model in models.items():
             beta = np.full((w, 1 + len(model.regressors)), np.nan)
@@ -188,9 +185,9 @@ def sweep_apart(
             beta[known], mean, variance = _solved(name, moments, model, series.names, known, where)
             found = series.shifts(model, beta[known], mean, variance, scale, known)
             shifts[name][:, known, code] = found.T
-            if tails:
-                own = [(series, beta[known])]
-                tailed[name][known, code] = kept.of(model, own, found[:, 0], known)
+            if keep:
+                own = leaving.of(model, [(series, beta[known])], found[:, 0], known)
+                left[name].put((known, code), own)
             stated[name][known, code] = model.stated(beta[known], moments.centre, series.names)
             sanity = series.sanity(moments, known) if model.insanity else None
             yhat[name][part.places], count = series.forecasts(model, beta, sanity)
@@ -205,11 +202,11 @@ def sweep_apart(
             shifts[name][0],
             shifts[name][1],
             (),
-            tailed[name],
+            left[name],
         )
         for name, model in models.items()
     }
-    return told.beside(done, clock() - began - kept.seconds, fitted)
+    return told.beside(done, clock() - began - leaving.seconds, fitted)
 
 
 class SweepError(Exception):
@@ -218,118 +215,6 @@ class SweepError(Exception):
     def __init__(self, model: str, window: int, reason: str) -> None:
         super().__init__(reason)
         self.model, self.window = model, window
-
-
-class _Series:
-    """One stretch of rows, z (q, n) with the target last, and the folds cut out of it."""
-
-    def __init__(
-        self,
-        models: Mapping[str, Linear],
-        samples: Samples,
-        folds: Sequence[Fold],
-        beyond: Sequence[Window],
-    ) -> None:
-        self.names = tuple(dict.fromkeys(f for m in models.values() for f in m.features))
-        self.z = np.ascontiguousarray(np.vstack((samples.rows.columns(self.names).X.T, samples.y)))
-        self.first = np.array([_start(f) for f in folds], np.int64)
-        self.last = np.array([_stop(f) for f in folds], np.int64)
-        self._start = np.array([f.test.start for f in folds], np.int64)
-        self._edges = np.cumsum([0, *(f.test.stop - f.test.start for f in folds)], dtype=np.int64)
-        self.returns = samples.returns
-        later = [w.train_start for w in beyond]
-        self._boundaries = np.searchsorted(samples.rows.formed_at, later)
-
-    def moments(self, windows: I64) -> Moments:
-        """Of the training rows of these windows."""
-        return window_moments(self.z, self.first[windows], self.last[windows], self._boundaries)
-
-    def sanity(self, moments: Moments, windows: I64 | None = None) -> Sanity:
-        """Of the training rows of all windows, whose moments these are, or of `windows` alone."""
-        if windows is None:
-            return Sanity.of_windows(self.z[-1], self.first, self.last, moments.centre[:, -1])
-        first, last = self.first[windows], self.last[windows]
-        own = Sanity.of_windows(self.z[-1], first, last, moments.centre[:, -1])
-        return own.among(windows, self.first.size)
-
-    def forecasts(self, model: Linear, beta: F64, sanity: Sanity | None) -> tuple[F64, I64]:
-        """Of the test rows of every window, one after the other; how many are replaced (w,)."""
-        line = linear_forecasts(self.z, self.names, model, beta, self._start, self._edges)
-        if sanity is None:
-            return line, np.zeros(beta.shape[0], np.int64)
-        return sanity.replaced(line, self._edges)
-
-    def residuals(self, model: Linear, beta: F64, windows: I64 | None = None) -> list[F64]:
-        """Of the training rows, window by window; beta (w, 1 + p) has a row per window asked."""
-        pick = slice(None) if windows is None else windows
-        first, last = self.first[pick], self.last[pick]
-        edges = np.cumsum([0, *(last - first)], dtype=np.int64)
-        fitted = linear_forecasts(self.z, self.names, model, beta, first, edges)
-        y = self.z[-1]
-        parts = np.split(fitted, edges[1:-1])
-        return [y[a:b] - part for a, b, part in zip(first, last, parts, strict=True)]
-
-    def in_training(
-        self, model: Linear, beta: F64, windows: I64 | None = None
-    ) -> list[tuple[F64, F64]]:
-        """(returns, forecasts) of the training rows, window by window, as `residuals` has them."""
-        pick = slice(None) if windows is None else windows
-        spans = zip(self.first[pick], self.last[pick], strict=True)
-        residuals = self.residuals(model, beta, windows)
-        return [
-            (self.returns[a:b], self.z[-1, a:b] - e)
-            for (a, b), e in zip(spans, residuals, strict=True)
-        ]
-
-    def shifts(
-        self,
-        model: Linear,
-        beta: F64,
-        mean: F64,
-        variance: F64,
-        scale: TargetScale,
-        windows: I64 | None = None,
-    ) -> F64:
-        """(var_shift, sigma_shift) of every window asked (w, 2)."""
-        if scale.back != "smearing":
-            return np.column_stack(scale.shifts(mean, variance))
-        return np.array([scale.smearing_shifts(r) for r in self.residuals(model, beta, windows)])
-
-
-class _Tailed:
-    """The tails of a sweep's fits, where asked for; `seconds` they took are no part of a fit."""
-
-    def __init__(self, tails: Tails | None) -> None:
-        self.tails, self.seconds = tails, 0.0
-
-    def of(
-        self,
-        model: Linear,
-        parts: Sequence[tuple[_Series, F64]],
-        var_shift: F64,
-        windows: I64 | None = None,
-    ) -> F64 | None:
-        """Of every window asked (w, …), over all parts' rows together; a part is rows and beta."""
-        if self.tails is None:
-            return None
-        began, of = clock(), self.tails.of
-        trained = [series.in_training(model, beta, windows) for series, beta in parts]
-        joined = [
-            tuple(map(np.concatenate, zip(*own, strict=True))) for own in zip(*trained, strict=True)
-        ]
-        found = np.array([of(*rows, s) for rows, s in zip(joined, var_shift, strict=True)])
-        self.seconds += clock() - began
-        return found
-
-
-def _start(fold: Fold) -> int:
-    assert isinstance(fold.train, slice)
-    return fold.train.start
-
-
-def _stop(fold: Fold) -> int:
-    assert isinstance(fold.train, slice)
-    return fold.train.stop
 
 
 def _solved(
@@ -358,7 +243,7 @@ def _own_intercept(own: Moments, beta: F64, model: Linear, names: Sequence[str],
 
 
 def _sanities(
-    model: Linear, swept: Sequence[_Series], moments: Sequence[Moments], total: Moments | None
+    model: Linear, swept: Sequence[Series], moments: Sequence[Moments], total: Moments | None
 ) -> list[Sanity | None]:
     """Every symbol's own, or that of all rows together, whose moments are `total`."""
     if not model.insanity:

@@ -292,7 +292,8 @@ class ModelFit:
     both shifts, (w,) or by symbol (w, s), are 0 for a target in levels. `cuts` (w,) are when the
     fits were made (UTC ns), `edges` (w + 1,) where the rows that each forecasts begin and end.
     `scope` and `refit` say for whom and how often. `tails` are those of each fit's standardised
-    training residuals (risk/tails.py), (w, …) or by symbol (w, s, …), where they are asked for.
+    training residuals (risk/tails.py), (w, …) or by symbol (w, s, …), where they are asked for;
+    `laws` likewise those of its residuals (distribution/laws.py).
     """
 
     model: str
@@ -306,6 +307,7 @@ class ModelFit:
     scope: str = "pooled"
     refit: str = "window"
     tails: F64 | None = None
+    laws: F64 | None = None
 
     @property
     def stated(self) -> tuple[str, ...]:

@@ -14,22 +14,16 @@ from itertools import islice
 
 import numpy as np
 
-from harness.common_rows import all_test_rows, over_common_rows
+from harness.chains import chained
+from harness.common_rows import over_common_rows
 from harness.errors import RunError
-from harness.fold_fits import (
-    FoldResult,
-    Settings,
-    failed,
-    merged,
-    named,
-    result_of,
-)
-from harness.kernels.loader import clock
-from harness.models.foreign import require_fitted, shown
+from harness.fold_fits import FoldResult, Settings, failed, merged
+from harness.held_out import before_slices, told, with_conformal
+from harness.keep import NOTHING, stacked
 from harness.models.linear import Linear
 from harness.models.protocol import Chained, Forecaster, Seeded, Trained
-from harness.single_fits import Job, Mapper, Tell, is_made, results
-from harness.splits import Fitting, make_folds, prove_no_leak
+from harness.single_fits import Job, Mapper, Tell, is_made, numbered, results
+from harness.splits import Fitting, alike, make_folds, prove_no_leak
 from harness.sweeps import (
     Part,
     SweepError,
@@ -76,11 +70,14 @@ def walk_forward(
     """
     walk = _Walk(samples, windows, settings, progress)
     walk.prove(fittings)
-    times = walk.times({n: m for n, m in models.items() if isinstance(m, Trained)}, fittings)
+    blind = walk.before_slices(models, fittings)
+    times = walk.every_time(models, fittings, blind)
     if times:
         progress(in_words(times))
     run = mapper(sum(t.typical for t in times))
-    return walk.forecasts(*walk.walked(models, fittings, run, epochs), fittings)
+    done, repeats = walk.walked(models, fittings, run, epochs)
+    done |= walk.calibrated(done, models, fittings, blind, run, epochs)
+    return walk.forecasts(done, repeats, fittings)
 
 
 @dataclass(frozen=True)
@@ -105,21 +102,11 @@ def foresee(
     walk = _Walk(samples, windows, settings, _silent)
     trained = {name: m for name, m in models.items() if isinstance(m, Trained)}
     walk.prove(fittings)
+    blind = walk.before_slices(models, fittings)
     rest = {name: m for name, m in models.items() if name not in trained}
     if rest:
         walk.forecasts(*walk.walked(rest, fittings, map, _silent), fittings)
-    return Foreseen(walk.every_proof, walk.times(trained, fittings))
-
-
-def _alike(
-    models: Mapping[str, Forecaster], fittings: Mapping[str, Fitting]
-) -> list[tuple[Fitting, list[str]]]:
-    """The models that are fitted at the same times for the same symbols."""
-    found: dict[tuple[str, str], list[str]] = {}
-    for name in models:
-        fitting = fittings[name]
-        found.setdefault((fitting.refit, fitting.scope), []).append(name)
-    return [(fittings[names[0]], names) for names in found.values()]
+    return Foreseen(walk.every_proof, walk.every_time(models, fittings, blind))
 
 
 class _Walk:
@@ -134,7 +121,6 @@ class _Walk:
     ) -> None:
         self.samples, self.settings, self.progress = samples, settings, progress
         self.folds = make_folds(samples, windows)
-        self.test = all_test_rows(self.folds)
         self.proofs: dict[str, tuple[LeakProof, ...]] = {}
         self._fitted: dict[str, list[Fold]] = {}
         self._parts: dict[str, list[Part]] = {}
@@ -162,8 +148,8 @@ class _Walk:
     def parts(self, fitting: Fitting) -> list[Part]:
         """The same by symbol."""
         if fitting.refit not in self._parts:
-            used = [f.window for f in self.folds_of(fitting)]
-            self._parts[fitting.refit] = list(by_symbol(self.samples, used, self.test))
+            folds = self.folds_of(fitting)
+            self._parts[fitting.refit] = list(by_symbol(self.samples, folds))
         return self._parts[fitting.refit]
 
     @property
@@ -188,6 +174,56 @@ class _Walk:
                 found.append(training_time(name, model, fits, **where))
         return tuple(found)
 
+    def every_time(
+        self, models: Mapping[str, Forecaster], fittings: Mapping[str, Fitting], blind: Blind
+    ) -> tuple[TrainingTime, ...]:
+        """The same with the fits before the slices held out."""
+        trained = {name: m for name, m in models.items() if isinstance(m, Trained)}
+        found = self.times(trained, fittings)
+        for walk, own in blind:
+            with told():
+                found += walk.times({n: m for n, m in trained.items() if n in own}, own)
+        return found
+
+    def before_slices(
+        self, models: Mapping[str, Forecaster], fittings: Mapping[str, Fitting]
+    ) -> Blind:
+        """Walks for the conformal laws of models that train on the rows held out, proven too."""
+        laws, found = self.settings.keep.laws, []
+        if laws is None or laws.conformal is None:
+            return found
+        settings = replace(self.settings, keep=NOTHING, seeds=1)
+        alone = {name: model for name, model in models.items() if not model.validates}
+        for fitting, names in alike(alone, fittings):
+            own = [f.window for f in self.folds_of(fitting)]
+            windows = before_slices(own, settings.embargo)
+            walk = _Walk(self.samples, windows, settings, self.progress)
+            again = Fitting(windows, fitting.beyond, scope=fitting.scope)
+            with told():
+                walk.prove({"": again})
+            found.append((walk, dict.fromkeys(names, again)))
+        return found
+
+    def calibrated(
+        self,
+        done: Mapping[str, Walked],
+        models: Mapping[str, Forecaster],
+        fittings: Mapping[str, Fitting],
+        blind: Blind,
+        mapper: Mapper,
+        epochs: Tell,
+    ) -> dict[str, Walked]:
+        """Those of the models that are walked before the slices, with conformal laws."""
+        found = {}
+        for walk, own in blind:
+            with told():
+                seen, _ = walk.walked({n: models[n] for n in own}, own, mapper, epochs)
+            for name, again in seen.items():
+                limits = [f.window.limit for f in self.folds_of(fittings[name])]
+                rows = self.samples, walk.folds, again, limits
+                found[name] = with_conformal(done[name], self.settings.keep.laws, *rows)
+        return found
+
     def _seeds(self, model: Forecaster) -> range:
         """The seeds that it is fitted with: one, unless its fits depend on it."""
         drawn = isinstance(model, Seeded) and model.seeded
@@ -208,12 +244,12 @@ class _Walk:
         With them, by seed, those that were made again with further seeds.
         """
         done: dict[str, Walked] = {}
-        for fitting, names in _alike(models, fittings):
+        for fitting, names in alike(models, fittings):
             done |= self._linear({n: models[n] for n in names}, fitting)
         for name, model in models.items():
             if name not in done and isinstance(model, Chained):
                 done[name] = self._symbol_by_symbol(
-                    fittings[name], partial(_chained, name, model, self.settings)
+                    fittings[name], partial(chained, name, model, self.settings)
                 )
                 self._told(name, fittings[name])
         left = [(seed, n) for n in models if n not in done for seed in self._seeds(models[n])]
@@ -265,12 +301,11 @@ class _Walk:
         self, models: Mapping[str, Linear], fitting: Fitting, *, apart: bool
     ) -> dict[str, Walked]:
         folds, beyond = self.folds_of(fitting), fitting.beyond
-        scale, least = self.settings.scale, self.settings.min_train
-        tails = self.settings.tails
+        scale, least, keep = self.settings.scale, self.settings.min_train, self.settings.keep
         try:
             # Whether rows of several symbols resolve in order may change with later ones: bits too.
             if len(self.samples.symbols) == 1 and all(isinstance(f.train, slice) for f in folds):
-                return sweep(models, self.samples, folds, beyond, scale, tails)
+                return sweep(models, self.samples, folds, beyond, scale, keep)
             parts = self.parts(fitting)
             if not all(isinstance(f.train, slice) for part in parts for f in part.folds):
                 # A symbol whose targets do not resolve in order: fold by fold, if one fit serves.
@@ -282,8 +317,8 @@ class _Walk:
                     )
                 return {}
             if apart and fitting.scope == "asset":
-                return sweep_apart(models, parts, beyond, scale, least=least, tails=tails)
-            ask = {"effects": apart, "least": least, "tails": tails}
+                return sweep_apart(models, parts, beyond, scale, least=least, keep=keep)
+            ask = {"effects": apart, "least": least, "keep": keep}
             return sweep_together(models, parts, beyond, scale, **ask)
         except SweepError as error:
             raise failed(error.model, self.samples, folds[error.window], error) from None
@@ -299,7 +334,7 @@ class _Walk:
             shifts[:, 0],
             shifts[:, 1],
             tuple(r.report for r in results),
-            np.array([r.tails for r in results]) if self.settings.tails else None,
+            stacked([r.left for r in results]),
         )
 
     def _jobs(self, name: str, model: Forecaster, fitting: Fitting, seed: int) -> Iterator[Job]:
@@ -309,14 +344,14 @@ class _Walk:
         if self.settings.seeds > 1:
             which += f", seed {seed}"
         if not self._apart(fitting):
-            yield from _numbered(name, model, samples, self.folds_of(fitting), seed, which)
+            yield from numbered(name, model, samples, self.folds_of(fitting), seed, which)
             return
         for part in self.parts(fitting):
             folds = [part.folds[k] for k in part.trained(self.settings.min_train)]
             if folds:
                 symbol = part.samples.symbols[part.samples.rows.symbol[0]]
                 label = f"{which}, {symbol}"
-                yield from _numbered(name, model, part.samples, folds, seed, label)
+                yield from numbered(name, model, part.samples, folds, seed, label)
 
     def _symbol_by_symbol(self, fitting: Fitting, results_of: _ResultsOf) -> Walked:
         parts, w = self.parts(fitting), len(self.folds_of(fitting))
@@ -324,8 +359,7 @@ class _Walk:
         yhat = np.full(sum(p.places.size for p in parts), np.nan)
         shifts = np.full((2, w, len(parts)), np.nan)
         found: list[list[FoldResult]] = [[] for _ in range(w)]
-        asked = self.settings.tails
-        tails = np.full((w, len(parts), *asked.unknown.shape), np.nan) if asked else None
+        left = self.settings.keep.unknown(w, len(parts))
         stated: dict[str, F64] = {}
         for code, part in enumerate(parts):
             known = np.arange(w) if alone else part.trained(self.settings.min_train)
@@ -333,8 +367,7 @@ class _Walk:
             for k, result in zip(known, results_of(part, known), strict=True):
                 yhat[part.places[edges[k] : edges[k + 1]]] = result.yhat
                 shifts[:, k, code] = result.shifts
-                if tails is not None:
-                    tails[k, code] = result.tails
+                left.put((k, code), result.left)
                 found[k].append(result)
                 for key, value in result.stated.items():
                     column = stated.setdefault(key, np.full((w, len(parts)), np.nan))
@@ -346,47 +379,14 @@ class _Walk:
             shifts[0, :, 0] if alone else shifts[0],
             shifts[1, :, 0] if alone else shifts[1],
             tuple(merged([r.report for r in results]) for results in found),
-            tails,
+            left,
         )
 
 
+# Walks before the slices held out, with the fittings of their models by name.
+Blind = list[tuple[_Walk, dict[str, Fitting]]]
 # A symbol's fits at some of its folds, in their order.
 _ResultsOf = Callable[[Part, I64], Iterable[FoldResult]]
-
-
-def _chained(
-    name: str, model: Chained, settings: Settings, part: Part, known: I64
-) -> Iterator[FoldResult]:
-    """A symbol's fits, each from the one before."""
-    folds = [part.folds[k] for k in known]
-    rows, y = shown(model, part.samples.rows.columns(model.features), part.samples.y)
-    chain: Iterator[Forecaster] | None = None
-    made, seconds = [], 0.0
-    for fold in folds:
-        with named(name, model, part.samples, fold):
-            began = clock()
-            if chain is None:
-                chain = model.fit_chain(rows, y, [f.train for f in folds], seed=settings.seed)
-            fitted = next(chain, None)
-            seconds += clock() - began
-            require_fitted(model, fitted)
-            made.append(result_of(fitted, rows, part.samples, fold, fold.train, settings, 0.0))
-    # A chain fits many folds at a step, so what it took is shared evenly.
-    for result in made:
-        report = replace(result.report, fit_seconds=seconds / len(folds))
-        yield replace(result, report=report)
-
-
-def _numbered(
-    name: str,
-    model: Forecaster,
-    samples: Samples,
-    folds: Sequence[Fold],
-    seed: int,
-    label: str,
-) -> Iterator[Job]:
-    for number, fold in enumerate(folds, 1):
-        yield Job(name, model, samples, fold, seed, f"{label}, fit {number} of {len(folds)}")
 
 
 def _count(n: int, thing: str) -> str:

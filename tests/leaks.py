@@ -9,7 +9,7 @@ from typing import ClassVar, Self
 import numpy as np
 import pytest
 
-from harness import feature_functions, fit_rows, panel, splits, sweeps, walk
+from harness import feature_functions, fit_rows, panel, splits, sweeps, swept_rows, walk
 from harness.feature_functions import Function
 from harness.measures import cascade, store
 from harness.models.params import OlsParams
@@ -202,8 +202,8 @@ def sweeps_alone(change: Callable[[Samples, Fold], Fold]) -> Callable[[Patch], N
 
 def swept_too_far(patch: Patch) -> None:
     """A sweep sums the row after its last training row too."""
-    true = sweeps._stop
-    patch.setattr(sweeps, "_stop", lambda fold: true(fold) + 1)
+    true = swept_rows._stop
+    patch.setattr(swept_rows, "_stop", lambda fold: true(fold) + 1)
 
 
 def one_step_short(samples: Samples, fold: Fold) -> Fold:

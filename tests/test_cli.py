@@ -254,8 +254,11 @@ def test_compare_sets_the_shared_scores_side_by_side(at_desk, command):
     assert same["spec_difference"] == []
 
 
-@pytest.mark.parametrize("name", ["models", "measures", "features", "metrics", "risk"])
+@pytest.mark.parametrize(
+    "name", ["models", "measures", "features", "metrics", "risk", "distribution"]
+)
 def test_a_catalogue_names_what_its_table_holds(name, command):
+    from harness.distribution import definitions
     from harness.feature_functions import FUNCTIONS
     from harness.measures.table import MEASURES
     from harness.metrics import METRICS
@@ -263,7 +266,7 @@ def test_a_catalogue_names_what_its_table_holds(name, command):
     from harness.risk.definitions import FIGURES
 
     tables = {"models": KINDS, "measures": MEASURES, "features": FUNCTIONS, "metrics": METRICS}
-    tables["risk"] = FIGURES
+    tables |= {"risk": FIGURES, "distribution": definitions.FIGURES}
     entries = command(name, "--json").done().json
     shown = command(name).done().out
     assert set(tables[name]) <= {str(next(iter(e.values()))).split("(")[0] for e in entries}
@@ -397,7 +400,9 @@ def test_no_help_is_wider_than_80_columns(name):
     assert max(map(len, shown.splitlines())) <= 80
 
 
-@pytest.mark.parametrize("name", ["models", "measures", "features", "metrics", "risk"])
+@pytest.mark.parametrize(
+    "name", ["models", "measures", "features", "metrics", "risk", "distribution"]
+)
 def test_no_catalogue_is_wider_than_80_columns(name, command, monkeypatch):
     monkeypatch.setenv("COLUMNS", "80")
     assert max(map(len, command(name).done().out.splitlines())) <= 80

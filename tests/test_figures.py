@@ -16,7 +16,7 @@ import numpy as np
 import pytest
 
 import harness
-from harness.figures import fits, risk, roughness, scores, style
+from harness.figures import distribution, fits, risk, roughness, scores, style
 
 ROOT = Path(harness.__file__).parents[1]
 DAY = 86_400_000_000_000
@@ -114,6 +114,23 @@ EXAMPLES = {
             "log return over the horizon",
         ],
     ),
+    "pit_histogram": (
+        lambda: distribution.pit_histogram(
+            np.linspace(0, 1, 11), {law: named(10) for law in ("conformal", "normal")}
+        ),
+        [*WILD, "conformal", "normal", "density (1 is calibrated)", "PIT of the outcome"],
+    ),
+    "fan_of_quantiles": (
+        lambda: distribution.fan_of_quantiles(
+            STARTS,
+            noise(21),
+            {m: {0.05: noise(21) - 0.9, 0.5: noise(21), 0.95: noise(21) + 1} for m in WILD[:2]},
+            "rv over 1d",
+            "σ per bar",
+            log=True,
+        ),
+        [*WILD[:2], "rv over 1d", "(σ per bar, log axis)", "time (UTC)"],
+    ),
     "log_series": (
         lambda: roughness.log_series(
             STARTS[0] + DAY * np.arange(4000), {"_X": noise(4000)}, "per 1-minute bar"
@@ -140,7 +157,7 @@ def words(svg):
 def test_every_figure_has_an_example():
     made = {
         name
-        for module in (scores, fits, roughness, risk)
+        for module in (scores, fits, roughness, risk, distribution)
         for name, thing in vars(module).items()
         if name[0] != "_" and getattr(thing, "__module__", "") == module.__name__
     }
@@ -225,6 +242,12 @@ EMPTY = {
         }
     ),
     "returns_and_var": lambda x, y: risk.returns_and_var(x, np.full(len(x), np.nan), y, 0.01),
+    "pit_histogram": lambda x, y: distribution.pit_histogram(
+        np.linspace(0.0, 1.0, len(x) + 1), {"conformal": y} if y else {}
+    ),
+    "fan_of_quantiles": lambda x, y: distribution.fan_of_quantiles(
+        x, np.full(len(x), np.nan), {m: {0.1: v, 0.9: v} for m, v in y.items()}, "rv", "σ", log=True
+    ),
     "log_series": lambda x, y: roughness.log_series(x, y, "per bar"),
 }
 

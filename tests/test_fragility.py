@@ -598,11 +598,15 @@ def test_half_and_double_keep_everything_else(at_desk):
     }
 
 
-def test_other_spans_keep_no_tails_of_residuals(at_desk):
-    risk = '[risk]\nlevels = [0.05]\nresiduals = ["normal"]\n\n[verdict]'
+def test_other_spans_keep_nothing_of_residuals(at_desk):
+    risk = '[risk]\nlevels = [0.05]\nresiduals = ["normal"]\n'
+    risk += '[distribution]\nlevels = [0.1, 0.9]\nlaws = ["normal"]\n\n[verdict]'
     (at_desk / "hypotheses/tiny-har.toml").write_text(desk.changed(("[verdict]", risk)))
     hypothesis = harness.load_hypothesis(at_desk / "hypotheses/tiny-har.toml")
     study = set_up(hypothesis, [at_desk / "panels"])
     assert study.tails("4h") is not None
+    assert study.laws is not None
     for walk in other_spans(hypothesis.walk_forward).values():
-        assert with_span(study, walk, ["har"]).tails("4h") is None
+        bare = with_span(study, walk, ["har"])
+        assert bare.tails("4h") is None
+        assert bare.laws is None

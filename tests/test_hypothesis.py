@@ -192,7 +192,7 @@ def test_a_hypothesis_is_frozen_and_travels_between_processes():
             'scale = "level"\n',
             "target.back: got 'lognormal', wanted no such key, because target.scale is 'level'",
         ),
-        ("[sample]", "[sampel]", "sampel: got 'sampel', wanted one of the keys hypothesis, panel, sample, target, walk_forward, models, verdict, regimes, sweep, risk, run, source, document; did you mean 'sample'?"),
+        ("[sample]", "[sampel]", "sampel: got 'sampel', wanted one of the keys hypothesis, panel, sample, target, walk_forward, models, verdict, regimes, sweep, risk, distribution, run, source, document; did you mean 'sample'?"),
         ("[verdict]", "[models.verdict]\nkind='persistence'\n[models.x]", f"models.x.kind: wanted this key, which is missing: one of {', '.join(KINDS)} (and 1 more)"),
         ("[panel]", "[[panel]]", "panel: got [{'name': 'btcusdt-1m', 'start': '2020-01-01', 'end': '2026-04-03'}], wanted a table [panel]"),
         ('kind = "ewma"', 'kind = "emwa"', f"models.smooth.kind: got 'emwa', wanted one of {', '.join(KINDS)}; did you mean 'ewma'?"),

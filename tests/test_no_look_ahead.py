@@ -17,10 +17,13 @@ import pytest
 from worlds import DAY, LOG_SIGMA, START, Nearest, make_bars, make_plan, make_task, sessions
 
 from harness import features as feature_table
+from harness.distribution.laws import LAWS, Laws
+from harness.distribution.scores import laws_of_rows
 from harness.durations import NS_PER_MINUTE, parse_duration
 from harness.feature_functions import FUNCTIONS, Function
 from harness.features import parse_feature
 from harness.fold_fits import Settings
+from harness.keep import Keep
 from harness.measures.cascade import CascadePlan, measure
 from harness.measures.table import MEASURES
 from harness.metrics import METRICS, score, score_groups, series
@@ -231,7 +234,9 @@ class World:
         fittings = {name: Fitting(*spans, scope=scope) for name, scope in scopes.items()}
         tails = Tails((0.05,), RESIDUALS, self.plan.windows[self.horizon], LOG_SIGMA)
         # What is taught comes from the same bars, whose noise must not reach an earlier lesson.
-        settings = Settings(length, LOG_SIGMA, tails=tails, source=samples)
+        laws = Laws((0.2, 0.8), LAWS)
+        keep = Keep(tails, laws)
+        settings = Settings(length, LOG_SIGMA, keep=keep, source=samples)
         part = walk_forward(models, samples, spans[0], fittings, settings)
         outcome, values_of = series(part, LOG_SIGMA)
         scores = score(part, LOG_SIGMA, outcome, values_of)
@@ -248,6 +253,11 @@ class World:
                 risk = tail_forecast(part, name, values_of[name], tails, law, 0)
                 found["risk", residuals, f"{name} var"] = part.formed_at, risk.var
                 found["risk", residuals, f"{name} es"] = part.formed_at, risk.es
+            for place, law in enumerate(LAWS):
+                own, row = laws_of_rows(fit, part, place)
+                for column in (0, 1, 2, 50):
+                    quantile = part.yhat[name] + own[row, column]
+                    found["law", law, f"{name} {column}"] = part.formed_at, quantile
         self._grouped(found, decided, part, np.array(last))
 
     def _grouped(self, found: Known, decided: list[Decided], part: Forecasts, last: I64) -> None:
@@ -384,6 +394,13 @@ def test_no_regime_and_no_score_by_group_looks_ahead(probed, name):
 @pytest.mark.parametrize("name", RESIDUALS)
 def test_no_value_at_risk_and_no_shortfall_looks_ahead(probed, name):
     assert not leaks(*probed, "risk", name)
+
+
+@pytest.mark.parametrize("name", LAWS)
+def test_no_quantile_of_a_forecast_looks_ahead(probed, name):
+    known = [v for (table, law, _), (_, v) in probed[0].items() if (table, law) == ("law", name)]
+    assert any(np.isfinite(values).any() for values in known)
+    assert not leaks(*probed, "law", name)
 
 
 def test_there_are_origins_enough(probed):

@@ -19,6 +19,7 @@ from harness.cards.render import render_card
 from harness.errors import SpecError
 from harness.fold_fits import Settings
 from harness.hypothesis import parse_hypothesis
+from harness.keep import Keep
 from harness.metrics import series
 from harness.models.linear import Ols
 from harness.panel import load_frame, read_panel
@@ -50,7 +51,7 @@ def walked(samples, model, scope, levels=(0.05,)):
     )
     tails = Tails(levels, RESIDUALS, 4, LOG_SIGMA)
     fitting = {"m": Fitting(windows, windows, scope=scope)}
-    settings = Settings(HOUR, LOG_SIGMA, min_train=20, tails=tails)
+    settings = Settings(HOUR, LOG_SIGMA, min_train=20, keep=Keep(tails=tails))
     return walk_forward({"m": model}, samples, windows, fitting, settings), windows, tails
 
 

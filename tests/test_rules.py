@@ -32,6 +32,7 @@ kernels.lanes
 kernels.garch
 kernels.*
 risk.definitions
+distribution.definitions
 models.params
 measures.table models.table sources.table sources.times spec_errors quality row_filter side cleaning
 sessions
@@ -51,7 +52,8 @@ measures.cascade
 measures.estimate measures.store
 feature_functions
 features scale
-samples splits risk.tails
+samples splits risk.tails distribution.laws
+keep
 models.protocol
 teaching
 models.pupils models.staged
@@ -65,7 +67,9 @@ models.recurrent models.boosting
 models.transfer
 models.*
 fit_store fit_rows
+swept_rows
 sweeps fold_fits
+chains held_out
 common_rows single_fits training_time
 walk workers
 losses evidence
@@ -74,9 +78,9 @@ dates
 regimes
 groups tables
 seeds
-risk.losses risk.backtests
+risk.losses risk.backtests distribution.scores
 risk.forecasts
-risk.assess
+risk.assess distribution.assess
 inference
 ability.hac ability.multiple ability.table
 ability.blocks ability.comparison ability.rationality
@@ -103,11 +107,12 @@ standing
 family rivals
 cards.group_rows
 cards.ability_rows cards.seed_rows cards.training_rows
-cards.fragility_rows cards.risk_rows
-cards.render
+cards.distribution_rows cards.fragility_rows cards.risk_rows
+cards.render cards.run_figure
+cards.residual_figures
 cards.figures
 cautions
-ability_table group_tables risk.tables
+ability_table group_tables risk.tables distribution.tables
 fragility.proxies fragility.training
 fragility.rows
 fragility.variants
@@ -196,6 +201,7 @@ HEAVY = {
     "arch": {"ability.confidence_set"},
     "pandas": set(),
     "scipy": {"calibration.worlds", "risk.backtests", "risk.forecasts", "risk.tails", "roughness"},
+    "scoringrules": set(),
     "statsmodels": {"descriptive"},
     "matplotlib": {"figures.style"},
     "pywt": {"roughness"},

@@ -16,6 +16,7 @@ import harness
 from harness.cards import figures as cards_figures
 from harness.cards.figures import illustrate, run_figures
 from harness.cards.render import render_card
+from harness.cards.run_figure import what_is_forecast
 from harness.cards.training_rows import training_rows
 from harness.errors import RunError
 from harness.hypothesis import parse_hypothesis
@@ -255,4 +256,4 @@ def test_illustrate_is_the_same_from_python(drawn):
     ("window", "words"), [(None, "rv over the next 1d"), ("22d", "rv over the 22d that end in 1d")]
 )
 def test_a_target_over_a_window_of_its_own_is_called_so(window, words):
-    assert cards_figures._what({"target": "rv", "window": window}, "1d") == words
+    assert what_is_forecast({"target": "rv", "window": window}, "1d") == words

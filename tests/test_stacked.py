@@ -254,7 +254,7 @@ def test_forecasts_do_not_depend_on_the_rows_that_follow():
 def test_the_estimate_is_that_of_the_first_stage_with_its_own_rows():
     model = stacked(Memory(NAMES, True))
     seen = fit_rows(model, SAMPLES, fold(), EMBARGO)
-    took = training_time("two", model, [(SAMPLES, fold())] * 2, horizon="1h", embargo=EMBARGO)
+    took = training_time("two", model, [(SAMPLES, fold())] * 2, horizon="1h", settings=settings())
     assert (took.fits, took.typical) == (2, 2.0 * seen.first.size)
 
 

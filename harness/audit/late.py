@@ -17,6 +17,7 @@ from harness.audit.embargo import declared_embargo
 from harness.audit.findings import Check, Failure
 from harness.audit.stretch import FEWEST, with_rows
 from harness.errors import HarnessError
+from harness.keep import NOTHING
 from harness.models.linear import Linear
 from harness.models.protocol import Forecaster
 from harness.splits import Fitting
@@ -157,7 +158,7 @@ def _compared(study: Study, scene: _Scene, noised: F64, models: Mapping[str, For
     """The forecasts up to the sampled window's end, with both sets of targets."""
     samples, windows = scene.samples, scene.windows
     h, horizon = study.hypothesis, samples.horizon
-    settings = replace(study.settings(horizon), min_train=FEWEST, tails=None)
+    settings = replace(study.settings(horizon), min_train=FEWEST, keep=NOTHING)
     fittings = {n: Fitting(windows, windows, scope=h.models[n].scope) for n in models}
     was = walk_forward(models, samples, windows, fittings, settings)
     now = walk_forward(models, replace(samples, y=noised), windows, fittings, settings)

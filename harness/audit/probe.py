@@ -17,6 +17,7 @@ from harness.audit.findings import Check, Failure, firsts
 from harness.audit.stretch import FEWEST, Stretch, with_rows
 from harness.errors import HarnessError, PanelError
 from harness.features import parse_feature
+from harness.keep import NOTHING
 from harness.measures import cascade
 from harness.models.linear import Linear
 from harness.panel import Panel
@@ -165,7 +166,7 @@ class Probe:
         models, specs = study.models(horizon), study.hypothesis.models
         every = self.stretch.windows(study.embargo(horizon))
         fittings = {n: Fitting(windows, every, scope=specs[n].scope) for n in names}
-        settings = replace(study.settings(horizon), min_train=FEWEST, tails=None)
+        settings = replace(study.settings(horizon), min_train=FEWEST, keep=NOTHING)
         made = walk_forward({n: models[n] for n in names}, samples, windows, fittings, settings)
         for name in names:
             _forecasts(found, made, name)

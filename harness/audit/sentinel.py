@@ -16,6 +16,7 @@ import numpy as np
 from harness.audit.findings import Check, Failure
 from harness.errors import HarnessError
 from harness.inference import student_t_quantile
+from harness.keep import NOTHING
 from harness.models.linear import Linear
 from harness.models.protocol import Forecaster
 from harness.splits import Fitting
@@ -46,7 +47,7 @@ def shuffled(
     if not learning or not train.any() or train.all():
         return [], []
     # Without what is learned from a source panel, whose targets are not shuffled.
-    settings = replace(study.settings(samples.horizon), tails=None, source=None)
+    settings = replace(study.settings(samples.horizon), keep=NOTHING, source=None)
     scopes = {name: study.hypothesis.models[name].scope for name in learning}
     fittings = {n: Fitting((window,), (window,), scope=scopes[n]) for n in learning}
     skills: dict[str, list[float]] = {name: [] for name in learning}

@@ -6,17 +6,28 @@ them by these names, and drawing them again gives the same bytes.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from datetime import datetime
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from harness.cards.group_rows import group_rows, rows_of, sweep_rows
+from harness.cards.group_rows import group_rows, sweep_rows
 from harness.cards.render import HEADINGS, pooled_rows
+from harness.cards.residual_figures import fan_figures, pit_figures, risk_figures
+from harness.cards.run_figure import (
+    MOST_FORECASTS,
+    Record,
+    RunFigure,
+    alone,
+    number,
+    rows_at,
+    series_of,
+    times_of,
+    what_is_forecast,
+)
 from harness.cards.training_rows import SPLITS, loss_words
 from harness.errors import one_line
 from harness.figures.fits import (
@@ -25,7 +36,6 @@ from harness.figures.fits import (
     training_history,
     weights_by_epoch,
 )
-from harness.figures.risk import returns_and_var
 from harness.figures.scores import (
     adaptation_curves,
     by_group_bars,
@@ -41,8 +51,6 @@ from harness.types import F64
 if TYPE_CHECKING:
     import polars as pl
 
-Record = Mapping[str, Any]
-_MOST_FORECASTS = 4  # models in the figure of forecasts: more lines hide each other
 _MOST_COEFFICIENTS = 8
 _NOT_COEFFICIENTS = ("var_shift", "sigma_shift")
 # The loss of a row and its unit, for metrics that are not its mean.
@@ -51,15 +59,6 @@ _ROW_LOSSES = {
     "rmse": ("squared error", "σ per bar, squared"),
     "direction": ("wrong direction", "rows"),
 }
-
-
-@dataclass(frozen=True)
-class RunFigure:
-    """A figure of a run: its file's name without `.svg`, what it shows, and how it is drawn."""
-
-    name: str
-    words: str
-    draw: Callable[[pl.DataFrame], bytes]
 
 
 @dataclass(frozen=True)
@@ -99,7 +98,8 @@ def run_figures(record: Record) -> Iterator[RunFigure]:
     """Every figure that the record allows, all at the verdict's horizon."""
     for family in (
         _loss, _forecasts, _calibration, _regimes, _adaptation, _memory, _training, _lessons,
-        _net_weights, _coefficients, _attention, _risk,
+        _net_weights, _coefficients, _attention, risk_figures, pit_figures,
+        fan_figures,
     ):  # fmt: skip
         yield from family(record)
 
@@ -108,22 +108,22 @@ def _loss(record: Record) -> Iterator[RunFigure]:
     metric = record["verdict"]["metric"]
     rows = [
         row
-        for row in _table(record, "scores")
+        for row in rows_at(record, "scores")
         if row["scope"] == "window" and row["metric"] == metric
     ]
     starts = list(dict.fromkeys(row["window_start"] for row in rows))
     if len(starts) < 2:
         return
-    losses = _series(rows, "model", "window_start", starts, "value")
-    draw = partial(loss_over_windows, _times(starts), losses, *_metric(metric))
-    yield RunFigure("loss", f"{HEADINGS[metric]} of every model by test window", _alone(draw))
+    losses = series_of(rows, "model", "window_start", starts, "value")
+    draw = partial(loss_over_windows, times_of(starts), losses, *_metric(metric))
+    yield RunFigure("loss", f"{HEADINGS[metric]} of every model by test window", alone(draw))
 
 
 def _forecasts(record: Record) -> Iterator[RunFigure]:
     v, s = record["verdict"], record["settings"]
     every = list(s["models"])
-    models = list(dict.fromkeys((v["baseline"], v["candidate"], *every)))[:_MOST_FORECASTS]
-    what = _what(s, v["horizon"])
+    models = list(dict.fromkeys((v["baseline"], v["candidate"], *every)))[:MOST_FORECASTS]
+    what = what_is_forecast(s, v["horizon"])
     some = f", {len(models)} of {len(every)} models" if len(models) < len(every) else ""
     words = f"Forecast against outcome: {what}{some}"
     draw = partial(_draw_forecasts, record, models, what)
@@ -166,10 +166,10 @@ def _calibration(record: Record) -> Iterator[RunFigure]:
     v, s = record["verdict"], record["settings"]
     if "ability" not in record["tables"]:
         return
-    models = list(dict.fromkeys((v["baseline"], v["candidate"], *s["models"])))[:_MOST_FORECASTS]
+    models = list(dict.fromkeys((v["baseline"], v["candidate"], *s["models"])))[:MOST_FORECASTS]
     unit = "σ²" if s["unit"] == "variance" else "σ"
     log = s["scale"] == "log"
-    what = f"{'ln ' * log}{_what(s, v['horizon'])}"
+    what = f"{'ln ' * log}{what_is_forecast(s, v['horizon'])}"
     unit = f"ln {unit}" if log else f"{unit} per bar"
     draw = partial(_draw_calibration, v["horizon"], models, what, unit)
     words = f"Calibration: mean outcome by decile of the forecast of {what}"
@@ -191,23 +191,23 @@ def _regimes(record: Record) -> Iterator[RunFigure]:
     if not found:
         return
     groups = {
-        row["name"]: {m: _number(row.get(m)) for m in found["models"]} for row in found["shown"]
+        row["name"]: {m: number(row.get(m)) for m in found["models"]} for row in found["shown"]
     }
     metric = record["verdict"]["metric"]
     draw = partial(by_group_bars, groups, *_metric(metric))
-    yield RunFigure("regimes", f"{HEADINGS[metric]} by regime", _alone(draw))
+    yield RunFigure("regimes", f"{HEADINGS[metric]} by regime", alone(draw))
 
 
 def _adaptation(record: Record) -> Iterator[RunFigure]:
-    rows = _table(record, "adaptation")
+    rows = rows_at(record, "adaptation")
     for regime in dict.fromkeys(row["regime"] for row in rows):
         own = [row for row in rows if row["regime"] == regime]
         days = sorted({row["decision"] for row in own})
-        losses = _series(own, "model", "decision", days, "cumulative")
+        losses = series_of(own, "model", "decision", days, "cumulative")
         name, unit = _ROW_LOSSES.get(own[0]["loss"]) or _metric(own[0]["loss"])
         draw = partial(adaptation_curves, days, losses, name, unit)
         words = f"Cumulative {name} of every model after a shift, {regime}"
-        yield RunFigure(f"adaptation-{regime}", words, _alone(draw))
+        yield RunFigure(f"adaptation-{regime}", words, alone(draw))
 
 
 def _memory(record: Record) -> Iterator[RunFigure]:
@@ -218,7 +218,7 @@ def _memory(record: Record) -> Iterator[RunFigure]:
     if not all(isinstance(v, int | float) and not isinstance(v, bool) for v in values):
         return  # words have no place on an axis
     order = np.argsort(values, kind="stable")
-    scores = np.array([_number(row["figure"]) for row in sweep["rows"]])[order]
+    scores = np.array([number(row["figure"]) for row in sweep["rows"]])[order]
     draw = partial(
         memory_curve,
         np.array(values, dtype=np.float64)[order],
@@ -228,19 +228,19 @@ def _memory(record: Record) -> Iterator[RunFigure]:
         higher_is_better=METRICS[metric].higher,
     )
     words = f"{HEADINGS[metric]} of {sweep['model']} by {sweep['key']}"
-    yield RunFigure("memory", words, _alone(draw))
+    yield RunFigure("memory", words, alone(draw))
 
 
 def _training(record: Record) -> Iterator[RunFigure]:
     """One figure per trained model: its last fit, the epoch that was kept marked."""
-    rows = [row for row in _table(record, "training") if row["split"] in SPLITS]
+    rows = [row for row in rows_at(record, "training") if row["split"] in SPLITS]
     for model, own, best in _last_fits(record, rows):
         epochs = sorted({row["epoch"] for row in own})
-        losses = _series(own, "split", "epoch", epochs, "loss")
+        losses = series_of(own, "split", "epoch", epochs, "loss")
         name, unit = loss_words(record["settings"]["models"].get(model, {}))
         draw = partial(training_history, epochs, losses, name, unit, kept=best)
         words = f"Training of {model}: loss by epoch, last fit"
-        yield RunFigure(f"training-{model}", words, _alone(draw))
+        yield RunFigure(f"training-{model}", words, alone(draw))
 
 
 def _lessons(record: Record) -> Iterator[RunFigure]:
@@ -248,33 +248,33 @@ def _lessons(record: Record) -> Iterator[RunFigure]:
     splits = {f"lesson_{split}": split for split in SPLITS}
     rows = [
         row | {"split": splits[row["split"]]}
-        for row in _table(record, "training")
+        for row in rows_at(record, "training")
         if row["split"] in splits
     ]
     for model, own, _ in _last_fits(record, rows):
         epochs = sorted({row["epoch"] for row in own})
-        losses = _series(own, "split", "epoch", epochs, "loss")
+        losses = series_of(own, "split", "epoch", epochs, "loss")
         name, unit = loss_words(record["settings"]["models"].get(model, {}))
         draw = partial(training_history, epochs, losses, name, unit)
         words = f"What {model} learned from the source: loss by epoch, before its last fit"
-        yield RunFigure(f"lesson-{model}", words, _alone(draw))
+        yield RunFigure(f"lesson-{model}", words, alone(draw))
 
 
 def _net_weights(record: Record) -> Iterator[RunFigure]:
     """One figure per model with weights of its parts: its last fit."""
-    for model, own, best in _last_fits(record, _table(record, "net_weights")):
+    for model, own, best in _last_fits(record, rows_at(record, "net_weights")):
         epochs = sorted({row["epoch"] for row in own})
-        weights = _series(own, "name", "epoch", epochs, "weight")
+        weights = series_of(own, "name", "epoch", epochs, "weight")
         draw = partial(weights_by_epoch, epochs, weights, kept=best)
         words = f"What {model} weighs its parts by: mean over the rows held out by epoch, last fit"
-        yield RunFigure(f"weights-{model}", words, _alone(draw))
+        yield RunFigure(f"weights-{model}", words, alone(draw))
 
 
 def _last_fits(
     record: Record, rows: Sequence[dict[str, Any]]
 ) -> Iterator[tuple[str, list[dict[str, Any]], int | None]]:
     """Each model's rows of its last fit that has any, and the epoch that it kept."""
-    kept = {(row["model"], row["fit"]): row["best_epoch"] for row in _table(record, "fits")}
+    kept = {(row["model"], row["fit"]): row["best_epoch"] for row in rows_at(record, "fits")}
     for model in dict.fromkeys(row["model"] for row in rows):
         last = max(row["fit"] for row in rows if row["model"] == model)
         own = [row for row in rows if row["model"] == model and row["fit"] == last]
@@ -284,90 +284,34 @@ def _last_fits(
 def _coefficients(record: Record) -> Iterator[RunFigure]:
     """Of models with two fits or more, and few enough coefficients to tell apart."""
     models: dict[str, list[dict[str, Any]]] = {}
-    for row in _table(record, "coefficients"):
+    for row in rows_at(record, "coefficients"):
         if row["name"] not in _NOT_COEFFICIENTS:
             models.setdefault(row["model"], []).append(row)
     for model, rows in models.items():
         cuts = list(dict.fromkeys(row["cut"] for row in rows))
-        paths = _series(rows, "name", "cut", cuts, "value")
+        paths = series_of(rows, "name", "cut", cuts, "value")
         omitted = ""
         if "intercept" in paths and len(paths) > 1:  # far from the slopes, it would flatten them
             del paths["intercept"]
             omitted = ", without its intercept"
         if len(cuts) >= 2 and len(paths) <= _MOST_COEFFICIENTS:
-            draw = partial(coefficients_through_time, _times(cuts), paths)
+            draw = partial(coefficients_through_time, times_of(cuts), paths)
             words = f"Coefficients of {model} through time{omitted}"
-            yield RunFigure(f"coefficients-{model}", words, _alone(draw))
+            yield RunFigure(f"coefficients-{model}", words, alone(draw))
 
 
 def _attention(record: Record) -> Iterator[RunFigure]:
     models: dict[str, dict[int, list[float]]] = {}
-    for row in _table(record, "attention"):
+    for row in rows_at(record, "attention"):
         models.setdefault(row["model"], {}).setdefault(row["step"], []).append(
-            _number(row["weight"])
+            number(row["weight"])
         )
     for model, lags in models.items():
         steps = sorted(lags)
         draw = partial(attention_by_lag, steps, [float(np.mean(lags[k])) for k in steps])
         words = f"Attention of {model} by lag, mean over its fits"
-        yield RunFigure(f"attention-{model}", words, _alone(draw))
-
-
-def _risk(record: Record) -> Iterator[RunFigure]:
-    """VaR of the baseline and the best candidate at the lowest level, by the first law."""
-    v, rows = record["verdict"], _table(record, "risk_path")
-    models = [m for m in (v["baseline"], v["candidate"]) if any(r["model"] == m for r in rows)]
-    if not models:
-        return
-    moments = list(dict.fromkeys(row["formed_at"] for row in rows))
-    returns = _series(rows, "model", "formed_at", moments, "realised")[models[0]]
-    var = _series(rows, "model", "formed_at", moments, "var")
-    level, law, symbol = (rows[0][key] for key in ("level", "residuals", "symbol"))
-    whose = f", {symbol}" if len(record["panel"]["symbols"]) > 1 else ""
-    words = f"Returns over {v['horizon']} and {100 * level:g} % VaR, {law} residuals{whose}"
-    shown = {model: var[model] for model in models}
-    draw = partial(returns_and_var, _times(moments), returns, shown, level)
-    yield RunFigure("risk", words, _alone(draw))
-
-
-def _what(settings: Mapping[str, Any], horizon: str) -> str:
-    """What was forecast, in words."""
-    window = settings.get("window")
-    over = f"{window} that end in {horizon}" if window else f"next {horizon}"
-    return f"{settings['target']} over the {over}"
-
-
-def _alone(draw: Callable[[], bytes]) -> Callable[[pl.DataFrame], bytes]:
-    """A figure of the record, which has no use for the forecasts."""
-    return lambda _: draw()
-
-
-def _table(record: Record, name: str) -> list[dict[str, Any]]:
-    """The rows of a table at the verdict's horizon; none in a record from before the table."""
-    horizon = record["verdict"]["horizon"]
-    return [row for row in rows_of(record["tables"].get(name, {})) if row["horizon"] == horizon]
-
-
-def _series(
-    rows: Sequence[Mapping[str, Any]], key: str, by: str, places: Sequence[Any], value: str
-) -> dict[str, F64]:
-    """`value` of each `key` over `places` of `by` (n,), NaN where there is none."""
-    place = {at: k for k, at in enumerate(places)}
-    found: dict[str, F64] = {}
-    for row in rows:
-        path = found.setdefault(row[key], np.full(len(places), np.nan))
-        path[place[row[by]]] = _number(row[value])
-    return found
-
-
-def _number(value: float | None) -> float:
-    return float("nan") if value is None else float(value)
+        yield RunFigure(f"attention-{model}", words, alone(draw))
 
 
 def _metric(name: str) -> tuple[str, str]:
     return HEADINGS[name], METRICS[name].unit
-
-
-def _times(moments: Sequence[str]) -> np.ndarray:
-    """ISO 8601 moments in UTC as datetime64."""
-    return np.array([datetime.fromisoformat(m).replace(tzinfo=None) for m in moments], "M8[us]")

@@ -21,6 +21,7 @@ from typing import Any
 import jinja2
 
 from harness.cards.ability_rows import ability_rows
+from harness.cards.distribution_rows import distribution_rows
 from harness.cards.fragility_rows import fragility_rows
 from harness.cards.group_rows import (
     adaptation_rows,
@@ -87,6 +88,7 @@ def render_card(record: Mapping[str, Any]) -> str:
         seeds=seed_rows(record),
         document=next(iter(rows_of(record["tables"].get("documents", {}))), None),
         risk=risk_rows(record),
+        distribution=distribution_rows(record),
         figures=record.get("figures", []),
         folder=card_stem(record),
         notes=_notes(record),

@@ -43,10 +43,11 @@ def halved(duration: Duration) -> Duration:
 
 
 def with_span(study: Study, walk: WalkForward, models: Sequence[str]) -> Study:
-    """The study with another walk-forward section, of these models alone, without VaR and ES."""
+    """The study with another walk-forward section, of these models alone, and no residuals kept."""
     h = study.hypothesis
     kept = {name: model for name, model in h.models.items() if name in models}
-    return replace(study, hypothesis=replace(h, walk_forward=walk, models=kept, risk=None))
+    bare = replace(h, walk_forward=walk, models=kept, risk=None, distribution=None)
+    return replace(study, hypothesis=bare)
 
 
 def costly(study: Study, horizon: str, models: Sequence[str]) -> list[str]:

@@ -13,7 +13,7 @@ SYMBOLS = (
 
 @dataclass(frozen=True)
 class Figure:
-    """One column of the table `risk`."""
+    """One column of a table: what stands in it."""
 
     name: str
     heading: str

@@ -1,0 +1,68 @@
+"""What a figure of a run is, and how its series are read off the record's tables."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from harness.cards.group_rows import rows_of
+from harness.types import F64
+
+if TYPE_CHECKING:
+    import polars as pl
+
+Record = Mapping[str, Any]
+MOST_FORECASTS = 4  # models whose forecasts are drawn: more lines hide each other
+
+
+@dataclass(frozen=True)
+class RunFigure:
+    """A figure of a run: its file's name without `.svg`, what it shows, and how it is drawn."""
+
+    name: str
+    words: str
+    draw: Callable[[pl.DataFrame], bytes]
+
+
+def what_is_forecast(settings: Mapping[str, Any], horizon: str) -> str:
+    """What was forecast, in words."""
+    window = settings.get("window")
+    over = f"{window} that end in {horizon}" if window else f"next {horizon}"
+    return f"{settings['target']} over the {over}"
+
+
+def alone(draw: Callable[[], bytes]) -> Callable[[pl.DataFrame], bytes]:
+    """A figure of the record, which has no use for the forecasts."""
+    return lambda _: draw()
+
+
+def rows_at(record: Record, name: str) -> list[dict[str, Any]]:
+    """The rows of a table at the verdict's horizon; none in a record from before the table."""
+    horizon = record["verdict"]["horizon"]
+    return [row for row in rows_of(record["tables"].get(name, {})) if row["horizon"] == horizon]
+
+
+def series_of(
+    rows: Sequence[Mapping[str, Any]], key: str, by: str, places: Sequence[Any], value: str
+) -> dict[str, F64]:
+    """`value` of each `key` over `places` of `by` (n,), NaN where there is none."""
+    place = {at: k for k, at in enumerate(places)}
+    found: dict[str, F64] = {}
+    for row in rows:
+        path = found.setdefault(row[key], np.full(len(places), np.nan))
+        path[place[row[by]]] = number(row[value])
+    return found
+
+
+def number(value: float | None) -> float:
+    """A cell; NaN where a record has null."""
+    return float("nan") if value is None else float(value)
+
+
+def times_of(moments: Sequence[str]) -> np.ndarray:
+    """ISO 8601 moments in UTC as datetime64."""
+    return np.array([datetime.fromisoformat(m).replace(tzinfo=None) for m in moments], "M8[us]")

@@ -1,0 +1,1 @@
+"""Distributions of the target around each forecast, and how they are judged."""

@@ -1,0 +1,102 @@
+"""The law of a fit's residuals, from which quantiles of the target follow around each forecast.
+
+A residual is e = y - f on the target's scale (ln sigma, or the level), f the fit's own forecast; a
+law moves with the forecast, so the target's quantile is f plus the law's.
+
+* `conformal`: order statistics of the residuals of rows that were not trained on, those of the
+  validation slice, by split conformal's rank: of n residuals the floor((n + 1) p)-th below the
+  median, the ceil((n + 1) p)-th above it. Between two levels p and 1 - p lie then 1 - 2 p of
+  exchangeable outcomes or more, for any n and any law (Vovk, Gammerman & Shafer 2005, Algorithmic
+  Learning in a Random World, section 2.2; Lei et al. 2018, JASA 113, section 2.2).
+* `residual`: the empirical quantiles of the training residuals. In sample: too narrow where a model
+  fits its training rows too well.
+* `normal`: mean and variance of the training residuals; of a log target a log-normal volatility.
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from statistics import NormalDist
+
+import numpy as np
+
+from harness.types import F64
+
+LAWS = ("conformal", "residual", "normal")
+# A law's columns: how many residuals it is from, its quantiles at the levels asked for, and those
+# at the middles of so many equal shares, for what is of the whole law.
+COUNT = 0
+SHARES = 100
+MIDDLES = (np.arange(SHARES) + 0.5) / SHARES
+_FEWEST = 10  # residuals from which on there is a law to speak of
+_ROUNDING = 1e-9  # of (n + 1) p: that much is no further rank
+
+
+@dataclass(frozen=True)
+class Laws:
+    """What every fit keeps of its residuals: quantiles at `levels` (L,) of each of `laws` (K,).
+
+    A fit's are (K, 1 + L + SHARES): COUNT, then quantiles at the levels, then at MIDDLES.
+    """
+
+    levels: tuple[float, ...]
+    laws: tuple[str, ...]
+
+    @property
+    def unknown(self) -> F64:
+        """Those of no fit: NaN."""
+        return np.full((len(self.laws), 1 + len(self.levels) + SHARES), np.nan)
+
+    @property
+    def conformal(self) -> int | None:
+        """The place of `conformal` among the laws, or None."""
+        return self.laws.index("conformal") if "conformal" in self.laws else None
+
+    def of(self, residuals: F64, held_out: F64 | None = None) -> F64:
+        """Of training residuals (n,), and those (m,) of rows held out of the fit, where there are.
+
+        NaN for a law that has too few.
+        """
+        found = self.unknown
+        for k, law in enumerate(self.laws):
+            if law == "conformal":
+                if held_out is not None:
+                    found[k] = self.calibrated(held_out)
+            elif residuals.size >= _FEWEST:
+                found[k, COUNT] = residuals.size
+                found[k, 1:] = _IN_SAMPLE[law](residuals, np.array([*self.levels, *MIDDLES]))
+        return found
+
+    def calibrated(self, held_out: F64) -> F64:
+        """The conformal law of these residuals (m,); NaN where they are too few for a level."""
+        found = self.unknown[0]
+        n, outermost = held_out.size, min(min(p, 1.0 - p) for p in self.levels)
+        if n >= _FEWEST and (n + 1) * outermost >= 1.0 - _ROUNDING:
+            ordered = np.sort(held_out)
+            found[COUNT] = n
+            found[1 : 1 + len(self.levels)] = [_ranked(ordered, p) for p in self.levels]
+            found[1 + len(self.levels) :] = np.quantile(ordered, MIDDLES, method="weibull")
+        return found
+
+
+def _ranked(ordered: F64, level: float) -> float:
+    """The order statistic of split conformal; of the median the middle of the two nearest."""
+    place = (ordered.size + 1) * level
+    low, high = math.floor(place + _ROUNDING), math.ceil(place - _ROUNDING)
+    if level == 0.5:
+        return float(0.5 * (ordered[low - 1] + ordered[high - 1]))
+    return float(ordered[(low if level < 0.5 else high) - 1])
+
+
+def _empirical(residuals: F64, levels: F64) -> F64:
+    return np.quantile(residuals, levels, method="inverted_cdf")
+
+
+def _normal(residuals: F64, levels: F64) -> F64:
+    standard = NormalDist()
+    z = np.array([standard.inv_cdf(p) for p in levels.tolist()])
+    return residuals.mean() + residuals.std() * z
+
+
+_IN_SAMPLE = {"residual": _empirical, "normal": _normal}
