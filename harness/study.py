@@ -9,11 +9,13 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any
 
+from harness.distribution.laws import Laws
 from harness.durations import parse_duration
 from harness.errors import SpecError
 from harness.fit_store import FitStore, fits_folder
 from harness.fold_fits import Settings
 from harness.hypothesis import Hypothesis, ModelSpec, check_measures
+from harness.keep import Keep
 from harness.measures.cascade import CascadePlan, plan_cascade
 from harness.measures.store import PanelFacts
 from harness.models.protocol import Forecaster, Task, make_model
@@ -89,15 +91,21 @@ class Study:
             return None
         return Tails(risk.levels, risk.residuals, self.plan.windows[horizon], self.scale)
 
+    @property
+    def laws(self) -> Laws | None:
+        """The laws of its residuals that every fit keeps; None where nobody asks for them."""
+        asked = self.hypothesis.distribution
+        return None if asked is None else Laws(asked.levels, asked.laws)
+
     def settings(self, horizon: str) -> Settings:
-        """What every fit at a horizon shares; nothing is kept, and one seed."""
+        """What every fit at a horizon shares; no store of fits, and one seed."""
         h = self.hypothesis
         return Settings(
             self.embargo(horizon),
             self.scale,
             h.run.seed,
             h.walk_forward.min_train,
-            self.tails(horizon),
+            Keep(self.tails(horizon), self.laws),
             source=self.lessons.get(horizon),
         )
 
@@ -138,17 +146,21 @@ class Study:
         )
 
     def require_validation(self) -> None:
-        """SpecError for a model that stops early where no rows are held out for it."""
+        """SpecError where no rows are held out for what needs them: early stopping, conformal."""
         w = self.hypothesis.walk_forward
         if w.validation or w.validate_from or (w.shares and w.shares[1]):
             return
         keys = {"fixed": "validate_from", "proportional": "shares"}
+        key = f"walk_forward.{keys.get(w.scheme, 'validation')}"
+        if self.laws is not None and self.laws.conformal is not None:
+            wanted = "rows to hold out, on which the conformal law of [distribution] is calibrated"
+            raise SpecError(self.hypothesis.path, key, wanted=wanted)
         for horizon in map(str, self.hypothesis.target.horizons):
             for name, model in self.models(horizon).items():
                 if model.validates:
                     raise SpecError(
                         self.hypothesis.path,
-                        f"walk_forward.{keys.get(w.scheme, 'validation')}",
+                        key,
                         wanted=f"rows to hold out, since models.{name} stops early on them",
                     )
 
@@ -242,12 +254,22 @@ def set_up(hypothesis: Hypothesis, search: Sequence[Path]) -> Study:
     if h.source is None:
         return on_panel(h, spec)
     if h.panel.unseen:
-        _require_shared(h, spec)
+        return _split_over_assets(h, spec, search)
+    return replace(on_panel(h, spec), source=_beforehand(h, search))
+
+
+def _beforehand(h: Hypothesis, search: Sequence[Path]) -> Study:
+    """The models that learn from the source, on it."""
     pupils = {name: model for name, model in h.models.items() if model.params.learns_beforehand}
-    beforehand = replace(h, panel=h.source, source=None, models=pupils, regimes={}, risk=None)
-    source = on_panel(beforehand, find_panel(h.source.name, search))
-    if not h.panel.unseen:
-        return replace(on_panel(h, spec), source=source)
+    bare = {"source": None, "regimes": {}, "risk": None, "distribution": None}
+    alone = replace(h, panel=h.source, models=pupils, **bare)
+    return on_panel(alone, find_panel(h.source.name, search))
+
+
+def _split_over_assets(h: Hypothesis, spec: PanelSpec, search: Sequence[Path]) -> Study:
+    """The study on symbols that its source has not; SpecError where they cannot be told apart."""
+    _require_shared(h, spec)
+    source = _beforehand(h, search)
     seen = source.panel.symbols
     study = on_panel(h, spec, seen=() if spec.members else seen)
     if both := sorted(set(seen) & set(study.panel.made_of)):

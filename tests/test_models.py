@@ -227,3 +227,20 @@ def test_forecasts_in_levels_are_floored_and_counted(unit):
     assert close_to(scale.variance(y), sigma**2, 1e-14)
     assert close_to(scale.log_sigma(y), np.log(sigma), 1e-14)
     assert scale.floored(y) == (3 if unit == "sigma" else 2)
+
+
+def test_a_sigma_s_logarithm_goes_back_to_the_root_of_the_mean_square():
+    samples = make_samples(400, seed=5)
+    sigma = np.exp(0.3 * samples.y)
+    task = make_task(scale=TargetScale("level", "sigma", "none", 1e-6))
+    params = KINDS["log-ols"].params(features=list(samples.rows.names), back="variance")
+    model = make_model("log-ols", params, task).fit(samples.rows, sigma)
+    assert np.mean(np.square(sigma / model.predict(samples.rows))) == pytest.approx(1.0)
+
+
+def test_an_exponential_average_is_riskmetrics_own_without_rescaling():
+    moved, plain = (
+        make_model("ewma", KINDS["ewma"].params(rescale=rescale), TASK) for rescale in (True, False)
+    )
+    assert plain.features == moved.features
+    assert (plain.intercept, moved.intercept) == (False, True)

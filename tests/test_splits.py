@@ -212,3 +212,18 @@ def test_many_moments_move_as_one_does(count, unit, moment, times):
     duration = Duration(count, unit)
     moved = after(duration, np.array([moment]).view("M8[us]"), times)
     assert int(moved.view(np.int64)[0]) * 1_000 == duration.after(moment * 1_000, times)
+
+
+def test_training_rows_are_a_slice_wherever_they_are_one_run():
+    samples = make_samples(300, seed=2, overlap=0)
+    late = samples.resolved_at.copy()
+    late[100] += 5 * HOUR  # after the next five
+    ragged = replace(samples, resolved_at=late)
+    formed = samples.rows.formed_at
+    cuts = [int(formed[k]) for k in (103, 200)]
+    spans = [Window(i, int(formed[0]), c, c, c + 10 * HOUR) for i, c in enumerate(cuts)]
+    split, whole = make_folds(ragged, spans)
+    assert isinstance(whole.train, slice) and not isinstance(split.train, slice)
+    for fold in (split, whole):
+        wanted = np.flatnonzero((formed < fold.window.cut) & (late <= fold.window.limit))
+        assert np.arange(300)[fold.train].tolist() == wanted.tolist()

@@ -38,6 +38,7 @@ _MADE_BY = (
     "panel_conflicts.py",
     "panel_file.py",
     "panel_sections.py",
+    "portfolios.py",
     "prepare.py",
     "quality.py",
     "row_filter.py",
