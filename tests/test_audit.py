@@ -392,3 +392,107 @@ def test_a_shipped_hypothesis_raises_no_false_alarm_over_twenty_seeds(name):
         audit = auditor.result()
         assert audit.passed, (seed, audit.forbidden)
         assert not audit.left_out
+
+
+TINY_NETS = """
+[models.lstm]
+kind = "lstm"
+features = ["log(rv_1h)", "log(rv_4h)"]
+sequence_length = 3
+layers = 1
+width = 4
+epochs = 2
+batch = 64
+attention = true
+device = "cpu"
+
+[models.gru]
+kind = "gru"
+features = ["log(rv_1h)"]
+sequence_length = 3
+layers = 1
+width = 4
+epochs = 2
+batch = 64
+standardise = "symbol"
+device = "cpu"
+
+[models.scratch]
+kind = "transfer"
+strategy = "scratch"
+features = ["log(rv_1h)"]
+sequence_length = 3
+layers = 1
+width = 4
+heads = 2
+lesson_epochs = 2
+lesson_batch = 64
+device = "cpu"
+
+[models.hybrid]
+kind = "hybrid"
+form = "regimes"
+features = ["log(rv_1h)"]
+har = ["log(rv_1h)", "log(rv_1d)"]
+sequence_length = 3
+layers = 1
+width = 4
+heads = 2
+lesson_epochs = 2
+lesson_batch = 64
+device = "cpu"
+
+[models.transvol]
+kind = "transvol"
+features = ["log(rv_1h)"]
+sequence_length = 6
+width = 4
+heads = 2
+encoder_layers = 1
+window = 3
+epochs = 2
+batch = 64
+device = "cpu"
+
+[models.stacked]
+kind = "stacked"
+features = ["log(rv_4h)"]
+rounds = 5
+min_data_in_leaf = 5
+
+[models.stacked.first]
+kind = "gru"
+features = ["log(rv_1h)"]
+sequence_length = 3
+layers = 1
+width = 4
+epochs = 2
+batch = 64
+device = "cpu"
+
+[models.deepvol]
+kind = "deepvol"
+trains_on = "panel"
+layers = 1
+width = 4
+sequence_length = 60
+batch = 2
+portfolios = 0.0
+epochs = 1
+rescale = true
+device = "cpu"
+"""
+
+
+@pytest.mark.skipif(not TORCH, reason="torch is not installed: no nets")
+def test_nets_and_stages_are_probed_where_the_form_asks_for_them_and_pass(tiny, monkeypatch):
+    monkeypatch.setattr("harness.audit.quick.NETS", frozenset())
+    text = desk.changed(
+        ("[verdict]", TINY_NETS + "\n[verdict]"),
+        ('embargo = "1d"', 'embargo = "2h"\nvalidation = "3d"'),
+        ('horizons = ["1h", "4h"]', 'horizons = ["1h"]'),
+        ('horizon = "4h"', 'horizon = "1h"'),
+    )
+    audit = audited(tiny, text)
+    assert audit.passed, audit.forbidden
+    assert not audit.left_out and not audit.unprobed

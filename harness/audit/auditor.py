@@ -28,6 +28,7 @@ from harness.features import parse_feature
 from harness.measures.store import PanelFacts
 from harness.measures.windows import MOST_ORDER
 from harness.models.linear import Linear
+from harness.models.staged import Staged
 from harness.panel import open_panel
 from harness.samples import Decided
 from harness.study import Study
@@ -198,9 +199,11 @@ class Auditor:
         warm = -(-longest // study.plan.every) + look_back(expressions, study.plan.units)
         warm += max((m.look_back for m in models), default=0)
         steps = max(-(-study.plan.windows[horizon] // study.plan.every) for horizon in horizons)
-        validates = any(study.models(x)[n].validates for x in horizons for n in self._probed)
+        probed = [study.models(x)[n] for x in horizons for n in self._probed]
+        validates = any(model.validates for model in probed)
+        staged = any(isinstance(model, Staged) for model in probed)
         embargo = max(study.embargo(horizon) for horizon in horizons)
-        needs = Needs(warm, steps, embargo, validates)
+        needs = Needs(warm, steps, embargo, validates, staged)
         if times.size < steps + 8:
             raise RunError(f"{measured.symbol}: {times.size} decisions are too few")
         first = study.windows(horizons[0], study.span(self.facts))[0].cut

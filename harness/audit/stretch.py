@@ -24,18 +24,21 @@ class Needs:
     """How much a stretch must hold before its first test, in decisions unless said otherwise.
 
     `warm` before a feature is known, `steps` of the longest horizon; `embargo` in ns; `validates`
-    whether rows are held out.
+    whether rows are held out, `staged` whether a model splits its rows among two stages.
     """
 
     warm: int
     steps: int
     embargo: int
     validates: bool
+    staged: bool = False
 
     @property
     def train(self) -> int:
         """Training decisions, those held out included."""
-        return _TRAIN + (2 * _HELD_OUT if self.validates else 0)
+        # A stage has half the rows or so, less what lies between two parts: horizon and embargo.
+        alone = 2 * _TRAIN + 6 * self.steps if self.staged else _TRAIN
+        return alone + (2 * _HELD_OUT if self.validates else 0)
 
 
 @dataclass(frozen=True)
