@@ -16,16 +16,24 @@ from inputs import Inputs
 from timing import Figure, Taken, clocked, interleave, milliseconds, ratios, spread
 from torch import Tensor, nn
 
-from harness.nets.attention import Attention
+from harness.nets import universal
+from harness.nets.attention import Attention, SelfAttention
 from harness.nets.encoder_decoder import EncoderDecoder, Shape
+from harness.nets.hybrid import HybridNet
 from harness.nets.loop import Schedule, Sequences, repeatable, train
 from harness.nets.losses import TargetLoss
 from harness.nets.recurrent import LastState, Recurrent
 from harness.nets.sequence import SequenceNet
+from harness.nets.universal import EPOCH, Batch, Diet, Pool, UniversalNet, mean_nll
 
 _ROWS, _BATCH, _LENGTH, _FEATURES = 8_192, 256, 20, 16
 _LAYERS, _WIDTH, _DROPOUT = 2, 64, 0.2  # the defaults of the kinds lstm and gru
 _SHAPE = Shape(32, 4, 2, 1, factor=5.0, window=5, dropout=0.1)  # those of transvol
+_TRANSFER = 3, 64, 4, 0.1  # layers, width, heads, dropout of transfer and hybrid
+_CONTEXT = 3  # HAR's features
+_STOCKS, _DAYS = 40, 2_000  # of the universal net's series
+_DIET = Diet(32, 0.5, 20, 30, 250)
+_UNIVERSAL = Schedule(1e-3, 32, epochs=1, patience=1)
 _SCHEDULE = Schedule(1e-3, _BATCH, epochs=1, patience=1)
 _LOSS = TargetLoss("qlike", log_target=True, per_log_sigma=1.0)
 _CPU = torch.device("cpu")
@@ -40,6 +48,8 @@ def nets(_: Inputs, rounds: int) -> list[Figure]:
         ("lstm with attention", lambda: _fresh("lstm", Attention(_WIDTH))),
         ("gru", lambda: _fresh("gru", LastState())),
         ("transvol", lambda: EncoderDecoder(_FEATURES, _LENGTH, _SHAPE)),
+        ("transfer", _transfer),
+        ("hybrid", _hybrid),
     ):
         turns = {
             "ours": lambda f=fresh: _ours(_begun(f), rows),
@@ -53,7 +63,44 @@ def nets(_: Inputs, rounds: int) -> list[Figure]:
         figures.append(spread("nets", f"{name}: sequences trained on", "1/s", speed))
         label = f"{name}: our loop / bare torch"
         figures += ratios("nets", label, taken["ours"], taken["bare"], "<= 1.3")
-    return figures
+    return figures + _universal(rounds)
+
+
+def _universal(rounds: int) -> list[Figure]:
+    """The universal net's own loop, which draws portfolios as it goes; the bare one has them."""
+    rng = np.random.default_rng(1)
+    pool = Pool(0.01 * rng.standard_normal((_DAYS, _STOCKS)), _DIET)
+    drawn = np.random.default_rng([2, 1])
+    batches = [Batch.of(pool.draw(drawn), _CPU) for _ in range(EPOCH)]
+
+    def ours() -> Taken:
+        net = _begun(lambda: UniversalNet(2, 32))
+        with repeatable(2, _CPU):
+            return clocked(
+                lambda: universal.train(net, pool, None, _UNIVERSAL, 2, _CPU, lambda _: None)
+            )
+
+    def bare() -> Taken:
+        net = _begun(lambda: UniversalNet(2, 32))
+        optimiser = torch.optim.Adam(net.parameters(), lr=_UNIVERSAL.learning_rate)
+
+        def epoch() -> None:
+            for batch in batches:
+                optimiser.zero_grad()
+                mean_nll(net(batch.returns)[0], batch).backward()
+                optimiser.step()
+
+        return clocked(epoch)
+
+    turns = {"ours": ours, "bare": bare}
+    for turn in turns.values():
+        turn()
+    taken = interleave(turns, rounds)
+    label = "deepvol: our loop / bare torch"
+    return [
+        *milliseconds("nets", "deepvol, 50 batches", taken["ours"]),
+        *ratios("nets", label, taken["ours"], taken["bare"], "<= 1.3"),
+    ]
 
 
 def _ours(net: nn.Module, rows: Sequences) -> Taken:
@@ -86,6 +133,24 @@ def _begun(fresh: Callable[[], nn.Module]) -> nn.Module:
 def _fresh(cell: str, pooling: nn.Module) -> SequenceNet:
     encoder = Recurrent(cell, _FEATURES, _WIDTH, _LAYERS, _DROPOUT)
     return SequenceNet(encoder, pooling, _WIDTH, _DROPOUT)
+
+
+def _transfer() -> SequenceNet:
+    _, width, _, dropout = _TRANSFER
+    return SequenceNet(_encoder(_FEATURES), LastState(), width, dropout, hidden=(width // 2,))
+
+
+def _hybrid() -> HybridNet:
+    _, width, _, dropout = _TRANSFER
+    own = _FEATURES - 1 - _CONTEXT
+    sizes = width, own, _CONTEXT, dropout
+    return HybridNet("dynamic", _encoder(own), LastState(), *sizes, hidden=(width // 2,))
+
+
+def _encoder(features: int) -> nn.Module:
+    layers, width, heads, dropout = _TRANSFER
+    recurrent = Recurrent("lstm", features, width, layers, dropout)
+    return nn.Sequential(recurrent, SelfAttention(width, heads, dropout))
 
 
 def _made_up() -> Sequences:
