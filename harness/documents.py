@@ -90,15 +90,16 @@ class Claim:
         """Its line of the page's table."""
         v, found, d = self.record["verdict"], self.found, self.document
         show = Show(v["metric"], v["gain_as"])
-        spread = "one"
-        if found["seeds"] > 1:
-            spread = f"{show(found['seed_least'])} to {show(found['seed_greatest'])}"
+
+        def shown(*gains: float | None) -> str:
+            return " to ".join("n/a" if gain is None else show(gain) for gain in gains)
+
         cells = (
             f"{escape(d['says'])} ({escape(d['place'])})",
-            "n/a" if d["gain"] is None else show(d["gain"]),
-            show(found["gain"]),
-            f"{show(found['gain_low'])} to {show(found['gain_high'])}",
-            spread,
+            shown(d["gain"]),
+            shown(found["gain"]),
+            shown(found["gain_low"], found["gain_high"]),
+            shown(found["seed_least"], found["seed_greatest"]) if found["seeds"] > 1 else "one",
             self.record["status"],
             f"**{self.outcome}**",
             f"[{self.record['hypothesis']}]({card_stem(self.record)}.md)",

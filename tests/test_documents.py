@@ -8,6 +8,7 @@ import desk
 import pytest
 
 import harness
+from harness.documents import claims
 from harness.errors import SpecError
 from harness.hypothesis import parse_hypothesis
 from harness.query import run_query
@@ -127,3 +128,12 @@ def test_a_log_without_documents_is_said_to_have_none(at_desk, command):
     refused = command("documents")
     assert "no run of a hypothesis with a [document]" in refused.err
     assert command("documents", "--json").done().json == []
+
+
+def test_what_is_not_defined_is_not_available(at_desk, command):
+    """A record whose interval is null, as that of too short a test is."""
+    command("run", TINY).done()
+    (claim,) = claims(harness.open_log("reports"))[0]
+    tests = claim.record["tables"]["tests"]
+    tests["gain_low"][0] = tests["gain_high"][0] = None
+    assert "| n/a to n/a |" in claim.row()
