@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -68,6 +68,33 @@ def of_the_records(min_record: float | None) -> list[str]:
         f"Symbols with bars at less than {min_record:.0%} of the times are left out, which is "
         "known only where the data end: what is said holds for symbols that lasted and were "
         "seldom suspended."
+    ]
+
+
+def of_the_source(tested: Sequence[str], taught: Sequence[str], same_panel: bool) -> list[str]:
+    """The sentence of symbols that are both learned from and tested on, if there are any."""
+    both = set(tested) & set(taught) if same_panel else set()
+    if not both:
+        return []
+    return [
+        f"{len(both):,} of the {len(tested):,} symbols are among those that were learned from: "
+        "this is no split over assets (panel.unseen)."
+    ]
+
+
+def of_the_training(forecasts: Forecasts, models: Collection[str]) -> list[str]:
+    """The sentence of models that were still learning when their fits ended, if there are any."""
+    found = []
+    for model in models:
+        told = [r.training for r in forecasts.fits[model].reports if r.training is not None]
+        ended = [t.best == t.epochs for t in told if t.validation_loss]
+        if ended and all(ended):
+            found.append(model)
+    if not found:
+        return []
+    return [
+        f"{', '.join(found)}: the last epoch was the best on the rows held out in every fit, so "
+        "more epochs might have done better."
     ]
 
 

@@ -19,10 +19,15 @@ _INTRODUCTION = """\
 Made by `harness documents` from the log: the latest run of every hypothesis whose file has a
 `[document]`, beside what that document reports. A gain is that of the candidate over the baseline,
 found out of sample, with its interval; over several seeds it is their mean, and the range is that
-of each alone. *Stands*: the verdict is what would be found if the document is right; *fails*: the
-opposite is; *open*: neither can be told from these data. Each card says what its document leaves
-open and what was chosen.
+of each alone. What is claimed *stands*: the verdict is what would be found if the document is
+right; *fails*: the opposite is; *open*: neither can be told from these data. Each card says what
+its document leaves open and what was chosen.
 """
+_GAINS = {
+    "difference": "%s",
+    "relative": "share of its %s",
+    "wins": "share of symbols with a better %s",
+}
 _LEGEND = """\
 Figures are pooled over all test rows at the verdict's horizon, in the units of the card ("What the
 figures mean"); where the document's are of something else it is said.
@@ -94,8 +99,10 @@ class Claim:
         def shown(*gains: float | None) -> str:
             return " to ".join("n/a" if gain is None else show(gain) for gain in gains)
 
+        what = f"{HEADINGS[v['metric']]} {v['horizon']}"
         cells = (
             f"{escape(d['says'])} ({escape(d['place'])})",
+            f"{v['candidate']} over {v['baseline']}, {escape(_GAINS[v['gain_as']] % what)}",
             shown(d["gain"]),
             shown(found["gain"]),
             shown(found["gain_low"], found["gain_high"]),
@@ -150,8 +157,8 @@ def page(found: Sequence[Claim], log: Log) -> str:
 
 
 def _claims(found: Sequence[Claim]) -> Iterator[str]:
-    yield "| claim | reported | found | interval | seeds | verdict | claim | card |"
-    yield "|---|---:|---:|---:|---:|---|---|---|"
+    yield "| claim | gain of | reported | found | interval | seeds | verdict | it | card |"
+    yield "|---|---|---:|---:|---:|---:|---|---|---|"
     yield from (claim.row() for claim in found)
 
 

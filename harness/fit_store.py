@@ -24,7 +24,7 @@ from typing import Any
 import numpy as np
 import xxhash
 
-from harness.errors import RunError, one_line
+from harness.errors import RunError
 from harness.kernels.loader import alone, cache_folder
 from harness.types import Rows
 
@@ -68,7 +68,8 @@ class Entry:
             words = json.loads(_metadata(content)["fit"])
             arrays = load(content)
         except (SafetensorError, ValueError, KeyError, TypeError, MemoryError) as error:
-            raise self._refused(f"damaged ({one_line(str(error), 80)})") from None
+            why = type(error).__name__
+            raise self._refused(f"damaged or no safetensors file ({why})") from None
         if not isinstance(words, dict) or not isinstance(words.get("made_from"), dict):
             raise self._refused("damaged (it does not say what it was made from)")
         if words.get("checksum") != _checksum(arrays, words.get("result")):

@@ -12,7 +12,14 @@ import polars as pl
 from harness.ability_table import ability_table
 from harness.audit.findings import Audit, audit_table
 from harness.cards.render import render_card
-from harness.cautions import cautions, of_the_baseline, of_the_family, of_the_records
+from harness.cautions import (
+    cautions,
+    of_the_baseline,
+    of_the_family,
+    of_the_records,
+    of_the_source,
+    of_the_training,
+)
 from harness.distribution.tables import distribution_tables
 from harness.document_tables import document_tables
 from harness.durations import iso_moment as _iso
@@ -107,6 +114,10 @@ def make_record(
             *of_the_family(verdict, tried["family"], h.verdict.alpha),
             *audit.cautions({h.verdict.baseline, verdict.best.candidate}),
             *cautions(forecasts, study.scale, verdict, facts.start),
+            *of_the_training(
+                forecasts[str(h.verdict.horizon)], (h.verdict.baseline, verdict.best.candidate)
+            ),
+            *of_the_source(*_both(study, taught)),
             *of_the_records(h.panel.min_record),
         ],
         "tables": {
@@ -188,6 +199,13 @@ def _panel(
         "measures_kept": kept,
         "dropped": dict(dropped),
     }
+
+
+def _both(study: Study, taught: PanelFacts | None) -> tuple[Sequence[str], Sequence[str], bool]:
+    """The symbols tested, those learned from, and whether both are of one panel."""
+    if taught is None:
+        return study.panel.symbols, (), False
+    return study.panel.symbols, taught.symbols, study.source.panel_spec == study.panel_spec
 
 
 def _source(study: Study, taught: PanelFacts | None) -> dict[str, Any] | None:

@@ -16,7 +16,7 @@ class Selection:
 
     `begun_by` is the latest start of a symbol's first bar (UTC ns), `min_record` the least share
     of the times at which any of them has a bar; `seen` are symbols that are not to be taken; `file`
-    the hypothesis, for messages. None: no such wish.
+    the hypothesis and `section` its table, for messages. None: no such wish.
     """
 
     file: Path | str = ""
@@ -26,6 +26,7 @@ class Selection:
     begun_by: int | None = None
     min_record: float | None = None
     seen: tuple[str, ...] = ()
+    section: str = "panel"
 
     def of(self, panel: str, symbols: tuple[str, ...]) -> tuple[str, ...]:
         """Those asked for among a panel's symbols, in their order.
@@ -41,7 +42,7 @@ class Selection:
             if symbol not in symbols:
                 wanted = f"one of the {len(symbols):,} symbols of {panel} in this span"
                 near = nearest(symbol, symbols)
-                key = f"panel.symbols[{i}]"
+                key = f"{self.section}.symbols[{i}]"
                 raise SpecError(self.file, key, got=symbol, wanted=wanted, nearest=near)
         if self.symbols is not None:
             return tuple(s for s in symbols if s in self.symbols)
@@ -49,7 +50,7 @@ class Selection:
             return symbols
         if self.draw > len(symbols):
             wanted = f"at most {len(symbols):,}, the symbols of {panel} in this span"
-            raise SpecError(self.file, "panel.draw", got=self.draw, wanted=wanted)
+            raise SpecError(self.file, f"{self.section}.draw", got=self.draw, wanted=wanted)
         drawn = sorted(symbols, key=lambda s: _rank(self.draw_seed, s))
         return tuple(sorted(drawn[: self.draw]))
 

@@ -263,7 +263,7 @@ def _beforehand(h: Hypothesis, search: Sequence[Path]) -> Study:
     pupils = {name: model for name, model in h.models.items() if model.params.learns_beforehand}
     bare = {"source": None, "regimes": {}, "risk": None, "distribution": None}
     alone = replace(h, panel=h.source, models=pupils, **bare)
-    return on_panel(alone, find_panel(h.source.name, search))
+    return on_panel(alone, find_panel(h.source.name, search), section="source")
 
 
 def _split_over_assets(h: Hypothesis, spec: PanelSpec, search: Sequence[Path]) -> Study:
@@ -286,8 +286,17 @@ def _require_shared(h: Hypothesis, spec: PanelSpec) -> None:
         raise SpecError(h.path, "panel.unseen", got=True, wanted=wanted)
 
 
-def on_panel(hypothesis: Hypothesis, spec: PanelSpec, *, seen: tuple[str, ...] = ()) -> Study:
-    """The same on a panel that has been found, without the symbols that were `seen`."""
+def on_panel(
+    hypothesis: Hypothesis,
+    spec: PanelSpec,
+    *,
+    seen: tuple[str, ...] = (),
+    section: str = "panel",
+) -> Study:
+    """The same on a panel that has been found, without the symbols that were `seen`.
+
+    `section` is the table that asks for the panel.
+    """
     h = hypothesis
     check_measures(h, spec.extra_units)
     if h.risk and "close" not in spec.names:
@@ -312,14 +321,21 @@ def on_panel(hypothesis: Hypothesis, spec: PanelSpec, *, seen: tuple[str, ...] =
         returns=h.risk is not None,
     )
     span = {"start": h.panel.start, "end": h.panel.end}
-    panel = open_panel(spec, **span, columns=plan.inputs, select=_selection(h, seen))
+    panel = open_panel(spec, **span, columns=plan.inputs, select=_selection(h, seen, section))
     return Study(h, spec, panel, plan)
 
 
-def _selection(h: Hypothesis, seen: tuple[str, ...]) -> Selection:
+def _selection(h: Hypothesis, seen: tuple[str, ...], section: str) -> Selection:
     history, first_test = h.panel.min_history, h.walk_forward.first_test
     begun_by = history.after(first_test, -1) if history else None
     panel = h.panel
     return Selection(
-        h.path, panel.symbols, panel.draw, panel.draw_seed, begun_by, panel.min_record, seen
+        h.path,
+        panel.symbols,
+        panel.draw,
+        panel.draw_seed,
+        begun_by,
+        panel.min_record,
+        seen,
+        section,
     )

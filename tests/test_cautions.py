@@ -8,11 +8,17 @@ import numpy as np
 import pytest
 from worlds import DAY, START, make_forecasts
 
-from harness.cautions import cautions, of_the_baseline, of_the_family
+from harness.cautions import (
+    cautions,
+    of_the_baseline,
+    of_the_family,
+    of_the_source,
+    of_the_training,
+)
 from harness.inference import Seed, evidence
 from harness.metrics import series
 from harness.scale import TargetScale
-from harness.types import LeakProof
+from harness.types import FitReport, LeakProof, Training
 from harness.verdict import decide
 
 WINDOWS = 2
@@ -92,3 +98,30 @@ def test_a_baseline_that_cannot_be_right_is_warned_of():
     (found,) = of_the_baseline("direction", "persistence")
     assert "a coin gains 0.5 over it" in found
     assert of_the_baseline("direction", "ols") == of_the_baseline("mae", "persistence") == []
+
+
+def test_symbols_that_were_learned_from_are_told_where_they_are_tested():
+    assert of_the_source(("A", "B", "C"), ("B", "C", "D"), True) == [
+        "2 of the 3 symbols are among those that were learned from: this is no split over assets "
+        "(panel.unseen)."
+    ]
+    assert of_the_source(("A", "B"), ("B",), False) == []
+    assert of_the_source(("A", "B"), ("C",), True) == []
+
+
+def test_a_model_that_was_still_learning_is_told():
+    def trained(best, epochs, checked=(0.2, 0.1)):
+        told = Training(5, epochs=epochs, best=best, validation_loss=checked)
+        return FitReport(1, 0, 0.1, 0.1, told)
+
+    forecasts = a_study()
+    fits = forecasts.fits
+
+    def of(*reports):
+        changed = {"base": replace(fits["base"], reports=reports)}
+        return of_the_training(replace(forecasts, fits={**fits, **changed}), ("base", "other"))
+
+    (told,) = of(trained(2, 2), trained(2, 2))
+    assert told.startswith("base: the last epoch was the best on the rows held out in every fit")
+    assert of(trained(2, 2), trained(1, 2)) == []
+    assert of(trained(2, 2, ())) == []  # nothing held out: nothing to tell

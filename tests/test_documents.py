@@ -97,7 +97,7 @@ def test_the_page_sets_the_document_beside_the_latest_run(at_desk, command):
     assert "## A study of \\| thirty days" in page
     assert f"[tiny-har]({Path(ran['card']).name})" in page
     assert (at_desk / "reports" / Path(ran["card"]).name).is_file()
-    assert "| three scales add 2 points (table 2) | +2.00 pp |" in page
+    assert "| three scales add 2 points (table 2) | har over persistence, R² log 4h | +2.00 pp |" in page
     assert "- tiny-har: Its data are others." in page
     command("documents", "--out", "reports/seeds.md").done()
     assert Path("reports/seeds.md").read_text() == page
@@ -111,7 +111,7 @@ def test_a_refuted_converse_is_a_claim_that_stands(at_desk, command):
     wanted = {"refuted": "stands", "confirmed": "fails"}.get(ran["status"], "open")
     assert claim["claim"] == wanted and claim["reported"] is None
     page = command("documents").done().out
-    assert "| three scales add 2 points (table 2) | n/a |" in page
+    assert "| har over persistence, R² log 4h | n/a |" in page
 
 
 def test_the_log_can_be_asked_for_documents(at_desk, command):

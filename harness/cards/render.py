@@ -162,12 +162,16 @@ def code(text: object) -> str:
 
 
 def number(value: float | None, digits: int = 4) -> str:
-    """A figure with `digits` decimals, in powers of ten where small or large, `n/a` if none."""
+    """A figure with `digits` decimals, or so many digits that count where it is under 0.1.
+
+    In powers of ten where small or large, `n/a` if none.
+    """
     if value is None or not math.isfinite(value):
         return "n/a"
     if value != 0.0 and not 1e-3 <= abs(value) < 1e5:
         return f"{value:.3e}"
-    return f"{value:.{digits}f}"
+    leading = 0 if value == 0.0 else -math.floor(math.log10(abs(value)))
+    return f"{value:.{max(digits, digits - 1 + leading)}f}"
 
 
 def day(moment: str) -> str:
@@ -182,6 +186,10 @@ def settings(model: Mapping[str, Any]) -> str:
     for key, value in model.items():
         if key == "intercept":
             words.append("" if value else "no intercept")
+        elif isinstance(value, Mapping):
+            words.append(f"{key} ({escape(value['kind'])}: {settings(value)})")
+        elif isinstance(value, list) and key != "features":
+            words.append(f"{key} {', '.join(code(item) for item in value)}")
         elif key not in ("kind", "features") and value is not None:
             words.append(f"{key} {escape(value)}")
     return ", ".join(word for word in words if word) or "none"
