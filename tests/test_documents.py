@@ -97,7 +97,8 @@ def test_the_page_sets_the_document_beside_the_latest_run(at_desk, command):
     assert "## A study of \\| thirty days" in page
     assert f"[tiny-har]({Path(ran['card']).name})" in page
     assert (at_desk / "reports" / Path(ran["card"]).name).is_file()
-    assert "| three scales add 2 points (table 2) | har over persistence, R² log 4h | +2.00 pp |" in page
+    row = "| three scales add 2 points (table 2) | har over persistence, R² log 4h | +2.00 pp |"
+    assert row in page
     assert "- tiny-har: Its data are others." in page
     command("documents", "--out", "reports/seeds.md").done()
     assert Path("reports/seeds.md").read_text() == page
