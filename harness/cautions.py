@@ -14,6 +14,7 @@ from harness.verdict import p_value
 
 _ROWS_PER_COEFFICIENT = 10
 _FEWEST_COSINES = 8
+_CLOSED = 5 * 86_400_000_000_000  # ns that an exchange may be closed where a span begins
 
 
 def cautions(
@@ -35,7 +36,7 @@ def cautions(
             found.append(
                 f"A window at {horizon} has {least} training rows for {most} coefficients."
             )
-        short = sum(p.train_start < start for p in part.proofs)
+        short = sum(p.train_start < start - _CLOSED for p in part.proofs)
         if short:
             found.append(
                 f"{short} of {len(part.proofs)} windows at {horizon} train on less than the "

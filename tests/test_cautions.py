@@ -65,8 +65,10 @@ def test_targets_at_the_floor_are_counted():
 
 def test_a_training_span_that_begins_before_the_data_is_told():
     forecasts = a_study()
-    (sentence,) = said(forecasts, start=max(p.train_start for p in forecasts.proofs) + 1)
+    declared = max(p.train_start for p in forecasts.proofs)
+    (sentence,) = said(forecasts, start=declared + 6 * DAY)
     assert sentence.startswith(f"{WINDOWS} of {WINDOWS} windows at 4h train on less")
+    assert said(forecasts, start=declared + 3 * DAY) == []  # a holiday and a weekend
 
 
 def test_few_degrees_of_freedom_are_told():
