@@ -72,6 +72,18 @@ def weights(net: nn.Module, part: str = "") -> bytes:
     return b"".join(w.numpy().tobytes() for name, w in named if name.startswith(part))
 
 
+def test_a_device_that_is_not_there_is_a_named_error_and_auto_takes_what_is(monkeypatch):
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
+    monkeypatch.setattr(torch.backends.mps, "is_available", lambda: False)
+    assert loop.choose_device("auto").type == loop.choose_device("cpu").type == "cpu"
+    for wanted in ("cuda", "mps"):
+        with pytest.raises(ModelError, match=f"device: got '{wanted}', which torch does not find"):
+            loop.choose_device(wanted)
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
+    assert loop.choose_device("auto").type == loop.choose_device("cuda").type == "cuda"
+    assert loop.choose_device("cpu").type == "cpu"
+
+
 def scripted(monkeypatch: pytest.MonkeyPatch, losses: list[float]) -> None:
     """Give these validation losses, whatever the net is."""
     left = iter(losses)

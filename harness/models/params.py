@@ -7,6 +7,7 @@ from typing import Annotated, Any, ClassVar, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, JsonValue
 
+Device = Literal["auto", "cpu", "cuda", "mps"]
 _CLASS_WANTED = "a regressor of scikit-learn by its full name, such as sklearn.linear_model.Ridge"
 
 
@@ -186,7 +187,7 @@ class RecurrentParams(Params):
     epochs: int = Field(default=100, ge=1, le=10_000)
     patience: int = Field(default=10, ge=1, le=10_000)
     standardise: Literal["pooled", "symbol"] = "pooled"
-    device: Literal["auto", "cpu"] = "auto"
+    device: Device = "auto"
 
 
 class TransferParams(Params):
@@ -214,7 +215,7 @@ class TransferParams(Params):
     patience: int = Field(default=10, ge=1, le=10_000)
     plateau: int | None = Field(default=5, ge=1, le=10_000)
     standardise: Literal["pooled", "symbol"] = "pooled"
-    device: Literal["auto", "cpu"] = "auto"
+    device: Device = "auto"
 
     @property
     def learns_beforehand(self) -> bool:
@@ -261,7 +262,7 @@ class TransvolParams(Params):
     patience: int = Field(default=10, ge=1, le=10_000)
     plateau: int | None = Field(default=5, ge=1, le=10_000)
     standardise: Literal["pooled", "symbol"] = "pooled"
-    device: Literal["auto", "cpu"] = "auto"
+    device: Device = "auto"
 
 
 class FirstOls(OlsParams):
@@ -338,7 +339,7 @@ class DeepVolParams(Params):
     epochs: int = Field(default=20, ge=1, le=10_000)
     patience: int | None = Field(default=None, ge=1, le=10_000)
     rescale: bool = False
-    device: Literal["auto", "cpu"] = "auto"
+    device: Device = "auto"
 
     @property
     def learns_beforehand(self) -> bool:

@@ -98,12 +98,19 @@ class Course:
 
 
 def choose_device(wanted: str) -> torch.device:
-    """`auto`: CUDA or MPS where there is one, else the CPU."""
-    if wanted == "auto" and torch.cuda.is_available():
-        return torch.device("cuda")
-    if wanted == "auto" and torch.backends.mps.is_available():
-        return torch.device("mps")
-    return torch.device("cpu")
+    """`auto`: CUDA or MPS where there is one, else the CPU.
+
+    ModelError for `cuda` or `mps` where torch finds none: nothing else is taken in its place.
+    """
+    there = {"cuda": torch.cuda.is_available, "mps": torch.backends.mps.is_available}
+    if wanted == "auto":
+        return torch.device(next((name for name in ("cuda", "mps") if there[name]()), "cpu"))
+    if wanted != "cpu" and not there[wanted]():
+        raise ModelError(
+            f"device: got '{wanted}', which torch does not find here, wanted 'cpu', or 'auto' for "
+            "whatever there is"
+        )
+    return torch.device(wanted)
 
 
 @cache
