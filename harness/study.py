@@ -11,7 +11,7 @@ from typing import Any
 
 from harness.distribution.laws import Laws
 from harness.durations import parse_duration
-from harness.errors import SpecError
+from harness.errors import SpecError, UsageError
 from harness.fit_store import FitStore, fits_folder
 from harness.fold_fits import Settings
 from harness.hypothesis import Hypothesis, ModelSpec, check_measures
@@ -250,7 +250,7 @@ class Study:
 def set_up(hypothesis: Hypothesis, search: Sequence[Path]) -> Study:
     """Find the panels and plan what to measure; UsageError for what does not fit together."""
     h = hypothesis
-    spec = find_panel(h.panel.name, search)
+    spec = _found(h, "panel", h.panel.name, search)
     if h.source is None:
         return on_panel(h, spec)
     if h.panel.unseen:
@@ -258,12 +258,22 @@ def set_up(hypothesis: Hypothesis, search: Sequence[Path]) -> Study:
     return replace(on_panel(h, spec), source=_beforehand(h, search))
 
 
+def _found(h: Hypothesis, section: str, name: str, search: Sequence[Path]) -> PanelSpec:
+    """The panel that a section names; UsageError with file and key where there is none."""
+    try:
+        return find_panel(name, search)
+    except SpecError:  # names the panel's own file and key
+        raise
+    except UsageError as error:
+        raise UsageError(f"{h.path}: {section}.name: {error}") from None
+
+
 def _beforehand(h: Hypothesis, search: Sequence[Path]) -> Study:
     """The models that learn from the source, on it."""
     pupils = {name: model for name, model in h.models.items() if model.params.learns_beforehand}
     bare = {"source": None, "regimes": {}, "risk": None, "distribution": None}
     alone = replace(h, panel=h.source, models=pupils, **bare)
-    return on_panel(alone, find_panel(h.source.name, search), section="source")
+    return on_panel(alone, _found(h, "source", h.source.name, search), section="source")
 
 
 def _split_over_assets(h: Hypothesis, spec: PanelSpec, search: Sequence[Path]) -> Study:
