@@ -85,7 +85,10 @@ def show_outcome(outcome: Outcome) -> None:
     best = outcome.verdict.best
     status = click.style(outcome.verdict.status.upper(), fg=_COLOURS[outcome.verdict.status])
     gain = Show(best.metric, outcome.gain_as)
-    of = f"of the symbols by {best.metric}" if outcome.gain_as == "wins" else best.metric
+    of = {
+        "wins": f"of the symbols by {best.metric}",
+        "relative": f"of the baseline's {best.metric}",
+    }.get(outcome.gain_as, best.metric)
     click.echo(f"{outcome.hypothesis}: {status}  {gain(best.gain)} {of} at {best.horizon}")
     for reason in outcome.verdict.reasons:
         click.echo(textwrap.fill(reason, 80, initial_indent="  ", subsequent_indent="  "))
