@@ -157,7 +157,7 @@ def page(found: Sequence[Claim], log: Log) -> str:
 
 
 def _claims(found: Sequence[Claim]) -> Iterator[str]:
-    yield "| claim | gain of | reported | found | interval | seeds | verdict | it | card |"
+    yield "| claim | gain of | reported | found | interval | seeds | verdict | the claim | card |"
     yield "|---|---|---:|---:|---:|---:|---|---|---|"
     yield from (claim.row() for claim in found)
 
