@@ -12,7 +12,7 @@ import pytest
 from markdown_it import MarkdownIt
 
 import harness
-from harness.cards.render import render_card
+from harness.cards.render import render_card, settings
 from harness.log import with_decision
 
 GOLDEN = Path(__file__).parent / "golden" / "tiny-har.md"
@@ -204,3 +204,18 @@ def test_hostile_text_adds_no_heading_table_code_or_html(hostile, record):
 def test_what_the_approach_lists_stays_a_list(record):
     rendered = MARKDOWN.render(render_card(record))
     assert "<li>persistence, no parameters</li>" in rendered
+
+
+def test_parameters_that_are_tables_and_lists_are_told_in_words():
+    stacked = {
+        "kind": "stacked",
+        "features": ["rv_1h"],
+        "first": {"kind": "gru", "features": ["ret_1h"], "width": 4},
+        "har": ["log(rv_1h)", "log(rv_1d)"],
+    }
+    assert settings(stacked) == (
+        "`rv_1h`, first (gru: `ret_1h`, width 4), har `log(rv_1h)`, `log(rv_1d)`"
+    )
+    forest = {"kind": "sklearn", "features": ["rv_1h"], "params": {"n_estimators": 50}}
+    assert settings(forest) == "`rv_1h`, params (n_estimators 50)"
+    assert settings({"kind": "sklearn", "features": ["rv_1h"], "params": {}}) == "`rv_1h`"

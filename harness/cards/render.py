@@ -187,7 +187,8 @@ def settings(model: Mapping[str, Any]) -> str:
         if key == "intercept":
             words.append("" if value else "no intercept")
         elif isinstance(value, Mapping):
-            words.append(f"{key} ({escape(value['kind'])}: {settings(value)})")
+            kind = f"{escape(value['kind'])}: " if "kind" in value else ""
+            words.append(f"{key} ({kind}{settings(value)})" if value else "")
         elif isinstance(value, list) and key != "features":
             words.append(f"{key} {', '.join(code(item) for item in value)}")
         elif key not in ("kind", "features") and value is not None:
