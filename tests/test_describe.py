@@ -11,6 +11,7 @@ import numpy as np
 import pytest
 
 import harness
+from harness.cards.render import number
 from harness.describe import Question, default_measure, describe_volatility
 from harness.durations import parse_duration
 from harness.panel import find_panel, read_panel
@@ -80,7 +81,7 @@ def test_json_holds_the_figures_of_the_page(at_desk, command):
     found = command("describe", "tiny", *HOURLY, "--json").done().json
     (symbol,) = found["symbols"]
     page = Path(found["page"]).read_text()
-    assert f"{symbol['roughness']['variogram']['hurst']:.3f}" in page
+    assert number(symbol["roughness"]["variogram"]["hurst"], 3) in page
     assert f"{symbol['log_sigma']['mean']:.4g}" in page
     assert symbol["log_sigma"]["n"] == 719  # thirty days of hours; the first bar has no return
     assert set(symbol["roughness"]) == {"variogram", "dfa", "rs", "wavelets"}

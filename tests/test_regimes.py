@@ -12,6 +12,7 @@ import pytest
 from worlds import LOG_SIGMA, make_bars, make_forecasts, make_plan, sessions
 
 import harness
+from harness.cards.render import number
 from harness.errors import SpecError
 from harness.features import FeatureError, parse_feature
 from harness.groups import adaptation, by_group
@@ -155,7 +156,7 @@ def test_a_verdict_on_a_regime_is_that_of_its_rows_alone(tmp_path):
     assert record["tables"]["tests"]["n"] == [busy["har"][6]]
     card = record["card"]
     assert "over persistence in busy" in card or "to persistence in busy" in card
-    assert f"| R² log 4h in busy har | {busy['har'][5]:.4f} |" in card
+    assert f"| R² log 4h in busy har | {number(busy['har'][5])} |" in card
     assert "in the regime busy only" in card
     assert "## R² log by regime, 4h horizon" in card
     assert "## Adaptation: cumulative R² log loss after a shift, after-shift, 4h horizon" in card

@@ -12,6 +12,7 @@ from test_inference import autocorrelated
 from test_run import assert_same, study
 from worlds import make_forecasts
 
+from harness.cards.render import number
 from harness.errors import SpecError
 from harness.hypothesis import parse_hypothesis
 from harness.inference import Seed, evidence, standard_error
@@ -101,7 +102,8 @@ def test_the_card_tells_the_spread(three):
     card = three["card"]
     section = card[card.index("### Seeds") :].split("\n## ")[0]
     values = column(three, "seeds", model="trees", horizon="4h", metric="r2_log")
-    assert f"| trees | 3 | {np.mean(values):.4f} | {np.std(values, ddof=1):.4f} |" in section
+    mean, deviation = number(float(np.mean(values))), number(float(np.std(values, ddof=1)))
+    assert f"| trees | 3 | {mean} | {deviation} |" in section
     assert "with each of 3 seeds" in section
     assert "seed 2 alone" in card
 
