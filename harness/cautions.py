@@ -87,8 +87,9 @@ def of_the_training(forecasts: Forecasts, models: Collection[str]) -> list[str]:
     """The sentence of models that were still learning when their fits ended, if there are any."""
     found = []
     for model in models:
-        told = [r.training for r in forecasts.fits[model].reports if r.training is not None]
-        ended = [t.best == t.epochs for t in told if t.validation_loss]
+        again = (seed.fits[model] for seed in forecasts.repeats if model in seed.fits)
+        told = [r.training for fit in (forecasts.fits[model], *again) for r in fit.reports]
+        ended = [t.best == t.epochs for t in told if t is not None and t.validation_loss]
         if ended and all(ended):
             found.append(model)
     if not found:

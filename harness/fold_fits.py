@@ -48,10 +48,9 @@ class Settings:
     """What every fit of a walk shares: the embargo (ns), the target's scale, the seed.
 
     `min_train` is how many training rows a symbol needs to be fitted by itself. `keep` is what
-    each fit leaves of its residuals. `store`
-    is where fits are looked for before they are made, and kept. Models whose fits depend on the
-    seed are fitted with `seeds` of them, from `seed` on. `source` are the rows of another panel
-    that pupils learn from before a fit.
+    each fit leaves of its residuals. `store` is where fits are looked for before they are made, and
+    kept. Models whose fits depend on the seed are fitted with `seeds` of them, from `seed` on.
+    `source` are the rows of another panel that pupils learn from before a fit.
     """
 
     embargo: int
@@ -126,7 +125,6 @@ def _taught(model: Forecaster, settings: Settings, fold: Fold) -> Forecaster:
     """A pupil with what it learned from the source, now or before from the same rows."""
     if not learns(model, settings):
         return model
-    given = course(settings.source, looked_back(model), fold.window.limit, settings.embargo)
     given = course_of(model, settings, fold)
     if settings.store is None:
         return model.after(model.lesson(given, seed=settings.seed))

@@ -12,6 +12,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from harness.models.protocol import ModelError
+from harness.splits import in_stages
 from harness.types import F64, I64, Rows, Samples
 
 HELD_OUT = 1.0 / 3.0
@@ -59,6 +60,4 @@ def known(source: Samples, limit: int, embargo: int, *, holds_out: bool = True) 
     there = np.flatnonzero(source.resolved_at <= limit)
     if not (there.size and holds_out):
         return there, there[:0]
-    formed = source.rows.formed_at[there]
-    begin = formed[min(int((1.0 - HELD_OUT) * there.size), there.size - 1)]
-    return there[source.resolved_at[there] <= begin - embargo], there[formed >= begin]
+    return in_stages(source, there, 1.0 - HELD_OUT, embargo)

@@ -138,7 +138,7 @@ class Bidirectional(Once):
     def fit(self, rows: Rows, y: F64, *, validation: object = None, seed: int = 0) -> Self:
         return replace(self, beta=(float(y.mean()),))
 
-    fit_chain = None  # type: ignore[assignment]
+    fit_chain = None  # type: ignore[assignment] - no chain any more
 
     def predict(self, rows: Rows) -> F64:
         import torch

@@ -18,7 +18,7 @@ from harness.cautions import (
 from harness.inference import Seed, evidence
 from harness.metrics import series
 from harness.scale import TargetScale
-from harness.types import FitReport, LeakProof, Training
+from harness.types import FitReport, LeakProof, Repeat, Training
 from harness.verdict import decide
 
 WINDOWS = 2
@@ -127,3 +127,7 @@ def test_a_model_that_was_still_learning_is_told():
     assert told.startswith("base: the last epoch was the best on the rows held out in every fit")
     assert of(trained(2, 2), trained(1, 2)) == []
     assert of(trained(2, 2, ())) == []  # nothing held out: nothing to tell
+    again = Repeat(2, {}, {"base": replace(fits["base"], reports=(trained(1, 2),))})
+    first = {**fits, "base": replace(fits["base"], reports=(trained(2, 2),))}
+    told = of_the_training(replace(forecasts, fits=first, repeats=(again,)), ("base",))
+    assert told == []  # with another seed it had stopped

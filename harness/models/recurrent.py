@@ -27,6 +27,15 @@ def _silent(_: str) -> None:
     """Nobody watches."""
 
 
+def _by_name(
+    names: Sequence[str], weighed: Sequence[tuple[float, ...]]
+) -> dict[str, tuple[float, ...]]:
+    """Each named weight after every epoch; nothing where none is named, or none was held out."""
+    if not (names and weighed):
+        return {}
+    return dict(zip(names, zip(*weighed, strict=True), strict=True))
+
+
 @dataclass(frozen=True)
 class _Units:
     """The training rows' moments of the features, of the target ln m or m, and of m itself."""
@@ -116,7 +125,7 @@ class RecurrentNet:
             train_loss=tuple(loss for course in courses for loss in course.train_loss),
             validation_loss=tuple(loss for course in courses for loss in course.validation_loss),
             attention=() if attention is None else tuple(attention.tolist()),
-            weights=dict(zip(self.weighted, zip(*weighed, strict=True), strict=False)),
+            weights=_by_name(self.weighted, weighed),
         )
         return replace(self, units=units, net=net, training=told, progress=_silent)
 

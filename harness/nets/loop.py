@@ -173,24 +173,47 @@ def train(
     ModelError names the epoch in which a loss was no longer a number; ValueError for a rate under
     0 or of a part that the net has not, and where all of it is frozen.
     """
-    optimiser = _optimiser(net, schedule)
+    optimiser = make_optimiser(net, schedule)
+    return run_epochs(
+        net,
+        optimiser,
+        schedule,
+        lambda: _epoch(net, loss, rows, schedule.batch, optimiser, order),
+        None if validation is None else lambda: mean_loss(net, loss, validation),
+        progress,
+    )
+
+
+def run_epochs(
+    net: nn.Module,
+    optimiser: torch.optim.Optimizer,
+    schedule: Schedule,
+    epoch_of: Callable[[], float],
+    check: Callable[[], tuple[float, Tensor | None]] | None,
+    progress: Callable[[str], None],
+) -> Course:
+    """Epochs of any kind by the schedule: early stopping, plateaus, the best weights, a history.
+
+    `epoch_of` trains for one and gives its mean loss, `check` what of `mean_loss` is held out; None
+    where nothing is. ModelError as of `train`.
+    """
     losses: list[float] = []
     checked: list[float] = []
     halved: list[int] = []
     weighed: list[tuple[float, ...]] = []
     best, kept = 0, None
     for epoch in range(1, schedule.epochs + 1):
-        losses.append(_epoch(net, loss, rows, schedule.batch, optimiser, order))
-        if validation is not None:
-            mean, weights = mean_loss(net, loss, validation)
+        losses.append(epoch_of())
+        if check is not None:
+            mean, weights = check()
             checked.append(mean)
             if weights is not None:
                 weighed.append(tuple(weights.tolist()))
         if not math.isfinite(losses[-1] + sum(checked[-1:])):
             raise ModelError(f"the loss of epoch {epoch} is not a number: a lower learning_rate?")
-        if validation is None or epoch == 1 or checked[-1] < checked[best - 1]:
+        if check is None or epoch == 1 or checked[-1] < checked[best - 1]:
             best = epoch
-            kept = deepcopy(net.state_dict()) if validation is not None else None
+            kept = deepcopy(net.state_dict()) if check is not None else None
         shown = f"validation {checked[-1]:.4g}" if checked else f"training {losses[-1]:.4g}"
         progress(f"epoch {epoch} of {schedule.epochs}, {shown}")
         if epoch - best >= schedule.patience:
@@ -205,8 +228,11 @@ def train(
     return Course(tuple(losses), tuple(checked), best, tuple(halved), tuple(weighed))
 
 
-def _optimiser(net: nn.Module, schedule: Schedule) -> torch.optim.Optimizer:
-    """Adam over the weights that are not frozen, those of one rate in one group."""
+def make_optimiser(net: nn.Module, schedule: Schedule) -> torch.optim.Optimizer:
+    """Adam over the weights that are not frozen, those of one rate in one group.
+
+    ValueError as of `train`.
+    """
     groups: dict[float, list[nn.Parameter]] = {}
     unknown = set(schedule.rates)
     for name, weight in net.named_parameters():
@@ -292,7 +318,7 @@ def estimate(
     and of the fewest, patience + 1: when training stops is not known before. Both count the
     forecasts of all rows that follow. The net is trained a little by this: give it a spare one.
     """
-    optimiser = _optimiser(net, schedule)
+    optimiser = make_optimiser(net, schedule)
     batch = rows.batch(torch.arange(schedule.batch, device=rows.places.device))
 
     def step() -> None:

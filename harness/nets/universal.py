@@ -11,7 +11,6 @@ from __future__ import annotations
 import math
 import time
 from collections.abc import Callable, Sequence
-from copy import deepcopy
 from dataclasses import dataclass
 
 import numpy as np
@@ -192,29 +191,15 @@ def train(
     ModelError names the epoch in which a loss was no longer a number.
     """
     rng = np.random.default_rng([seed, 1])
-    optimiser = torch.optim.Adam(net.parameters(), lr=schedule.learning_rate)
-    losses: list[float] = []
-    checked: list[float] = []
-    best, kept = 0, None
-    for epoch in range(1, schedule.epochs + 1):
+    optimiser = loop.make_optimiser(net, schedule)
+
+    def epoch_of() -> float:
         net.train()
         found = [_step(net, Batch.of(pool.draw(rng), device), optimiser) for _ in range(EPOCH)]
-        losses.append(float(torch.stack(found).mean()))
-        if held_out is not None:
-            checked.append(_held_out_loss(net, held_out, device))
-        if not math.isfinite(losses[-1] + sum(checked[-1:])):
-            raise ModelError(f"the loss of epoch {epoch} is not a number: a lower learning_rate?")
-        if held_out is None or epoch == 1 or checked[-1] < checked[best - 1]:
-            best = epoch
-            kept = deepcopy(net.state_dict()) if held_out is not None else None
-        shown = f"validation {checked[-1]:.4f}" if checked else f"training {losses[-1]:.4f}"
-        progress(f"epoch {epoch} of {schedule.epochs}, {shown}")
-        if epoch - best >= schedule.patience:
-            break
-    if kept is not None:
-        net.load_state_dict(kept)
-    net.eval()
-    return loop.Course(tuple(losses), tuple(checked), best)
+        return float(torch.stack(found).mean())
+
+    check = None if held_out is None else lambda: (_held_out_loss(net, held_out, device), None)
+    return loop.run_epochs(net, optimiser, schedule, epoch_of, check, progress)
 
 
 def _step(net: UniversalNet, batch: Batch, optimiser: torch.optim.Optimizer) -> Tensor:
@@ -280,7 +265,7 @@ def estimate(
     net is trained a little by this: give it a spare one.
     """
     rng = np.random.default_rng(0)
-    optimiser = torch.optim.Adam(net.parameters(), lr=schedule.learning_rate)
+    optimiser = loop.make_optimiser(net, schedule)
     tried = min(steps, _TRIED)  # seconds grow with the steps
     made_up = Batch.of([rng.standard_normal(tried + 1) for _ in range(diet.batch)], device)
     block = [rng.standard_normal(_STEPS) for _ in range(_SERIES)]
