@@ -233,7 +233,8 @@ def run(
     with timer("audit"):
         audit = auditor.result()
     with timer("family"):
-        known = _known(log, study, facts, forecasts, started)
+        data = DataRead.by(study, facts, taught)
+        known = _known(log, study, data, forecasts, started)
     with timer("score and judge"):
         forbidden = [*audit.forbidden, *known.forbidden]
         judged = judge(study, decided, forecasts, facts.labels, forbidden)
@@ -288,7 +289,7 @@ def run(
 def _known(
     log: Log,
     study: Study,
-    facts: PanelFacts,
+    data: DataRead,
     forecasts: Mapping[str, Forecasts],
     started: datetime,
 ) -> Known:
@@ -297,7 +298,7 @@ def _known(
     return look_up(
         log,
         study.hypothesis,
-        DataRead.by(study.panel_spec, study.plan.inputs, facts),
+        data,
         (iso_moment(part.windows[0].cut), iso_moment(part.windows[-1].end)),
         started,
         lambda run_id: targets_differ(log, run_id, forecasts),

@@ -32,7 +32,7 @@ from harness.log import HorizonForecasts
 from harness.measures.store import PanelFacts
 from harness.metrics import METRICS, Scores
 from harness.panel_meaning import panel_meaning
-from harness.registrations import moment_words
+from harness.registrations import DataRead, moment_words
 from harness.risk.tables import risk_tables
 from harness.seeds import seeds_table
 from harness.tables import Table, table
@@ -213,17 +213,13 @@ def _source(study: Study, taught: PanelFacts | None) -> dict[str, Any] | None:
     if taught is None:
         return None
     spec = study.source.panel_spec
-    return {
-        "name": spec.name,
+    return DataRead.by(study.source, taught, None).words() | {
         "title": spec.title,
         "digest": spec.digest,
         "bar": str(spec.bar),
         "calendar": spec.calendar,
         "symbols": list(taught.symbols),
-        "fingerprint": taught.fingerprint,
-        "start": _iso(taught.start),
-        "end": _iso(taught.end),
-        "rows": {horizon: int(samples.y.size) for horizon, samples in study.lessons.items()},
+        "lesson_rows": {h: int(samples.y.size) for h, samples in study.lessons.items()},
     }
 
 

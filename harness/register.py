@@ -50,6 +50,7 @@ class Registered:
             "fingerprint": r.data.fingerprint,
             "start": r.data.start,
             "end": r.data.end,
+            "source": r.data.source.words() if r.data.source else None,
             "missing": self.missing,
             "run_before": self.first.run_id if self.first else None,
             "file": str(self.path),
@@ -85,6 +86,9 @@ def read_data(
     try:
         study = set_up(hypothesis, search)
         _, facts, _ = measure_panel(study.panel, study.plan, progress=progress)
+        taught = None
+        if study.source is not None:
+            _, taught, _ = measure_panel(study.source.panel, study.source.plan, progress=progress)
     except PanelError as error:
         return DataRead.unseen(panel), str(error)
-    return DataRead.by(study.panel_spec, study.plan.inputs, facts), None
+    return DataRead.by(study, facts, taught), None

@@ -24,7 +24,7 @@ from harness.panel_meaning import panel_meaning
 if TYPE_CHECKING:
     from harness.hypothesis import Hypothesis
     from harness.measures.store import PanelFacts
-    from harness.panel_file import PanelSpec
+    from harness.study import Study
 
 _NAME = re.compile(r"\d{4}-\d\d-\d\d-([a-z0-9][a-z0-9-]*)-[0-9a-f]{8}-([0-9a-f]{16})\.json")
 _TEXTS = ("registered_at", "hypothesis", "spec_hash", "spec")
@@ -41,6 +41,7 @@ class DataRead:
     `columns` are those that the fingerprint covers, `start` and `end` the first bar's start and
     the last one's end (ISO 8601, UTC); `meaning` is that of the panel file (see panel_meaning).
     The fingerprint is None where the data was not at hand, `meaning` in what is older than it.
+    `source` is what was read of the panel that models learned from beforehand, if any.
     """
 
     panel: str
@@ -50,17 +51,21 @@ class DataRead:
     end: str | None
     rows: int | None
     meaning: str | None = None
+    source: DataRead | None = None
 
     @classmethod
-    def of(cls, words: Mapping[str, Any]) -> DataRead:
-        """From the `panel` of a record or of a registration."""
+    def of(cls, words: Mapping[str, Any], source: Mapping[str, Any] | None = None) -> DataRead:
+        """From the `panel` and the `source` of a record or of a registration."""
         columns = tuple(words.get("columns") or ())
         rest = (words.get(key) for key in ("start", "end", "rows", "meaning"))
-        return cls(str(words.get("name")), words.get("fingerprint"), columns, *rest)
+        taught = cls.of(source) if source else None
+        return cls(str(words.get("name")), words.get("fingerprint"), columns, *rest, taught)
 
     @classmethod
-    def by(cls, spec: PanelSpec, columns: Sequence[str], facts: PanelFacts) -> DataRead:
-        """What measuring these columns of a panel has read."""
+    def by(cls, study: Study, facts: PanelFacts, taught: PanelFacts | None) -> DataRead:
+        """What measuring a study's panel has read, and its source where it has one."""
+        spec, columns = study.panel_spec, study.plan.inputs
+        learning = study.source is not None and taught is not None
         return cls(
             spec.name,
             facts.fingerprint,
@@ -69,7 +74,20 @@ class DataRead:
             iso_moment(facts.end),
             facts.rows,
             panel_meaning(spec, columns),
+            cls.by(study.source, taught, None) if learning else None,
         )
+
+    def words(self) -> dict[str, Any]:
+        """As records and registrations have it, but for the source, which stands beside it."""
+        return {
+            "name": self.panel,
+            "fingerprint": self.fingerprint,
+            "columns": list(self.columns),
+            "start": self.start,
+            "end": self.end,
+            "rows": self.rows,
+            "meaning": self.meaning,
+        }
 
     @classmethod
     def unseen(cls, panel: str) -> DataRead:
@@ -97,8 +115,15 @@ class DataRead:
         return self.differs_from(later) and not self.grew_into(later)
 
     def changed_into(self, later: DataRead) -> bool:
-        """Whether the later data is other data, or is read otherwise."""
-        return self.holds_otherwise(later) or self.reads_otherwise(later)
+        """Whether the later data is other data, or is read otherwise, or its source is."""
+        own = self.holds_otherwise(later) or self.reads_otherwise(later)
+        return own or self.learned_otherwise(later)
+
+    def learned_otherwise(self, later: DataRead) -> bool:
+        """Whether the source of the later data is known to have changed."""
+        if self.source is None or later.source is None:
+            return False
+        return self.source.changed_into(later.source)
 
 
 @dataclass(frozen=True)
@@ -138,15 +163,8 @@ def register(log: Log, hypothesis: Hypothesis, data: DataRead, at: datetime) -> 
         "spec_hash": hypothesis.spec_hash,
         "spec": hypothesis.text,
         "rule": rule_of(hypothesis),
-        "panel": {
-            "name": data.panel,
-            "fingerprint": data.fingerprint,
-            "columns": list(data.columns),
-            "start": data.start,
-            "end": data.end,
-            "rows": data.rows,
-            "meaning": data.meaning,
-        },
+        "panel": data.words(),
+        "source": data.source.words() if data.source else None,
     }
     content = encode(entry)
     short = hypothesis.spec_hash.removeprefix("sha256:")[:8]
@@ -180,7 +198,8 @@ def read_registration(log: Log, file: str) -> Registration:
     if not all(isinstance(entry.get(key), dict) for key in ("rule", "panel")):
         raise RecordError(f"{path}: wanted the keys rule, panel, both tables")
     texts = (entry[key] for key in _TEXTS)
-    return Registration(file, *texts, entry["rule"], DataRead.of(entry["panel"]))
+    data = DataRead.of(entry["panel"], entry.get("source"))
+    return Registration(file, *texts, entry["rule"], data)
 
 
 def registrations(log: Log, hypothesis: str) -> tuple[list[Registration], list[str]]:

@@ -7,7 +7,7 @@ of them.
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -48,12 +48,16 @@ class Change:
 
     def sentence(self, now: DataRead) -> str:
         """Why no verdict can be given."""
-        otherwise = None if self.data.holds_otherwise(now) else _OTHERWISE
+        which, then = "panel", self.data
+        of_itself = replace(then, source=None).changed_into(now)
+        if not self.shown and not of_itself and then.source and now.source:
+            which, then, now = "source panel", then.source, now.source
+        otherwise = None if then.holds_otherwise(now) else _OTHERWISE
         why = self.shown or otherwise
         shown = f": {why}" if why else ""
         return (
-            f"The panel changed{shown}. {self.what} of {self.at[:10]} read {self.data.panel} as "
-            f"{_reach(self.data)}; this run read {_reach(now)}. To judge the claim on the changed "
+            f"The {which} changed{shown}. {self.what} of {self.at[:10]} read {then.panel} as "
+            f"{_reach(then)}; this run read {_reach(now)}. To judge the claim on the changed "
             "data, register it anew (harness register)."
         )
 

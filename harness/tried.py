@@ -22,20 +22,20 @@ from harness.log import Log, RecordError
 from harness.registrations import DataRead
 
 # Entries made by another version of `_entry` are made anew: raise this with it.
-_LAYOUT = 3
+_LAYOUT = 4
 
 
 class Tried(NamedTuple):
     """A run: what it claimed, on which data, and every comparison it made.
 
-    `columns`, `start`, `end`, `rows` and `meaning` as in DataRead; `tested_from` and
-    `tested_until` are the moments between which it was tested (ISO 8601, UTC), None for a record
-    that does not say; `target` says what was forecast at `horizon`; `comparisons` maps each
-    candidate to its gain over `baseline` by `metric` and the one-sided p-value against "no gain",
-    1 where there is none; `models` are those whose forecasts it has stored at `horizon`, in their
-    order. `comparison` is the hash of what can change such a p-value, `claim` `better` or `equal`.
-    `registered` is whether it was, before the first run of its hypothesis; None in records
-    from before that.
+    `columns`, `start`, `end`, `rows` and `meaning` as in DataRead, `source` that of its source in
+    words; `tested_from` and `tested_until` are the moments between which it was tested (ISO 8601,
+    UTC), None for a record that does not say; `target` says what was forecast at `horizon`;
+    `comparisons` maps each candidate to its gain over `baseline` by `metric` and the one-sided
+    p-value against "no gain", 1 where there is none; `models` are those whose forecasts it has
+    stored at `horizon`, in their order. `comparison` is the hash of what can change such a p-value,
+    `claim` `better` or `equal`. `registered` is whether it was, before the first run of its
+    hypothesis; None in records from before that.
     """
 
     run_id: str
@@ -52,6 +52,7 @@ class Tried(NamedTuple):
     end: str | None
     rows: int | None
     meaning: str | None
+    source: Mapping[str, Any] | None
     tested_from: str | None
     tested_until: str | None
     target: str
@@ -68,7 +69,8 @@ class Tried(NamedTuple):
     def data(self) -> DataRead:
         """What it has read."""
         known = tuple(self.columns), self.start, self.end, self.rows, self.meaning
-        return DataRead(self.panel, self.fingerprint, *known)
+        source = DataRead.of(self.source) if self.source else None
+        return DataRead(self.panel, self.fingerprint, *known, source)
 
     def overlaps(self, tested: tuple[str, str]) -> bool:
         """Whether both were tested at some moment; for a record that does not say, yes."""
@@ -133,6 +135,7 @@ def _entry(record: Mapping[str, Any]) -> Tried:
         panel.get("fingerprint"),
         panel.get("columns") or [],
         *(panel.get(key) for key in ("start", "end", "rows", "meaning")),
+        DataRead.of(record["source"]).words() if record.get("source") else None,
         *_tested(record, verdict.get("horizon")),
         target_words(record.get("settings") or {}),
         *(str(verdict.get(key)) for key in ("horizon", "metric", "baseline", "candidate")),

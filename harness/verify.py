@@ -269,6 +269,9 @@ def _causes(stored: Mapping[str, Any], again: Mapping[str, Any]) -> Iterator[Cau
     then, now = stored["environment"], again["environment"]
     for what, key in (("data", "fingerprint"), ("panel file", "digest")):
         yield Cause(what, str(stored["panel"].get(key)), str(again["panel"].get(key)))
+        if stored.get("source") and again.get("source"):
+            both = (str(record["source"].get(key)) for record in (stored, again))
+            yield Cause(f"source's {what}", *both)
     yield Cause("spec", str(stored["spec_hash"]), str(again["spec_hash"]))
     yield Cause("code", *_codes(then, now))
     for what in ("python", "machine"):

@@ -41,16 +41,17 @@ def write(text: str) -> None:
     Path(TINY).write_text(text)
 
 
-def test_a_registration_is_read_back_as_it_was_written(tmp_path):
+@pytest.mark.parametrize("data", [DATA, replace(DATA, source=replace(DATA, panel="other"))])
+def test_a_registration_is_read_back_as_it_was_written(tmp_path, data):
     log = Log(tmp_path)
-    found = register(log, tiny(), DATA, AT)
+    found = register(log, tiny(), data, AT)
     assert registration_files(log) == [found.file]
     assert read_registration(log, found.file) == found
     assert found.registered_at == "2026-05-19T10:00:00.123456+00:00"
     assert (found.spec, found.spec_hash) == (desk.HYPOTHESIS, tiny().spec_hash)
     assert found.rule["min_gain"] == 0.01
     assert found.rule["candidates"] == ["har"]
-    assert found.data == DATA
+    assert found.data == data
     assert found.file.startswith(f"2026-05-19-tiny-har-{tiny().spec_hash[7:15]}-")
     assert not list((tmp_path / ".tmp").iterdir())
 
@@ -232,6 +233,24 @@ def test_a_registration_anew_must_have_seen_the_changed_data(tmp_path):
     assert forbidden()
     register(log, tiny(), changed, later)
     assert not forbidden()
+
+
+def test_a_source_that_changed_is_a_change_and_the_sentence_names_it(tmp_path):
+    log = Log(tmp_path)
+    taught = replace(DATA, panel="other", fingerprint="xxh3:8")
+    register(log, tiny(), replace(DATA, source=taught), AT)
+
+    def forbidden(source: DataRead | None) -> tuple[str, ...]:
+        data = replace(DATA, source=source)
+        return look_up(log, tiny(), data, SPAN, AT + timedelta(days=1)).forbidden
+
+    assert not forbidden(taught)
+    assert not forbidden(replace(taught, fingerprint="xxh3:9", end="2021-03-01", rows=120))
+    (why,) = forbidden(replace(taught, fingerprint="xxh3:9"))
+    assert why.startswith("The source panel changed. The registration of 2026-05-19 read other as ")
+    assert "xxh3:8" in why
+    assert "xxh3:9" in why
+    assert not forbidden(None)  # nothing is known of it
 
 
 def test_without_the_data_a_hypothesis_is_registered_without_a_fingerprint(at_desk, command):

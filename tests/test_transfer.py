@@ -239,7 +239,7 @@ def test_a_run_tells_its_source_and_a_rerun_learns_and_fits_nothing(tmp_path, fi
     record = log.read(run_id)
     windows = len(set(record["tables"]["folds"]["window"]))
     assert len(lessons) == windows  # one for both strategies
-    assert record["source"]["name"] == "other" and record["source"]["rows"]["4h"] > 500
+    assert record["source"]["name"] == "other" and record["source"]["lesson_rows"]["4h"] > 500
     assert "| learned from beforehand | other: " in record["card"]
     assert record["source"]["fingerprint"] in record["card"]
     again = study(tmp_path, SPEC)
@@ -259,8 +259,13 @@ def test_another_source_makes_other_forecasts_of_pupils_alone(tmp_path, fits):
     for model in ("scratch", "full", "frozen", "har"):
         one, two = (f.filter(f["model"] == model)["yhat"].to_numpy().tobytes() for f in frames)
         assert (one == two) == (model in ("scratch", "har"))
-    prints = [log.read(run)["source"]["fingerprint"] for run in (first, second)]
+    records = [log.read(run) for run in (first, second)]
+    prints = [record["source"]["fingerprint"] for record in records]
     assert prints[0] != prints[1]
+    assert records[0]["status"] != "void"
+    (why,) = records[1]["verdict"]["reasons"]
+    assert why.startswith(f"The source panel changed. Run {first} of ")
+    assert all(one in why for one in prints)
 
 
 @needs_torch
@@ -273,6 +278,11 @@ def test_audit_and_verify_know_the_source(tmp_path, fits, command, monkeypatch):
     command("audit", "hypotheses/tiny-har.toml").done()
     plan = command("plan", "hypotheses/tiny-har.toml", "--json").done().json
     assert {row["model"] for row in plan["training"]} == {"scratch", "full", "frozen"}
+    (one,) = command("register", "hypotheses/tiny-har.toml", "--json").done().json
+    assert one["source"]["fingerprint"] == log.read(run_id)["source"]["fingerprint"]
+    laid_out(tmp_path, OTHER.replace("seed = 8", "seed = 9"))
+    refused = command("verify", run_id, "--log", log.root)
+    assert "source's data" in refused.out
 
 
 @pytest.mark.parametrize(

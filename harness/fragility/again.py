@@ -70,16 +70,17 @@ def completed(
 ) -> list[Row]:
     """The stored table with its training variants made.
 
-    RunError where the panel is not what it was when the run was made.
+    RunError where the panel or its source is not what it was when the run was made.
     """
     study, rows = lacking.study, stored_rows(record)
     measured, facts, _ = measure_panel(study.panel, study.plan, progress=progress)
-    if facts.fingerprint != record["panel"]["fingerprint"]:
-        raise RunError(
-            f"the panel {study.panel_spec.name} has changed since run {record['run_id']}: "
-            "run the hypothesis again"
-        )
-    study, _ = with_lessons(study, progress=progress)
+    study, taught = with_lessons(study, progress=progress)
+    for key, read in (("panel", facts), ("source", taught)):
+        if read is not None and read.fingerprint != record[key]["fingerprint"]:
+            raise RunError(
+                f"the panel {record[key]['name']} has changed since run {record['run_id']}: "
+                "run the hypothesis again"
+            )
     horizon = record["verdict"]["horizon"]
     decided = decide_on(study, measured)
     samples = sample(study, decided, horizon)
