@@ -38,8 +38,8 @@ def training_time(
 
     Seconds grow with the rows, so that the mean stands for all of them; of lessons, which are as
     many where they are estimated at all, the last is the longest and stands for all. RunError as
-    the fits themselves would have it, for one with no rows to train on or to hold out, and where
-    memory does not suffice for a batch.
+    the fits themselves would have it, for one with no rows to train on or to hold out, for too few
+    to learn from beforehand, and where memory does not suffice for a batch.
     """
     assert isinstance(model, Trained)
     sizes = [_sizes(model, samples, fold, settings.embargo) for samples, fold in fits]
@@ -47,11 +47,18 @@ def training_time(
     with named(name, model, *fits[0]):
         one = model.estimate(*mean)
         typical, most = len(fits) * float(one.typical), len(fits) * float(one.most)
-        if learns(model, settings) and isinstance(model, TimedPupil):
-            lesson = model.lesson_time(course_of(model, settings, fits[-1][1]))
-            typical += len(fits) * lesson.typical
-            most += len(fits) * lesson.most
+        if learns(model, settings):
+            # The earliest fit has the fewest rows to learn from: too few are told before training.
+            course_of(model, settings, min((fold for _, fold in fits), key=_limit))
+            if isinstance(model, TimedPupil):
+                lesson = model.lesson_time(course_of(model, settings, fits[-1][1]))
+                typical += len(fits) * lesson.typical
+                most += len(fits) * lesson.most
     return TrainingTime(horizon, name, len(fits), typical, most)
+
+
+def _limit(fold: Fold) -> int:
+    return fold.window.limit
 
 
 def _sizes(model: Forecaster, samples: Samples, fold: Fold, embargo: int) -> tuple[int, int]:

@@ -309,6 +309,19 @@ def test_a_mistake_in_source_or_strategy_is_one_line(changes, words):
     assert words in str(refused.value)
 
 
+@needs_torch
+def test_a_plan_tells_of_too_few_rows_to_learn_from(tmp_path, command, monkeypatch):
+    desk.lay_out(tmp_path)
+    laid_out(tmp_path)
+    monkeypatch.chdir(tmp_path)
+    file = tmp_path / "hypotheses/tiny-har.toml"
+    source = '[source]\nname = "other"\n'
+    file.write_text(SPEC.replace(source, f'{source}start = "2021-01-10"\n'))
+    told = command("plan", str(file)).refused(1)
+    assert "model full, horizon 4h, window 1 (2021-01-13 to 2021-01-18): the source panel" in told
+    assert "has 0 rows to learn from and 13 to hold out" in told
+
+
 def test_a_source_nobody_learns_from_is_refused():
     text = desk.changed(("[verdict]", '[source]\nname = "other"\n\n[verdict]'))
     with pytest.raises(SpecError, match="source: wanted no such section: no model learns"):
