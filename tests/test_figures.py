@@ -347,3 +347,24 @@ def test_no_two_of_fifteen_series_look_alike():
     lines = {(str(v["color"]), str(v["linestyle"])) for v in (style.look(i, 9) for i in range(15))}
     bars = {(v["color"], v["hatch"]) for v in map(style.bar_look, range(15))}
     assert len(lines) == len(bars) == 15
+
+
+def test_a_long_quantity_stays_on_its_figure(monkeypatch):
+    drawn = []
+
+    def kept(*args, **options):
+        drawn.append(make_figure(*args, **options))
+        return drawn[-1]
+
+    make_figure = style.make_figure
+    monkeypatch.setattr(style, "make_figure", kept)
+    quantity = "rv over the 20d that end in 45d, sh.600061 (exponential of its expected logarithm)"
+    many = [f"a model with a long name {k}" for k in range(4)]
+    scores.forecast_against_outcome(STARTS, noise(21), named(21, many), quantity, "σ per bar")
+    fans = {name: {p: noise(21) for p in (0.05, 0.95)} for name in many}
+    distribution.fan_of_quantiles(STARTS, noise(21), fans, quantity, "σ per bar", log=True)
+    assert len(drawn) == 2
+    for figure in drawn:
+        for axes in figure.axes:
+            label = axes.yaxis.label.get_window_extent()
+            assert 0.0 <= label.y0 < label.y1 <= figure.bbox.height

@@ -17,6 +17,7 @@ from harness.figures.style import (
     look,
     moments,
     name_series,
+    quantity_label,
     say_if_empty,
     time_axis,
 )
@@ -100,7 +101,7 @@ def fan_of_quantiles(
         for index, (axes, (model, own)) in enumerate(zip(panels, found.items(), strict=True)):
             _fan(axes, when, y, own, COLOURS[index])
             axes.set_title(model)
-            axes.set_ylabel(f"{quantity}\n({unit}{', log axis' if log else ''})")
+            axes.set_ylabel(quantity_label(quantity, unit, log=log))
             if log:
                 log_axis(axes, "y", reach)
             time_axis(axes, when, "time (UTC)" if axes is panels[-1] else "")

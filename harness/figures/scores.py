@@ -19,6 +19,7 @@ from harness.figures.style import (
     moments,
     name_series,
     over_windows,
+    quantity_label,
     say_if_empty,
     time_axis,
     whole_numbers,
@@ -81,7 +82,7 @@ def forecast_against_outcome(
     def paint(axes: Axes) -> None:
         cut = f", the last {last:,} of {n:,} decisions" if n > last else ""
         time_axis(axes, when, f"time (UTC){cut}")
-        axes.set_ylabel(f"{quantity}\n({unit}, log axis)")
+        axes.set_ylabel(quantity_label(quantity, unit, log=True))
         log_axis(axes, "y", np.concatenate(list(shown.values())))
         (line,) = axes.plot(when, shown["outcome"], color=GREY, linewidth=3.0, alpha=0.6)
         name_series(line, "outcome", shown["outcome"])

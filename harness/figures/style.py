@@ -9,6 +9,7 @@ least 3 to 1 on both (WCAG 2.1, 1.4.11).
 from __future__ import annotations
 
 import io
+import textwrap
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
@@ -238,6 +239,11 @@ def whole_numbers(axes: Axes) -> None:
     from matplotlib.ticker import MaxNLocator
 
     axes.xaxis.set_major_locator(MaxNLocator(integer=True))
+
+
+def quantity_label(quantity: str, unit: str, *, log: bool) -> str:
+    """What an axis shows, above its unit, in lines that are no longer than a panel is high."""
+    return f"{textwrap.fill(quantity, 34)}\n({unit}{', log axis' if log else ''})"
 
 
 def log_axis(axes: Axes, which: str, values: ArrayLike) -> None:
