@@ -41,11 +41,6 @@ def _silent(_: str) -> None:
     """Nobody listens."""
 
 
-def _here(_: float) -> Mapper:
-    """Fits in this process."""
-    return map
-
-
 def walk_forward(
     models: Mapping[str, Forecaster],
     samples: Samples,
@@ -53,7 +48,7 @@ def walk_forward(
     fittings: Mapping[str, Fitting],
     settings: Settings,
     *,
-    mapper: Callable[[float], Mapper] = _here,
+    mapper: Callable[[float], Mapper] | None = None,
     progress: Tell = _silent,
     epochs: Tell = _silent,
 ) -> Forecasts:
@@ -64,17 +59,20 @@ def walk_forward(
     counted. RunError names the window and the model of a fit that failed, and the window of a
     leak.
 
-    `mapper` says, for the seconds that training will take, how fits are to be run. `progress` is
-    told what has been done and, before models are trained, what that will take; `epochs` how far
-    a fit that trains is, or which fits are made where they are not made in this process.
+    `mapper` says, for the seconds that training will take, how fits are to be run; without one
+    they are made here, and nothing is estimated. `progress` is told what has been done and, before
+    models are trained, what that will take; `epochs` how far a fit that trains is, or which fits
+    are made where they are not made in this process.
     """
     walk = _Walk(samples, windows, settings, progress)
     walk.prove(fittings)
     blind = walk.before_slices(models, fittings)
-    times = walk.every_time(models, fittings, blind)
-    if times:
-        progress(in_words(times))
-    run = mapper(sum(t.typical for t in times))
+    run: Mapper = map
+    if mapper is not None:
+        times = walk.every_time(models, fittings, blind)
+        if times:
+            progress(in_words(times))
+        run = mapper(sum(t.typical for t in times))
     done, repeats = walk.walked(models, fittings, run, epochs)
     done |= walk.calibrated(done, models, fittings, blind, run, epochs)
     return walk.forecasts(done, repeats, fittings)

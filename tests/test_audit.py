@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import importlib.util
 import os
+import pkgutil
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
@@ -484,15 +485,41 @@ device = "cpu"
 """
 
 
-@pytest.mark.skipif(not TORCH, reason="torch is not installed: no nets")
-def test_nets_and_stages_are_probed_where_the_form_asks_for_them_and_pass(tiny, monkeypatch):
-    monkeypatch.setattr("harness.audit.quick.NETS", frozenset())
-    text = desk.changed(
-        ("[verdict]", TINY_NETS + "\n[verdict]"),
-        ('embargo = "1d"', 'embargo = "2h"\nvalidation = "3d"'),
-        ('horizons = ["1h", "4h"]', 'horizons = ["1h"]'),
-        ('horizon = "4h"', 'horizon = "1h"'),
-    )
-    audit = audited(tiny, text)
+WITH_NETS = desk.changed(
+    ("[verdict]", TINY_NETS + "\n[verdict]"),
+    ('embargo = "1d"', 'embargo = "2h"\nvalidation = "3d"'),
+    ('horizons = ["1h", "4h"]', 'horizons = ["1h"]'),
+    ('horizon = "4h"', 'horizon = "1h"'),
+)
+needs_nets = pytest.mark.skipif(not TORCH, reason="torch is not installed: no nets")
+
+
+@needs_nets
+def test_nets_and_stages_are_probed_and_pass(tiny):
+    audit = audited(tiny, WITH_NETS)
     assert audit.passed, audit.forbidden
     assert not audit.left_out and not audit.unprobed
+
+
+@needs_nets
+@pytest.mark.parametrize(
+    ("leaking", "names"),
+    [
+        ("recurrent:RecurrentNet", {"lstm", "gru", "scratch", "hybrid", "transvol", "stacked"}),
+        ("deepvol:DeepVol", {"deepvol"}),
+    ],
+)
+def test_a_net_whose_forecasts_know_the_ones_after_them_is_found(tiny, monkeypatch, leaking, names):
+    net = pkgutil.resolve_name(f"harness.models.{leaking}")
+    honest = net.predict
+
+    def centred(model, rows):
+        found = honest(model, rows)
+        return found - found.mean()
+
+    monkeypatch.setattr(net, "predict", centred)
+    audit = audited(tiny, WITH_NETS)
+    for check in PERTURBED:
+        found = {f.subject for f in named(audit, check)}
+        assert {f"model {name} at 1h" for name in names} <= found
+        assert "model har at 1h" not in found

@@ -14,13 +14,12 @@ import polars as pl
 import pytest
 
 import harness
-from harness.audit import probe, quick
+from harness.audit import probe
 from harness.audit.auditor import Auditor
 from harness.audit.findings import Audit
 from harness.audit.perturb import noise, scaled
 from harness.audit.probe import Probe, Stages, World
 from harness.audit.stretch import Stretch
-from harness.audited import audit_hypothesis
 from harness.errors import PanelError, RunError
 from harness.measures.store import measure_panel
 from harness.panel import Panel
@@ -190,21 +189,6 @@ def test_a_fit_that_fails_in_another_world_alone_is_said(tmp_path, monkeypatch):
         "The leak audit did not look at the forecasts of har, on which the verdict rests"
     )
     assert audit.cautions({"persistence"}) == []
-
-
-def test_a_net_that_is_judged_is_said_not_to_have_been_looked_at(tmp_path, monkeypatch):
-    desk.lay_out(tmp_path)
-    monkeypatch.setattr(quick, "NETS", frozenset({"ols"}))  # one that needs no torch
-    hypothesis = harness.load_hypothesis(tmp_path / "hypotheses/tiny-har.toml")
-    log = harness.open_log(tmp_path / "reports")
-    record = log.read(harness.run(hypothesis, log, search=[tmp_path / "panels"]).run_id)
-    assert record["audit"]["unprobed"] == ["har"]
-    assert record["audit"]["left_out"] == ["forecasts of har, nets: harness audit FILE --full"]
-    told = "did not look at the forecasts of har, on which the verdict rests"
-    assert told in record["cautions"][0]
-    assert told in record["card"]
-    full = audit_hypothesis(hypothesis, [tmp_path / "panels"], full=True, keep_measures=False)
-    assert not full.unprobed
 
 
 def test_noise_changes_the_returns_that_a_row_quotes_itself():

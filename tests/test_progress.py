@@ -21,6 +21,7 @@ from harness.splits import Fitting, hold_out, make_folds
 from harness.training_time import TrainingTime, in_words
 from harness.types import Window
 from harness.walk import foresee, walk_forward
+from harness.workers import Workers
 
 needs_torch = pytest.mark.skipif(
     importlib.util.find_spec("torch") is None, reason="torch is not installed"
@@ -30,7 +31,7 @@ needs_torch = pytest.mark.skipif(
 def test_the_estimate_comes_before_the_first_epoch_and_every_fit_tells_of_its_epochs():
     said: list[str] = []
     models = {"base": LINEAR["persistence"], "net": Studious((X0,))}
-    got = walk(models, progress=said.append, epochs=said.append)
+    got = walk(models, mapper=Workers(1).mapper, progress=said.append, epochs=said.append)
     n, w = [p.n_train for p in got.proofs], len(got.windows)
     mean = round(sum(n) / w)
     assert said[0] == (
@@ -65,7 +66,7 @@ def test_models_fitted_by_symbol_count_every_fit_and_name_the_symbol():
     samples = make_samples(400, seed=2, symbols=2)
     said: list[str] = []
     got = walk({"net": Studious((X0,))}, samples, scope="asset",
-               progress=said.append, epochs=said.append)  # fmt: skip
+               mapper=Workers(1).mapper, progress=said.append, epochs=said.append)  # fmt: skip
     fits = sum(r.fits for r in got.fits["net"].reports)
     assert said[0].startswith(f"1h: training net: {fits} fits, ")
     assert {s.split(",")[1].strip() for s in said if "epoch" in s} == {"S0", "S1"}

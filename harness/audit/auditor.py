@@ -1,7 +1,8 @@
 """An audit from its seed to its result: where to look, what to run there, all checks of it.
 
-The short form looks at one stretch and at models that are cheap to fit; it is part of every run.
-The full form looks at many stretches, at every symbol in turn and at every model.
+The short form looks at one stretch, and fits small stand-ins of models that are slow to fit; it is
+part of every run. The full form looks at many stretches, at every symbol in turn, and at models as
+they are at every horizon.
 """
 
 from __future__ import annotations
@@ -19,7 +20,7 @@ from harness.audit.late import late_check
 from harness.audit.perturb import Change, changed, held, noise, scaled, truncated
 from harness.audit.probe import Known, Probe, Shared, Stages, World, model_at
 from harness.audit.quality import filled_check, floor_check
-from harness.audit.quick import NETS, quick_models, with_few_trees
+from harness.audit.quick import NETS, quickened
 from harness.audit.sentinel import shuffled
 from harness.audit.stretch import Needs, Stretch, look_back, place
 from harness.durations import show_moment
@@ -52,7 +53,7 @@ class Form:
 
     `most_fits` None: all. `reads`: how many origins of a stretch the panel is read again for;
     `more` origins only of bars, measures and features; `late` windows of a horizon whose late
-    targets are replaced.
+    targets are replaced; `whole`: models as they are, at every horizon.
     """
 
     name: str
@@ -63,11 +64,11 @@ class Form:
     reads: int
     more: int
     late: int
-    learned: bool
+    whole: bool
 
 
-SHORT = Form("short", 1, 3, 12, 6, 1, 8, 1, learned=False)
-FULL = Form("full", 8, 6, None, 40, 3, 20, 6, learned=True)
+SHORT = Form("short", 1, 3, 12, 6, 1, 8, 1, whole=False)
+FULL = Form("full", 8, 6, None, 40, 3, 20, 6, whole=True)
 
 
 class Auditor:
@@ -89,15 +90,9 @@ class Auditor:
         self.left_out: list[str] = []
         self._compared: set[str] = set()
         digits = study.hypothesis.spec_hash.removeprefix("sha256:")
-        self._quick = study if form.learned else with_few_trees(study)
-        self._probed = tuple(study.hypothesis.models)
-        if not form.learned:
-            self._probed = quick_models(study.hypothesis)
-        left = [name for name in study.hypothesis.models if name not in self._probed]
-        if left:
-            self.left_out.append(f"forecasts of {', '.join(left)}, nets: harness audit FILE --full")
+        self._quick = study if form.whole else quickened(study)
         self._seed = int(digits[:12], 16)
-        self._rng = np.random.default_rng([self._seed, self.form.learned])
+        self._rng = np.random.default_rng([self._seed, self.form.whole])
 
     def rows(self, samples: Samples) -> None:
         """Look at a horizon's rows: features, targets, and what each fit is given of them."""
@@ -108,13 +103,12 @@ class Auditor:
         self.checks.append(stored_check(samples, windows))
         self.checks += column_checks(models, samples)
         self.checks.append(floor_check(samples, windows, study.scale))
-        if self.form.learned or horizon == str(study.hypothesis.verdict.horizon):
+        if self.form.whole or horizon == str(study.hypothesis.verdict.horizon):
             window = windows[int(self._rng.integers(len(windows)))]
             chosen = {n: m for n, m in models.items() if self._shuffles(n, m)}
             self._add(shuffled(study, samples, chosen, window, self.form.shuffles, self._rng))
-            own = self._quick.models(horizon)
-            quick = {n: own[n] for n in quick_models(study.hypothesis)}
-            for _ in range(self.form.late if quick else 0):
+            for _ in range(self.form.late):
+                quick = self._quick.models(horizon)
                 self._add(late_check(study, samples, quick, windows, self._rng))
 
     def _add(self, found: tuple[list[Check], list[str]]) -> None:
@@ -125,7 +119,7 @@ class Auditor:
         kind = self.study.hypothesis.models[name].kind
         if isinstance(model, Linear):
             return True
-        return self.form.learned and kind not in _OWN_DYNAMICS | _SLOW
+        return self.form.whole and kind not in _OWN_DYNAMICS | _SLOW
 
     def result(self) -> Audit:
         """Replace the future on every stretch, and put together what was found."""
@@ -199,9 +193,8 @@ class Auditor:
         warm = -(-longest // study.plan.every) + look_back(expressions, study.plan.units)
         warm += max((m.look_back for m in models), default=0)
         steps = max(-(-study.plan.windows[horizon] // study.plan.every) for horizon in horizons)
-        probed = [study.models(x)[n] for x in horizons for n in self._probed]
-        validates = any(model.validates for model in probed)
-        staged = any(isinstance(model, Staged) for model in probed)
+        validates = any(model.validates for model in models)
+        staged = any(isinstance(model, Staged) for model in models)
         embargo = max(study.embargo(horizon) for horizon in horizons)
         needs = Needs(warm, steps, embargo, validates, staged)
         if times.size < steps + 8:
@@ -232,15 +225,15 @@ class Auditor:
     def _horizons(self) -> dict[str, tuple[str, ...]]:
         """Horizon -> the models to fit; the short form fits at the horizon that is decided on."""
         h = self.study.hypothesis
-        horizons = h.target.horizons if self.form.learned else [h.verdict.horizon]
-        return dict.fromkeys(map(str, horizons), self._probed)
+        horizons = h.target.horizons if self.form.whole else [h.verdict.horizon]
+        return dict.fromkeys(map(str, horizons), tuple(h.models))
 
     def _probe(self, stretch: Stretch, names: tuple[str, ...], number: int) -> list[Check]:
         panel = held(self._open(stretch, names, stretch.end).panel)
         probe = Probe(self._quick, self.stages, stretch, self._horizons())
         began = time.perf_counter()
         base = probe.world(panel)
-        if number == 0 and self.form.learned:
+        if number == 0 and self.form.whole:
             self._say(time.perf_counter() - began)
 
         def other(change: Change, origin: int, how: str, *, fit: bool = True) -> Check:
