@@ -9,7 +9,7 @@ from harness.options import AS_JSON, echo_json, panel_folders
 
 @click.command()
 @click.argument("file")
-@click.option("--full", is_flag=True, help="More origins, symbols and horizons; nets and trees as they are.")
+@click.option("--full", is_flag=True, help="More of all, and models as they are.")
 @AS_JSON
 def audit(file: str, full: bool, as_json: bool) -> None:
     """Audit FILE for leaks; the exit code is 1 if a check fails.

@@ -2,18 +2,23 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Collection, Mapping, Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from harness.evidence import Verdict
 from harness.scale import TargetScale
-from harness.types import Forecasts
+from harness.types import F64, Forecasts
 from harness.verdict import p_value
+
+if TYPE_CHECKING:
+    from harness.distribution.assess import DistributionRow
 
 _ROWS_PER_COEFFICIENT = 10
 _FEWEST_COSINES = 8
+_FAR = 2.0  # times the QLIKE of a constant; persistence, noisy as it is, stays well below that
 _CLOSED = 5 * 86_400_000_000_000  # ns that an exchange may be closed where a span begins
 
 
@@ -58,6 +63,33 @@ def of_the_baseline(metric: str, kind: str) -> list[str]:
     return [
         "Persistence forecasts no change, so it is never right about the direction: a coin gains "
         "0.5 over it."
+    ]
+
+
+def of_a_weak_baseline(name: str, qlike: float, outcome: F64) -> list[str]:
+    """The sentence of a baseline that one number beats by far, if it does.
+
+    `qlike` is its own, `outcome` (n,) the variances that came, whose mean is that number.
+    """
+    alone = float(np.log(np.mean(outcome)) - np.mean(np.log(outcome)))
+    if not qlike > _FAR * alone:
+        return []
+    return [
+        f"{name}, the baseline, has a QLIKE of {qlike:.4g}, where the mean variance of all rows "
+        f"tested, one number known only afterwards, has {alone:.4g}: to gain over it says little."
+    ]
+
+
+def of_the_laws(found: Sequence[DistributionRow], levels: Sequence[float]) -> list[str]:
+    """The sentence of conformal laws that no fit has rows enough for, if there are any."""
+    models = [row.model for row in found if row.law == "conformal" and row.n == 0]
+    if not models:
+        return []
+    rarest = min(*levels, 1.0 - max(levels))
+    return [
+        f"No conformal quantiles of {', '.join(dict.fromkeys(models))}: levels as far out as "
+        f"{rarest:g} need {math.ceil(1.0 / rarest - 1e-9) - 1:,} rows held out of a fit's training "
+        "span (distribution.levels)."
     ]
 
 

@@ -186,6 +186,9 @@ def _length_conflicts(h: Hypothesis) -> Iterator[Problem]:
                 "its rows is known at the cut"
             )
             yield Problem(("walk_forward", key), wanted, str(span))
+    if walk.train and walk.validation and not _shorter(walk.validation, walk.train):
+        wanted = f"shorter than walk_forward.train, {walk.train}, of which it is held out"
+        yield Problem(("walk_forward", "validation"), wanted, str(walk.validation))
 
 
 def _refit_conflicts(h: Hypothesis) -> Iterator[Problem]:

@@ -38,4 +38,4 @@ def documents(out: str | None, log_dir: str | None, as_json: bool) -> None:
         text, file = page(found, log), Path(out)
         file.parent.mkdir(parents=True, exist_ok=True)
         file.write_text(text, encoding="utf-8")
-        click.echo(f"{file}: {len(found)} claims", err=True)
+        click.echo(f"{file}: {len(found)} claim{'s' if len(found) != 1 else ''}", err=True)

@@ -7,7 +7,8 @@ failed after it had rightly begun ends with exit code 1.
 from __future__ import annotations
 
 import difflib
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 
@@ -49,6 +50,15 @@ class PanelError(UsageError):
 
 class RunError(HarnessError):
     """A run that failed while it was running; it leaves no record."""
+
+
+@contextmanager
+def of_the_file(path: str | Path) -> Iterator[None]:
+    """A run that fails inside says which file it was of."""
+    try:
+        yield
+    except RunError as error:
+        raise RunError(f"{' '.join(str(path).split())}: {error}") from None
 
 
 def nearest(word: str, known: Iterable[str]) -> str | None:

@@ -79,15 +79,15 @@ def _newest(log: Log, file: Path) -> str:
 
 
 def _show(record: dict[str, Any], found: dict[str, Any]) -> None:
-    from harness.screen import show_table
+    from harness.screen import show_line, show_table
 
     if not found["rows"]:
         click.echo("the verdict is void, so there is nothing that other choices could change")
         return
-    click.echo(
+    show_line(
         f"{found['agree']} of {found['of']} variants agree with the registered verdict, "
         f"{record['status']}: {found['words']}"
     )
     show_table(_SHOWN, [[row[column] for column in _SHOWN] for row in found["rows"]])
     for row in found["notes"]:
-        click.echo(f"{row['variant']}: {row['note']}")
+        show_line(f"{row['variant']}: {row['note']}")

@@ -21,7 +21,7 @@ from harness.features import FeatureError, parse_feature
 from harness.measures.table import MEASURES
 from harness.models.params import Params
 from harness.models.table import KINDS, Kind
-from harness.regime_specs import Sweep, expand_sweep, read_regimes
+from harness.regime_specs import Sweep, as_written, expand_sweep, read_regimes
 from harness.regimes import Regime
 from harness.sections import (
     LATER,
@@ -183,7 +183,11 @@ def parse_hypothesis(text: str, path: Path) -> Hypothesis:
         hypothesis = Hypothesis(**sections, **tables, path=path, text=text)
         problems = list(conflicts(hypothesis))
     if problems:
-        refuse(path, raw, problems)
+        told: list[Problem] = []
+        for problem in (as_written(p, sweep) for p in problems):
+            if problem not in told:  # what all models of a sweep share is one mistake
+                told.append(problem)
+        refuse(path, raw, told)
     return hypothesis
 
 

@@ -18,8 +18,8 @@ class Kept:
 
 
 def look(folder: Path) -> Kept:
-    """What is kept in a folder and below it; nothing where there is none."""
-    sizes = [stat.st_size for _, stat in _files(folder)]
+    """What is kept in a folder and below it, but for locks; nothing where there is none."""
+    sizes = [stat.st_size for path, stat in _files(folder) if path.suffix != ".lock"]
     return Kept(len(sizes), sum(sizes))
 
 

@@ -15,7 +15,7 @@ from harness.audit.auditor import Auditor
 from harness.audit.probe import Stages
 from harness.durations import iso_moment, show_moment
 from harness.environment import CodeVersion, describe
-from harness.errors import HarnessError, SpecError
+from harness.errors import HarnessError, SpecError, of_the_file
 from harness.evidence import Verdict
 from harness.family import Known, look_up
 from harness.features import Expression, parse_feature
@@ -217,7 +217,7 @@ def run(
                 dropped[horizon] = samples.dropped
                 if horizon == str(hypothesis.verdict.horizon):
                     deciding = samples
-            with timer("fit and forecast"):
+            with timer("fit and forecast"), of_the_file(hypothesis.path):
                 forecasts[horizon] = forecast(
                     study,
                     samples,

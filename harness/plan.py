@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from harness.durations import show_moment
+from harness.errors import of_the_file
 from harness.hypothesis import Hypothesis
 from harness.measures.store import measure_panel
 from harness.pipeline import decide_on, plan_forecast, sample, with_lessons
@@ -15,6 +16,10 @@ from harness.study import set_up
 from harness.training_time import TrainingTime
 
 _NS_PER_MINUTE = 60_000_000_000
+
+
+def _count(number: int, what: str) -> str:
+    return f"{number} {what}{'s' if number != 1 else ''}"
 
 
 def plan_run(hypothesis: Hypothesis, search: Sequence[Path]) -> dict[str, Any]:
@@ -34,7 +39,8 @@ def plan_run(hypothesis: Hypothesis, search: Sequence[Path]) -> dict[str, Any]:
     times: list[TrainingTime] = []
     windows: list[dict[str, Any]] = []
     for horizon in map(str, hypothesis.target.horizons):
-        part = plan_forecast(study, sample(study, decided, horizon), span)
+        with of_the_file(hypothesis.path):
+            part = plan_forecast(study, sample(study, decided, horizon), span)
         times += part.times
         windows += [
             {
@@ -55,7 +61,9 @@ def plan_run(hypothesis: Hypothesis, search: Sequence[Path]) -> dict[str, Any]:
         "panel": study.panel_spec.name,
         "symbols": len(facts.symbols),
         **(
-            {"source": f"{hypothesis.source.name}, {len(taught.symbols)} symbols"} if taught else {}
+            {"source": f"{hypothesis.source.name}, {_count(len(taught.symbols), 'symbol')}"}
+            if taught
+            else {}
         ),
         **({"split over assets": "yes"} if hypothesis.panel.unseen else {}),
         "span": f"{show_moment(span.start)} to {show_moment(span.end)}",
@@ -67,6 +75,7 @@ def plan_run(hypothesis: Hypothesis, search: Sequence[Path]) -> dict[str, Any]:
         "models": list(hypothesis.models),
         "estimated seconds": round(tried + sum(t.typical for t in times), 1),
         "seconds at most": round(tried + sum(t.most for t in times), 1),
+        "of them training": round(sum(t.typical for t in times), 1),
         "training": [
             {
                 "horizon": t.horizon,

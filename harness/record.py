@@ -14,8 +14,10 @@ from harness.audit.findings import Audit, audit_table
 from harness.cards.render import render_card
 from harness.cautions import (
     cautions,
+    of_a_weak_baseline,
     of_the_baseline,
     of_the_family,
+    of_the_laws,
     of_the_records,
     of_the_source,
     of_the_training,
@@ -40,6 +42,7 @@ from harness.types import Forecasts
 from harness.verdict import Show
 
 if TYPE_CHECKING:
+    from harness.hypothesis import Hypothesis
     from harness.judgement import Judged
     from harness.sections import WalkForward
     from harness.study import Study
@@ -111,12 +114,14 @@ def make_record(
         **tried,
         "cautions": [
             *of_the_baseline(h.verdict.metric, h.models[h.verdict.baseline].kind),
+            *_of_its_level(study, forecasts, judged),
             *of_the_family(verdict, tried["family"], h.verdict.alpha),
             *audit.cautions({h.verdict.baseline, verdict.best.candidate}),
             *cautions(forecasts, study.scale, verdict, facts.start),
             *of_the_training(
                 forecasts[str(h.verdict.horizon)], (h.verdict.baseline, verdict.best.candidate)
             ),
+            *_of_its_laws(h, judged),
             *of_the_source(*_both(study, taught)),
             *of_the_records(h.panel.min_record),
         ],
@@ -199,6 +204,23 @@ def _panel(
         "measures_kept": kept,
         "dropped": dict(dropped),
     }
+
+
+def _of_its_level(study: Study, forecasts: Mapping[str, Forecasts], judged: Judged) -> list[str]:
+    rule = study.hypothesis.verdict
+    horizon = str(rule.horizon)
+    (scores,) = (s for s in judged.scores if s.horizon == horizon)
+    outcome = study.scale.variance(forecasts[horizon].y)
+    return of_a_weak_baseline(rule.baseline, scores.value(rule.baseline, "qlike"), outcome)
+
+
+def _of_its_laws(h: Hypothesis, judged: Judged) -> list[str]:
+    if h.distribution is None:
+        return []
+    horizon = str(h.verdict.horizon)
+    every = [row for part in judged.distributions for row in part.rows]
+    pooled = [row for row in every if (row.horizon, row.scope) == (horizon, "pooled")]
+    return of_the_laws(pooled, h.distribution.levels)
 
 
 def _both(study: Study, taught: PanelFacts | None) -> tuple[Sequence[str], Sequence[str], bool]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from pydantic import Field
@@ -86,6 +86,17 @@ class Sweep:
     key: str
     values: tuple[float | str, ...]
     models: tuple[str, ...]
+
+
+def as_written(problem: Problem, sweep: Sweep | None) -> Problem:
+    """A problem of a model that the sweep made, where the file has what is wrong with it."""
+    loc = problem.loc
+    if sweep is None or loc[:1] != ("models",) or loc[1] not in sweep.models:
+        return problem
+    if loc[2:3] == (sweep.key,):
+        value = sweep.models.index(loc[1])
+        return replace(problem, loc=("sweep", sweep.key, value, *loc[3:]))
+    return replace(problem, loc=("models", sweep.model, *loc[2:]))
 
 
 def expand_sweep(

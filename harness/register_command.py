@@ -63,11 +63,12 @@ def _show(found: Registered) -> None:
         f"{rule['horizon']}{where}: {what}{share}, alpha {rule['alpha']:g}"
     )
     _line(f"spec {r.spec_hash}")
-    if data.fingerprint is None:
-        _line(f"panel {data.panel}, its data unseen")
-    else:
-        reach = f"{str(data.start)[:10]} to {str(data.end)[:10]}"
-        _line(f"panel {data.panel} {reach}, {data.fingerprint}")
+    for which, read in (("panel", data), ("source", data.source)):
+        if read is not None and read.fingerprint is None:
+            _line(f"{which} {read.panel}, its data unseen")
+        elif read is not None:
+            reach = f"{str(read.start)[:10]} to {str(read.end)[:10]}"
+            _line(f"{which} {read.panel} {reach}, {read.fingerprint}")
     _line(str(found.path))
     if found.new and found.missing is not None:
         click.echo(f"warning: registered without a fingerprint: {found.missing}", err=True)

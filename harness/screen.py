@@ -54,13 +54,13 @@ def show_fields(fields: Mapping[str, Any], indent: str = "") -> None:
             show_fields(value, indent + "  ")
         else:
             shown = ", ".join(map(_cell, value)) if isinstance(value, list) else _cell(value)
-            _wrapped(f"{indent}{name}: {shown}", "  ")
+            show_line(f"{indent}{name}: {shown}", "  ")
 
 
 def show_checks(checks: Sequence[Mapping[str, str]]) -> None:
     """What `doctor` found: state, check, detail, wrapped, since the detail holds the remedy."""
     for check in checks:
-        _wrapped(f"{check['state']:<5}  {check['check']}: {check['detail']}", " " * 7)
+        show_line(f"{check['state']:<5}  {check['check']}: {check['detail']}", " " * 7)
 
 
 def show_entries(entries: Sequence[Mapping[str, Any]]) -> None:
@@ -96,7 +96,7 @@ def show_outcome(outcome: Outcome) -> None:
     if card.is_relative_to(Path.cwd()):
         card = card.relative_to(Path.cwd())
     drawn = f", {len(outcome.figures.paths)} figures" if outcome.figures else ""
-    _wrapped(f"  {outcome.seconds:.1f} s, run {outcome.run_id}{drawn}, card {card}", "")
+    show_line(f"  {outcome.seconds:.1f} s, run {outcome.run_id}{drawn}, card {card}", "")
 
 
 def warn_of_figures(run_id: str, failed: Mapping[str, str]) -> None:
@@ -230,10 +230,10 @@ def _show_rows(columns: Sequence[str], cells: Sequence[Sequence[str]]) -> None:
         if number:
             click.echo("")
         for name, cell in zip(columns, row, strict=True):
-            _wrapped(f"{name}: {cell}", "  ")
+            show_line(f"{name}: {cell}", "  ")
 
 
-def _wrapped(text: str, indent: str) -> None:
+def show_line(text: str, indent: str = "  ") -> None:
     """A line of text, on a terminal broken at its width; what has no spaces stays whole."""
     if not sys.stdout.isatty():
         click.echo(text)

@@ -160,7 +160,8 @@ def refuse(path: Path, raw: Mapping[str, Any], problems: list[Problem]) -> NoRet
         nearest=first.nearest,
     )
     if len(problems) > 1:
-        error.args = (f"{error} (and {len(problems) - 1} more)",)
+        rest = len(problems) - 1
+        error.args = (f"{error} (and {rest} more mistake{'s' if rest != 1 else ''})",)
     raise error
 
 

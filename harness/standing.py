@@ -36,15 +36,15 @@ _OTHERWISE = "its file says otherwise how bars are read, held, filled or joined"
 class Change:
     """An earlier run or registration of the hypothesis that read other data.
 
-    `key` is the run's id or the registration's file; `shown` says what shows it, None where
-    fingerprint or panel file do.
+    `run` is a run's id, None for a registration, whose `file` it is; `shown` says what shows it,
+    None where fingerprint or panel file do.
     """
 
-    key: str
+    run: str | None
+    file: str | None
     at: str
-    what: str
     data: DataRead
-    shown: str | None
+    shown: str | None = None
 
     def sentence(self, now: DataRead) -> str:
         """Why no verdict can be given."""
@@ -55,8 +55,9 @@ class Change:
         otherwise = None if then.holds_otherwise(now) else _OTHERWISE
         why = self.shown or otherwise
         shown = f": {why}" if why else ""
+        what = "The registration" if self.run is None else f"Run {self.run}"
         return (
-            f"The {which} changed{shown}. {self.what} of {self.at[:10]} read {then.panel} as "
+            f"The {which} changed{shown}. {what} of {self.at[:10]} read {then.panel} as "
             f"{_reach(then)}; this run read {_reach(now)}. To judge the claim on the changed "
             "data, register it anew (harness register)."
         )
@@ -98,7 +99,7 @@ class History:
 
     def standing(self) -> tuple[Registration | None, Tried | None]:
         """The first registration since the data last changed, and the first run on this data."""
-        other = {change.key for change in self.changes}
+        other = {key for change in self.changes for key in (change.run, change.file)}
         since = self.changes[-1].at if self.changes else ""
         # What was registered after a change must hold the changed data: seen, and not other data.
         mine = (
@@ -120,7 +121,7 @@ class History:
         begun = first.started if first else started
         alike = h.identity.name, h.comparison_hash
         versions = versions_before(alike, h.spec_hash, begun, self.others, self.named)
-        told = [_registered(found, first, before, bool(self.changes))]
+        told = [_registered(found, first, before, self.changes)]
         if versions:
             told.append(_altered(log, h, versions))
         if self.torn:
@@ -225,9 +226,9 @@ def _changes(
     for run in own:
         shown = contradiction(run.run_id) if run.run_id == latest else None
         if shown or run.data.changed_into(now):
-            found.append(Change(run.run_id, run.started, f"Run {run.run_id}", run.data, shown))
+            found.append(Change(run.run_id, None, run.started, run.data, shown))
     found += [
-        Change(r.file, r.registered_at, "The registration", r.data, None)
+        Change(None, r.file, r.registered_at, r.data)
         for r in registered
         if r.data.changed_into(now)
     ]
@@ -240,12 +241,15 @@ def _reach(data: DataRead) -> str:
 
 
 def _registered(
-    found: Registration | None, first: Tried | None, before: bool, changed: bool
+    found: Registration | None, first: Tried | None, before: bool, changes: Sequence[Change]
 ) -> str:
     if found is None:
+        other = next((c for c in changes if c.run is None), None)
+        if other is not None:
+            return f"Registered {other.at[:10]}, on data that has changed since, and not anew."
         return "Not registered before its first run."
     day = found.registered_at[:10]
-    if before and changed:
+    if before and changes:
         return f"Registered anew {day}, after the panel changed and before its first run on it."
     if before:
         return f"Registered {day}, before its first run."

@@ -180,7 +180,8 @@ class _Walk:
         found = self.times(trained, fittings)
         for walk, own in blind:
             with told():
-                found += walk.times({n: m for n, m in trained.items() if n in own}, own)
+                times = walk.times({n: m for n, m in trained.items() if n in own}, own)
+            found += tuple(replace(t, model=f"{t.model} without the rows held out") for t in times)
         return found
 
     def before_slices(

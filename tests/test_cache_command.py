@@ -15,6 +15,7 @@ def cache(tmp_path, monkeypatch):
     for name, size, days in (
         ("fits/a", 1_500_000, 0),
         ("fits/b", 500_000, 40),
+        ("fits/b.lock", 0, 0),
         ("measures/c", 9, 0),
     ):
         file = folder / name
@@ -41,15 +42,15 @@ def test_what_is_kept_is_shown(command, cache):
     ]
     text = command("cache", "show").done().out
     assert text.splitlines()[0] == str(cache) and "fits" in text
-    assert len(files(cache)) == 4
+    assert len(files(cache)) == 5
 
 
 def test_old_fits_alone_are_pruned(command, cache):
     found = command("cache", "prune", "--only", "fits", "--older", "30d", "--json").done().json
     assert found["parts"] == [{"kept": "fits", "files": 1, "megabytes": 0.5}]
-    assert files(cache) == ["fits/a", "measures/c", "notes.txt"]
+    assert files(cache) == ["fits/a", "fits/b.lock", "measures/c", "notes.txt"]
     command("cache", "prune", "--older", "1mo").done()
-    assert files(cache) == ["fits/a", "measures/c", "notes.txt"]
+    assert files(cache) == ["fits/a", "fits/b.lock", "measures/c", "notes.txt"]
 
 
 def test_everything_kept_is_pruned_and_nothing_else(command, cache):
@@ -68,4 +69,4 @@ def test_everything_kept_is_pruned_and_nothing_else(command, cache):
 )
 def test_a_mistake_is_one_line_and_deletes_nothing(command, cache, arguments, words):
     assert words in command("cache", *arguments).refused()
-    assert len(files(cache)) == 4
+    assert len(files(cache)) == 5

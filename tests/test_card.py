@@ -13,6 +13,7 @@ from markdown_it import MarkdownIt
 
 import harness
 from harness.cards.render import render_card, settings
+from harness.cards.training_rows import loss_words
 from harness.log import with_decision
 
 GOLDEN = Path(__file__).parent / "golden" / "tiny-har.md"
@@ -219,3 +220,26 @@ def test_parameters_that_are_tables_and_lists_are_told_in_words():
     forest = {"kind": "sklearn", "features": ["rv_1h"], "params": {"n_estimators": 50}}
     assert settings(forest) == "`rv_1h`, params (n_estimators 50)"
     assert settings({"kind": "sklearn", "features": ["rv_1h"], "params": {}}) == "`rv_1h`"
+
+
+@pytest.mark.parametrize(
+    ("model", "words"),
+    [
+        ({"kind": "lstm", "loss": "qlike"}, ("QLIKE", "nats")),
+        ({"kind": "lightgbm", "objective": "l1"}, ("absolute error", "the target's unit")),
+        (
+            {"kind": "stacked", "objective": "l2", "first": {"kind": "gru", "loss": "qlike"}},
+            ("first stage: QLIKE", "nats"),
+        ),
+        (
+            {"kind": "stacked", "objective": "l2", "first": {"kind": "ols"}},
+            ("squared error", "the target's unit, squared"),
+        ),
+        (
+            {"kind": "deepvol"},
+            ("negative log likelihood under a normal law", "nats, of returns over their scale"),
+        ),
+    ],
+)
+def test_the_loss_of_training_is_that_of_what_is_trained(model, words):
+    assert loss_words(model) == words

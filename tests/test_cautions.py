@@ -10,11 +10,14 @@ from worlds import DAY, START, make_forecasts
 
 from harness.cautions import (
     cautions,
+    of_a_weak_baseline,
     of_the_baseline,
     of_the_family,
+    of_the_laws,
     of_the_source,
     of_the_training,
 )
+from harness.distribution.assess import DistributionRow
 from harness.inference import Seed, evidence
 from harness.metrics import series
 from harness.scale import TargetScale
@@ -100,6 +103,27 @@ def test_a_baseline_that_cannot_be_right_is_warned_of():
     (found,) = of_the_baseline("direction", "persistence")
     assert "a coin gains 0.5 over it" in found
     assert of_the_baseline("direction", "ols") == of_the_baseline("mae", "persistence") == []
+
+
+def test_a_baseline_far_worse_than_one_number_is_warned_of():
+    outcome = np.exp(np.random.default_rng(0).normal(size=4000))
+    alone = float(np.log(outcome.mean()) - np.log(outcome).mean())
+    assert alone == pytest.approx(0.5, abs=0.05)
+    assert of_a_weak_baseline("ewma", 1.9 * alone, outcome) == []
+    (found,) = of_a_weak_baseline("ewma", 2.1 * alone, outcome)
+    assert found.startswith("ewma, the baseline, has a QLIKE of 1.0")
+
+
+def test_levels_too_far_out_for_the_rows_held_out_are_told():
+    def row(n, law="conformal", model="har"):
+        return DistributionRow("1d", model, law, "pooled", "", n, 40.0, 0.1, 0.1)
+
+    levels = (0.001, 0.5, 0.99)
+    (found,) = of_the_laws([row(0), row(0, model="net"), row(0, "residual")], levels)
+    assert found.startswith(
+        "No conformal quantiles of har, net: levels as far out as 0.001 need 999 "
+    )
+    assert of_the_laws([row(1), row(0, "residual")], levels) == []
 
 
 def test_symbols_that_were_learned_from_are_told_where_they_are_tested():

@@ -193,7 +193,7 @@ def test_a_hypothesis_is_frozen_and_travels_between_processes():
             "target.back: got 'lognormal', wanted no such key, because target.scale is 'level'",
         ),
         ("[sample]", "[sampel]", "sampel: got 'sampel', wanted one of the keys hypothesis, panel, sample, target, walk_forward, models, verdict, regimes, sweep, risk, distribution, run, source, document; did you mean 'sample'?"),
-        ("[verdict]", "[models.verdict]\nkind='persistence'\n[models.x]", f"models.x.kind: wanted this key, which is missing: one of {', '.join(KINDS)} (and 1 more)"),
+        ("[verdict]", "[models.verdict]\nkind='persistence'\n[models.x]", f"models.x.kind: wanted this key, which is missing: one of {', '.join(KINDS)} (and 1 more mistake)"),
         ("[panel]", "[[panel]]", "panel: got [{'name': 'btcusdt-1m', 'start': '2020-01-01', 'end': '2026-04-03'}], wanted a table [panel]"),
         ('kind = "ewma"', 'kind = "emwa"', f"models.smooth.kind: got 'emwa', wanted one of {', '.join(KINDS)}; did you mean 'ewma'?"),
         ('kind = "ewma"', 'kind = "ewma"\ndecy = 0.9', "models.smooth.decy: got 'decy', wanted one of the keys kind, scope, refit, decay, rescale; did you mean 'decay'?"),
@@ -226,8 +226,9 @@ def test_a_hypothesis_is_frozen_and_travels_between_processes():
         ('start = "2020-01-01"', "start = 0001-01-01T00:00:00+14:00", f"panel.start: got 0001-01-01 00:00:00+14:00, wanted {MOMENTS}"),
         ('start = "2020-01-01"', "start = 06:00:00", f"panel.start: got 06:00:00, wanted {MOMENTS}"),
         ('start = "2020-01-01"', "start = 2021-02-01", "walk_forward.first_test: got '2021-01-02', wanted a moment after panel.start, 2021-02-01"),
-        ('end = "2026-04-03"', 'end = "2020-01-01"', "panel.end: got '2020-01-01', wanted a moment after panel.start, 2020-01-01 (and 1 more)"),
+        ('end = "2026-04-03"', 'end = "2020-01-01"', "panel.end: got '2020-01-01', wanted a moment after panel.start, 2020-01-01 (and 1 more mistake)"),
         ('end = "2026-04-03"', 'end = "2021-01-02"', "walk_forward.first_test: got '2021-01-02', wanted a moment before panel.end, 2021-01-02"),
+        ('test = "3mo"', 'test = "3mo"\nvalidation = "12mo"', "walk_forward.validation: got '12mo', wanted shorter than walk_forward.train, 12mo, of which it is held out"),
         ('test = "3mo"', 'test = "3mo"\nstep = "2mo"', "walk_forward.step: got '2mo', wanted at least walk_forward.test, 3mo, or test windows would overlap"),
         ('test = "3mo"', 'test = "3mo"\nstep = "91d"', "walk_forward.step: got '91d', wanted at least walk_forward.test, 3mo, or test windows would overlap"),
         ('name = "har-rv-j"', 'name = "../har"', f"hypothesis.name: got '../har', wanted {NAMES}"),
@@ -253,7 +254,7 @@ def test_every_mistake_is_told_in_one_line(old, new, said):
 def test_the_first_mistake_in_the_file_is_told_and_the_others_counted():
     text = changed('every = "1h"', 'every = "x"').replace("alpha = 0.05", "alpha = 2")
     text = text.replace('kind = "ewma"', 'kind = "emwa"')
-    assert message(text) == f"h.toml: sample.every: got 'x', wanted {FIXED} (and 2 more)"
+    assert message(text) == f"h.toml: sample.every: got 'x', wanted {FIXED} (and 2 more mistakes)"
 
 
 @pytest.mark.parametrize("section", re.findall(r"^\[([a-z_]+)\]$", GOOD, re.MULTILINE))

@@ -432,7 +432,7 @@ def test_what_goes_wrong_in_a_plug_in_names_model_window_and_words(case, install
     install(with_lines(change))
     said = command("run", file).refused(1)
     assert re.match(
-        r"error: model level, horizon 1h, window 1 \(2021-01-13 to 2021-01-18\): ", said
+        rf"error: {file}: model level, horizon 1h, window 1 \(2021-01-13 to 2021-01-18\): ", said
     ), said
     assert words in said
     assert not list(file.parents[1].glob("reports/runs/*"))
@@ -465,7 +465,7 @@ TRAINS = """
 def test_optional_parts_that_go_wrong_are_named_too(more, words, install, file, command):
     install(MODULE + more)
     said = command("run", file).refused(1)
-    assert re.search(rf"^error: model level, horizon 1h, {words}", said), said
+    assert re.search(rf"^error: {file}: model level, horizon 1h, {words}", said), said
 
 
 def test_a_chain_forecasts_as_its_fits_one_by_one_do(install, file, command):
@@ -610,7 +610,7 @@ def test_a_plug_in_without_made_by_and_weights_keeps_nothing(install, file, comm
 
 def test_weights_that_cannot_be_kept_are_named(install, file, command):
     install(MODULE + KEPT.replace("np.array([self.mean])", "np.array([object()])"))
-    assert "error: model level, horizon 1h, window 1" in command("run", file).refused(1)
+    assert "level.toml: model level, horizon 1h, window 1" in command("run", file).refused(1)
 
 
 # Workers, verify

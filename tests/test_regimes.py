@@ -186,6 +186,8 @@ REFUSED = (
     (("min_gain = 0.01", "min_gain = 0.0\nclaim = 'equal'"), "verdict.min_gain: got 0.0, wanted above 0: how far apart equal models may be"),
     (("[models.har]", "[sweep]\nmodel = 'hra'\ndecay = [1, 2]\n[models.har]"), "sweep.model: got 'hra', wanted one of persistence, har; did you mean 'har'?"),
     (("[models.har]", "[sweep]\nmodel = 'har'\nintercept = true\n[models.har]"), "sweep.intercept: got true, wanted a list of two values or more"),
+    (("[models.har]", "[sweep]\nmodel = 'har'\nintercept = [true, 3]\n[models.har]"), "sweep.intercept[1]: got 3, wanted a valid boolean"),
+    (("[models.har]\n", "[sweep]\nmodel = 'har'\nintercept = [true, false]\n[models.har]\ncut = 1\n"), "models.har.cut: got 'cut', wanted one of the keys"),
     (("[models.har]", "[sweep]\nmodel = 'har'\n[models.har]"), "sweep: got {'model': 'har'}, wanted a model's name and one of its parameters"),
 )  # fmt: skip
 

@@ -14,7 +14,7 @@ import pytest
 import harness
 from harness.durable import encode
 from harness.errors import RunError
-from harness.family import look_up
+from harness.family import Known, look_up
 from harness.hypothesis import parse_hypothesis
 from harness.log import Log, RecordError
 from harness.query import run_query
@@ -240,9 +240,12 @@ def test_a_source_that_changed_is_a_change_and_the_sentence_names_it(tmp_path):
     taught = replace(DATA, panel="other", fingerprint="xxh3:8")
     register(log, tiny(), replace(DATA, source=taught), AT)
 
-    def forbidden(source: DataRead | None) -> tuple[str, ...]:
+    def known(source: DataRead | None) -> Known:
         data = replace(DATA, source=source)
-        return look_up(log, tiny(), data, SPAN, AT + timedelta(days=1)).forbidden
+        return look_up(log, tiny(), data, SPAN, AT + timedelta(days=1))
+
+    def forbidden(source: DataRead | None) -> tuple[str, ...]:
+        return known(source).forbidden
 
     assert not forbidden(taught)
     assert not forbidden(replace(taught, fingerprint="xxh3:9", end="2021-03-01", rows=120))
@@ -250,6 +253,9 @@ def test_a_source_that_changed_is_a_change_and_the_sentence_names_it(tmp_path):
     assert why.startswith("The source panel changed. The registration of 2026-05-19 read other as ")
     assert "xxh3:8" in why
     assert "xxh3:9" in why
+    assert known(replace(taught, fingerprint="xxh3:9")).registration["words"] == (
+        "Registered 2026-05-19, on data that has changed since, and not anew."
+    )
     assert not forbidden(None)  # nothing is known of it
 
 

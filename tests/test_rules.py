@@ -106,7 +106,7 @@ tried
 standing
 family rivals
 cards.group_rows
-cards.ability_rows cards.seed_rows cards.training_rows
+cards.ability_rows cards.coefficient_rows cards.seed_rows cards.training_rows
 cards.distribution_rows cards.fragility_rows cards.risk_rows
 cards.render cards.run_figure
 cards.residual_figures

@@ -79,7 +79,7 @@ REFUSED = (
     (((FIRST, ""),), "walk_forward.first_test: wanted this key, which is missing: a date"),
     (((ROLLING, ROLLING.replace('train = "10d"\n', "")),), "walk_forward.train: wanted this key, which is missing: a duration"),
     (((ROLLING, f'{ROLLING}\nshares = [0.5, 0.2, 0.3]'),), "walk_forward.shares: got [0.5, 0.2, 0.3], wanted no such key for scheme 'rolling', which has train, first_test, validation"),
-    (((ROLLING, ROLLING.replace("rolling", "fixed")),), "walk_forward.train: got '10d', wanted no such key for scheme 'fixed', which has train_from, first_test, validate_from (and 1 more)"),
+    (((ROLLING, ROLLING.replace("rolling", "fixed")),), "walk_forward.train: got '10d', wanted no such key for scheme 'fixed', which has train_from, first_test, validate_from (and 1 more mistake)"),
     ((*FIXED, ("2021-01-10", "2021-01-13")), "walk_forward.first_test: got '2021-01-13', wanted a moment after walk_forward.validate_from, 2021-01-13"),
     ((*FIXED, ("2021-01-02", "2021-01-11")), "walk_forward.validate_from: got '2021-01-10', wanted a moment after walk_forward.train_from, 2021-01-11"),
     ((*SHARES, ("0.4, 0.2, 0.4", "0.4, 0.2, 0.2")), "walk_forward.shares: got [0.4, 0.2, 0.2], wanted three shares of the span that add up to 1"),

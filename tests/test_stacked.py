@@ -326,7 +326,7 @@ def test_a_run_has_its_two_stages_in_record_and_card_and_a_rerun_is_the_same(tmp
 
 @pytest.mark.skipif(not TORCH, reason="torch is not installed")
 @pytest.mark.parametrize("kind", ["transvol", "lstm"])
-def test_a_net_as_first_stage_is_seeded_and_left_out_of_the_short_audit(tmp_path, fits, kind):
+def test_a_net_as_first_stage_is_seeded_and_probed_by_the_short_audit(tmp_path, fits, kind):
     shape = {"transvol": "heads = 2\nwindow = 3", "lstm": "layers = 1"}[kind]
     net = (
         f'kind = "{kind}"\nsequence_length = 4\nwidth = 4\nepochs = 2\nbatch = 64\n'
@@ -340,7 +340,10 @@ def test_a_net_as_first_stage_is_seeded_and_left_out_of_the_short_audit(tmp_path
     log, run_id = study(tmp_path, text + "\n[run]\nseeds = 2\n")
     record = log.read(run_id)
     assert "torch" in record["environment"]["libraries"]
-    assert any("forecasts of two, nets" in left for left in record["audit"]["left_out"])
+    assert not record["audit"]["left_out"]
+    assert not record["audit"]["unprobed"]
+    assert "| first stage: squared error of ln σ (no unit) |" in record["card"] or kind == "lstm"
+    assert "Of two: each feature's share of what all splits of the trees took off" in record["card"]
     frame = log.read_forecasts(run_id)
     assert "two" in frame["model"].unique().to_list()
     kept = list(fits.glob("*.safetensors"))

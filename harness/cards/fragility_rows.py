@@ -26,7 +26,8 @@ def fragility_rows(record: Mapping[str, Any]) -> dict[str, Any] | None:
     words = f"{_agree(choices)} other choices, {_agree(parts)} years and regimes"
     unsure = sum(not row["agrees"] and row["status"] == "inconclusive" for row in held)
     if unsure:
-        words += f"; {unsure} of the others are inconclusive, which contradicts nothing"
+        be = "is" if unsure == 1 else "are"
+        words += f"; {unsure} of the others {be} inconclusive, which contradicts nothing"
     if signs:
         words += f"; {sum(signs)} of {len(signs)} have a gain of the same sign"
     return {

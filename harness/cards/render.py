@@ -21,6 +21,7 @@ from typing import Any
 import jinja2
 
 from harness.cards.ability_rows import ability_rows
+from harness.cards.coefficient_rows import coefficient_rows, coefficient_words, medians
 from harness.cards.distribution_rows import distribution_rows
 from harness.cards.fragility_rows import fragility_rows
 from harness.cards.group_rows import (
@@ -60,7 +61,7 @@ _MOST_PROOFS = 100
 
 def render_card(record: Mapping[str, Any]) -> str:
     """The card of a record, with `Decision: none yet.` in its head (log.py fills in decisions)."""
-    coefficients, gain_as = _coefficients(record), record["verdict"]["gain_as"]
+    coefficients, gain_as = coefficient_rows(record), record["verdict"]["gain_as"]
     return _template().render(
         r=record,
         v=record["verdict"],
@@ -78,7 +79,8 @@ def render_card(record: Mapping[str, Any]) -> str:
         deciding=deciding_rows(record, pooled_rows(record)),
         windows=_windows(record),
         coefficients=coefficients,
-        medians=_medians(record, coefficients),
+        medians=medians(record, coefficients),
+        coefficient_words=coefficient_words(record, coefficients),
         groups=group_rows(record),
         adaptations=adaptation_rows(record),
         fragility=fragility_rows(record),
@@ -237,39 +239,6 @@ def _windows(record: Mapping[str, Any]) -> dict[str, list[dict[str, Any]]]:
             window = windows.setdefault(row["window_start"], {**row, "models": {}})
             window["models"][row["model"]] = row["value"]
     return {horizon: list(windows.values()) for horizon, windows in horizons.items()}
-
-
-def _coefficients(record: Mapping[str, Any]) -> list[dict[str, Any]]:
-    """How each coefficient at the verdict's horizon moved over the windows."""
-    values: dict[tuple[str, str], list[float]] = {}
-    for row in rows_of(record["tables"]["coefficients"]):
-        shift = row["name"] in ("var_shift", "sigma_shift")
-        if row["horizon"] == record["verdict"]["horizon"] and not shift:
-            path = values.setdefault((row["model"], row["name"]), [])
-            if row["value"] is not None and math.isfinite(row["value"]):
-                path.append(row["value"])
-    return [
-        {
-            "model": model,
-            "name": name,
-            "mean": statistics.fmean(path),
-            "sd": statistics.stdev(path) if len(path) > 1 else None,
-            "least": min(path),
-            "most": max(path),
-            "first": path[0],
-            "last": path[-1],
-        }
-        for (model, name), path in values.items()
-        if path
-    ]
-
-
-def _medians(record: Mapping[str, Any], coefficients: list[dict[str, Any]]) -> list[str]:
-    """The models among them whose coefficients are medians over symbols."""
-    fits = record["tables"]["fits"]
-    asset = {m for m, s in zip(fits["model"], fits["scope"], strict=True) if s == "asset"}
-    several = len(record["panel"]["symbols"]) > 1
-    return list(dict.fromkeys(c["model"] for c in coefficients if several and c["model"] in asset))
 
 
 def _costs(record: Mapping[str, Any]) -> list[dict[str, Any]]:

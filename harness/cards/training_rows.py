@@ -15,13 +15,26 @@ _LOSSES = {
     "l2": ("squared error", "the target's unit, squared"),
     "l1": ("absolute error", "the target's unit"),
 }
+_LIKELIHOOD = "negative log likelihood under a normal law", "nats, of returns over their scale"
 SPLITS = ("train", "validation")
 
 
 def loss_words(model: Mapping[str, Any]) -> tuple[str, str]:
     """The training loss of a model, by its settings, and its unit."""
+    if model.get("kind") == "stacked":
+        return _of_stages(model)
+    if model.get("kind") == "deepvol":
+        return _LIKELIHOOD
     named = model.get("loss") or model.get("objective")
     return _LOSSES.get(str(named), ("its own training loss", "as its class defines it"))
+
+
+def _of_stages(model: Mapping[str, Any]) -> tuple[str, str]:
+    """The first stage's where that trains in epochs, else that of its trees."""
+    if "loss" not in model["first"]:
+        return loss_words({"objective": model["objective"]})
+    name, unit = loss_words(model["first"])
+    return f"first stage: {name}", unit
 
 
 def training_rows(record: Mapping[str, Any]) -> list[dict[str, Any]]:

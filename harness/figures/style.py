@@ -243,7 +243,7 @@ def whole_numbers(axes: Axes) -> None:
 
 def quantity_label(quantity: str, unit: str, *, log: bool) -> str:
     """What an axis shows, above its unit, in lines that are no longer than a panel is high."""
-    return f"{textwrap.fill(quantity, 34)}\n({unit}{', log axis' if log else ''})"
+    return f"{textwrap.fill(quantity, 36)}\n({unit}{', log axis' if log else ''})"
 
 
 def log_axis(axes: Axes, which: str, values: ArrayLike) -> None:
