@@ -14,6 +14,7 @@ from harness.measures.store import measure_panel
 from harness.pipeline import decide_on, plan_forecast, sample, with_lessons
 from harness.study import set_up
 from harness.training_time import TrainingTime
+from harness.workers import Workers, available
 
 _NS_PER_MINUTE = 60_000_000_000
 
@@ -27,7 +28,7 @@ def plan_run(hypothesis: Hypothesis, search: Sequence[Path]) -> dict[str, Any]:
 
     The estimate is what reading and measuring took here plus, for every horizon, what its walk
     took here, which costs less to try than to guess. Models that train are not tried: they add
-    their own estimates, and how much they can take at most.
+    their own estimates, and how much they can take at most, on as many cores as a run would use.
     """
     began = time.perf_counter()
     study = set_up(hypothesis, search)
@@ -37,11 +38,15 @@ def plan_run(hypothesis: Hypothesis, search: Sequence[Path]) -> dict[str, Any]:
     span = study.span(facts)
     decided = decide_on(study, measured)
     times: list[TrainingTime] = []
+    pool, typical, most = Workers(available()), 0.0, 0.0
     windows: list[dict[str, Any]] = []
     for horizon in map(str, hypothesis.target.horizons):
         with of_the_file(hypothesis.path):
             part = plan_forecast(study, sample(study, decided, horizon), span)
         times += part.times
+        on_one = sum(t.typical for t in part.times)
+        typical += pool.share(on_one) * on_one
+        most += pool.share(on_one) * sum(t.most for t in part.times)
         windows += [
             {
                 "horizon": horizon,
@@ -73,16 +78,17 @@ def plan_run(hypothesis: Hypothesis, search: Sequence[Path]) -> dict[str, Any]:
             h: study.embargo(h) // _NS_PER_MINUTE for h in map(str, hypothesis.target.horizons)
         },
         "models": list(hypothesis.models),
-        "estimated seconds": round(tried + sum(t.typical for t in times), 1),
-        "seconds at most": round(tried + sum(t.most for t in times), 1),
-        "of them training": round(sum(t.typical for t in times), 1),
+        "estimated seconds": round(tried + typical, 1),
+        "seconds at most": round(tried + most, 1),
+        "of them training": round(typical, 1),
+        "cores": pool.count,
         "training": [
             {
                 "horizon": t.horizon,
                 "model": t.model,
                 "fits": t.fits,
-                "seconds": round(t.typical, 1),
-                "seconds at most": round(t.most, 1),
+                "seconds of one core": round(t.typical, 1),
+                "at most": round(t.most, 1),
             }
             for t in times
         ],

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from statistics import fmean
 
@@ -33,11 +33,12 @@ def training_time(
     *,
     horizon: str,
     settings: Settings,
+    lessons: int = 0,
 ) -> TrainingTime:
     """The estimate for these fits: as many times that of a fit on their mean number of rows.
 
-    Seconds grow with the rows, so that the mean stands for all of them; of lessons, which are as
-    many where they are estimated at all, the last is the longest and stands for all. RunError as
+    Seconds grow with the rows, so that the mean stands for all of them; of the `lessons` that are
+    taught for them the last is the longest and stands for all. RunError as
     the fits themselves would have it, for one with no rows to train on or to hold out, for too few
     to learn from beforehand, and where memory does not suffice for a batch.
     """
@@ -52,9 +53,18 @@ def training_time(
             course_of(model, settings, min((fold for _, fold in fits), key=_limit))
             if isinstance(model, TimedPupil):
                 lesson = model.lesson_time(course_of(model, settings, fits[-1][1]))
-                typical += len(fits) * lesson.typical
-                most += len(fits) * lesson.most
+                typical += lessons * lesson.typical
+                most += lessons * lesson.most
     return TrainingTime(horizon, name, len(fits), typical, most)
+
+
+def lessons_of(
+    model: Forecaster, limits: Iterable[tuple[int, int]], settings: Settings
+) -> set[tuple[str, int, int]]:
+    """The lessons before fits of these limits and seeds; models with one subject share them."""
+    if not learns(model, settings):
+        return set()
+    return {(model.subject, limit, seed) for limit, seed in limits}
 
 
 def _limit(fold: Fold) -> int:
@@ -77,7 +87,7 @@ def in_words(times: Sequence[TrainingTime]) -> str:
     typical, most = sum(t.typical for t in times), sum(t.most for t in times)
     return (
         f"{times[0].horizon}: training {names}: {fits:,} fit{'s' if fits != 1 else ''}, "
-        f"about {_seconds(typical)}, at most {_seconds(most)}"
+        f"about {_seconds(typical)} of one core, at most {_seconds(most)}"
     )
 
 

@@ -33,7 +33,7 @@ from harness.sweeps import (
     sweep_apart,
     sweep_together,
 )
-from harness.training_time import TrainingTime, in_words, training_time
+from harness.training_time import TrainingTime, in_words, lessons_of, training_time
 from harness.types import F64, I64, Fold, Forecasts, LeakProof, Samples, Window, middle
 
 
@@ -160,16 +160,20 @@ class _Walk:
     ) -> tuple[TrainingTime, ...]:
         """What those fits of these models, which train, will take that are not kept already."""
         where = {"horizon": self.samples.horizon, "settings": self.settings}
-        found = []
+        found, taught = [], set()
         for name, model in models.items():
-            fits = [
-                (job.samples, job.fold)
+            jobs = [
+                job
                 for seed in self._seeds(model)
                 for job in self._jobs(name, model, fittings[name], seed)
                 if not is_made(job, self.settings)
             ]
-            if fits:
-                found.append(training_time(name, model, fits, **where))
+            limits = {(job.fold.window.limit, job.seed) for job in jobs}
+            lessons = lessons_of(model, limits, self.settings) - taught
+            taught |= lessons
+            if jobs:
+                fits = [(job.samples, job.fold) for job in jobs]
+                found.append(training_time(name, model, fits, lessons=len(lessons), **where))
         return tuple(found)
 
     def every_time(

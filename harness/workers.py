@@ -11,7 +11,7 @@ import os
 import signal
 import threading
 from collections.abc import Callable, Iterable, Iterator
-from concurrent.futures import ProcessPoolExecutor
+from concurrent.futures import Future, ProcessPoolExecutor, wait
 from concurrent.futures.process import BrokenProcessPool
 from types import TracebackType
 from typing import TYPE_CHECKING, Self
@@ -22,6 +22,7 @@ from harness.errors import RunError
 if TYPE_CHECKING:
     from harness.single_fits import Mapper
 
+_BETWEEN_LOOKS = 0.5  # seconds
 _WORTH = 30.0  # seconds of training from which on starting workers, which import torch, pays
 
 
@@ -41,6 +42,10 @@ class Workers:
         """How to run fits that will take so many seconds: here, or in the workers."""
         return map if self.count < 2 or seconds < _WORTH else self.map
 
+    def share(self, seconds: float) -> float:
+        """How much of fits that will take so many seconds of one core falls to each core used."""
+        return 1.0 if self.mapper(seconds) is map else 1.0 / self.count
+
     def map(self, function: Callable[..., object], items: Iterable[object]) -> Iterator[object]:
         """function(item) of every item, in their order.
 
@@ -49,13 +54,23 @@ class Workers:
         if self._pool is None:
             context = multiprocessing.get_context("spawn")
             self._pool = ProcessPoolExecutor(self.count, context, _begin)
+        asked: list[Future[object]] = []
         try:
-            yield from self._pool.map(function, items)
+            asked = [self._pool.submit(function, item) for item in items]
+            for future in asked:
+                # Polars' handler of an interrupt restarts what it interrupts: a wait without end
+                # would not see it.
+                while not wait([future], timeout=_BETWEEN_LOOKS).done:
+                    pass
+                yield future.result()
         except BrokenProcessPool:
             raise RunError(
                 "a worker process was killed (by lack of memory?): fits that were finished are "
                 "kept, run again, with fewer --workers if memory is short"
             ) from None
+        finally:
+            for future in asked:
+                future.cancel()
 
     def __enter__(self) -> Self:
         return self

@@ -35,7 +35,7 @@ def test_the_estimate_comes_before_the_first_epoch_and_every_fit_tells_of_its_ep
     n, w = [p.n_train for p in got.proofs], len(got.windows)
     mean = round(sum(n) / w)
     assert said[0] == (
-        f"1h: training net: {w} fits, about {w * (0.1 * mean):,.0f} s, "
+        f"1h: training net: {w} fits, about {w * (0.1 * mean):,.0f} s of one core, "
         f"at most {w * (0.2 * mean):,.0f} s"
     )
     epochs = [line for line in said if "epoch" in line]
@@ -107,8 +107,10 @@ def test_a_walk_foreseen_trains_nothing_and_has_the_proofs_of_the_walk(monkeypat
 
 def test_the_estimate_of_several_models_is_one_line_of_their_sums():
     times = (TrainingTime("1d", "a", 1, 2.0, 3.0), TrainingTime("1d", "b", 2, 1_000.0, 2_000.0))
-    assert in_words(times) == "1d: training a, b: 3 fits, about 1,002 s, at most 2,003 s"
-    assert in_words(times[:1]) == "1d: training a: 1 fit, about 2.0 s, at most 3.0 s"
+    assert (
+        in_words(times) == "1d: training a, b: 3 fits, about 1,002 s of one core, at most 2,003 s"
+    )
+    assert in_words(times[:1]) == "1d: training a: 1 fit, about 2.0 s of one core, at most 3.0 s"
 
 
 class Clock:
@@ -152,19 +154,21 @@ def test_a_plan_estimates_training_without_doing_it(at_desk, command, monkeypatc
 
     ticks = SimpleNamespace(perf_counter=count(0.0, 10.0).__next__)
     monkeypatch.setattr("harness.plan.time", ticks)
+    monkeypatch.setattr("harness.plan.available", lambda: 3)
     monkeypatch.setattr(RecurrentNet, "fit", refuse)
     monkeypatch.setattr(RecurrentNet, "estimate", lambda *_: FitTime(100.0, 300.0, 1.0))
     text = desk.changed(HELD_OUT, ("[models.har]", NET))
     (at_desk / "hypotheses/tiny-har.toml").write_text(text)
     plan = command("plan", "hypotheses/tiny-har.toml", "--json").done().json
     assert plan["training"] == [
-        {"horizon": h, "model": "net", "fits": 3, "seconds": 300.0, "seconds at most": 900.0}
+        {"horizon": h, "model": "net", "fits": 3, "seconds of one core": 300.0, "at most": 900.0}
         for h in ("1h", "4h")
     ]
-    assert (plan["estimated seconds"], plan["seconds at most"]) == (613.0, 1813.0)
+    assert (plan["estimated seconds"], plan["seconds at most"]) == (213.0, 613.0)
+    assert (plan["of them training"], plan["cores"]) == (200.0, 3)
     assert [w["test rows"] for w in plan["windows"]] == [120] * 6
     shown = command("plan", "hypotheses/tiny-har.toml").done().out
-    assert "horizon  model  fits  seconds  seconds at most" in shown
+    assert "horizon  model  fits  seconds of one core  at most" in shown
 
 
 @needs_torch

@@ -311,6 +311,26 @@ def test_a_mistake_in_source_or_strategy_is_one_line(changes, words):
 
 
 @needs_torch
+def test_a_plan_counts_lessons_once_for_all_who_share_them(tmp_path, command, monkeypatch):
+    desk.lay_out(tmp_path)
+    laid_out(tmp_path)
+    monkeypatch.chdir(tmp_path)
+    file = tmp_path / "hypotheses/tiny-har.toml"
+
+    def most(text: str) -> dict[str, float]:
+        file.write_text(text)
+        plan = command("plan", str(file), "--json").done().json
+        return {row["model"]: row["at most"] for row in plan["training"]}
+
+    # What an epoch takes differs from one moment to the next, not by a factor of a hundred.
+    brief, long = (
+        most(SPEC.replace("lesson_epochs = 2", f"lesson_epochs = {n}")) for n in (2, 4_000)
+    )
+    assert long["full"] > 20.0 * brief["full"]
+    assert long["frozen"] < 0.1 * long["full"]
+
+
+@needs_torch
 def test_a_plan_tells_of_too_few_rows_to_learn_from(tmp_path, command, monkeypatch):
     desk.lay_out(tmp_path)
     laid_out(tmp_path)

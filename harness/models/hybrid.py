@@ -18,7 +18,7 @@ from harness.nets import loop
 from harness.nets.hybrid import REGIMES, HybridNet
 from harness.nets.recurrent import LastState
 from harness.teaching import Course
-from harness.types import F64, Rows
+from harness.types import F64, FitTime, Rows
 
 
 @dataclass(frozen=True)
@@ -56,6 +56,10 @@ class Hybrid(TransferNet):
     def lesson(self, course: Course, *, seed: int = 0) -> Lesson:
         """What the net without HAR learns from the course."""
         return self._alone.lesson(course, seed=seed)
+
+    def lesson_time(self, course: Course) -> FitTime:
+        """As of the net without HAR."""
+        return self._alone.lesson_time(course)
 
     def fit(
         self, rows: Rows, y: F64, *, validation: tuple[Rows, F64] | None = None, seed: int = 0

@@ -75,7 +75,7 @@ class Pupil(Protocol):
 
 @runtime_checkable
 class TimedPupil(Protocol):
-    """A pupil whose lessons take so much longer than its fits that they are estimated too."""
+    """A pupil that says what its lessons will take."""
 
     def lesson_time(self, course: Course) -> FitTime:
         """Seconds of one lesson, by timing a few steps."""

@@ -141,16 +141,19 @@ class RecurrentNet:
 
     def estimate(self, n_rows: int, n_validation: int) -> FitTime:
         """Seconds of one fit on so many rows, by timing a few batches of made-up ones."""
+        return self._time(self._schedules, n_rows, n_validation)
+
+    def _time(self, schedules: Sequence[loop.Schedule], n_rows: int, n_validation: int) -> FitTime:
         device = loop.choose_device(self.params.device)
         with loop.repeatable(0, device) as noise:
-            n, length = max(s.batch for s in self._schedules), self.params.sequence_length
+            n, length = max(s.batch for s in schedules), self.params.sequence_length
             steps = torch.randn(n + length, self._inputs, generator=noise)
             places = torch.arange(n)[:, None] + torch.arange(length)
             made_up = loop.Sequences(
                 steps.to(device), places.to(device), torch.ones(n, 4, device=device)
             )
             # One schedule stands for all, whose epochs add up: rows to a batch are the same.
-            first, *further = self._schedules
+            first, *further = schedules
             epochs = first.epochs + sum(schedule.epochs for schedule in further)
             schedule = replace(first, epochs=epochs, rates={})
             return loop.estimate(

@@ -24,7 +24,7 @@ from harness.nets.attention import SelfAttention
 from harness.nets.recurrent import LastState, Recurrent
 from harness.nets.sequence import SequenceNet
 from harness.teaching import Course
-from harness.types import F64, Rows
+from harness.types import F64, FitTime, Rows
 
 _ENCODER, _RECURRENT = "encoder", "encoder.recurrent"
 _SLOWER = 10.0  # how much slower the encoder learns at differential rates
@@ -69,6 +69,10 @@ class TransferNet(RecurrentNet):
         weights = {name: w.cpu().numpy() for name, w in taught.net.state_dict().items()}
         told = taught.training
         return Lesson(weights, told.epochs, told.best, told.train_loss, told.validation_loss)
+
+    def lesson_time(self, course: Course) -> FitTime:
+        """Seconds of a lesson, by timing a few batches of made-up rows."""
+        return self._time([self._lessons], course.y.size, course.held_out_y.size)
 
     def fit(
         self, rows: Rows, y: F64, *, validation: tuple[Rows, F64] | None = None, seed: int = 0
