@@ -38,15 +38,17 @@ def plan_run(hypothesis: Hypothesis, search: Sequence[Path]) -> dict[str, Any]:
     span = study.span(facts)
     decided = decide_on(study, measured)
     times: list[TrainingTime] = []
-    pool, typical, most = Workers(available()), 0.0, 0.0
+    pool, cores, typical, most = Workers(available()), 1, 0.0, 0.0
     windows: list[dict[str, Any]] = []
     for horizon in map(str, hypothesis.target.horizons):
         with of_the_file(hypothesis.path):
             part = plan_forecast(study, sample(study, decided, horizon), span)
         times += part.times
         on_one = sum(t.typical for t in part.times)
-        typical += pool.share(on_one) * on_one
-        most += pool.share(on_one) * sum(t.most for t in part.times)
+        used = pool.used(on_one)
+        cores = max(cores, used)
+        typical += on_one / used
+        most += sum(t.most for t in part.times) / used
         windows += [
             {
                 "horizon": horizon,
@@ -80,8 +82,7 @@ def plan_run(hypothesis: Hypothesis, search: Sequence[Path]) -> dict[str, Any]:
         "models": list(hypothesis.models),
         "estimated seconds": round(tried + typical, 1),
         "seconds at most": round(tried + most, 1),
-        "of them training": round(typical, 1),
-        "cores": pool.count,
+        **({"of them training": round(typical, 1), "cores": cores} if times else {}),
         "training": [
             {
                 "horizon": t.horizon,

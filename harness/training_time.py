@@ -38,9 +38,9 @@ def training_time(
     """The estimate for these fits: as many times that of a fit on their mean number of rows.
 
     Seconds grow with the rows, so that the mean stands for all of them; of the `lessons` that are
-    taught for them the last is the longest and stands for all. RunError as
-    the fits themselves would have it, for one with no rows to train on or to hold out, for too few
-    to learn from beforehand, and where memory does not suffice for a batch.
+    taught for them the last is the longest and stands for all. RunError as the fits themselves
+    would have it, for one with no rows to train on or to hold out, for too few to learn from
+    beforehand, and where memory does not suffice for a batch.
     """
     assert isinstance(model, Trained)
     sizes = [_sizes(model, samples, fold, settings.embargo) for samples, fold in fits]

@@ -42,9 +42,9 @@ class Workers:
         """How to run fits that will take so many seconds: here, or in the workers."""
         return map if self.count < 2 or seconds < _WORTH else self.map
 
-    def share(self, seconds: float) -> float:
-        """How much of fits that will take so many seconds of one core falls to each core used."""
-        return 1.0 if self.mapper(seconds) is map else 1.0 / self.count
+    def used(self, seconds: float) -> int:
+        """How many processes make fits that will take so many seconds of one core."""
+        return 1 if self.mapper(seconds) is map else self.count
 
     def map(self, function: Callable[..., object], items: Iterable[object]) -> Iterator[object]:
         """function(item) of every item, in their order.

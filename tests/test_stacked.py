@@ -342,7 +342,8 @@ def test_a_net_as_first_stage_is_seeded_and_probed_by_the_short_audit(tmp_path, 
     assert "torch" in record["environment"]["libraries"]
     assert not record["audit"]["left_out"]
     assert not record["audit"]["unprobed"]
-    assert "| first stage: squared error of ln σ (no unit) |" in record["card"] or kind == "lstm"
+    loss = {"transvol": "squared error of ln σ (no unit)", "lstm": "QLIKE (nats)"}[kind]
+    assert f"| first stage: {loss} |" in record["card"]
     assert "Of two: each feature's share of what all splits of the trees took off" in record["card"]
     frame = log.read_forecasts(run_id)
     assert "two" in frame["model"].unique().to_list()

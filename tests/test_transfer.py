@@ -20,6 +20,7 @@ from harness.models.params import TransferParams
 from harness.models.protocol import ModelError, make_model
 from harness.models.pupils import Lesson, Pupil
 from harness.teaching import course, known
+from harness.types import FitTime
 
 needs_torch = pytest.mark.skipif(
     importlib.util.find_spec("torch") is None, reason="torch is not installed"
@@ -310,35 +311,42 @@ def test_a_mistake_in_source_or_strategy_is_one_line(changes, words):
     assert words in str(refused.value)
 
 
-@needs_torch
-def test_a_plan_counts_lessons_once_for_all_who_share_them(tmp_path, command, monkeypatch):
+@pytest.fixture
+def planned(tmp_path: Path, command: Any, monkeypatch: pytest.MonkeyPatch) -> Any:
+    """The plan of a text, as a command ends."""
     desk.lay_out(tmp_path)
     laid_out(tmp_path)
     monkeypatch.chdir(tmp_path)
     file = tmp_path / "hypotheses/tiny-har.toml"
 
-    def most(text: str) -> dict[str, float]:
+    def plan(text: str) -> Any:
         file.write_text(text)
-        plan = command("plan", str(file), "--json").done().json
-        return {row["model"]: row["at most"] for row in plan["training"]}
+        return command("plan", str(file), "--json")
 
-    # What an epoch takes differs from one moment to the next, not by a factor of a hundred.
-    brief, long = (
-        most(SPEC.replace("lesson_epochs = 2", f"lesson_epochs = {n}")) for n in (2, 4_000)
-    )
-    assert long["full"] > 20.0 * brief["full"]
-    assert long["frozen"] < 0.1 * long["full"]
+    return plan
 
 
 @needs_torch
-def test_a_plan_tells_of_too_few_rows_to_learn_from(tmp_path, command, monkeypatch):
-    desk.lay_out(tmp_path)
-    laid_out(tmp_path)
-    monkeypatch.chdir(tmp_path)
-    file = tmp_path / "hypotheses/tiny-har.toml"
+def test_a_plan_counts_lessons_once_for_all_who_share_them(planned, monkeypatch):
+    from harness.models.recurrent import RecurrentNet
+
+    def second_an_epoch(net: Any, schedules: Any, n: int, held_out: int) -> FitTime:
+        seconds = float(sum(schedule.epochs for schedule in schedules))
+        return FitTime(seconds, seconds, 1.0)
+
+    monkeypatch.setattr(RecurrentNet, "_time", second_an_epoch)
+    plan = planned(SPEC.replace("lesson_epochs = 2", "lesson_epochs = 40")).done().json
+    fits = {row["model"]: row["fits"] for row in plan["training"]}
+    seconds = {row["model"]: row["seconds of one core"] for row in plan["training"]}
+    n = fits["full"]
+    assert fits == {"scratch": n, "full": n, "frozen": n}
+    assert seconds == {"scratch": 40.0 * n, "full": (3.0 + 40.0) * n, "frozen": 3.0 * n}
+
+
+@needs_torch
+def test_a_plan_tells_of_too_few_rows_to_learn_from(planned):
     source = '[source]\nname = "other"\n'
-    file.write_text(SPEC.replace(source, f'{source}start = "2021-01-10"\n'))
-    told = command("plan", str(file)).refused(1)
+    told = planned(SPEC.replace(source, f'{source}start = "2021-01-10"\n')).refused(1)
     assert "model full, horizon 4h, window 1 (2021-01-13 to 2021-01-18): the source panel" in told
     assert "has 0 rows to learn from and 13 to hold out" in told
 

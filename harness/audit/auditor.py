@@ -107,8 +107,8 @@ class Auditor:
             window = windows[int(self._rng.integers(len(windows)))]
             chosen = {n: m for n, m in models.items() if self._shuffles(n, m)}
             self._add(shuffled(study, samples, chosen, window, self.form.shuffles, self._rng))
+            quick = self._quick.models(horizon)
             for _ in range(self.form.late):
-                quick = self._quick.models(horizon)
                 self._add(late_check(study, samples, quick, windows, self._rng))
 
     def _add(self, found: tuple[list[Check], list[str]]) -> None:

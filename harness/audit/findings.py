@@ -95,7 +95,7 @@ class Audit:
             return []
         return [
             f"The leak audit did not look at the forecasts of {', '.join(unprobed)}, on which the "
-            "verdict rests: harness audit FILE --full does."
+            "verdict rests: harness audit FILE --full looks in more places."
         ]
 
     def as_dict(self) -> dict[str, Any]:
