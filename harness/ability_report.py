@@ -18,13 +18,13 @@ from harness.ability.confidence_set import (
     superior_ability,
 )
 from harness.ability.findings import Compared, Finding, findings, loss_series, nests
-from harness.ability.table import LOSSES
 from harness.cards.ability_rows import WORDS
 from harness.dates import by_date
 from harness.errors import UsageError, nearest
 from harness.instruments import known_instruments, read_instruments
 from harness.log import Log
-from harness.metrics import METRICS, series
+from harness.metrics import METRICS
+from harness.scoring import series
 from harness.screen import show_table
 from harness.stored import stored_forecasts, testable_metrics
 from harness.verdict import Show, p_value
@@ -184,7 +184,7 @@ def _show_pairs(rows: Sequence[Finding], metric: str) -> None:
     if not rows:
         return
     given = next((f.instruments for f in rows if f.instruments), "")
-    losses = LOSSES.get(metric) or f"{metric}, {METRICS[metric].unit}"
+    losses = _losses(metric)
     _title(f"Against the baseline. GW: losses are {losses}; conditional on {given}")
     columns = ("test", "model", "in", "effect", "statistic", "p", "n")
     short = {"giacomini-white-conditional": "GW conditional", "giacomini-white": "GW"}
@@ -194,6 +194,14 @@ def _show_pairs(rows: Sequence[Finding], metric: str) -> None:
         for f in rows
     ]  # fmt: skip
     show_table(columns, cells)
+
+
+def _losses(metric: str) -> str:
+    """The losses that are compared for a metric, in words."""
+    loss = METRICS[metric].loss
+    if loss is None:
+        return f"influence values of {metric}, turned round: the loss that it is to first order"
+    return f"{loss.words}, {loss.unit}"
 
 
 def _show_calibration(rows: Sequence[Finding]) -> None:

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
 _ROWS_PER_COEFFICIENT = 10
 _FEWEST_COSINES = 8
-_FAR = 2.0  # times the QLIKE of a constant; persistence, noisy as it is, stays well below that
+_FAR = 2.0  # times the QLIKE of a constant: a baseline that is merely noisy is not meant
 _CLOSED = 5 * 86_400_000_000_000  # ns that an exchange may be closed where a span begins
 
 

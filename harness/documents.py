@@ -7,9 +7,10 @@ from dataclasses import dataclass
 from typing import Any
 
 from harness.cards.group_rows import rows_of
-from harness.cards.render import HEADINGS, card_stem, escape, number
+from harness.cards.render import card_stem, escape, number
 from harness.errors import UsageError
 from harness.log import Log, RecordError
+from harness.metrics import METRICS
 from harness.tried import all_tried
 from harness.verdict import Show
 
@@ -99,7 +100,7 @@ class Claim:
         def shown(*gains: float | None) -> str:
             return " to ".join("n/a" if gain is None else show(gain) for gain in gains)
 
-        what = f"{HEADINGS[v['metric']]} {v['horizon']}"
+        what = f"{METRICS[v['metric']].heading} {v['horizon']}"
         cells = (
             f"{escape(d['says'])} ({escape(d['place'])})",
             f"{v['candidate']} over {v['baseline']}, {escape(_GAINS[v['gain_as']] % what)}",
@@ -117,7 +118,7 @@ class Claim:
         """Its lines of the page's table of figures."""
         name, horizon = self.record["hypothesis"], self.record["verdict"]["horizon"]
         for row in self._figures():
-            what = f"{HEADINGS[row['metric']]} {horizon}"
+            what = f"{METRICS[row['metric']].heading} {horizon}"
             both = number(row["value"]), number(row["found"])
             yield f"| {name} | {what} | {row['model']} | {' | '.join(both)} |"
 

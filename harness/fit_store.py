@@ -25,15 +25,17 @@ import numpy as np
 import xxhash
 
 from harness.errors import RunError
+from harness.kept_files import code_hash
 from harness.kernels.loader import alone, cache_folder
 from harness.types import Rows
 
 _LAYOUT = 1
 _FOLDER = "fits"
-# Rows are hashed as they are, so nothing that makes them is named here.
-_MADE_BY = (
-    "models/*.py", "nets/*.py", "fold_fits.py", "teaching.py", "scale.py", "keep.py",
-    "risk/tails.py", "distribution/laws.py",
+# All code that a fit runs. Rows are hashed as they are, so nothing that makes them is named here.
+MADE_BY = (
+    "kernels", "models", "nets", "features.py", "feature_functions.py", "fit_rows.py",
+    "fold_fits.py", "held_out.py", "keep.py", "risk/tails.py", "distribution/laws.py", "scale.py",
+    "single_fits.py", "splits.py", "swept_rows.py", "sweeps.py", "teaching.py", "types.py",
 )  # fmt: skip
 Arrays = Mapping[str, np.ndarray]
 
@@ -206,8 +208,4 @@ def _metadata(content: bytes) -> Mapping[str, str]:
 
 @cache
 def _code() -> str:
-    package = Path(__file__).parent
-    digest = hashlib.sha256()
-    for path in sorted(p for pattern in _MADE_BY for p in package.glob(pattern)):
-        digest.update(path.relative_to(package).as_posix().encode() + b"\0" + path.read_bytes())
-    return digest.hexdigest()[:32]
+    return code_hash(*MADE_BY)[:32]

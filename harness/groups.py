@@ -7,8 +7,10 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
-from harness.metrics import METRICS, Values, score_groups, taken
+from harness.losses import Values
+from harness.metrics import METRICS, loss_of
 from harness.regimes import Marked
+from harness.scoring import score_groups, taken
 from harness.types import F64, I64, Forecasts
 
 
@@ -108,7 +110,7 @@ def adaptation(
     forecasts: Forecasts, outcome: Values, models: Mapping[str, Values], marked: Marked, metric: str
 ) -> tuple[Adaptation, ...]:
     """Adaptation after the shifts of every Shifts regime, in the metric's loss (QLIKE if none)."""
-    name = metric if METRICS[metric].loss else "qlike"
+    name = loss_of(metric)
     found = []
     for regime, since in marked.since.items():
         rows = marked.groups[regime]
@@ -117,7 +119,7 @@ def adaptation(
         count = np.bincount(since)
         cumulative = {}
         for model, f in models.items():
-            losses = METRICS[name].loss(outcome, f)[rows]
+            losses = METRICS[name].losses(outcome, f)[rows]
             sums = np.bincount(since, weights=losses)
             mean = np.divide(sums, count, out=np.zeros(count.size), where=count > 0)
             cumulative[model] = np.cumsum(mean)

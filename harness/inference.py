@@ -18,7 +18,8 @@ import numpy as np
 
 from harness.dates import Dates, by_date
 from harness.evidence import Evidence
-from harness.metrics import METRICS, Metric, Values
+from harness.losses import Values
+from harness.metrics import METRICS, Metric
 from harness.types import F64, Forecasts
 
 _POWER = 0.8
@@ -109,7 +110,7 @@ def _differences(
     moved = dates.averages(psi)
     if m.loss is None:
         return moved, moved + gain
-    return moved, dates.averages(m.loss(outcome, base) - m.loss(outcome, own))
+    return moved, dates.averages(m.losses(outcome, base) - m.losses(outcome, own))
 
 
 def _tested(losses: F64, by_seed: Sequence[float], cosines: int) -> tuple[float, float, float]:

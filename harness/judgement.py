@@ -14,10 +14,11 @@ from harness.fragility.rows import Registered, Row
 from harness.fragility.variants import Basis, fragility
 from harness.groups import Adaptation, GroupScores, adaptation, by_group, of_group, only
 from harness.inference import Seed, evidence
-from harness.metrics import Scores, Values, score, series
+from harness.losses import Values
 from harness.regimes import mark
 from harness.risk.assess import Risk, assess
 from harness.samples import Decided
+from harness.scoring import Scores, score, series
 from harness.sections import Acceptance
 from harness.seeds import SeedScores, by_seed, groups_over_seeds, over_seeds
 from harness.study import Study

@@ -1,12 +1,38 @@
-"""What is kept between runs, as files in a folder: how much, and deleting what is old."""
+"""What is kept between runs: which code made it, how much there is, and deleting what is old."""
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Iterator
 from contextlib import suppress
 from dataclasses import dataclass
 from os import stat_result
 from pathlib import Path
+
+PACKAGE = Path(__file__).parent
+
+
+def code_files(*places: str, package: Path = PACKAGE) -> list[Path]:
+    """All Python files of these places: folders of the package with all below, or single files.
+
+    ValueError for a place that holds none: a file that was moved must not leave a key in silence.
+    """
+    found: set[Path] = set()
+    for place in places:
+        path = package / place
+        files = [path] if path.is_file() else list(path.rglob("*.py"))
+        if not files:
+            raise ValueError(f"{place}: no Python file of the package is there")
+        found.update(files)
+    return sorted(found)
+
+
+def code_hash(*places: str, package: Path = PACKAGE) -> str:
+    """SHA-256 of the text of all code in these places (see `code_files`), in hex."""
+    digest = hashlib.sha256()
+    for path in code_files(*places, package=package):
+        digest.update(path.relative_to(package).as_posix().encode() + b"\0" + path.read_bytes())
+    return digest.hexdigest()
 
 
 @dataclass(frozen=True)

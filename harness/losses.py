@@ -37,6 +37,9 @@ class Values:
     within: F64
 
 
+Loss = Callable[[Values, Values], F64]
+
+
 def squared_log(o: Values, f: Values) -> F64:
     """The squared error of ln sigma."""
     return np.square(o.log_sigma - f.log_sigma)
@@ -126,7 +129,7 @@ def nll(o: Values, f: Values) -> F64:
     return 0.5 * (_LN_2PI + np.log(f.variance) + o.variance / f.variance)
 
 
-def mean_influence(loss: Callable[[Values, Values], F64]) -> Callable[[Values, Values], F64]:
+def mean_influence(loss: Loss) -> Loss:
     """On the mean of a loss."""
 
     def influence(o: Values, f: Values) -> F64:
@@ -153,6 +156,11 @@ def rmse_influence(o: Values, f: Values) -> F64:
     """On the root of the mean squared error of sigma."""
     errors = squared_sigma(o, f)
     return (errors - errors.mean()) / (2.0 * np.sqrt(errors.mean()))
+
+
+def pearson(a: F64, b: F64) -> float:
+    """Pearson's correlation of a and b (n,); NaN where either is constant."""
+    return float(np.corrcoef(a, b)[0, 1])
 
 
 @_UNDEFINED

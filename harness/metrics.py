@@ -1,17 +1,19 @@
-"""The scores: what each is, and every score pooled, per window and by group."""
+"""The metrics: all that is known of each, in one entry. Every table of metrics is made of these.
+
+To add one, add its entry; a metric that is the mean of a loss needs no more than `_mean`.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable
 from dataclasses import dataclass
-from functools import partial
+from typing import Literal
 
 import numpy as np
 from numpy.typing import NDArray
 
-from harness.kernels import ranks as rank_loops
-from harness.kernels import scores as score_loops
 from harness.losses import (
+    Loss,
     Values,
     absolute_log,
     absolute_sigma,
@@ -22,6 +24,7 @@ from harness.losses import (
     mape_loss,
     mean_influence,
     nll,
+    pearson,
     qlike,
     r2_influence,
     rmse_influence,
@@ -30,265 +33,246 @@ from harness.losses import (
     squared_sigma,
     squared_variance,
 )
-from harness.scale import TargetScale
-from harness.types import F64, I32, I64, Forecasts
+from harness.means import (
+    CORRELATION,
+    RANK_CORRELATION,
+    RIGHT_WAY,
+    SHARE_MISSED,
+    Means,
+    explained_share_of,
+    mean_of,
+    root_mean_of,
+)
+from harness.types import F64
+
+Reads = Literal["log", "sigma", "variance"]
+
+
+@dataclass(frozen=True)
+class RowLoss:
+    """The loss of a row that tests of predictive ability compare: (n,), less for better.
+
+    `words` and `unit` name it on an axis and in a sentence.
+    """
+
+    values: Loss
+    words: str
+    unit: str
 
 
 @dataclass(frozen=True)
 class Metric:
     """A figure over rows of outcome and forecast; `higher` says which way is better.
 
-    `loss(outcome, forecast)` (n,) is the per-row loss that a Diebold-Mariano test compares, None
-    where there is none; `influence(outcome, forecast)` (n,) has mean zero. `signed` says that the
-    best figure is not zero: it may lie on either side. `counts(outcome)` (n,) are the rows that
-    the figure is over, None for all.
+    `heading` names it on cards and figures, `unit` and `definition` say what it is. `reads` is
+    the quantity that it compares: "log" stands for the target's own scale, which needs no
+    back-transformation; a proxy of the target is matched to its mean there. `influence(outcome,
+    forecast)` (n,) has mean zero and says how much each row moves the figure. `means` is what a
+    bootstrap draws. `loss` is None where no loss of a row orders models as the metric does.
+    `signed` says that the best figure is not zero: it may lie on either side. `counts(outcome)`
+    (n,) are the rows that the figure is over, None for all. `ranked` says that it reads ranks.
+    `correlates` takes from either series what a correlation is of.
     """
 
     name: str
+    heading: str
     higher: bool
     unit: str
     definition: str
-    loss: Callable[[Values, Values], F64] | None
+    reads: Reads
     influence: Callable[[Values, Values], F64]
+    means: Means
+    loss: RowLoss | None = None
     signed: bool = False
     counts: Callable[[Values], NDArray[np.bool_]] | None = None
+    ranked: bool = False
+    correlates: Callable[[Values], F64] | None = None
 
     @property
     def has_share(self) -> bool:
         """Whether it is a loss from zero on, of which a share can be saved."""
         return not (self.higher or self.signed)
 
+    @property
+    def of_the_target(self) -> bool:
+        """Whether it is on the target's own scale, so that it needs no back-transformation."""
+        return self.reads == "log"
 
-def _metric(name: str, unit: str, definition: str, loss: Callable[[Values, Values], F64]) -> Metric:
-    return Metric(name, False, unit, definition, loss, mean_influence(loss))
+    def losses(self, outcome: Values, forecast: Values) -> F64:
+        """The loss of every row (n,); ValueError for a metric that has none."""
+        if self.loss is None:
+            raise ValueError(f"{self.name} is not the mean of a loss of each row")
+        return self.loss.values(outcome, forecast)
 
-
-METRICS: dict[str, Metric] = {
-    m.name: m
-    for m in (
-        Metric(
-            "ic",
-            True,
-            "rank correlation, -1 to 1",
-            "Spearman's correlation of the target and its forecast, ties averaged",
-            None,
-            spearman_influence,
-        ),
-        Metric(
-            "r2_log",
-            True,
-            "share of variance, at most 1",
-            "1 - sum e^2 / sum (y - mean y)^2, y = ln sigma, e = y - its forecast",
-            squared_log,
-            r2_influence,
-        ),
-        _metric("mae_log", "ln sigma", "mean |y - forecast|, y = ln sigma", absolute_log),
-        Metric(
-            "rmse",
-            False,
-            "sigma per bar",
-            "sqrt(mean (sigma - forecast sigma)^2)",
-            squared_sigma,
-            rmse_influence,
-        ),
-        _metric("mae", "sigma per bar", "mean |sigma - forecast sigma|", absolute_sigma),
-        _metric(
-            "mse",
-            "sigma per bar, squared",
-            "mean (sigma - forecast sigma)^2, the square of rmse",
-            squared_sigma,
-        ),
-        _metric(
-            "mse_var",
-            "variance per bar, squared",
-            "mean (sigma^2 - forecast variance)^2",
-            squared_variance,
-        ),
-        _metric(
-            "qlike",
-            "nats, 0 is best",
-            "mean (x - ln x - 1), x = sigma^2 / forecast variance "
-            "(Patton 2011, J. Econometrics 160, eq. 24)",
-            qlike,
-        ),
-        Metric(
-            "corr",
-            True,
-            "correlation, -1 to 1",
-            "Pearson's correlation of sigma and forecast sigma",
-            None,
-            corr_influence,
-        ),
-        Metric(
-            "direction",
-            True,
-            "share of rows, 0 to 1",
-            "share of forecasts on the same side as the target of its measure over the last "
-            "horizon; a forecast of no change is right only where there is none",
-            direction_loss,
-            direction_influence,
-            counts=lambda o: np.isfinite(o.last),
-        ),
-        Metric(
-            "mape",
-            False,
-            "share of sigma, 0 is best",
-            "mean |sigma - forecast sigma| / sigma over the rows whose sigma is above "
-            "sample.floor; those at it, where no price moved, are left out",
-            mape_loss,
-            mape_influence,
-            counts=lambda o: np.isfinite(o.moved),
-        ),
-        Metric(
-            "nll",
-            False,
-            "nats, of either sign",
-            "mean (ln 2 pi + ln h + v / h) / 2, v = sigma^2, h = forecast variance, per bar of "
-            "returns in units: of a normal return of mean 0 and variance h whose square is v, as "
-            "rv over one bar is; for other targets a quasi-likelihood, half of qlike but for "
-            "terms of v alone",
-            nll,
-            mean_influence(nll),
-            signed=True,
-        ),
-    )
-}
+    def figure(self, outcome: Values, forecast: Values) -> float:
+        """The figure over all rows, NaN where it is not defined; see `Scores` for the fast way."""
+        with np.errstate(divide="ignore", invalid="ignore"):
+            if self.correlates is not None:
+                return pearson(self.correlates(outcome), self.correlates(forecast))
+            shared = _means(self.means.outcome(outcome))
+            influence = self.influence(outcome, forecast)
+            own = _means(self.means.model(outcome, forecast, influence))
+            return float(self.means.figure(shared, own)[0])
 
 
-@dataclass(frozen=True)
-class Scores:
-    """Every metric of every model at one horizon: pooled (12,) and per window (w, 12)."""
-
-    horizon: str
-    n: int
-    window_n: tuple[int, ...]
-    pooled: dict[str, F64]
-    windows: dict[str, F64]
-    floored: dict[str, int]
-
-    def value(self, model: str, metric: str) -> float:
-        """The pooled figure."""
-        return float(self.pooled[model][list(METRICS).index(metric)])
-
-    def by_window(self, model: str, metric: str) -> F64:
-        """The figure per window (w,)."""
-        return self.windows[model][:, list(METRICS).index(metric)]
+def _means(columns: tuple[F64, ...]) -> F64:
+    return np.array([[column.mean() for column in columns]])
 
 
-def series(
-    forecasts: Forecasts, scale: TargetScale, *, ranked: bool = True
-) -> tuple[Values, dict[str, Values]]:
-    """The outcome and every model's forecast as the metrics read them; `ranked` for ic alone."""
-    outcome = _values(forecasts, scale, forecasts.y, 0.0, 0.0, ranked)
-    models = {}
-    for name, yhat in forecasts.yhat.items():
-        shifts = forecasts.fits[name].shifts(forecasts.symbol)
-        models[name] = _values(forecasts, scale, yhat, *shifts, ranked)
-    return outcome, models
-
-
-def score(
-    forecasts: Forecasts, scale: TargetScale, outcome: Values, models: dict[str, Values]
-) -> Scores:
-    """Every metric, pooled and per window. A metric of a constant series is NaN."""
-    edges, n = forecasts.edges, forecasts.y.size
-    whole = np.array([0, n], np.int64)
-    pooled, windows = {}, {}
-    for name, f in models.items():
-        pooled[name] = np.empty(len(METRICS))
-        windows[name] = np.empty((edges.size - 1, len(METRICS)))
-        columns = _columns(outcome, f)
-        score_loops.group_scores(whole, outcome.pooled, f.pooled, *columns, pooled[name][None])
-        score_loops.group_scores(edges, outcome.within, f.within, *columns, windows[name])
-    return Scores(
-        horizon=forecasts.horizon,
-        n=n,
-        window_n=tuple(int(x) for x in np.diff(edges)),
-        pooled=pooled,
-        windows=windows,
-        floored={name: scale.floored(yhat) for name, yhat in forecasts.yhat.items()},
-    )
-
-
-def score_groups(
-    outcome: Values,
-    models: Mapping[str, Values],
-    groups: Sequence[I64],
+def _mean(
+    name: str,
+    heading: str,
+    reads: Reads,
+    unit: str,
+    definition: str,
+    loss: Loss,
     *,
-    ranked: bool = True,
-) -> dict[str, F64]:
-    """Every metric of every model over each group of rows (g, 12); groups may share rows.
-
-    `groups` are positions of rows. Ranks are those within the group; a group without rows is NaN,
-    and so is ic unless `ranked`.
-    """
-    rows = np.concatenate([np.empty(0, np.int64), *groups])
-    edges = np.cumsum([0, *(g.size for g in groups)], dtype=np.int64)
-    code = np.repeat(np.arange(len(groups), dtype=np.int32), np.diff(edges))
-    found = {name: np.full((len(groups), len(METRICS)), np.nan) for name in models}
-    if not rows.size:
-        return found
-    ranks = partial(_ranks, group=code, groups=len(groups)) if ranked else _unranked
-    rank_y = ranks(outcome.y[rows])[1]
-    for name, f in models.items():
-        columns = (column[rows] for column in _columns(outcome, f))
-        rank_f = ranks(f.y[rows])[1]
-        score_loops.group_scores(edges, rank_y, rank_f, *columns, found[name])
-    return found
+    signed: bool = False,
+) -> Metric:
+    """A metric that is the mean of a loss, less for better."""
+    return Metric(
+        name,
+        heading,
+        False,
+        unit,
+        definition,
+        reads,
+        mean_influence(loss),
+        mean_of(loss),
+        RowLoss(loss, heading, unit),
+        signed=signed,
+    )
 
 
-def taken(values: Values, rows: I64, *, ranked: bool = True) -> Values:
-    """The values of these rows, ranked among themselves where `ranked`."""
-    y = values.y[rows]
-    pooled, within = _ranks(y, np.zeros(rows.size, np.int32), 1) if ranked else _unranked(y)
-    last, log_sigma, sigma = (v[rows] for v in (values.last, values.log_sigma, values.sigma))
-    moved = sigma if values.moved is values.sigma else values.moved[rows]
-    return Values(y, last, log_sigma, sigma, moved, values.variance[rows], pooled, within)
+_TABLE = (
+    Metric(
+        "ic",
+        "IC",
+        True,
+        "rank correlation, -1 to 1",
+        "Spearman's correlation of the target and its forecast, ties averaged",
+        "log",
+        spearman_influence,
+        RANK_CORRELATION,
+        correlates=lambda v: v.pooled,
+        ranked=True,
+    ),
+    Metric(
+        "r2_log",
+        "R² log",
+        True,
+        "share of variance, at most 1",
+        "1 - sum e^2 / sum (y - mean y)^2, y = ln sigma, e = y - its forecast",
+        "log",
+        r2_influence,
+        explained_share_of(squared_log),
+        RowLoss(squared_log, "squared error of ln σ", "no unit"),
+    ),
+    _mean(
+        "mae_log",
+        "MAE log",
+        "log",
+        "ln sigma",
+        "mean |y - forecast|, y = ln sigma",
+        absolute_log,
+    ),
+    Metric(
+        "rmse",
+        "RMSE σ",
+        False,
+        "sigma per bar",
+        "sqrt(mean (sigma - forecast sigma)^2)",
+        "sigma",
+        rmse_influence,
+        root_mean_of(squared_sigma),
+        RowLoss(squared_sigma, "squared error", "σ per bar, squared"),
+    ),
+    _mean(
+        "mae",
+        "MAE σ",
+        "sigma",
+        "sigma per bar",
+        "mean |sigma - forecast sigma|",
+        absolute_sigma,
+    ),
+    _mean(
+        "mse",
+        "MSE σ",
+        "sigma",
+        "sigma per bar, squared",
+        "mean (sigma - forecast sigma)^2, the square of rmse",
+        squared_sigma,
+    ),
+    _mean(
+        "mse_var",
+        "MSE σ²",
+        "variance",
+        "variance per bar, squared",
+        "mean (sigma^2 - forecast variance)^2",
+        squared_variance,
+    ),
+    _mean(
+        "qlike",
+        "QLIKE",
+        "variance",
+        "nats, 0 is best",
+        "mean (x - ln x - 1), x = sigma^2 / forecast variance "
+        "(Patton 2011, J. Econometrics 160, eq. 24)",
+        qlike,
+    ),
+    Metric(
+        "corr",
+        "Corr σ",
+        True,
+        "correlation, -1 to 1",
+        "Pearson's correlation of sigma and forecast sigma",
+        "sigma",
+        corr_influence,
+        CORRELATION,
+        correlates=lambda v: v.sigma,
+    ),
+    Metric(
+        "direction",
+        "Direction",
+        True,
+        "share of rows, 0 to 1",
+        "share of forecasts on the same side as the target of its measure over the last "
+        "horizon; a forecast of no change is right only where there is none",
+        "log",
+        direction_influence,
+        RIGHT_WAY,
+        RowLoss(direction_loss, "wrong direction", "rows"),
+        counts=lambda o: np.isfinite(o.last),
+    ),
+    Metric(
+        "mape",
+        "MAPE σ",
+        False,
+        "share of sigma, 0 is best",
+        "mean |sigma - forecast sigma| / sigma over the rows whose sigma is above "
+        "sample.floor; those at it, where no price moved, are left out",
+        "sigma",
+        mape_influence,
+        SHARE_MISSED,
+        RowLoss(mape_loss, "MAPE σ", "share of sigma, 0 is best"),
+        counts=lambda o: np.isfinite(o.moved),
+    ),
+    _mean(
+        "nll",
+        "NLL",
+        "variance",
+        "nats, of either sign",
+        "mean (ln 2 pi + ln h + v / h) / 2, v = sigma^2, h = forecast variance, per bar of "
+        "returns in units: of a normal return of mean 0 and variance h whose square is v, as "
+        "rv over one bar is; for other targets a quasi-likelihood, half of qlike but for "
+        "terms of v alone",
+        nll,
+        signed=True,
+    ),
+)
+METRICS: dict[str, Metric] = {m.name: m for m in _TABLE}
 
 
-def _columns(outcome: Values, f: Values) -> tuple[F64, ...]:
-    """What the score loops read of one model, but for the ranks."""
-    return (
-        outcome.log_sigma, f.log_sigma, outcome.sigma, f.sigma, outcome.moved,
-        outcome.variance, f.variance, qlike(outcome, f), outcome.y, f.y, outcome.last,
-    )  # fmt: skip
-
-
-def _values(
-    forecasts: Forecasts,
-    scale: TargetScale,
-    y: F64,
-    var_shift: F64 | float,
-    sigma_shift: F64 | float,
-    ranked: bool,
-) -> Values:
-    windows = forecasts.edges.size - 1
-    pooled, within = _ranks(y, forecasts.window, windows) if ranked else _unranked(y)
-    sigma, variance = scale.sigma(y, sigma_shift), scale.variance(y, var_shift)
-    log_sigma = scale.log_sigma(y)
-    moved = moving(scale, log_sigma, sigma)
-    return Values(y, forecasts.last, log_sigma, sigma, moved, variance, pooled, within)
-
-
-def moving(scale: TargetScale, log_sigma: F64, sigma: F64) -> F64:
-    """Sigma (n,), NaN where its logarithm is at the floor; the very array where none is."""
-    still = scale.at_floor(log_sigma)
-    return np.where(still, np.nan, sigma) if still.any() else sigma
-
-
-def _unranked(y: F64) -> tuple[F64, F64]:
-    none = np.full(y.size, np.nan)
-    return none, none
-
-
-def _ranks(y: F64, group: I32, groups: int) -> tuple[F64, F64]:
-    """Average ranks of y (n,) over all rows and over those of each group, `group` ascending."""
-    row_bits = y.size.bit_length()
-    order = np.empty(y.size, np.int64)
-    rank_loops.sort_keys(y.view(np.int64), row_bits, order)
-    order.sort()
-    pooled, within = np.empty(y.size), np.empty(y.size)
-    rest = y, group, np.empty(groups, np.int64), pooled, within
-    if rank_loops.average_ranks(order, row_bits, *rest):
-        rank_loops.average_ranks(np.argsort(y, kind="stable"), row_bits, *rest)
-    return pooled, within
+def loss_of(metric: str) -> str:
+    """The metric whose loss of a row stands for this one: itself, QLIKE where it has none."""
+    return metric if METRICS[metric].loss else "qlike"

@@ -24,12 +24,12 @@ from harness.hypothesis import Hypothesis
 from harness.judgement import judge, vary
 from harness.log import Log
 from harness.measures.store import PanelFacts, measure_panel
-from harness.metrics import Scores
 from harness.models.protocol import looked_back
 from harness.record import horizon_forecasts, make_record
 from harness.registrations import DataRead
 from harness.rivals import check, setting_of, targets_differ
 from harness.samples import Decided, LookBack, build_samples
+from harness.scoring import Scores
 from harness.splits import require_windows
 from harness.study import Span, Study, set_up
 from harness.tried import remember

@@ -32,10 +32,11 @@ from harness.fragility.rows import Row, fragility_table
 from harness.group_tables import group_tables
 from harness.log import HorizonForecasts
 from harness.measures.store import PanelFacts
-from harness.metrics import METRICS, Scores
+from harness.metrics import METRICS
 from harness.panel_meaning import panel_meaning
 from harness.registrations import DataRead, moment_words
 from harness.risk.tables import risk_tables
+from harness.scoring import Scores
 from harness.seeds import seeds_table
 from harness.tables import Table, table
 from harness.types import Forecasts

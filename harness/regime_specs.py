@@ -91,7 +91,7 @@ class Sweep:
 def as_written(problem: Problem, sweep: Sweep | None) -> Problem:
     """A problem of a model that the sweep made, where the file has what is wrong with it."""
     loc = problem.loc
-    if sweep is None or loc[:1] != ("models",) or loc[1] not in sweep.models:
+    if sweep is None or loc[:1] != ("models",) or not {*loc[1:2]} & {*sweep.models}:
         return problem
     if loc[2:3] == (sweep.key,):
         value = sweep.models.index(loc[1])

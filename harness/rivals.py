@@ -20,9 +20,11 @@ from harness.dates import by_date
 from harness.durations import ns_of
 from harness.errors import RunError
 from harness.log import Log, RecordError
-from harness.metrics import METRICS, Values, moving
+from harness.losses import Values
+from harness.metrics import METRICS
 from harness.reality_check import reality_check
 from harness.scale import TargetScale
+from harness.scoring import moving
 from harness.stored import stored_forecasts, testable_metrics
 from harness.tried import Tried, target_words
 from harness.types import F64, I64, Forecasts
@@ -39,7 +41,6 @@ if TYPE_CHECKING:
 _MOST_BYTES = 25_000_000
 _MOST_NUMBERS = 500_000
 _WINS = "the verdict is on symbols won, the check on mean losses"
-_OF_THE_TARGET = ("r2_log", "mae_log", "direction")  # need no way back to levels
 
 
 @dataclass(frozen=True)
@@ -62,7 +63,7 @@ class Setting:
 
     def loss(self, yhat: F64, shifts: tuple[F64 | float, F64 | float]) -> F64:
         """The metric's loss of every forecast (n,), given on the target's scale."""
-        return METRICS[self.metric].loss(
+        return METRICS[self.metric].losses(
             self._values(self.y, (0.0, 0.0)), self._values(yhat, shifts)
         )
 
@@ -163,12 +164,12 @@ def full_check(log: Log, members: Sequence[Tried], run: Tried) -> dict[str, Any]
     read.
     """
     record = log.read(run.run_id)
-    regime, loss = record["verdict"].get("regime"), METRICS[run.metric].loss
+    regime = record["verdict"].get("regime")
     if regime is not None:
         return {"why": f"the verdict is on the regime {regime} alone"}
     if run.gain_as == "wins":
         return {"why": _WINS}
-    if loss is None:
+    if METRICS[run.metric].loss is None:
         return {"why": f"{run.metric} has no loss of a single forecast"}
     setting = _stored_setting(log, run, record)
     if setting is None:
@@ -257,7 +258,7 @@ def rival_losses(log: Log, run: Tried, setting: Setting, models: Sequence[str]) 
     frame = _stored(log, run, setting)
     if frame is None:
         return {}
-    needs_record = setting.scale.is_log and setting.metric not in _OF_THE_TARGET
+    needs_record = setting.scale.is_log and not METRICS[setting.metric].of_the_target
     try:
         record = log.read(run.run_id) if needs_record else None
     except RecordError:

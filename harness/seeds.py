@@ -8,7 +8,8 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from harness.groups import GroupScores
-from harness.metrics import METRICS, Scores
+from harness.metrics import METRICS
+from harness.scoring import Scores
 from harness.tables import Table, table
 from harness.types import F64
 

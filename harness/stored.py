@@ -18,8 +18,6 @@ if TYPE_CHECKING:
 
     from harness.log import Log
 
-_NEED_NO_WAY_BACK = ("ic", "r2_log", "mae_log")
-
 
 def stored_forecasts(log: Log, run: str, horizon: str) -> tuple[Forecasts, TargetScale]:
     """One horizon of a run, n rows in time order, without windows and leak proofs.
@@ -80,7 +78,7 @@ def testable_metrics(record: Mapping[str, Any]) -> list[str]:
     fits = record["tables"]["fits"]
     alone = "asset" in fits["scope"] and len(record["panel"]["symbols"]) > 1
     if s["scale"] == "log" and s["back"] not in ("naive", None) and alone:
-        return [*_NEED_NO_WAY_BACK, "direction"]
+        return [name for name, m in METRICS.items() if m.of_the_target]
     return list(METRICS)
 
 

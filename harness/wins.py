@@ -32,7 +32,9 @@ from harness.ability.bootstrap import DRAWS
 from harness.dates import Dates, by_date
 from harness.errors import RunError
 from harness.evidence import FEWEST_SYMBOLS, HALF, Evidence
-from harness.metrics import METRICS, Metric, Values, taken
+from harness.losses import Values
+from harness.metrics import METRICS, Metric
+from harness.scoring import taken
 from harness.types import F64, I64, Forecasts
 
 _POWER = 0.8
@@ -165,8 +167,8 @@ def _saved(
         values = tuple(taken(v, panel.rows, ranked=False) for v in values)
     y, theirs, its = values
     with np.errstate(over="ignore", invalid="ignore"):
-        lost = m.loss(y, theirs)
-        d = lost - m.loss(y, its)
+        lost = m.losses(y, theirs)
+        d = lost - m.losses(y, its)
         still = _ROUNDING * panel.sums(np.abs(lost)).sum(axis=0)
         return _Saved(panel.sums(d), panel.dates.averages(d), still)
 

@@ -15,6 +15,9 @@ from typing import Any
 import harness
 from harness.cli import main
 
+# Where the project lies, whatever folder a test is in.
+ROOT = Path(harness.__file__).parents[1]
+
 # What a slow machine, or one that has not compiled the loops yet, says on the way.
 PROGRESS = re.compile(r"^compiling |\(\d+\.\d s\)$")
 
@@ -176,7 +179,7 @@ def call(arguments: tuple[object, ...], capsys: Any) -> Ran:
 
 def process(*arguments: object, **options: Any) -> subprocess.Popen[str]:
     """The command as a process of its own, its output on pipes."""
-    root = str(Path(harness.__file__).parents[1])
+    root = str(ROOT)
     environment = {**os.environ, "PYTHONPATH": root, **options.pop("environment", {})}
     return subprocess.Popen(
         [sys.executable, "-m", "harness.cli", *map(str, arguments)],

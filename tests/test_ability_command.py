@@ -15,7 +15,8 @@ from harness.ability.table import TESTS
 from harness.errors import UsageError
 from harness.instruments import read_instruments
 from harness.log import Log
-from harness.metrics import METRICS, score, series
+from harness.metrics import METRICS
+from harness.scoring import score, series
 from harness.stored import stored_forecasts
 
 NESTED = (

@@ -8,6 +8,7 @@ from pathlib import Path
 import numpy as np
 import polars as pl
 import pytest
+from desk import ROOT
 from worlds import make_plan
 
 from harness.durations import parse_moment
@@ -19,7 +20,7 @@ from harness.panel_report import check_panel, describe_panel
 from harness.selection import Selection
 from harness.types import Bars, Excluded
 
-PANELS = Path(__file__).parent.parent / "panels"
+PANELS = ROOT / "panels"
 DATA = os.environ.get("HARNESS_DATA")
 needs_data = pytest.mark.skipif(DATA is None, reason="HARNESS_DATA is not set")
 DAY = 86_400_000_000_000

@@ -14,6 +14,7 @@ import leaks
 import numpy as np
 import polars as pl
 import pytest
+from desk import ROOT
 from worlds import make_samples
 
 import harness
@@ -27,7 +28,6 @@ from harness.measures.store import measure_panel
 from harness.models.linear import Ols
 from harness.pipeline import decide_on, sample, set_up
 
-ROOT = Path(harness.__file__).parents[1]
 DATA = os.environ.get("HARNESS_DATA")
 TORCH = importlib.util.find_spec("torch") is not None
 PERTURBED = ("noise after the origin", "a scaled copy after the origin")

@@ -21,7 +21,8 @@ from harness.ability.bootstrap import bootstrap_gains
 from harness.ability.confidence_set import in_runs, model_confidence_set, superior_ability
 from harness.dates import by_date
 from harness.inference import cosine_terms, standard_error
-from harness.metrics import METRICS, series
+from harness.metrics import METRICS
+from harness.scoring import series
 
 
 def world(n: int, *, symbols: int = 1, overlap: int = 5) -> SimpleNamespace:
@@ -155,7 +156,7 @@ def test_the_draws_of_a_gain_spread_as_those_of_arch_do(metric):
 @pytest.mark.parametrize("metric", METRICS)
 @pytest.mark.parametrize("symbols", [1, 4])
 def test_every_metric_has_its_gain_and_an_interval(metric, symbols):
-    from harness.metrics import score
+    from harness.scoring import score
     from harness.verdict import pooled_gain
 
     y, base, better = forecasts(400, seed=1)
@@ -183,7 +184,7 @@ def test_every_metric_has_its_gain_and_an_interval(metric, symbols):
 def test_the_interval_is_the_basic_one_and_the_p_value_counts_the_same_draws():
     w = world(300)
     found = gains(w, "qlike", level=0.9, seed=4)["better"]
-    loss = METRICS["qlike"].loss
+    loss = METRICS["qlike"].losses
     d = loss(w.outcome, w.models["base"]) - loss(w.outcome, w.models["better"])
     drawn = bootstrap_sums(d[:, None], found.block, found.draws, seed=4)[:, 0] / d.size
     low, high = 2.0 * d.mean() - np.quantile(drawn, (0.95, 0.05))

@@ -6,11 +6,11 @@ import os
 from pathlib import Path
 
 import pytest
+from desk import ROOT
 
 import harness
 from harness.pipeline import Outcome
 
-ROOT = Path(__file__).parent.parent
 DATA = os.environ.get("HARNESS_DATA")
 pytestmark = pytest.mark.skipif(
     DATA is None or not Path(DATA, "btcusdt_1m.parquet").is_file(),

@@ -19,8 +19,8 @@ from harness.cautions import (
 )
 from harness.distribution.assess import DistributionRow
 from harness.inference import Seed, evidence
-from harness.metrics import series
 from harness.scale import TargetScale
+from harness.scoring import series
 from harness.types import FitReport, LeakProof, Repeat, Training
 from harness.verdict import decide
 

@@ -18,12 +18,10 @@ from pathlib import Path
 import click
 import pytest
 from click.testing import CliRunner
-from desk import Ran, changed, finish, process, tree
+from desk import ROOT, Ran, changed, finish, process, tree
 
 import harness
 from harness.cli import cli
-
-ROOT = Path(harness.__file__).parents[1]
 
 
 def commands(group: click.Group = cli, path: str = "") -> Iterator[tuple[str, click.Command]]:

@@ -9,14 +9,14 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from desk import ROOT
 
-import harness
 from harness.cards.render import number
 from harness.describe import Question, default_measure, describe_volatility
 from harness.durations import parse_duration
 from harness.panel import find_panel, read_panel
 
-PANELS = Path(harness.__file__).parents[1] / "panels"
+PANELS = ROOT / "panels"
 HOURLY = ("--scale", "1h", "--every", "1h")
 DAILY = """\
 [panel]

@@ -14,11 +14,10 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from desk import ROOT
 
-import harness
 from harness.figures import distribution, fits, risk, roughness, scores, style
 
-ROOT = Path(harness.__file__).parents[1]
 DAY = 86_400_000_000_000
 STARTS = 1_609_545_600_000_000_000 + 30 * DAY * np.arange(21)
 NAN = np.full(21, np.nan)

@@ -9,6 +9,7 @@ import numpy as np
 import polars as pl
 import pytest
 import statsmodels.api as sm
+from desk import ROOT
 from worlds import LOG_SIGMA, START, close_to, make_samples, make_task
 
 import harness
@@ -228,7 +229,7 @@ def test_harq_centred_has_the_coefficients_of_the_centred_regression():
 
 # The table of docs/hypotheses.md, run as it stands there.
 
-PAGE = Path(__file__).parent.parent / "docs" / "hypotheses.md"
+PAGE = ROOT / "docs" / "hypotheses.md"
 PANEL = """\
 [panel]
 name = "hours"

@@ -19,8 +19,9 @@ from harness.inference import (
     student_t_quantile,
     student_t_sf,
 )
-from harness.metrics import METRICS, score, series
+from harness.metrics import METRICS
 from harness.scale import TargetScale
+from harness.scoring import score, series
 from harness.types import Forecasts
 from harness.verdict import pooled_gain
 
@@ -142,7 +143,7 @@ def three_models(n: int, *, seed: int = 0, overlap: int = 4, symbols: int = 1) -
 def test_the_evidence_on_a_mean_loss_is_the_textbook_test_and_interval(metric):
     forecasts = three_models(300)
     outcome, models = series(forecasts, NAIVE)
-    loss = METRICS[metric].loss
+    loss = METRICS[metric].losses
     good, bad = gains_of(forecasts, metric, ("good", "bad"))
     for name, found in (("good", good), ("bad", bad)):
         d = loss(outcome, models["base"]) - loss(outcome, models[name])
@@ -182,7 +183,7 @@ def test_a_relative_gain_knows_that_the_baseline_is_estimated_too():
     forecasts = three_models(250, seed=6)
     outcome, models = series(forecasts, NAIVE)
     (found,) = gains_of(forecasts, "mse_var", ("good",), relative=True)
-    base, good = (METRICS["mse_var"].loss(outcome, models[name]) for name in ("base", "good"))
+    base, good = (METRICS["mse_var"].losses(outcome, models[name]) for name in ("base", "good"))
     assert found.gain == pytest.approx(1.0 - good.mean() / base.mean(), rel=1e-10)
     # The delta method on 1 - mean(good) / mean(base).
     psi = -good / base.mean() + base * good.mean() / base.mean() ** 2
@@ -202,7 +203,7 @@ def test_symbols_of_one_moment_count_as_one_observation():
     forecasts = three_models(400, seed=7, symbols=4)
     outcome, models = series(forecasts, NAIVE)
     (found,) = gains_of(forecasts, "mae_log", ("good",))
-    loss = METRICS["mae_log"].loss
+    loss = METRICS["mae_log"].losses
     d = loss(outcome, models["base"]) - loss(outcome, models["good"])
     daily = d.reshape(100, 4).mean(axis=1)
     assert found.n == 100
@@ -215,7 +216,7 @@ def test_dates_weigh_by_their_rows_when_symbols_come_and_go():
     forecasts = Forecasts(**{**vars(forecasts), "formed_at": dates})
     outcome, models = series(forecasts, NAIVE)
     (found,) = gains_of(forecasts, "mae_log", ("good",))
-    loss = METRICS["mae_log"].loss
+    loss = METRICS["mae_log"].losses
     d = loss(outcome, models["base"]) - loss(outcome, models["good"])
     # The mean of rows is a ratio, of sums by date to counts by date: its linearisation.
     off = [np.sum(d[dates == k] - d.mean()) for k in range(6)]

@@ -13,6 +13,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from desk import ROOT
 from worlds import LEVEL_SIGMA, LOG_SIGMA, close_to, make_task
 
 from harness.environment import CodeVersion, describe
@@ -226,8 +227,7 @@ NET_WORDS = 'kind = "lstm"\nfeatures = ["log(rv_h)"]'
 
 
 def run_alone(code: str) -> str:
-    root, tests = Path(__file__).parent.parent, Path(__file__).parent
-    code = f"import sys; sys.path[:0] = [{str(root)!r}, {str(tests)!r}]\n{code}"
+    code = f"import sys; sys.path[:0] = [{str(ROOT)!r}, {str(ROOT / 'tests')!r}]\n{code}"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     return done.stdout.strip()
 

@@ -17,8 +17,8 @@ from types import SimpleNamespace
 
 import polars as pl
 import pytest
+from desk import ROOT
 
-from harness import log as log_module
 from harness.errors import RunError, UsageError
 from harness.log import Log, RecordError, find_log, with_decision
 from harness.query import run_query
@@ -35,7 +35,7 @@ def publish(log: Log, **changes: object) -> str:
 
 
 def start(*arguments: object) -> subprocess.Popen[str]:
-    root = Path(log_module.__file__).parents[1]
+    root = ROOT
     environment = {**os.environ, "PYTHONPATH": str(root), "POLARS_MAX_THREADS": "1"}
     command = [sys.executable, str(WRITERS), *map(str, arguments)]
     return subprocess.Popen(command, stdout=subprocess.PIPE, text=True, env=environment)
@@ -237,7 +237,7 @@ def test_the_option_goes_before_the_environment_and_that_before_reports(monkeypa
 
 def test_reading_a_log_imports_neither_duckdb_nor_polars():
     code = "import sys, harness.log; sys.exit(bool({'duckdb', 'polars'} & set(sys.modules)))"
-    root = str(Path(log_module.__file__).parents[1])
+    root = str(ROOT)
     subprocess.run([sys.executable, "-c", code], check=True, cwd=root)
 
 

@@ -3,16 +3,24 @@
 from __future__ import annotations
 
 import itertools
+import json
 import math
+import subprocess
+import sys
+from pathlib import Path
 
+import desk
 import numpy as np
 import pytest
 import scipy.stats
 import sklearn.metrics
 from worlds import LOG_SIGMA, close_to, make_forecasts
 
-from harness.metrics import METRICS, Scores, Values, score, score_groups, series
+from harness import scoring
+from harness.losses import Values
+from harness.metrics import METRICS
 from harness.scale import TargetScale
+from harness.scoring import Scores, score, score_groups, series
 from harness.types import Forecasts
 
 NAIVE = TargetScale("log", "sigma", "naive", 1e-12)
@@ -79,7 +87,7 @@ def test_a_metric_is_what_other_software_computes_pooled_and_per_window(metric, 
 def test_a_metric_with_a_loss_is_a_function_of_its_mean(metric):
     forecasts = some_forecasts()
     outcome, models = series(forecasts, NAIVE)
-    mean = METRICS[metric].loss(outcome, models["near"]).mean()
+    mean = METRICS[metric].losses(outcome, models["near"]).mean()
     figure = {"rmse": math.sqrt(mean), "r2_log": 1 - mean / outcome.log_sigma.var()}
     figure["direction"] = 1 - mean
     assert scored(forecasts).value("near", metric) == pytest.approx(
@@ -87,11 +95,78 @@ def test_a_metric_with_a_loss_is_a_function_of_its_mean(metric):
     )
 
 
+@pytest.mark.parametrize("metric", METRICS)
+@pytest.mark.parametrize("model", ["near", "far"])
+def test_the_compiled_figure_is_that_of_the_metrics_entry(metric, model):
+    forecasts = some_forecasts()
+    forecasts.last[::7] = np.nan
+    outcome, models = series(forecasts, NAIVE)
+    figure = METRICS[metric].figure(outcome, models[model])
+    assert scored(forecasts).value(model, metric) == pytest.approx(figure, rel=1e-10)
+
+
+def test_a_metric_without_a_compiled_column_is_scored_like_the_others(monkeypatch):
+    forecasts = some_forecasts()
+    outcome, models = series(forecasts, NAIVE)
+    groups = [np.arange(0, 211, 3), np.arange(5), np.empty(0, np.int64)]
+    compiled = scored(forecasts), score_groups(outcome, models, groups)
+    monkeypatch.setattr(scoring, "_OTHERS", list(enumerate(METRICS.values())))
+    plain = scored(forecasts), score_groups(outcome, models, groups)
+    for name in models:
+        assert close_to(plain[0].pooled[name], compiled[0].pooled[name], 1e-10)
+        assert close_to(plain[0].windows[name], compiled[0].windows[name], 1e-10)
+        np.testing.assert_allclose(plain[1][name], compiled[1][name], rtol=1e-10)
+    assert np.isnan(plain[1]["near"][2]).all()
+    unranked = score_groups(outcome, models, groups, ranked=False)["near"]
+    assert np.isnan(unranked[:, list(METRICS).index("ic")]).all()
+    assert np.isfinite(np.delete(unranked[:2], list(METRICS).index("ic"), axis=1)).all()
+
+
+# What somebody adds who follows CONTRIBUTING, before anything else of the harness is imported.
+ADDED = """
+import sys
+import numpy as np
+from harness.metrics import METRICS, _mean
+
+METRICS["mae_var"] = _mean(
+    "mae_var", "MAE σ²", "variance", "variance per bar", "mean |sigma^2 - forecast variance|",
+    lambda o, f: np.abs(o.variance - f.variance),
+)
+from harness.cli import main
+
+main(sys.argv[1:])
+"""
+
+
+def test_a_metric_that_is_added_as_one_entry_works_in_every_command(at_desk):
+    hypothesis = desk.changed(('metric = "r2_log"', 'metric = "mae_var"'))
+    (at_desk / "hypotheses/tiny-har.toml").write_text(hypothesis)
+
+    def added(*arguments: str) -> str:
+        code = f"import sys; sys.path.insert(0, {str(desk.ROOT)!r})\n{ADDED}"
+        done = subprocess.run(
+            [sys.executable, "-c", code, *arguments], capture_output=True, text=True, check=False
+        )
+        assert done.returncode == 0, done.stderr
+        return done.stdout
+
+    run = json.loads(added("run", "hypotheses/tiny-har.toml", "--json"))
+    run = run[0] if isinstance(run, list) else run
+    card = Path(run["card"]).read_text()
+    assert "MAE σ²" in card
+    scores = "select value from scores where metric = 'mae_var' and scope = 'pooled'"
+    assert json.loads(added("query", scores, "--json"))
+    assert "mae_var, " not in added("metrics")
+    for command in ("tests", "fragility", "figures", "verify", "show"):
+        assert added(command, run["run_id"])
+    assert "MAE σ²" in added("tests", run["run_id"])
+
+
 def mean_loss(metric: str, y: np.ndarray, forecast: float) -> float:
     """The mean loss of one log forecast for all outcomes y."""
     forecasts = make_forecasts(y, {"m": np.full(y.size, forecast)})
     outcome, models = series(forecasts, NAIVE)
-    return METRICS[metric].loss(outcome, models["m"]).mean()
+    return METRICS[metric].losses(outcome, models["m"]).mean()
 
 
 def weighted_median(y: np.ndarray, weights: np.ndarray) -> float:
@@ -242,7 +317,7 @@ def test_a_row_whose_last_value_is_not_known_counts_for_no_direction():
     forecasts = make_forecasts(y, {"m": f}, last=last)
     assert scored(forecasts).value("m", "direction") == pytest.approx(2 / 3)
     outcome, models = series(forecasts, NAIVE)
-    loss = METRICS["direction"].loss(outcome, models["m"])
+    loss = METRICS["direction"].losses(outcome, models["m"])
     assert loss.tolist() == pytest.approx([1 / 3, 0.0, 0.0, 1.0])
 
 
@@ -285,7 +360,7 @@ def test_mape_leaves_out_the_rows_at_the_floor(unit):
     )
     assert scored(forecasts, scale).value("m", "mape") == pytest.approx(want, rel=1e-12)
     mape = METRICS["mape"]
-    loss, influence = mape.loss(outcome, models["m"]), mape.influence(outcome, models["m"])
+    loss, influence = mape.losses(outcome, models["m"]), mape.influence(outcome, models["m"])
     assert loss.mean() == pytest.approx(want, rel=1e-12)
     assert np.sum(loss[counted]) / np.sum(counted) == pytest.approx(want, rel=1e-12)
     assert np.allclose(loss[~counted], want, rtol=1e-12, atol=0.0)
@@ -303,7 +378,7 @@ def test_mape_of_rows_that_never_moved_is_not_defined():
     outcome, models = series(forecasts, scale)
     assert math.isnan(scores.value("m", "mape"))
     assert np.isnan(METRICS["mape"].influence(outcome, models["m"])).all()
-    assert not METRICS["mape"].loss(outcome, models["m"]).any()
+    assert not METRICS["mape"].losses(outcome, models["m"]).any()
     assert math.isfinite(scores.value("m", "nll"))
 
 
@@ -315,6 +390,6 @@ def test_nll_is_that_of_the_return_whose_square_the_outcome_is():
     forecasts = make_forecasts(np.square(returns), {"m": h})
     outcome, models = series(forecasts, scale)
     density = scipy.stats.norm.logpdf(returns, 0.0, np.sqrt(h))
-    assert close_to(METRICS["nll"].loss(outcome, models["m"]), -density, 1e-12)
+    assert close_to(METRICS["nll"].losses(outcome, models["m"]), -density, 1e-12)
     assert scored(forecasts, scale).value("m", "nll") == pytest.approx(-density.mean(), rel=1e-12)
     assert scored(forecasts, scale).value("m", "nll") < 0.0

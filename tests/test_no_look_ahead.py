@@ -26,13 +26,14 @@ from harness.fold_fits import Settings
 from harness.keep import Keep
 from harness.measures.cascade import CascadePlan, measure
 from harness.measures.table import MEASURES
-from harness.metrics import METRICS, score, score_groups, series
+from harness.metrics import METRICS
 from harness.models.protocol import Forecaster, make_model
 from harness.models.table import KINDS
 from harness.regimes import Terciles, mark, parse_condition, z_scores
 from harness.risk.forecasts import tail_forecast
 from harness.risk.tails import RESIDUALS, Tails
 from harness.samples import Decided, LookBack, build_samples
+from harness.scoring import score, score_groups, series
 from harness.splits import Fitting, Scheme, make_windows
 from harness.types import F64, I64, Bars, Forecasts, Measured, Rows
 from harness.walk import walk_forward

@@ -10,6 +10,7 @@ from pathlib import Path
 import numpy as np
 import polars as pl
 import pytest
+from desk import ROOT
 
 from harness.durations import NS_PER_MINUTE, parse_moment
 from harness.errors import PanelError, SpecError, UsageError
@@ -24,7 +25,7 @@ from harness.panel import (
 )
 from harness.panel_report import check_panel, describe_panel
 
-PANELS = Path(__file__).parent.parent / "panels"
+PANELS = ROOT / "panels"
 GOOD = """[panel]
 name = "p"
 title = "test"

@@ -14,6 +14,7 @@ from pathlib import Path
 
 import desk
 import pytest
+from desk import ROOT
 
 import harness
 from harness import plugins, workers
@@ -21,7 +22,7 @@ from harness.errors import RunError
 from harness.pipeline import set_up
 from harness.workers import Workers
 
-DOCS = Path(harness.__file__).parents[1] / "docs/plugins.md"
+DOCS = ROOT / "docs/plugins.md"
 Install = Callable[..., Path]
 
 # A plug-in that does what is asked of it; tests change a line of it.
@@ -163,7 +164,7 @@ def example(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 
 def test_the_example_of_the_docs_runs_as_it_stands(example):
-    path = os.pathsep.join([str(Path(harness.__file__).parents[1]), str(example / "decayed-har")])
+    path = os.pathsep.join([str(ROOT), str(example / "decayed-har")])
 
     def command(*arguments: str) -> desk.Ran:
         return desk.finish(desk.process(*arguments, environment={"PYTHONPATH": path}))
@@ -244,7 +245,7 @@ def test_a_run_that_names_no_plug_in_looks_at_no_package(install, at_desk):
         "except SystemExit as end: assert not end.code, end.code\n"
         "assert not {'levels', 'harness.plugins'} & set(sys.modules)\n"
     )
-    root = str(Path(harness.__file__).parents[1])
+    root = str(ROOT)
     environment = {**os.environ, "PYTHONPATH": os.pathsep.join([root, str(site)])}
     subprocess.run([sys.executable, "-c", code], check=True, env=environment, capture_output=True)
 

@@ -15,13 +15,14 @@ import numpy as np
 import polars as pl
 import pytest
 from arch import arch_model
+from desk import ROOT
 
 from harness.models.volatility import log_likelihood
 from harness.panel import find_panel, open_panel
 from harness.published import REFERENCES, Reference, check, check_published
 from harness.published_fits import volatility_model
 
-PANELS = Path(__file__).parent.parent / "panels"
+PANELS = ROOT / "panels"
 DATA = os.environ.get("HARNESS_DATA")
 needs_data = pytest.mark.skipif(DATA is None, reason="HARNESS_DATA is not set")
 HERE = [r for r in REFERENCES if r.file is None]

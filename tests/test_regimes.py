@@ -18,9 +18,10 @@ from harness.features import FeatureError, parse_feature
 from harness.groups import adaptation, by_group
 from harness.hypothesis import parse_hypothesis
 from harness.measures.cascade import measure
-from harness.metrics import METRICS, series
+from harness.metrics import METRICS
 from harness.regimes import Marked, Shifts, Terciles, mark, parse_condition, z_scores
 from harness.samples import Decided
+from harness.scoring import series
 from harness.types import Forecasts
 
 
@@ -98,7 +99,7 @@ def test_adaptation_sums_the_mean_loss_by_decision_after_the_shift():
     marked = Marked({"s": rows}, {"s": np.array([0, 1, 2, 0, 1])})
     outcome, models = series(part, LOG_SIGMA)
     (found,) = adaptation(part, outcome, models, marked, "mse")
-    losses = METRICS["mse"].loss(outcome, models["b"])
+    losses = METRICS["mse"].losses(outcome, models["b"])
     want = np.cumsum([losses[[3, 40]].mean(), losses[[4, 41]].mean(), losses[5]])
     assert np.allclose(found.cumulative["b"], want)
     assert (found.shifts, found.loss) == (2, "mse")

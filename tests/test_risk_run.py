@@ -20,13 +20,13 @@ from harness.errors import SpecError
 from harness.fold_fits import Settings
 from harness.hypothesis import parse_hypothesis
 from harness.keep import Keep
-from harness.metrics import series
 from harness.models.linear import Ols
 from harness.panel import load_frame, read_panel
 from harness.query import run_query
 from harness.risk.assess import RiskRow, _wins, assess
 from harness.risk.forecasts import tail_forecast
 from harness.risk.tails import QUANTILE, RESIDUALS, SHORTFALL, Tails
+from harness.scoring import series
 from harness.splits import Fitting, Window
 from harness.walk import walk_forward
 

@@ -13,6 +13,9 @@ from pathlib import Path
 import pytest
 
 import harness
+from harness import fit_store
+from harness.kept_files import code_files
+from harness.measures import store
 
 PACKAGE = Path(harness.__file__).parent
 MOST_LINES = 400
@@ -73,7 +76,9 @@ chains held_out
 common_rows single_fits training_time
 walk workers
 losses evidence
+means
 metrics
+scoring
 dates
 regimes
 groups tables
@@ -143,6 +148,22 @@ fragility_command ability_command
 cli
 """
 STAGES = [line.split() for line in ORDER.split("\n") if line]
+
+# What the keys of kept results name, and modules from which all that makes them is imported.
+KEYS = {
+    "fits": (fit_store.MADE_BY, ("fold_fits", "held_out", "single_fits", "models.*", "nets.*")),
+    "measures": (store.MADE_BY, ("measures.store",)),
+}
+# They say what went wrong, where things lie and how fits are told apart: results have none of it.
+IN_NO_KEY = {
+    "durations",
+    "environment",
+    "errors",
+    "fit_store",
+    "kept_files",
+    "models.__init__",
+    "portfolios",
+}
 
 HEAVY = {
     "numba": {"kernels.compiler"},
@@ -291,6 +312,31 @@ def test_the_command_line_imports_stages_inside_its_commands_only():
     light |= {"documents_command"}
     for name in light - {"environment", "errors"} | {"cli"}:
         assert own(name, top_only=True) <= light, name
+
+
+def closure(starts: tuple[str, ...]) -> set[str]:
+    """These modules and all that they import, directly or not; `x.*` are those of a folder."""
+    left = [n for n in CODE if n in starts or n.rpartition(".")[0] + ".*" in starts]
+    found = set(left)
+    while left:
+        new = own(left.pop()) - found
+        found |= new
+        left += new
+    return found
+
+
+@pytest.mark.parametrize("kind", KEYS)
+def test_the_key_of_what_is_kept_covers_all_code_that_makes_it(kind):
+    places, starts = KEYS[kind]
+    covered = {
+        ".".join(path.relative_to(PACKAGE).with_suffix("").parts) for path in code_files(*places)
+    }
+    assert closure(starts) - covered - IN_NO_KEY == set()
+
+
+def test_a_place_without_code_is_refused_as_part_of_a_key():
+    with pytest.raises(ValueError, match="nowhere"):
+        code_files("models", "nowhere")
 
 
 @pytest.mark.parametrize("library", HEAVY)

@@ -16,9 +16,10 @@ from harness.cards.render import number
 from harness.errors import SpecError
 from harness.hypothesis import parse_hypothesis
 from harness.inference import Seed, evidence, standard_error
-from harness.metrics import METRICS, series
+from harness.metrics import METRICS
 from harness.query import run_query
 from harness.scale import TargetScale
+from harness.scoring import series
 from harness.verdict import decide
 
 TREES = """

@@ -7,6 +7,7 @@ import os
 from pathlib import Path
 
 import pytest
+from desk import ROOT
 
 import harness
 from harness.errors import PanelError
@@ -14,7 +15,6 @@ from harness.panel import read_panel
 from harness.panel_report import check_panel
 from harness.pipeline import set_up
 
-ROOT = Path(harness.__file__).parents[1]
 HYPOTHESES = sorted((ROOT / "hypotheses").glob("*.toml"))
 PANELS = sorted((ROOT / "panels").glob("*.toml"))
 OFFLINE = {"arch", "simulated"}

@@ -10,6 +10,7 @@ from pathlib import Path
 import numpy as np
 import polars as pl
 import pytest
+from desk import ROOT
 
 from harness.errors import PanelError
 from harness.panel import find_panel, load_frame, open_panel, read_panel
@@ -265,7 +266,7 @@ def test_a_missing_file_says_where_it_was_looked_for_and_how_to_get_it(tmp_path,
 
 
 def shipped(name: str):
-    return find_panel(name, [Path(__file__).parent.parent / "panels"])
+    return find_panel(name, [ROOT / "panels"])
 
 
 def test_bundled_daily_series_are_read_with_their_dates():
@@ -296,7 +297,7 @@ def test_reading_bundled_data_imports_neither_arch_nor_pandas():
     )
     done = subprocess.run(
         [sys.executable, "-c", program],
-        cwd=Path(__file__).parent.parent,
+        cwd=ROOT,
         capture_output=True,
         text=True,
         check=True,

@@ -9,6 +9,7 @@ from typing import Any
 import desk
 import numpy as np
 import pytest
+from desk import ROOT
 from test_learned import world
 from worlds import LEVEL_SIGMA, LOG_SIGMA, close_to, make_task
 
@@ -155,7 +156,7 @@ def test_what_a_sequence_gives_does_not_depend_on_its_batch():
 
 
 def test_the_shipped_net_has_the_weights_that_its_hypothesis_names():
-    file = Path(__file__).parents[1] / "hypotheses/transvol-lightgbm.toml"
+    file = ROOT / "hypotheses/transvol-lightgbm.toml"
     h = parse_hypothesis(file.read_text(encoding="utf-8"), file)
     sizes = {
         name: sum(

@@ -19,8 +19,9 @@ from harness.cards.render import render_card
 from harness.documents import claims, page
 from harness.errors import HarnessError, RunError
 from harness.evidence import Evidence, Verdict
-from harness.metrics import METRICS, score_groups, series
+from harness.metrics import METRICS
 from harness.scale import TargetScale
+from harness.scoring import score_groups, series
 from harness.types import Forecasts
 from harness.verdict import decide
 from harness.wins import evidence_of_wins

@@ -12,6 +12,7 @@ from pathlib import Path
 
 import polars as pl
 import pytest
+from desk import ROOT
 
 from harness.errors import RunError
 from harness.workers import Workers, available
@@ -95,8 +96,7 @@ def test_workers_do_not_outlive_a_parent_that_is_killed(tmp_path):
     )
     script = tmp_path.parent / "parent.py"
     script.write_text(code)
-    here = Path(__file__).parent
-    paths = os.pathsep.join([str(here), str(here.parent)])
+    paths = os.pathsep.join([str(ROOT / "tests"), str(ROOT)])
     with subprocess.Popen([sys.executable, script], env={**os.environ, "PYTHONPATH": paths}) as p:
         processes = started(tmp_path, 2)
         p.kill()

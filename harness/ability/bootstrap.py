@@ -12,7 +12,7 @@ twice, and a studentised one would need a long-run variance of every draw.
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -20,8 +20,9 @@ import numpy as np
 
 from harness.ability.blocks import block_length, bootstrap_sums, long_enough
 from harness.dates import Dates
-from harness.losses import missed_share
-from harness.metrics import METRICS, Values
+from harness.losses import Values
+from harness.means import Means
+from harness.metrics import METRICS
 from harness.types import F64
 
 DRAWS = 1_000
@@ -50,94 +51,6 @@ class BootstrapGain:
     block: float
     draws: int
     seed: int
-
-
-@dataclass(frozen=True)
-class _Recipe:
-    """How a metric is made of means: of columns of the outcome alone, and of each model's.
-
-    Those of a model are of the outcome, its forecast and its influence values.
-    """
-
-    outcome: Callable[[Values], tuple[F64, ...]]
-    model: Callable[[Values, Values, F64], tuple[F64, ...]]
-    figure: Callable[[F64, F64], F64]
-
-
-def _no_columns(_: Values) -> tuple[F64, ...]:
-    return ()
-
-
-def _loss_of(metric: str) -> Callable[[Values, Values, F64], tuple[F64, ...]]:
-    return lambda o, f, _: (METRICS[metric].loss(o, f),)
-
-
-def _r2(shared: F64, own: F64) -> F64:
-    return 1.0 - own[:, 0] / (shared[:, 1] - np.square(shared[:, 0]))
-
-
-def _correlation(shared: F64, own: F64) -> F64:
-    a, aa = shared.T
-    b, bb, ab = own.T
-    return (ab - a * b) / np.sqrt((aa - a * a) * (bb - b * b))
-
-
-def _centred_moments(values: F64) -> tuple[F64, F64]:
-    centred = values - values.mean()
-    return centred, np.square(centred)
-
-
-def _correlation_columns(o: Values, f: Values, _: F64) -> tuple[F64, ...]:
-    b, bb = _centred_moments(f.sigma)
-    return b, bb, (o.sigma - o.sigma.mean()) * b
-
-
-def _known(o: Values) -> tuple[F64, ...]:
-    return (np.isfinite(o.last).astype(np.float64),)
-
-
-def _right(o: Values, f: Values, _: F64) -> tuple[F64, ...]:
-    right = np.sign(f.y - o.last) == np.sign(o.y - o.last)
-    return ((right & np.isfinite(o.last)).astype(np.float64),)
-
-
-def _moved(o: Values) -> tuple[F64, ...]:
-    return (np.isfinite(o.moved).astype(np.float64),)
-
-
-def _missed(o: Values, f: Values, _: F64) -> tuple[F64, ...]:
-    return (np.nan_to_num(missed_share(o, f), nan=0.0, posinf=np.inf),)
-
-
-def _share_of(shared: F64, own: F64) -> F64:
-    return own[:, 0] / shared[:, 0]
-
-
-def _spearman_columns(o: Values, f: Values, psi: F64) -> tuple[F64, ...]:
-    """The metric's value and each row's influence: drawing ranks anew would sort every draw.
-
-    Pearson's correlation of ranks taken once would miss that ranks are estimated too.
-    """
-    r = np.corrcoef(o.pooled, f.pooled)[0, 1]
-    return (psi + r,)
-
-
-def _mean(_: F64, own: F64) -> F64:
-    return own[:, 0]
-
-
-_RECIPES = {
-    "r2_log": _Recipe(lambda o: _centred_moments(o.log_sigma), _loss_of("r2_log"), _r2),
-    "rmse": _Recipe(_no_columns, _loss_of("rmse"), lambda _, own: np.sqrt(own[:, 0])),
-    "corr": _Recipe(lambda o: _centred_moments(o.sigma), _correlation_columns, _correlation),
-    "direction": _Recipe(_known, _right, _share_of),
-    "mape": _Recipe(_moved, _missed, _share_of),
-    "ic": _Recipe(_no_columns, _spearman_columns, _mean),
-    **{
-        name: _Recipe(_no_columns, _loss_of(name), _mean)
-        for name in ("mae_log", "mae", "mse", "mse_var", "qlike", "nll")
-    },
-}
 
 
 def bootstrap_gains(
@@ -174,15 +87,15 @@ def bootstrap_gains(
         ValueError: for values that are not finite, or none.
     """
     names = [baseline, *(c for c in candidates if c != baseline)]
-    recipe, enough = _RECIPES[metric], long_enough(dates.n, overlap)
+    means, enough = METRICS[metric].means, long_enough(dates.n, overlap)
     with np.errstate(divide="ignore", invalid="ignore"):
         series = [models[name] for name in names]
         moved = [METRICS[metric].influence(outcome, f) for f in series]
-        columns, places = _columns(recipe, outcome, series, moved, dates)
+        columns, places = _columns(means, outcome, series, moved, dates)
         block = _block(moved, overlap, dates)
-        whole = _figures(recipe, columns.sum(axis=0, keepdims=True), places)
+        whole = _figures(means, columns.sum(axis=0, keepdims=True), places)
         if enough and np.isfinite(columns).all():
-            drawn = _figures(recipe, bootstrap_sums(columns, block, draws, seed), places)
+            drawn = _figures(means, bootstrap_sums(columns, block, draws, seed), places)
         else:
             drawn = np.empty((len(names), 0))
         settings = {"level": level, "n": dates.n, "overlap": overlap, "block": block, "seed": seed}
@@ -194,25 +107,25 @@ def bootstrap_gains(
     return found
 
 
-def _figures(recipe: _Recipe, sums: F64, places: Sequence[slice]) -> F64:
+def _figures(means: Means, sums: F64, places: Sequence[slice]) -> F64:
     """The metric of each model (models, draws) from the sums over each draw (draws, k)."""
-    means = sums[:, 1:] / sums[:, :1]
-    shared = means[:, : places[0].start]
-    return np.array([recipe.figure(shared, means[:, place]) for place in places])
+    averages = sums[:, 1:] / sums[:, :1]
+    shared = averages[:, : places[0].start]
+    return np.array([means.figure(shared, averages[:, place]) for place in places])
 
 
 def _columns(
-    recipe: _Recipe,
+    means: Means,
     outcome: Values,
     models: Sequence[Values],
     moved: Sequence[F64],
     dates: Dates,
 ) -> tuple[F64, list[slice]]:
     """Row counts, the outcome's columns and every model's by decision time; the models' places."""
-    parts = [np.ones(dates.rows), *recipe.outcome(outcome)]
+    parts = [np.ones(dates.rows), *means.outcome(outcome)]
     places = []
     for f, psi in zip(models, moved, strict=True):
-        own = recipe.model(outcome, f, psi)
+        own = means.model(outcome, f, psi)
         places.append(slice(len(parts) - 1, len(parts) - 1 + len(own)))
         parts += own
     return dates.sums(np.column_stack(parts)), places

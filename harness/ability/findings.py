@@ -16,7 +16,8 @@ from harness.ability.comparison import (
 )
 from harness.ability.rationality import encompassing, mincer_zarnowitz
 from harness.dates import Dates, by_date
-from harness.metrics import METRICS, Values
+from harness.losses import Values
+from harness.metrics import METRICS
 from harness.types import F64, I64
 
 _MOST = 1e150  # sums of squares of what a test can compute with
@@ -126,10 +127,9 @@ def loss_series(outcome: Values, f: Values, metric: str) -> F64:
     m = METRICS[metric]
     with np.errstate(divide="ignore", over="ignore", invalid="ignore"):
         if m.loss is not None:
-            return m.loss(outcome, f)
-        pairs = {"ic": (outcome.pooled, f.pooled), "corr": (outcome.sigma, f.sigma)}
-        figure = np.corrcoef(*pairs[metric])[0, 1]
-        return -(m.influence(outcome, f) + figure)
+            return m.losses(outcome, f)
+        to_first_order = m.influence(outcome, f) + m.figure(outcome, f)
+        return -to_first_order if m.higher else to_first_order
 
 
 def _bootstrap(c: Compared, dates: Dates) -> Iterator[Finding]:

@@ -17,15 +17,6 @@ class AbilityTest:
     source: str
 
 
-# The losses that are compared for metrics which are not the mean of one, in words.
-LOSSES = {
-    "r2_log": "squared errors of ln sigma",
-    "rmse": "squared errors of sigma",
-    "direction": "1 for the wrong direction, else 0",
-    "ic": "influence values of ic, turned round: the loss that it is to first order",
-    "corr": "influence values of corr, turned round: the loss that it is to first order",
-}
-
 _B = "B cosines in the long-run variance, 0.41 m^(2/3) for m targets that do not overlap"
 
 TESTS: dict[str, AbilityTest] = {

@@ -13,9 +13,10 @@ from harness.durations import parse_duration
 from harness.evidence import Evidence
 from harness.fold_fits import Settings
 from harness.inference import Seed, evidence, student_t_sf
-from harness.metrics import METRICS, score, series
+from harness.metrics import METRICS
 from harness.models.linear import Linear
 from harness.scale import TargetScale
+from harness.scoring import score, series
 from harness.splits import Fitting, Scheme, make_windows
 from harness.types import F64, Window
 from harness.verdict import decide, pooled_gain
@@ -125,7 +126,7 @@ def try_world(setting: Setting, seed: int, world: int, *, alpha: float) -> Trial
         relative=setting.relative,
         alpha=alpha,
     )
-    loss = METRICS[setting.metric].loss
+    loss = METRICS[setting.metric].losses
     d = loss(outcome, values["baseline"]) - loss(outcome, values["candidate"])
     return Trial(sure, _plain_test(d))
 

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from harness.cards.group_rows import group_rows, sweep_rows
-from harness.cards.render import HEADINGS, pooled_rows
+from harness.cards.render import pooled_rows
 from harness.cards.residual_figures import fan_figures, pit_figures, risk_figures
 from harness.cards.run_figure import (
     MOST_FORECASTS,
@@ -53,12 +53,6 @@ if TYPE_CHECKING:
 
 _MOST_COEFFICIENTS = 8
 _NOT_COEFFICIENTS = ("var_shift", "sigma_shift")
-# The loss of a row and its unit, for metrics that are not its mean.
-_ROW_LOSSES = {
-    "r2_log": ("squared error of ln σ", "no unit"),
-    "rmse": ("squared error", "σ per bar, squared"),
-    "direction": ("wrong direction", "rows"),
-}
 
 
 @dataclass(frozen=True)
@@ -116,7 +110,7 @@ def _loss(record: Record) -> Iterator[RunFigure]:
         return
     losses = series_of(rows, "model", "window_start", starts, "value")
     draw = partial(loss_over_windows, times_of(starts), losses, *_metric(metric))
-    yield RunFigure("loss", f"{HEADINGS[metric]} of every model by test window", alone(draw))
+    yield RunFigure("loss", f"{METRICS[metric].heading} of every model by test window", alone(draw))
 
 
 def _forecasts(record: Record) -> Iterator[RunFigure]:
@@ -195,7 +189,7 @@ def _regimes(record: Record) -> Iterator[RunFigure]:
     }
     metric = record["verdict"]["metric"]
     draw = partial(by_group_bars, groups, *_metric(metric))
-    yield RunFigure("regimes", f"{HEADINGS[metric]} by regime", alone(draw))
+    yield RunFigure("regimes", f"{METRICS[metric].heading} by regime", alone(draw))
 
 
 def _adaptation(record: Record) -> Iterator[RunFigure]:
@@ -204,7 +198,8 @@ def _adaptation(record: Record) -> Iterator[RunFigure]:
         own = [row for row in rows if row["regime"] == regime]
         days = sorted({row["decision"] for row in own})
         losses = series_of(own, "model", "decision", days, "cumulative")
-        name, unit = _ROW_LOSSES.get(own[0]["loss"]) or _metric(own[0]["loss"])
+        loss = METRICS[own[0]["loss"]].loss
+        name, unit = loss.words, loss.unit
         draw = partial(adaptation_curves, days, losses, name, unit)
         words = f"Cumulative {name} of every model after a shift, {regime}"
         yield RunFigure(f"adaptation-{regime}", words, alone(draw))
@@ -227,7 +222,7 @@ def _memory(record: Record) -> Iterator[RunFigure]:
         *_metric(metric),
         higher_is_better=METRICS[metric].higher,
     )
-    words = f"{HEADINGS[metric]} of {sweep['model']} by {sweep['key']}"
+    words = f"{METRICS[metric].heading} of {sweep['model']} by {sweep['key']}"
     yield RunFigure("memory", words, alone(draw))
 
 
@@ -314,4 +309,4 @@ def _attention(record: Record) -> Iterator[RunFigure]:
 
 
 def _metric(name: str) -> tuple[str, str]:
-    return HEADINGS[name], METRICS[name].unit
+    return METRICS[name].heading, METRICS[name].unit

@@ -41,20 +41,6 @@ from harness.models.table import NOTES
 from harness.verdict import Show, p_value
 
 _SPECIAL = re.compile(r"([\\`*_{}\[\]<>|~#!&$^])")
-HEADINGS = {
-    "ic": "IC",
-    "r2_log": "R² log",
-    "mae_log": "MAE log",
-    "rmse": "RMSE σ",
-    "mae": "MAE σ",
-    "mse": "MSE σ",
-    "mse_var": "MSE σ²",
-    "qlike": "QLIKE",
-    "corr": "Corr σ",
-    "direction": "Direction",
-    "mape": "MAPE σ",
-    "nll": "NLL",
-}
 _TOTALS = ("fits", "failed", "fit_seconds", "predict_seconds")
 _MOST_PROOFS = 100
 
@@ -71,7 +57,7 @@ def render_card(record: Mapping[str, Any]) -> str:
         t=record["tables"],
         date=datetime.fromisoformat(record["started"]).date().isoformat(),
         metrics=METRICS,
-        headings=HEADINGS,
+        headings={name: m.heading for name, m in METRICS.items()},
         gain=Show(record["verdict"]["metric"], gain_as),
         mean_gain=Show(record["verdict"]["metric"], "difference" if gain_as == "wins" else gain_as),
         labels=_label_counts(record["panel"]["labels"]),

@@ -19,6 +19,7 @@ from numpy.typing import NDArray
 
 from harness.measures.store import measure_panel
 from harness.measures.table import MEASURES
+from harness.metrics import METRICS
 from harness.scale import TargetScale
 from harness.study import on_panel
 from harness.types import F64, I32, I64, Forecasts, Measured, Samples
@@ -42,11 +43,6 @@ _OWN = {
     **dict.fromkeys(("bv", "medrv", "minrv", "rk", "tsrv"), ("rv",)),
 }
 _VOLATILITIES = ("sigma", "variance")
-_MEANS = {
-    "log": ("r2_log", "mae_log", "ic", "direction"),
-    "sigma": ("rmse", "mae", "mse", "corr", "mape"),
-    "variance": ("mse_var", "qlike", "nll"),
-}
 _SQUARED = "variance"
 
 
@@ -157,7 +153,7 @@ def stand_in(
     known = np.isfinite(before) & (target > scale.floor)
     if not known.any():
         return f"{proxy.column} is unknown over the first training window"
-    kind = next(kind for kind, metrics in _MEANS.items() if metric in metrics)
+    kind = METRICS[metric].reads
     factor = _ratio(kind, target[known], before[known])
     rows = forecasts.symbols, forecasts.symbol
     came = proxy.sigma(*rows, forecasts.resolved_at, scale.floor)

@@ -10,7 +10,8 @@ from typing import TYPE_CHECKING
 from harness.errors import RunError
 from harness.evidence import Evidence, Verdict
 from harness.inference import Seed, evidence
-from harness.metrics import METRICS, Values
+from harness.losses import Values
+from harness.metrics import METRICS
 from harness.tables import Table, table
 from harness.types import F64, Forecasts
 from harness.verdict import decide, no_gain, pooled_gain

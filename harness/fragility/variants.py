@@ -20,9 +20,11 @@ from harness.fragility.proxies import find_proxy, stand_in
 from harness.fragility.rows import Registered, Row, Scored
 from harness.fragility.training import costly, other_spans, with_span
 from harness.groups import only
-from harness.metrics import METRICS, Values, score_groups, series
+from harness.losses import Values
+from harness.metrics import METRICS
 from harness.regimes import Terciles, mark
 from harness.scale import TargetScale
+from harness.scoring import score_groups, series
 from harness.study import Study
 from harness.types import F64, I64, Forecasts, LeakProof, Samples
 
@@ -32,7 +34,6 @@ if TYPE_CHECKING:
 LOSSES = ("qlike", "mse", "mae", "r2_log")
 BEST_WINDOWS = 3
 _FEWEST_ROWS = 2
-_RANKED = "ic"
 
 Forecast = Callable[[Study], Forecasts]
 Fitted = set[tuple[str, int, int]]
@@ -81,7 +82,7 @@ class Pair:
     @classmethod
     def of(cls, forecasts: Forecasts, scale: TargetScale, metric: str) -> Pair:
         """Of forecasts of two models."""
-        ranked = metric == _RANKED
+        ranked = METRICS[metric].ranked
         return cls(forecasts, *series(forecasts, scale, ranked=ranked), ranked)
 
     def over(self, groups: Sequence[I64]) -> Iterator[Scored]:
@@ -112,7 +113,7 @@ def fragility(
     rule = registered.rule
     names = rule.baseline, registered.candidate
     own = {name: models[name] for name in names}
-    pair = Pair(forecasts, outcome, own, rule.metric == _RANKED)
+    pair = Pair(forecasts, outcome, own, METRICS[rule.metric].ranked)
     rows = basis.verdict_rows(forecasts)
     main = pair.scored(rows)
     found = [
@@ -245,9 +246,9 @@ def _saved(registered: Registered, main: Scored) -> F64:
     m, outcome = METRICS[registered.rule.metric], main.outcome
     base, own = (main.models[n] for n in (registered.rule.baseline, registered.candidate))
     if m.loss is not None:
-        return m.loss(outcome, base) - m.loss(outcome, own)
-    # Metrics without a loss of a row are higher for better, and the mean is the pooled gain.
-    return m.influence(outcome, own) - m.influence(outcome, base) + registered.gain
+        return m.losses(outcome, base) - m.losses(outcome, own)
+    better, worse = (own, base) if m.higher else (base, own)
+    return m.influence(outcome, better) - m.influence(outcome, worse) + registered.gain
 
 
 def _year_rows(registered: Registered, pair: Pair, rows: I64) -> list[Row]:

@@ -8,6 +8,11 @@ from harness.kernels.lanes import average, centred_dot, centred_products, differ
 from harness.kernels.loader import kernel
 
 _LN_2PI = math.log(2.0 * math.pi)
+# The metrics that `group_scores` gives, by the columns of its `out`.
+SCORES = (
+    "ic", "r2_log", "mae_log", "rmse", "mae", "mse", "mse_var", "qlike", "corr", "direction",
+    "mape", "nll",
+)  # fmt: skip
 
 
 def _pearson(a, b):
@@ -48,13 +53,12 @@ def _mean_share(s, f, moved):
 def group_scores(
     edges, rank_y, rank_f, log_y, log_f, s_y, s_f, moved, v_y, v_f, qlike, y, f, last, out
 ):
-    """Scores of groups g, rows edges[g]:edges[g + 1] of each array (n,); out (g, 12).
+    """Scores of groups g, rows edges[g]:edges[g + 1] of each array (n,); out (g, len(SCORES)).
 
-    Columns: ic, r2_log, mae_log, rmse, mae, mse, mse_var, qlike, corr, direction, mape, nll
-    (harness/metrics.py defines them). rank_*: ranks within the group; log_*, s_*, v_*: ln sigma,
-    sigma and variance of outcome and forecast; moved: the outcome's sigma where it counts for
-    mape, else NaN; qlike: the loss of each row; y, f, last: outcome, forecast and last outcome on
-    the target's scale. A group without rows is NaN.
+    The columns are SCORES; the table of metrics defines them. rank_*: ranks within the group;
+    log_*, s_*, v_*: ln sigma, sigma and variance of outcome and forecast; moved: the outcome's
+    sigma where it counts for mape, else NaN; qlike: the loss of each row; y, f, last: outcome,
+    forecast and last outcome on the target's scale. A group without rows is NaN.
     """
     for g in range(out.shape[0]):
         a, b = edges[g], edges[g + 1]

@@ -15,37 +15,27 @@ import tempfile
 from collections import Counter
 from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass, field
+from functools import cache
 from pathlib import Path
 
 import numpy as np
 import polars as pl
 
 from harness.errors import PanelError
+from harness.kept_files import code_hash
 from harness.kernels.loader import cache_folder
 from harness.measures.cascade import CascadePlan, measure, why_unfit
 from harness.panel import Panel, panel_fingerprint
 from harness.types import Bars, Excluded, Gap, Measured
 
 _LAYOUT = 2
-_MADE_BY = (
-    "kernels/*.py",
-    "measures/*.py",
-    "sources/*.py",
-    "adjust.py",
-    "cleaning.py",
-    "labels.py",
-    "panel.py",
-    "panel_conflicts.py",
-    "panel_file.py",
-    "panel_sections.py",
-    "portfolios.py",
-    "prepare.py",
-    "quality.py",
-    "row_filter.py",
-    "selection.py",
-    "sessions.py",
-    "side.py",
-)
+# All code that reads and measures.
+MADE_BY = (
+    "kernels", "measures", "sources", "adjust.py", "cleaning.py", "durations.py", "labels.py",
+    "panel.py", "panel_conflicts.py", "panel_file.py", "panel_sections.py", "portfolios.py",
+    "prepare.py", "quality.py", "row_filter.py", "selection.py", "sessions.py", "side.py",
+    "spec_errors.py", "types.py",
+)  # fmt: skip
 
 
 @dataclass(frozen=True)
@@ -180,13 +170,14 @@ def _path(panel: Panel, plan: CascadePlan) -> Path | None:
     identity = panel.identity()
     if identity is None:
         return None
-    digest = hashlib.sha256(f"{_LAYOUT} {identity} {plan!r}".encode())
-    package = Path(__file__).parent.parent
-    for pattern in _MADE_BY:
-        for file in sorted(package.glob(pattern)):
-            digest.update(file.read_bytes())
-    digest.update(f"{np.__version__} {pl.__version__}".encode())
+    made_from = f"{_LAYOUT} {identity} {plan!r} {_code()} {np.__version__} {pl.__version__}"
+    digest = hashlib.sha256(made_from.encode())
     return cache_folder() / "measures" / f"{digest.hexdigest()[:32]}.bin"
+
+
+@cache
+def _code() -> str:
+    return code_hash(*MADE_BY)
 
 
 def _save(path: Path, measured: list[Measured], facts: PanelFacts) -> None:

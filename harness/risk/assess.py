@@ -8,7 +8,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from harness.metrics import Values
+from harness.losses import Values
 from harness.risk.backtests import (
     UNDEFINED,
     Tested,

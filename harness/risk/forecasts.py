@@ -7,7 +7,7 @@ from functools import lru_cache
 
 import numpy as np
 
-from harness.metrics import Values
+from harness.losses import Values
 from harness.risk.backtests import TailShapes
 from harness.risk.tails import (
     CELLS,

@@ -13,9 +13,9 @@ from timing import Figure, Taken, clocked, exponents, interleave, milliseconds
 from harness.durations import Duration, parse_duration, parse_moment
 from harness.hypothesis import Hypothesis, ModelSpec
 from harness.measures.store import measure_panel
-from harness.metrics import score, series
 from harness.models.params import OlsParams
 from harness.pipeline import decide_on, forecast, sample
+from harness.scoring import score, series
 from harness.study import Span, Study, set_up
 from harness.types import Samples
 

@@ -14,10 +14,11 @@ from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
 
+import harness
 from harness.hypothesis import Hypothesis, load_hypothesis
 from harness.kernels.loader import cache_folder
 
-ROOT = Path(__file__).resolve().parents[2]
+ROOT = Path(harness.__file__).parents[1]
 DAYS = 2_284  # 2020-01-01 to 2026-04-03: 3,288,960 minutes
 YEAR_DAYS = 365
 DISTINCT = 20  # simulated years that the many-asset parts repeat under other names

@@ -8,8 +8,8 @@ from pathlib import Path
 from harness.hypothesis import Hypothesis
 from harness.judgement import judge
 from harness.measures.store import measure_panel
-from harness.metrics import Scores, score, series
 from harness.pipeline import Timer, decide_on, forecast, sample
+from harness.scoring import Scores, score, series
 from harness.study import set_up
 
 

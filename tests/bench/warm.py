@@ -13,8 +13,9 @@ from timing import Figure, Taken, Turn, clocked, interleave, milliseconds, ratio
 
 from harness.log import Log
 from harness.measures.cascade import measure
-from harness.metrics import METRICS, Scores
+from harness.metrics import METRICS
 from harness.pipeline import run
+from harness.scoring import Scores
 from harness.study import set_up
 
 _REPEATS = 5  # short turns are repeated inside a round
