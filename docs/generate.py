@@ -8,8 +8,8 @@ from pathlib import Path
 
 import click
 
-from harness.catalogue import CATALOGUES
-from harness.cli import cli
+from harness.cli.catalogue import CATALOGUES
+from harness.cli.main import cli
 
 _TARGET = Path(__file__).parent / "reference.md"
 

@@ -28,12 +28,12 @@ _HOMES = {
     "Rows": "harness.types",
     "Training": "harness.types",
     "FitTime": "harness.types",
-    "load_hypothesis": "harness.hypothesis",
+    "load_hypothesis": "harness.spec.hypothesis",
     "run": "harness.pipeline",
-    "load_runs": "harness.query",
-    "load_frame": "harness.panel",
-    "find_panel": "harness.panel",
-    "open_log": "harness.log",
+    "load_runs": "harness.log.query",
+    "load_frame": "harness.panel.panel",
+    "find_panel": "harness.panel.panel",
+    "open_log": "harness.log.store",
 }
 
 __all__ = [

@@ -16,26 +16,26 @@ from harness.audit.probe import Stages
 from harness.durations import iso_moment, show_moment
 from harness.environment import CodeVersion, describe
 from harness.errors import HarnessError, SpecError, of_the_file
-from harness.evidence import Verdict
-from harness.family import Known, look_up
-from harness.features import Expression, parse_feature
-from harness.fragility.variants import Basis
-from harness.hypothesis import Hypothesis
-from harness.judgement import judge, vary
-from harness.log import Log
-from harness.measures.store import PanelFacts, measure_panel
+from harness.history.family import Known, look_up
+from harness.history.family_forecasts import check, setting_of, targets_differ
+from harness.inference.evidence import Verdict
+from harness.log.registrations import DataRead
+from harness.log.run_digests import remember
+from harness.log.store import Log
 from harness.models.protocol import looked_back
-from harness.record import horizon_forecasts, make_record
-from harness.registrations import DataRead
-from harness.rivals import check, setting_of, targets_differ
-from harness.samples import Decided, LookBack, build_samples
-from harness.scoring import Scores
-from harness.splits import require_windows
-from harness.study import Span, Study, set_up
-from harness.tried import remember
+from harness.record.make import horizon_forecasts, make_record
+from harness.samples.features import Expression, parse_feature
+from harness.samples.measured import PanelFacts, measure_panel
+from harness.samples.rows import Decided, LookBack, build_samples
+from harness.samples.splits import require_windows
+from harness.scores.scoring import Scores
+from harness.spec.hypothesis import Hypothesis
+from harness.study.study import Span, Study, set_up
 from harness.types import Forecasts, Measured, Samples, Window
-from harness.walk import Foreseen, foresee, walk_forward
-from harness.workers import Workers
+from harness.verdict.fragility.variants import Basis
+from harness.verdict.judge import judge, vary
+from harness.walk.walk_forward import Foreseen, foresee, walk_forward
+from harness.walk.workers import Workers
 
 if TYPE_CHECKING:
     from harness.cards.figures import Illustrated

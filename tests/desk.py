@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any
 
 import harness
-from harness.cli import main
+from harness.cli.main import main
 
 # Where the project lies, whatever folder a test is in.
 ROOT = Path(harness.__file__).parents[1]
@@ -182,7 +182,7 @@ def process(*arguments: object, **options: Any) -> subprocess.Popen[str]:
     root = str(ROOT)
     environment = {**os.environ, "PYTHONPATH": root, **options.pop("environment", {})}
     return subprocess.Popen(
-        [sys.executable, "-m", "harness.cli", *map(str, arguments)],
+        [sys.executable, "-m", "harness.cli.main", *map(str, arguments)],
         env=environment,
         text=True,
         **{"stdout": subprocess.PIPE, "stderr": subprocess.PIPE, **options},

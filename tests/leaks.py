@@ -9,18 +9,24 @@ from typing import ClassVar, Self
 import numpy as np
 import pytest
 
-from harness import feature_functions, fit_rows, panel, splits, sweeps, swept_rows, walk
-from harness.feature_functions import Function
-from harness.measures import cascade, store
+from harness.measures import cascade
 from harness.models.params import OlsParams
 from harness.models.protocol import Task, own_features
 from harness.models.table import KINDS, Kind
+from harness.panel import panel
+from harness.panel.side_series import Series
+from harness.panel.sources.simulated import Simulated
+from harness.panel.sources.table import RawBars
 from harness.pipeline import sample
-from harness.side import Series
-from harness.sources.simulated import Simulated
-from harness.sources.table import RawBars
-from harness.study import Study
+from harness.samples import feature_functions, splits
+from harness.samples import measured as store
+from harness.samples.feature_functions import Function
+from harness.study.study import Study
 from harness.types import F64, I64, Bars, Fold, LeakProof, Measured, Rows, Samples, Window
+from harness.walk import fit_rows
+from harness.walk import linear_sweep as sweeps
+from harness.walk import sweep_rows as swept_rows
+from harness.walk import walk_forward as walk
 
 HOUR = 3_600_000_000_000
 Patch = pytest.MonkeyPatch
@@ -250,7 +256,7 @@ def target_among_features(patch: Patch) -> None:
         X[:, 0] = samples.y
         return replace(samples, rows=replace(samples.rows, X=X))
 
-    patch.setattr("harness.audited.sample", leaky)
+    patch.setattr("harness.audit.alone.sample", leaky)
 
 
 def joined_without_lag(patch: Patch) -> None:

@@ -13,8 +13,8 @@ from pathlib import Path
 
 import polars as pl
 
-from harness.log import HorizonForecasts, Log
-from harness.tried import remember
+from harness.log.run_digests import remember
+from harness.log.store import HorizonForecasts, Log
 
 MODELS = ("har", "persistence")
 
@@ -89,7 +89,7 @@ def publish(log: Log) -> None:
 
 
 def read_until(log: Log, stop: Path) -> None:
-    from harness.query import run_query
+    from harness.log.query import run_query
 
     seen = 0
     while True:
@@ -115,7 +115,7 @@ def main(mode: str, root: str, argument: str = "") -> None:
     elif mode == "read":
         read_until(log, Path(argument))
     else:
-        from harness.index import update_index
+        from harness.log.index import update_index
 
         while True:
             publish(log)

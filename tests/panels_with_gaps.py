@@ -9,7 +9,7 @@ import numpy as np
 import polars as pl
 
 from harness.durations import NS_PER_MINUTE, parse_moment
-from harness.sessions import exchange_sessions
+from harness.panel.sessions import exchange_sessions
 
 _HALF_HOUR, _DAY = 30 * NS_PER_MINUTE, 1_440 * NS_PER_MINUTE
 _PANEL = """\

@@ -8,16 +8,16 @@ import scipy.fft
 import scipy.stats
 import statsmodels.api as sm
 
-from harness.ability.comparison import (
+from harness.inference.comparison import (
     adjusted_differences,
     clark_west,
     giacomini_white,
     lagged,
 )
-from harness.ability.hac import least_squares
-from harness.ability.rationality import encompassing, mincer_zarnowitz
-from harness.dates import by_date
-from harness.inference import cosine_terms, diebold_mariano, f_sf
+from harness.inference.diebold_mariano import cosine_terms, diebold_mariano, f_sf
+from harness.inference.hac import least_squares
+from harness.inference.rationality import encompassing, mincer_zarnowitz
+from harness.scores.decision_times import by_date
 
 
 def autocorrelated(n: int, seed: int, lag: int = 5) -> np.ndarray:

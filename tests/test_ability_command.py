@@ -10,14 +10,14 @@ import pytest
 from desk import HYPOTHESIS, changed
 
 import harness
-from harness.ability.findings import nests
-from harness.ability.table import TESTS
 from harness.errors import UsageError
-from harness.instruments import read_instruments
-from harness.log import Log
-from harness.metrics import METRICS
-from harness.scoring import score, series
-from harness.stored import stored_forecasts
+from harness.inference.findings import nests
+from harness.inference.table import TESTS
+from harness.log.store import Log
+from harness.log.stored_forecasts import stored_forecasts
+from harness.reanalysis.instruments import read_instruments
+from harness.scores.metrics import METRICS
+from harness.scores.scoring import score, series
 
 NESTED = (
     '[models.har]\nkind = "ols"\n',

@@ -9,7 +9,7 @@ from worlds import LEVEL_SIGMA, LOG_SIGMA, make_task
 from harness.models.arfima import difference_weights, forecast_weights, local_whittle
 from harness.models.protocol import Chained, Forecaster, ModelError, make_model
 from harness.models.table import KINDS
-from harness.scale import TargetScale
+from harness.samples.target_scale import TargetScale
 from harness.types import F64, History, Rows
 
 FILTER = 40

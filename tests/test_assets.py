@@ -14,10 +14,10 @@ from worlds import make_plan
 from harness.durations import parse_moment
 from harness.errors import PanelError, SpecError
 from harness.measures.cascade import measure
-from harness.measures.store import measure_panel
-from harness.panel import find_panel, list_panels, open_panel, read_panel
-from harness.panel_report import check_panel, describe_panel
-from harness.selection import Selection
+from harness.panel.panel import find_panel, list_panels, open_panel, read_panel
+from harness.panel.report import check_panel, describe_panel
+from harness.panel.selection import Selection
+from harness.samples.measured import measure_panel
 from harness.types import Bars, Excluded
 
 PANELS = ROOT / "panels"

@@ -18,15 +18,15 @@ from desk import ROOT
 from worlds import make_samples
 
 import harness
+from harness.audit.alone import audit_hypothesis
 from harness.audit.auditor import Auditor
 from harness.audit.columns import column_checks
 from harness.audit.findings import Audit, Check, Failure, audit_table, merged
 from harness.audit.probe import Stages
-from harness.audited import audit_hypothesis
 from harness.durations import parse_moment
-from harness.measures.store import measure_panel
 from harness.models.linear import Ols
 from harness.pipeline import decide_on, sample, set_up
+from harness.samples.measured import measure_panel
 
 DATA = os.environ.get("HARNESS_DATA")
 TORCH = importlib.util.find_spec("torch") is not None
@@ -306,7 +306,7 @@ def test_a_run_with_a_leak_is_void_and_its_record_card_and_index_say_why(tiny, m
     assert any("leaky(rv_1h)" in reason for reason in record["verdict"]["reasons"])
     assert "Audit (short form): failed" in record["card"]
     assert "| noise after the origin | **failed** |" in record["card"]
-    from harness.query import run_query
+    from harness.log.query import run_query
 
     asked = "SELECT name, passed, subject, first_row FROM audits WHERE NOT passed ORDER BY ALL"
     rows = run_query(log, asked)[1]

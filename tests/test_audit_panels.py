@@ -21,11 +21,11 @@ from harness.audit.perturb import noise, scaled
 from harness.audit.probe import Probe, Stages, World
 from harness.audit.stretch import Stretch
 from harness.errors import PanelError, RunError
-from harness.measures.store import measure_panel
-from harness.panel import Panel
+from harness.panel.panel import Panel
+from harness.panel.sources.table import RawBars
 from harness.pipeline import decide_on, sample, set_up
-from harness.sources.table import RawBars
-from harness.study import Study
+from harness.samples.measured import measure_panel
+from harness.study.study import Study
 from harness.types import Forecasts
 
 

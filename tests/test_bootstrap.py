@@ -11,18 +11,18 @@ import scipy.stats
 from test_ability import autocorrelated, forecasts
 from worlds import LOG_SIGMA, make_forecasts
 
-from harness.ability.blocks import (
+from harness.inference.blocks import (
     block_length,
     bootstrap_sums,
     long_enough,
     optimal_block_length,
 )
-from harness.ability.bootstrap import bootstrap_gains
-from harness.ability.confidence_set import in_runs, model_confidence_set, superior_ability
-from harness.dates import by_date
-from harness.inference import cosine_terms, standard_error
-from harness.metrics import METRICS
-from harness.scoring import series
+from harness.inference.bootstrap import bootstrap_gains
+from harness.inference.confidence_set import in_runs, model_confidence_set, superior_ability
+from harness.inference.diebold_mariano import cosine_terms, standard_error
+from harness.scores.decision_times import by_date
+from harness.scores.metrics import METRICS
+from harness.scores.scoring import series
 
 
 def world(n: int, *, symbols: int = 1, overlap: int = 5) -> SimpleNamespace:
@@ -156,8 +156,8 @@ def test_the_draws_of_a_gain_spread_as_those_of_arch_do(metric):
 @pytest.mark.parametrize("metric", METRICS)
 @pytest.mark.parametrize("symbols", [1, 4])
 def test_every_metric_has_its_gain_and_an_interval(metric, symbols):
-    from harness.scoring import score
-    from harness.verdict import pooled_gain
+    from harness.scores.scoring import score
+    from harness.verdict.rule import pooled_gain
 
     y, base, better = forecasts(400, seed=1)
     part = make_forecasts(y, {"base": base, "better": better}, overlap=2, symbols=symbols)

@@ -11,7 +11,7 @@ import pytest
 from harness.calibration.rates import calibrate, rates
 from harness.calibration.trials import SETTINGS, Trial, try_world
 from harness.calibration.worlds import DAILY, HOURLY, SAMPLINGS, make_world
-from harness.evidence import Evidence
+from harness.inference.evidence import Evidence
 
 
 def world(sampling, seed=3, loading=0.2):

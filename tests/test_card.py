@@ -12,9 +12,9 @@ import pytest
 from markdown_it import MarkdownIt
 
 import harness
+from harness.cards.fit_rows import loss_words
 from harness.cards.render import render_card, settings
-from harness.cards.training_rows import loss_words
-from harness.log import with_decision
+from harness.log.store import with_decision
 
 GOLDEN = Path(__file__).parent / "golden" / "tiny-har.md"
 NOON = datetime(2026, 5, 19, 12, 0, tzinfo=UTC)

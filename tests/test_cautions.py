@@ -8,7 +8,12 @@ import numpy as np
 import pytest
 from worlds import DAY, START, make_forecasts
 
-from harness.cautions import (
+from harness.inference.diebold_mariano import Seed, evidence
+from harness.samples.target_scale import TargetScale
+from harness.scores.distribution.assess import DistributionRow
+from harness.scores.scoring import series
+from harness.types import FitReport, LeakProof, Repeat, Training
+from harness.verdict.cautions import (
     cautions,
     of_a_weak_baseline,
     of_the_baseline,
@@ -17,12 +22,7 @@ from harness.cautions import (
     of_the_source,
     of_the_training,
 )
-from harness.distribution.assess import DistributionRow
-from harness.inference import Seed, evidence
-from harness.scale import TargetScale
-from harness.scoring import series
-from harness.types import FitReport, LeakProof, Repeat, Training
-from harness.verdict import decide
+from harness.verdict.rule import decide
 
 WINDOWS = 2
 SCALE = TargetScale("log", "sigma", "naive", 1e-6)

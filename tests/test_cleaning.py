@@ -12,12 +12,12 @@ from desk import changed
 from test_assets import history, read, write
 
 from harness.errors import SpecError
-from harness.hypothesis import parse_hypothesis
-from harness.panel import open_panel, read_panel
-from harness.panel_meaning import panel_meaning
-from harness.panel_report import check_panel
-from harness.prepare import prepare
-from harness.selection import Selection
+from harness.panel.identity import panel_meaning
+from harness.panel.panel import open_panel, read_panel
+from harness.panel.prepare import prepare
+from harness.panel.report import check_panel
+from harness.panel.selection import Selection
+from harness.spec.hypothesis import parse_hypothesis
 from harness.types import Bars, Excluded
 
 PRE = 'pre_close = "pre"\n'

@@ -21,7 +21,7 @@ from click.testing import CliRunner
 from desk import ROOT, Ran, changed, finish, process, tree
 
 import harness
-from harness.cli import cli
+from harness.cli.main import cli
 
 
 def commands(group: click.Group = cli, path: str = "") -> Iterator[tuple[str, click.Command]]:
@@ -256,12 +256,12 @@ def test_compare_sets_the_shared_scores_side_by_side(at_desk, command):
     "name", ["models", "measures", "features", "metrics", "risk", "distribution"]
 )
 def test_a_catalogue_names_what_its_table_holds(name, command):
-    from harness.distribution import definitions
-    from harness.feature_functions import FUNCTIONS
     from harness.measures.table import MEASURES
-    from harness.metrics import METRICS
     from harness.models.table import KINDS
-    from harness.risk.definitions import FIGURES
+    from harness.samples.feature_functions import FUNCTIONS
+    from harness.scores.distribution import definitions
+    from harness.scores.metrics import METRICS
+    from harness.scores.risk.definitions import FIGURES
 
     tables = {"models": KINDS, "measures": MEASURES, "features": FUNCTIONS, "metrics": METRICS}
     tables |= {"risk": FIGURES, "distribution": definitions.FIGURES}
@@ -339,7 +339,7 @@ def on_terminal(*arguments: object) -> Ran:
     fcntl.ioctl(theirs, termios.TIOCSWINSZ, struct.pack("HHHH", 24, 80, 0, 0))
     unset = {k: v for k, v in os.environ.items() if k not in ("COLUMNS", "NO_COLOR")}
     with subprocess.Popen(
-        [sys.executable, "-m", "harness.cli", *map(str, arguments)],
+        [sys.executable, "-m", "harness.cli.main", *map(str, arguments)],
         stdin=theirs,
         stdout=theirs,
         stderr=theirs,

@@ -11,15 +11,15 @@ import pytest
 from worlds import LEVEL_SIGMA, LOG_SIGMA, make_task
 
 from harness.durations import parse_duration
-from harness.fit_store import FitStore
-from harness.fold_fits import Settings, fit_fold
 from harness.models.params import DeepVolParams
+from harness.models.pretraining import Pupil, TimedPupil
 from harness.models.protocol import ModelError, Recursive, make_model
-from harness.models.pupils import Pupil, TimedPupil
-from harness.portfolios import draw_portfolio, portfolio_returns
-from harness.splits import Scheme, make_folds, make_windows
-from harness.teaching import course
+from harness.models.teaching import course
+from harness.panel.sources.portfolios_weights import draw_portfolio, portfolio_returns
+from harness.samples.splits import Scheme, make_folds, make_windows
 from harness.types import History, Rows, Samples
+from harness.walk.fit_cache import FitStore
+from harness.walk.fold_fit import Settings, fit_fold
 
 pytestmark = pytest.mark.skipif(
     importlib.util.find_spec("torch") is None, reason="torch is not installed"
@@ -91,7 +91,7 @@ def world() -> Samples:
 def test_a_net_is_causal_and_says_sigma_is_about_one_before_it_learns():
     import torch
 
-    from harness.nets.universal import UniversalNet
+    from harness.models.nets.universal import UniversalNet
 
     torch.manual_seed(3)
     net = UniversalNet(2, 8)
@@ -108,7 +108,7 @@ def test_a_net_is_causal_and_says_sigma_is_about_one_before_it_learns():
 def test_the_loss_is_the_mean_over_the_steps_that_are_known():
     import torch
 
-    from harness.nets.universal import Batch, mean_nll
+    from harness.models.nets.universal import Batch, mean_nll
 
     one, two = np.array([0.3, -1.0, 2.0]), np.array([0.5, 0.1, -0.7, 1.2, -0.2])
     batch = Batch.of([one, two], torch.device("cpu"))
@@ -128,7 +128,7 @@ def test_the_loss_is_the_mean_over_the_steps_that_are_known():
 def test_what_is_filled_up_moves_no_gradient():
     import torch
 
-    from harness.nets.universal import Batch, UniversalNet, mean_nll
+    from harness.models.nets.universal import Batch, UniversalNet, mean_nll
 
     def gradient(filling: float) -> bytes:
         torch.manual_seed(1)
@@ -142,7 +142,7 @@ def test_what_is_filled_up_moves_no_gradient():
 
 
 def test_the_papers_net_has_3_2_million_parameters():
-    from harness.nets.universal import UniversalNet
+    from harness.models.nets.universal import UniversalNet
 
     net = UniversalNet(3, 400)
     first = 4 * 400 * (1 + 400 + 2)  # torch has two vectors of intercepts
@@ -152,7 +152,7 @@ def test_the_papers_net_has_3_2_million_parameters():
 def test_a_series_forecasts_do_not_depend_on_what_follows_or_stands_beside_it():
     import torch
 
-    from harness.nets.universal import UniversalNet, sigmas
+    from harness.models.nets.universal import UniversalNet, sigmas
 
     torch.manual_seed(2)
     net, rng, cpu = UniversalNet(2, 16), np.random.default_rng(1), torch.device("cpu")
@@ -184,7 +184,7 @@ def test_a_portfolio_returns_the_weighted_sum_where_all_are_known():
 
 
 def pool(returns: np.ndarray, **changes: Any) -> Any:
-    from harness.nets.universal import Diet, Pool
+    from harness.models.nets.universal import Diet, Pool
 
     return Pool(returns, replace(Diet(10, 0.5, 2, 3, 60), **changes))
 
@@ -321,7 +321,9 @@ def test_a_horizon_of_several_steps_and_a_loss_that_is_no_number_are_named(world
     with pytest.raises(ModelError, match="the horizon 5d is beyond the next decision"):
         far.fit(world.rows, world.y)
     nothing = float("nan")
-    monkeypatch.setattr("harness.nets.universal.gaussian_nll", lambda sigma, _: sigma * nothing)
+    monkeypatch.setattr(
+        "harness.models.nets.universal.gaussian_nll", lambda sigma, _: sigma * nothing
+    )
     with pytest.raises(ModelError, match="the loss of epoch 1 is not a number"):
         model().fit(world.rows, world.y)
 

@@ -12,9 +12,9 @@ import pytest
 from desk import ROOT
 
 from harness.cards.render import number
-from harness.describe import Question, default_measure, describe_volatility
+from harness.describe.panel import Question, default_measure, describe_volatility
 from harness.durations import parse_duration
-from harness.panel import find_panel, read_panel
+from harness.panel.panel import find_panel, read_panel
 
 PANELS = ROOT / "panels"
 HOURLY = ("--scale", "1h", "--every", "1h")

@@ -10,10 +10,10 @@ import pytest
 from scipy import stats
 from worlds import make_forecasts
 
-from harness.distribution.assess import assess, intervals
-from harness.distribution.laws import COUNT, LAWS, MIDDLES, SHARES, Laws
-from harness.distribution.scores import crps_and_pit, interval_score, pinball
-from harness.keep import Keep, stacked
+from harness.scores.distribution.assess import assess, intervals
+from harness.scores.distribution.scores import crps_and_pit, interval_score, pinball
+from harness.walk.residuals.kept import Keep, stacked
+from harness.walk.residuals.laws import COUNT, LAWS, MIDDLES, SHARES, Laws
 
 LEVELS = (0.05, 0.1, 0.25, 0.5, 0.75, 0.9, 0.95)
 

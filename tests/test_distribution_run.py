@@ -15,18 +15,18 @@ from worlds import LOG_SIGMA, Nearest, Studious, Validated, make_samples
 import harness
 from harness.cards.figures import illustrate, run_figures
 from harness.cards.render import render_card
-from harness.distribution.assess import DistributionRow
-from harness.distribution.laws import COUNT, LAWS, Laws
 from harness.errors import RunError, SpecError
-from harness.fit_store import FitStore
-from harness.fold_fits import Settings
-from harness.hypothesis import parse_hypothesis
-from harness.keep import Keep
+from harness.log.query import run_query
 from harness.models.linear import Ols
-from harness.query import run_query
-from harness.splits import Fitting, Window
-from harness.walk import foresee, walk_forward
-from harness.workers import Workers
+from harness.samples.splits import Fitting, Window
+from harness.scores.distribution.assess import DistributionRow
+from harness.spec.hypothesis import parse_hypothesis
+from harness.walk.fit_cache import FitStore
+from harness.walk.fold_fit import Settings
+from harness.walk.residuals.kept import Keep
+from harness.walk.residuals.laws import COUNT, LAWS, Laws
+from harness.walk.walk_forward import foresee, walk_forward
+from harness.walk.workers import Workers
 
 ASKED = """[distribution]
 levels = [0.9, 0.1, 0.5]

@@ -8,10 +8,10 @@ import desk
 import pytest
 
 import harness
-from harness.documents import claims
+from harness.cards.claims_page import claims
 from harness.errors import SpecError
-from harness.hypothesis import parse_hypothesis
-from harness.query import run_query
+from harness.log.query import run_query
+from harness.spec.hypothesis import parse_hypothesis
 
 TINY = "hypotheses/tiny-har.toml"
 DOCUMENT = """\

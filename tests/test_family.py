@@ -16,14 +16,14 @@ import pytest
 from statsmodels.stats.multitest import multipletests
 
 import harness
-from harness.durable import digest, encode
 from harness.errors import UsageError
-from harness.family import adjust, comparisons, family_of
-from harness.family_report import check_all, report_family
-from harness.hypothesis import parse_hypothesis
-from harness.log import Log
-from harness.registrations import DataRead
-from harness.tried import all_tried
+from harness.history.family import adjust, comparisons, family_of
+from harness.history.family_report import check_all, report_family
+from harness.log.atomic_files import digest, encode
+from harness.log.registrations import DataRead
+from harness.log.run_digests import all_tried
+from harness.log.store import Log
+from harness.spec.hypothesis import parse_hypothesis
 
 small = SimpleNamespace(**runpy.run_path(str(Path(__file__).with_name("log_writers.py"))))
 TINY = "hypotheses/tiny-har.toml"
@@ -125,7 +125,7 @@ def test_a_log_that_may_not_be_written_to_is_read_all_the_same(tmp_path, monkeyp
     def refuse(*_: object) -> None:
         raise OSError(30, "Read-only file system")
 
-    monkeypatch.setattr("harness.tried.os.open", refuse)
+    monkeypatch.setattr("harness.log.run_digests.os.open", refuse)
     assert len(all_tried(log)[0]) == 1
     assert not (tmp_path / "tried.jsonl").exists()
 

@@ -18,8 +18,8 @@ import pytest
 from desk import finish, process
 
 import harness
-from harness.log import Log
-from harness.query import run_query
+from harness.log.query import run_query
+from harness.log.store import Log
 
 KILLS = int(os.environ.get("HARNESS_KILLS", "4"))
 FILE = "hypotheses/tiny-har.toml"

@@ -9,8 +9,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from harness.feature_functions import FUNCTIONS, Function
-from harness.features import (
+from harness.samples.feature_functions import FUNCTIONS, Function
+from harness.samples.features import (
     MAX_LENGTH,
     Expression,
     FeatureError,

@@ -21,15 +21,15 @@ from test_walk import EMBARGO, X0, spans
 from worlds import LOG_SIGMA, Nearest, make_samples
 
 import harness
-from harness import fit_store
+from harness.cache import PACKAGE, code_hash
 from harness.errors import RunError
-from harness.fit_store import FitStore
-from harness.fold_fits import Settings
-from harness.kept_files import PACKAGE, code_hash
-from harness.splits import Fitting
+from harness.samples.splits import Fitting
 from harness.types import F64, Forecasts, Rows, Samples
-from harness.walk import foresee, walk_forward
-from harness.workers import Workers
+from harness.walk import fit_cache as fit_store
+from harness.walk.fit_cache import FitStore
+from harness.walk.fold_fit import Settings
+from harness.walk.walk_forward import foresee, walk_forward
+from harness.walk.workers import Workers
 
 BOOSTED = """
 [models.trees]
@@ -185,7 +185,7 @@ def test_how_symbols_are_numbered_is_no_part_of_a_fit(store):
 def test_another_text_of_the_code_or_version_is_another_fit(store, monkeypatch):
     walked(store)
     each = made()
-    monkeypatch.setattr("harness.fit_store._code", lambda: "another")
+    monkeypatch.setattr("harness.walk.fit_cache._code", lambda: "another")
     walked(store)
     assert made() == each
     monkeypatch.undo()
@@ -312,7 +312,7 @@ def fitted(log: harness.Log, run_id: str) -> tuple[int, int]:
 
 
 def test_a_run_repeated_refits_nothing_and_fresh_refits_all(tmp_path, monkeypatch):
-    monkeypatch.setattr("harness.study.fits_folder", lambda: tmp_path / "fits")
+    monkeypatch.setattr("harness.study.study.fits_folder", lambda: tmp_path / "fits")
     runs = [study(tmp_path, TREES), study(tmp_path, TREES), study(tmp_path, TREES, keep=False)]
     fits = fitted(*runs[0])[0]
     assert [fitted(*run) for run in runs] == [(fits, 0), (fits, fits), (fits, 0)]
@@ -325,7 +325,7 @@ def test_a_run_repeated_refits_nothing_and_fresh_refits_all(tmp_path, monkeypatc
 
 
 def test_a_renamed_model_and_a_changed_rule_refit_nothing(tmp_path, monkeypatch):
-    monkeypatch.setattr("harness.study.fits_folder", lambda: tmp_path / "fits")
+    monkeypatch.setattr("harness.study.study.fits_folder", lambda: tmp_path / "fits")
     study(tmp_path, TREES)
     other = TREES.replace("[models.trees]", "[models.trees]  # the same").replace(
         "min_gain = ", "min_gain = 1"

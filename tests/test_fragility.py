@@ -20,13 +20,13 @@ from harness.cards.fragility_rows import fragility_rows
 from harness.cards.group_rows import rows_of
 from harness.cards.render import render_card
 from harness.durations import parse_duration
-from harness.evidence import Verdict
-from harness.fragility.proxies import Proxy, choose, stand_in
-from harness.fragility.training import halved, other_spans, with_span
-from harness.judgement import Judged, vary
-from harness.log import Log
-from harness.study import set_up
+from harness.inference.evidence import Verdict
+from harness.log.store import Log
+from harness.study.study import set_up
 from harness.types import Measured, Window
+from harness.verdict.fragility.proxies import Proxy, choose, stand_in
+from harness.verdict.fragility.training import halved, other_spans, with_span
+from harness.verdict.judge import Judged, vary
 
 # Over New Year, with nine windows of two days.
 LONG = changed(('start = "2021-01-01"', 'start = "2020-12-16"'), text=desk.PANEL)

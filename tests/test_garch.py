@@ -15,9 +15,8 @@ import pytest
 from arch import arch_model
 
 from harness.kernels import garch, refit
-from harness.models import volatility
-from harness.models.protocol import ModelError
-from harness.models.volatility import (
+from harness.models import garch_likelihood as volatility
+from harness.models.garch_likelihood import (
     fit,
     log_likelihood,
     outlook,
@@ -26,6 +25,7 @@ from harness.models.volatility import (
     refit_chain,
     score,
 )
+from harness.models.protocol import ModelError
 from harness.types import F64
 
 DATA = os.environ.get("HARNESS_DATA")

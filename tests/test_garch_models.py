@@ -13,13 +13,13 @@ from test_garch import MODELS, simulated, true_params
 from worlds import DAY, LEVEL_SIGMA, LOG_SIGMA, make_plan, make_task, sessions
 
 import harness
-from harness.features import parse_feature
 from harness.measures.cascade import measure
+from harness.models.garch_likelihood import fit, parameter_names, refit_chain
 from harness.models.protocol import Chained, Forecaster, ModelError, make_model
 from harness.models.table import KINDS
-from harness.models.volatility import fit, parameter_names, refit_chain
-from harness.samples import Decided, LookBack, build_samples
-from harness.scale import TargetScale
+from harness.samples.features import parse_feature
+from harness.samples.rows import Decided, LookBack, build_samples
+from harness.samples.target_scale import TargetScale
 from harness.types import F64, Bars, Rows, Samples
 
 VARIANCE = TargetScale("level", "variance", "none", 1e-9)

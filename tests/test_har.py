@@ -15,15 +15,15 @@ from worlds import LOG_SIGMA, START, close_to, make_samples, make_task
 import harness
 from harness.durations import NS_PER_MINUTE, parse_duration
 from harness.errors import RunError, SpecError
-from harness.hypothesis import parse_hypothesis
 from harness.models.har import Harq
-from harness.models.insanity import Sanity
+from harness.models.insanity_filter import Sanity
 from harness.models.linear import Linear
 from harness.models.protocol import Forecaster, ModelError, make_model
 from harness.models.table import KINDS
-from harness.splits import Fitting, Scheme, make_windows
+from harness.samples.splits import Fitting, Scheme, make_windows
+from harness.spec.hypothesis import parse_hypothesis
 from harness.types import Forecasts, Samples
-from harness.walk import Settings, walk_forward
+from harness.walk.walk_forward import Settings, walk_forward
 
 HOUR = 60 * NS_PER_MINUTE
 EMBARGO = 3 * HOUR

@@ -13,8 +13,8 @@ from worlds import LOG_SIGMA, make_samples, make_task
 
 from harness.models.params import HybridParams, OlsParams, TransferParams
 from harness.models.protocol import Contextual, ModelError, looked_back, make_model
-from harness.scale import TargetScale
-from harness.teaching import course
+from harness.models.teaching import course
+from harness.samples.target_scale import TargetScale
 
 pytestmark = pytest.mark.skipif(
     importlib.util.find_spec("torch") is None, reason="torch is not installed"

@@ -18,15 +18,15 @@ from pydantic import ValidationError
 
 from harness.durations import Duration, parse_moment
 from harness.errors import SpecError, UsageError
-from harness.hypothesis import (
+from harness.measures.table import MEASURES
+from harness.models.table import KINDS
+from harness.spec.hypothesis import (
     Hypothesis,
     canonical,
     check_measures,
     load_hypothesis,
     parse_hypothesis,
 )
-from harness.measures.table import MEASURES
-from harness.models.table import KINDS
 
 GOOD = '''
 [hypothesis]

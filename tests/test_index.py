@@ -13,11 +13,11 @@ from types import SimpleNamespace
 import duckdb
 import pytest
 
-from harness import index as index_module
 from harness.errors import RunError
-from harness.index import open_index, rebuild_index, update_index
-from harness.log import Log
-from harness.query import load_runs, run_query
+from harness.log import index as index_module
+from harness.log.index import open_index, rebuild_index, update_index
+from harness.log.query import load_runs, run_query
+from harness.log.store import Log
 
 small = SimpleNamespace(**runpy.run_path(str(Path(__file__).with_name("log_writers.py"))))
 AT = datetime(2026, 5, 19, 23, 30, tzinfo=UTC)

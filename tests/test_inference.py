@@ -9,8 +9,7 @@ import pytest
 import scipy.stats
 from worlds import make_forecasts
 
-from harness.evidence import Evidence
-from harness.inference import (
+from harness.inference.diebold_mariano import (
     Seed,
     cosine_terms,
     diebold_mariano,
@@ -19,11 +18,12 @@ from harness.inference import (
     student_t_quantile,
     student_t_sf,
 )
-from harness.metrics import METRICS
-from harness.scale import TargetScale
-from harness.scoring import score, series
+from harness.inference.evidence import Evidence
+from harness.samples.target_scale import TargetScale
+from harness.scores.metrics import METRICS
+from harness.scores.scoring import score, series
 from harness.types import Forecasts
-from harness.verdict import pooled_gain
+from harness.verdict.rule import pooled_gain
 
 NAIVE = TargetScale("log", "sigma", "naive", 1e-12)
 

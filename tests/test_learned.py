@@ -18,12 +18,12 @@ from worlds import LEVEL_SIGMA, LOG_SIGMA, close_to, make_task
 
 from harness.environment import CodeVersion, describe
 from harness.errors import SpecError, UsageError
-from harness.hypothesis import parse_hypothesis
 from harness.models.linear import Linear
 from harness.models.protocol import Forecaster, ModelError, Trained, make_model
-from harness.models.regressors import MODULES, regressors
+from harness.models.sklearn_regressors import MODULES, regressors
 from harness.models.table import KINDS
-from harness.scale import TargetScale
+from harness.samples.target_scale import TargetScale
+from harness.spec.hypothesis import parse_hypothesis
 from harness.types import F64, History, Rows
 
 NAMES = ("x0_1h", "x1_1h", "x2_1h")
@@ -216,7 +216,8 @@ def test_a_class_that_is_on_the_list_is_part_of_what_is_hashed():
 
 def test_a_hypothesis_loads_no_library_that_it_does_not_name():
     code = (
-        "import sys; from pathlib import Path; from harness.hypothesis import parse_hypothesis;"
+        "import sys; from pathlib import Path;"
+        "from harness.spec.hypothesis import parse_hypothesis;"
         f"parse_hypothesis({HYPOTHESIS.format(model=NET_WORDS)!r}, Path('h.toml'));"
         "print(*sorted({'torch', 'sklearn', 'lightgbm', 'scipy'} & set(sys.modules)))"
     )
@@ -478,7 +479,7 @@ def test_a_net_says_how_far_it_is_and_how_long_it_will_take():
 
 @needs_torch
 def test_an_estimate_counts_steps_blocks_and_epochs(monkeypatch):
-    from harness.nets import loop
+    from harness.models.nets import training_loop as loop
 
     monkeypatch.setattr(loop, "_seconds", lambda work: 0.01)
     net = model("lstm", **{**TINY, "epochs": 44, "patience": 10})

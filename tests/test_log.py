@@ -20,9 +20,9 @@ import pytest
 from desk import ROOT
 
 from harness.errors import RunError, UsageError
-from harness.log import Log, RecordError, find_log, with_decision
-from harness.query import run_query
-from harness.tried import all_tried
+from harness.log.query import run_query
+from harness.log.run_digests import all_tried
+from harness.log.store import Log, RecordError, find_log, with_decision
 
 WRITERS = Path(__file__).with_name("log_writers.py")
 small = SimpleNamespace(**runpy.run_path(str(WRITERS)))
@@ -236,7 +236,7 @@ def test_the_option_goes_before_the_environment_and_that_before_reports(monkeypa
 
 
 def test_reading_a_log_imports_neither_duckdb_nor_polars():
-    code = "import sys, harness.log; sys.exit(bool({'duckdb', 'polars'} & set(sys.modules)))"
+    code = "import sys, harness.log.store; sys.exit(bool({'duckdb', 'polars'} & set(sys.modules)))"
     root = str(ROOT)
     subprocess.run([sys.executable, "-c", code], check=True, cwd=root)
 

@@ -16,15 +16,15 @@ from test_learned import TINY, model, world
 torch = pytest.importorskip("torch", reason="torch is not installed")
 from torch import Tensor, nn
 
-from harness import training_time
 from harness.errors import RunError
-from harness.fold_fits import Settings
+from harness.models.nets import training_loop as loop
+from harness.models.nets.recurrent import LastState, Recurrent
+from harness.models.nets.sequence import SequenceNet
+from harness.models.nets.training_loop import Course, Schedule, Sequences, repeatable, train
 from harness.models.protocol import ModelError
-from harness.nets import loop
-from harness.nets.loop import Course, Schedule, Sequences, repeatable, train
-from harness.nets.recurrent import LastState, Recurrent
-from harness.nets.sequence import SequenceNet
 from harness.types import Window
+from harness.walk import training_time
+from harness.walk.fold_fit import Settings
 
 CPU = torch.device("cpu")
 SHORT = Schedule(learning_rate=0.01, batch=16, epochs=3, patience=10)

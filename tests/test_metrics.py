@@ -16,11 +16,11 @@ import scipy.stats
 import sklearn.metrics
 from worlds import LOG_SIGMA, close_to, make_forecasts
 
-from harness import scoring
-from harness.losses import Values
-from harness.metrics import METRICS
-from harness.scale import TargetScale
-from harness.scoring import Scores, score, score_groups, series
+from harness.samples.target_scale import TargetScale
+from harness.scores import scoring
+from harness.scores.losses import Values
+from harness.scores.metrics import METRICS
+from harness.scores.scoring import Scores, score, score_groups, series
 from harness.types import Forecasts
 
 NAIVE = TargetScale("log", "sigma", "naive", 1e-12)
@@ -126,13 +126,13 @@ def test_a_metric_without_a_compiled_column_is_scored_like_the_others(monkeypatc
 ADDED = """
 import sys
 import numpy as np
-from harness.metrics import METRICS, _mean
+from harness.scores.metrics import METRICS, _mean
 
 METRICS["mae_var"] = _mean(
     "mae_var", "MAE σ²", "variance", "variance per bar", "mean |sigma^2 - forecast variance|",
     lambda o, f: np.abs(o.variance - f.variance),
 )
-from harness.cli import main
+from harness.cli.main import main
 
 main(sys.argv[1:])
 """

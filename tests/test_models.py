@@ -6,11 +6,11 @@ import numpy as np
 import pytest
 from worlds import LOG_SIGMA, close_to, make_samples, make_task
 
-from harness.features import evaluate, parse_feature
 from harness.models.linear import Linear, linear_forecasts, window_moments
 from harness.models.protocol import ModelError, make_model
 from harness.models.table import KINDS
-from harness.scale import TargetScale
+from harness.samples.features import evaluate, parse_feature
+from harness.samples.target_scale import TargetScale
 from harness.types import Rows
 
 TASK = make_task()

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from harness.ability.multiple import benjamini_hochberg, holm
+from harness.inference.multiple_testing import benjamini_hochberg, holm
 
 METHODS = {"holm": holm, "fdr_bh": benjamini_hochberg}
 

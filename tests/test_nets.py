@@ -14,14 +14,14 @@ from scipy import integrate, stats
 torch = pytest.importorskip("torch", reason="torch is not installed")
 from torch import Tensor, nn
 
-from harness.nets import attention
-from harness.nets.attention import Attention, ProbSparse, SelfAttention, attention_weights
-from harness.nets.decomposition import Decomposition
-from harness.nets.loop import repeatable
-from harness.nets.losses import TargetLoss, gaussian_nll, pinball, student_t_nll
-from harness.nets.positions import Positions, sinusoids
-from harness.nets.recurrent import LastState, Recurrent
-from harness.nets.sequence import SequenceNet
+from harness.models.nets import attention
+from harness.models.nets.attention import Attention, ProbSparse, SelfAttention, attention_weights
+from harness.models.nets.decomposition import Decomposition
+from harness.models.nets.losses import TargetLoss, gaussian_nll, pinball, student_t_nll
+from harness.models.nets.positions import Positions, sinusoids
+from harness.models.nets.recurrent import LastState, Recurrent
+from harness.models.nets.sequence import SequenceNet
+from harness.models.nets.training_loop import repeatable
 
 B, L, H = 3, 12, 4
 CPU = torch.device("cpu")

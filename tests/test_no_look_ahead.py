@@ -16,27 +16,27 @@ import numpy as np
 import pytest
 from worlds import DAY, LOG_SIGMA, START, Nearest, make_bars, make_plan, make_task, sessions
 
-from harness import features as feature_table
-from harness.distribution.laws import LAWS, Laws
-from harness.distribution.scores import laws_of_rows
 from harness.durations import NS_PER_MINUTE, parse_duration
-from harness.feature_functions import FUNCTIONS, Function
-from harness.features import parse_feature
-from harness.fold_fits import Settings
-from harness.keep import Keep
 from harness.measures.cascade import CascadePlan, measure
 from harness.measures.table import MEASURES
-from harness.metrics import METRICS
 from harness.models.protocol import Forecaster, make_model
 from harness.models.table import KINDS
-from harness.regimes import Terciles, mark, parse_condition, z_scores
-from harness.risk.forecasts import tail_forecast
-from harness.risk.tails import RESIDUALS, Tails
-from harness.samples import Decided, LookBack, build_samples
-from harness.scoring import score, score_groups, series
-from harness.splits import Fitting, Scheme, make_windows
+from harness.samples import features as feature_table
+from harness.samples.feature_functions import FUNCTIONS, Function
+from harness.samples.features import parse_feature
+from harness.samples.rows import Decided, LookBack, build_samples
+from harness.samples.splits import Fitting, Scheme, make_windows
+from harness.scores.distribution.scores import laws_of_rows
+from harness.scores.metrics import METRICS
+from harness.scores.regimes import Terciles, mark, parse_condition, z_scores
+from harness.scores.risk.forecasts import tail_forecast
+from harness.scores.scoring import score, score_groups, series
 from harness.types import F64, I64, Bars, Forecasts, Measured, Rows
-from harness.walk import walk_forward
+from harness.walk.fold_fit import Settings
+from harness.walk.residuals.kept import Keep
+from harness.walk.residuals.laws import LAWS, Laws
+from harness.walk.residuals.tails import RESIDUALS, Tails
+from harness.walk.walk_forward import walk_forward
 
 HOUR = 60 * NS_PER_MINUTE
 ORIGINS = 24

@@ -14,7 +14,7 @@ from desk import ROOT
 
 from harness.durations import NS_PER_MINUTE, parse_moment
 from harness.errors import PanelError, SpecError, UsageError
-from harness.panel import (
+from harness.panel.panel import (
     BrokenPanel,
     find_panel,
     list_panels,
@@ -23,7 +23,7 @@ from harness.panel import (
     panel_fingerprint,
     read_panel,
 )
-from harness.panel_report import check_panel, describe_panel
+from harness.panel.report import check_panel, describe_panel
 
 PANELS = ROOT / "panels"
 GOOD = """[panel]

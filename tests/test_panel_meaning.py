@@ -7,8 +7,8 @@ from pathlib import Path
 import desk
 import pytest
 
-from harness.panel import read_panel
-from harness.panel_meaning import panel_meaning
+from harness.panel.identity import panel_meaning
+from harness.panel.panel import read_panel
 
 READ = ("close", "rv5", "vix")
 PANEL = """\

@@ -17,10 +17,11 @@ import pytest
 from desk import ROOT
 
 import harness
-from harness import plugins, workers
 from harness.errors import RunError
+from harness.models import plugins
 from harness.pipeline import set_up
-from harness.workers import Workers
+from harness.walk import workers
+from harness.walk.workers import Workers
 
 DOCS = ROOT / "docs/plugins.md"
 Install = Callable[..., Path]
@@ -240,10 +241,10 @@ def test_a_run_that_names_no_plug_in_looks_at_no_package(install, at_desk):
         "found = m.entry_points\n"
         "def looked(group): assert group != 'harness.models'; return found(group=group)\n"
         "m.entry_points = looked\n"
-        "from harness.cli import main\n"
+        "from harness.cli.main import main\n"
         "try: main(['run', 'hypotheses/tiny-har.toml'])\n"
         "except SystemExit as end: assert not end.code, end.code\n"
-        "assert not {'levels', 'harness.plugins'} & set(sys.modules)\n"
+        "assert not {'levels', 'harness.models.plugins'} & set(sys.modules)\n"
     )
     root = str(ROOT)
     environment = {**os.environ, "PYTHONPATH": os.pathsep.join([root, str(site)])}

@@ -14,14 +14,14 @@ from test_run_figures import HELD_OUT, NET
 from test_walk import EMBARGO, LINEAR, SAMPLES, X0, spans, walk
 from worlds import LOG_SIGMA, Studious, Validated, make_samples
 
-from harness import screen
-from harness.fold_fits import Settings
-from harness.screen import Progress
-from harness.splits import Fitting, hold_out, make_folds
-from harness.training_time import TrainingTime, in_words
+from harness.cli import terminal as screen
+from harness.cli.terminal import Progress
+from harness.samples.splits import Fitting, hold_out, make_folds
 from harness.types import Window
-from harness.walk import foresee, walk_forward
-from harness.workers import Workers
+from harness.walk.fold_fit import Settings
+from harness.walk.training_time import TrainingTime, in_words
+from harness.walk.walk_forward import foresee, walk_forward
+from harness.walk.workers import Workers
 
 needs_torch = pytest.mark.skipif(
     importlib.util.find_spec("torch") is None, reason="torch is not installed"
@@ -153,8 +153,8 @@ def test_a_plan_estimates_training_without_doing_it(at_desk, command, monkeypatc
         raise AssertionError("trained")
 
     ticks = SimpleNamespace(perf_counter=count(0.0, 10.0).__next__)
-    monkeypatch.setattr("harness.plan.time", ticks)
-    monkeypatch.setattr("harness.plan.available", lambda: 3)
+    monkeypatch.setattr("harness.study.plan.time", ticks)
+    monkeypatch.setattr("harness.study.plan.available", lambda: 3)
     monkeypatch.setattr(RecurrentNet, "fit", refuse)
     monkeypatch.setattr(RecurrentNet, "estimate", lambda *_: FitTime(100.0, 300.0, 1.0))
     text = desk.changed(HELD_OUT, ("[models.har]", NET))

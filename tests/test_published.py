@@ -17,10 +17,10 @@ import pytest
 from arch import arch_model
 from desk import ROOT
 
-from harness.models.volatility import log_likelihood
-from harness.panel import find_panel, open_panel
-from harness.published import REFERENCES, Reference, check, check_published
-from harness.published_fits import volatility_model
+from harness.models.garch_likelihood import log_likelihood
+from harness.panel.panel import find_panel, open_panel
+from harness.reanalysis.published import REFERENCES, Reference, check, check_published
+from harness.reanalysis.published_fits import volatility_model
 
 PANELS = ROOT / "panels"
 DATA = os.environ.get("HARNESS_DATA")

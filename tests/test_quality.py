@@ -5,7 +5,14 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from harness.quality import carry, check_columns, check_times, find_gaps, fingerprint, odd_steps
+from harness.panel.quality import (
+    carry,
+    check_columns,
+    check_times,
+    find_gaps,
+    fingerprint,
+    odd_steps,
+)
 
 MINUTE = 60_000_000_000
 START = 1_577_836_800_000_000_000

@@ -15,8 +15,8 @@ import duckdb
 import pytest
 
 from harness.errors import UsageError
-from harness.log import Log
-from harness.query import run_query, to_json_rows
+from harness.log.query import run_query, to_json_rows
+from harness.log.store import Log
 
 small = SimpleNamespace(**runpy.run_path(str(Path(__file__).with_name("log_writers.py"))))
 

@@ -6,8 +6,8 @@ import numpy as np
 import pytest
 from arch.bootstrap import SPA
 
-from harness.ability.blocks import bootstrap_sums
-from harness.reality_check import reality_check
+from harness.inference.blocks import bootstrap_sums
+from harness.inference.reality_check import reality_check
 
 
 def correlated(n: int, k: int, seed: int) -> np.ndarray:

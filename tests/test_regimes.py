@@ -14,14 +14,14 @@ from worlds import LOG_SIGMA, make_bars, make_forecasts, make_plan, sessions
 import harness
 from harness.cards.render import number
 from harness.errors import SpecError
-from harness.features import FeatureError, parse_feature
-from harness.groups import adaptation, by_group
-from harness.hypothesis import parse_hypothesis
 from harness.measures.cascade import measure
-from harness.metrics import METRICS
-from harness.regimes import Marked, Shifts, Terciles, mark, parse_condition, z_scores
-from harness.samples import Decided
-from harness.scoring import series
+from harness.samples.features import FeatureError, parse_feature
+from harness.samples.rows import Decided
+from harness.scores.groups import adaptation, by_group
+from harness.scores.metrics import METRICS
+from harness.scores.regimes import Marked, Shifts, Terciles, mark, parse_condition, z_scores
+from harness.scores.scoring import series
+from harness.spec.hypothesis import parse_hypothesis
 from harness.types import Forecasts
 
 

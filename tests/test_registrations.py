@@ -12,20 +12,20 @@ import desk
 import pytest
 
 import harness
-from harness.durable import encode
 from harness.errors import RunError
-from harness.family import Known, look_up
-from harness.hypothesis import parse_hypothesis
-from harness.log import Log, RecordError
-from harness.query import run_query
-from harness.registrations import (
+from harness.history.family import Known, look_up
+from harness.log.atomic_files import encode
+from harness.log.query import run_query
+from harness.log.registrations import (
     DataRead,
     read_registration,
     register,
     registration_files,
     registrations,
 )
-from harness.tried import Tried
+from harness.log.run_digests import Tried
+from harness.log.store import Log, RecordError
+from harness.spec.hypothesis import parse_hypothesis
 
 AT = datetime(2026, 5, 19, 10, 0, 0, 123_456, tzinfo=UTC)
 DATA = DataRead("tiny", "xxh3:1", ("close",), "2021-01-01", "2021-02-01", 99)

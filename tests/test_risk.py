@@ -11,7 +11,8 @@ import statsmodels.api as sm
 from arch.univariate import StudentsT
 from scipy import integrate, stats
 
-from harness.risk.backtests import (
+from harness.samples.target_scale import TargetScale
+from harness.scores.risk.backtests import (
     TailShapes,
     acerbi_szekely,
     conditional_coverage,
@@ -19,9 +20,9 @@ from harness.risk.backtests import (
     independence,
     kupiec,
 )
-from harness.risk.forecasts import TailForecast
-from harness.risk.losses import fz_loss, joint_loss, quantile_loss
-from harness.risk.tails import (
+from harness.scores.risk.forecasts import TailForecast
+from harness.scores.risk.losses import fz_loss, joint_loss, quantile_loss
+from harness.walk.residuals.tails import (
     DOF,
     DOF_RANGE,
     GRID,
@@ -32,7 +33,6 @@ from harness.risk.tails import (
     Tails,
     fit_student,
 )
-from harness.scale import TargetScale
 
 LEVEL_VARIANCE = TargetScale("level", "variance", "none", 1e-6)
 LEVELS = (0.01, 0.025)

@@ -17,18 +17,18 @@ import harness
 from harness.cards.figures import illustrate, run_figures
 from harness.cards.render import render_card
 from harness.errors import SpecError
-from harness.fold_fits import Settings
-from harness.hypothesis import parse_hypothesis
-from harness.keep import Keep
+from harness.log.query import run_query
 from harness.models.linear import Ols
-from harness.panel import load_frame, read_panel
-from harness.query import run_query
-from harness.risk.assess import RiskRow, _wins, assess
-from harness.risk.forecasts import tail_forecast
-from harness.risk.tails import QUANTILE, RESIDUALS, SHORTFALL, Tails
-from harness.scoring import series
-from harness.splits import Fitting, Window
-from harness.walk import walk_forward
+from harness.panel.panel import load_frame, read_panel
+from harness.samples.splits import Fitting, Window
+from harness.scores.risk.assess import RiskRow, _wins, assess
+from harness.scores.risk.forecasts import tail_forecast
+from harness.scores.scoring import series
+from harness.spec.hypothesis import parse_hypothesis
+from harness.walk.fold_fit import Settings
+from harness.walk.residuals.kept import Keep
+from harness.walk.residuals.tails import QUANTILE, RESIDUALS, SHORTFALL, Tails
+from harness.walk.walk_forward import walk_forward
 
 RISK = """[risk]
 levels = [0.05, 0.025]

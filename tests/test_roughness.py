@@ -7,8 +7,8 @@ import math
 import numpy as np
 import pytest
 
-from harness import roughness
-from harness.descriptive import describe_values
+from harness.describe import roughness
+from harness.describe.statistics import describe_values
 
 N = 4096
 

@@ -13,9 +13,9 @@ from pathlib import Path
 import pytest
 
 import harness
-from harness import fit_store
-from harness.kept_files import code_files
-from harness.measures import store
+from harness.cache import code_files
+from harness.samples import measured as store
+from harness.walk import fit_cache as fit_store
 
 PACKAGE = Path(harness.__file__).parent
 MOST_LINES = 400
@@ -394,7 +394,7 @@ BANNED = (
 )  # fmt: skip
 AFTER = """
 import sys
-from harness.cli import main
+from harness.cli.main import main
 try:
     main({arguments})
 except SystemExit as end:

@@ -12,8 +12,8 @@ import pytest
 
 import harness
 from harness.errors import SpecError, UsageError
-from harness.log import Log
-from harness.panel import find_panel
+from harness.log.store import Log
+from harness.panel.panel import find_panel
 
 VOLATILE = ("run_id", "started", "seconds", "card", "registration", "family")
 

@@ -15,14 +15,14 @@ import pytest
 import harness
 from harness.cards import figures as cards_figures
 from harness.cards.figures import illustrate, run_figures
+from harness.cards.fit_rows import training_rows
 from harness.cards.render import render_card
 from harness.cards.run_figure import what_is_forecast
-from harness.cards.training_rows import training_rows
 from harness.errors import RunError
-from harness.hypothesis import parse_hypothesis
-from harness.index import rebuild_index
-from harness.log import Log
-from harness.query import run_query
+from harness.log.index import rebuild_index
+from harness.log.query import run_query
+from harness.log.store import Log
+from harness.spec.hypothesis import parse_hypothesis
 
 TORCH = importlib.util.find_spec("torch") is not None
 SWEPT = """[sweep]
@@ -163,7 +163,7 @@ def test_attention_is_stored_by_lag_and_training_shown_by_model(drawn):
 
 
 def test_attention_is_read_newest_first():
-    from harness.fit_tables import _attention
+    from harness.record.fit_tables import _attention
     from harness.types import FitReport, Forecasts, ModelFit, Training
 
     nothing = np.empty(0)

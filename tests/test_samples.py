@@ -10,10 +10,10 @@ from worlds import DAY, LEVEL_SIGMA, LOG_SIGMA, make_bars, make_plan, sessions
 
 from harness.durations import NS_PER_MINUTE, parse_duration
 from harness.errors import RunError
-from harness.features import parse_feature
 from harness.measures.cascade import CascadePlan, measure
-from harness.samples import Decided, LookBack, build_samples
-from harness.scale import TargetScale
+from harness.samples.features import parse_feature
+from harness.samples.rows import Decided, LookBack, build_samples
+from harness.samples.target_scale import TargetScale
 from harness.types import Bars, Samples
 
 HOUR = 60 * NS_PER_MINUTE

@@ -14,13 +14,13 @@ from worlds import make_forecasts
 
 from harness.cards.render import number
 from harness.errors import SpecError
-from harness.hypothesis import parse_hypothesis
-from harness.inference import Seed, evidence, standard_error
-from harness.metrics import METRICS
-from harness.query import run_query
-from harness.scale import TargetScale
-from harness.scoring import series
-from harness.verdict import decide
+from harness.inference.diebold_mariano import Seed, evidence, standard_error
+from harness.log.query import run_query
+from harness.samples.target_scale import TargetScale
+from harness.scores.metrics import METRICS
+from harness.scores.scoring import series
+from harness.spec.hypothesis import parse_hypothesis
+from harness.verdict.rule import decide
 
 TREES = """
 [models.trees]

@@ -14,9 +14,9 @@ from worlds import make_plan
 from harness.durations import NS_PER_MINUTE, parse_moment
 from harness.errors import PanelError, SpecError
 from harness.measures.cascade import CascadePlan, measure
-from harness.panel import PanelSpec, open_panel, read_panel
-from harness.panel_report import check_panel
-from harness.sessions import exchange_sessions
+from harness.panel.panel import PanelSpec, open_panel, read_panel
+from harness.panel.report import check_panel
+from harness.panel.sessions import exchange_sessions
 from harness.types import Bars
 
 DATA = os.environ.get("HARNESS_DATA")

@@ -11,8 +11,8 @@ from desk import ROOT
 
 import harness
 from harness.errors import PanelError
-from harness.panel import read_panel
-from harness.panel_report import check_panel
+from harness.panel.panel import read_panel
+from harness.panel.report import check_panel
 from harness.pipeline import set_up
 
 HYPOTHESES = sorted((ROOT / "hypotheses").glob("*.toml"))

@@ -8,9 +8,9 @@ import numpy as np
 import pytest
 
 from harness.durations import NS_PER_MINUTE, parse_moment
-from harness.sources import simulated
-from harness.sources.simulated import _covariance, _stationary_gaussian, simulate
-from harness.sources.table import SimulatedParams
+from harness.panel.sources import simulated
+from harness.panel.sources.simulated import _covariance, _stationary_gaussian, simulate
+from harness.panel.sources.table import SimulatedParams
 
 FACTORS = [{"half_life_days": 0.2, "sd": 0.3}, {"half_life_days": 20.0, "sd": 0.4}]
 FINE = {"tick": 1e-6, "start_price": 1_000.0}

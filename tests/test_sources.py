@@ -13,8 +13,8 @@ import pytest
 from desk import ROOT
 
 from harness.errors import PanelError
-from harness.panel import find_panel, load_frame, open_panel, read_panel
-from harness.sources import files
+from harness.panel.panel import find_panel, load_frame, open_panel, read_panel
+from harness.panel.sources import files
 
 HEAD = """[panel]
 name = "p"
@@ -288,8 +288,8 @@ def test_holidays_of_the_bundled_vix_are_no_bars():
 
 def test_reading_bundled_data_imports_neither_arch_nor_pandas():
     program = (
-        "import sys; from pathlib import Path; from harness.panel import *\n"
-        "import harness.sources.simulated\n"
+        "import sys; from pathlib import Path; from harness.panel.panel import *\n"
+        "import harness.panel.sources.simulated\n"
         "spec = find_panel('vix-daily', [Path('panels')])\n"
         "assert list(open_panel(spec, start=None, end=None, columns=['vix']).bars())\n"
         "heavy = {'arch', 'pandas', 'pyarrow', 'scipy', 'statsmodels', 'sklearn', 'numba'}\n"

@@ -12,7 +12,7 @@ from worlds import DAY, START, make_samples
 
 from harness.durations import NS_PER_MINUTE, Duration, parse_duration, parse_moment, show_moment
 from harness.errors import RunError, UsageError
-from harness.splits import (
+from harness.samples.splits import (
     Scheme,
     after,
     effective_embargo,

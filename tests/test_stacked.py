@@ -17,18 +17,18 @@ from worlds import LOG_SIGMA, make_samples, make_task
 
 from harness.durations import NS_PER_MINUTE
 from harness.errors import RunError, SpecError
-from harness.fit_rows import fit_rows
-from harness.fit_store import FitStore
-from harness.fold_fits import Settings, fit_fold
-from harness.hypothesis import parse_hypothesis
-from harness.models.boosting import LightGbm
+from harness.models.lightgbm_trees import LightGbm
 from harness.models.params import BoostingParams, StackedParams
 from harness.models.protocol import ModelError, make_model
 from harness.models.stacked import FIRST, Stacked
 from harness.models.staged import HELD_OUT, Staged
-from harness.splits import in_stages, make_folds
-from harness.training_time import training_time
+from harness.samples.splits import in_stages, make_folds
+from harness.spec.hypothesis import parse_hypothesis
 from harness.types import F64, FitTime, Fold, Rows, Samples, Window
+from harness.walk.fit_cache import FitStore
+from harness.walk.fit_rows import fit_rows
+from harness.walk.fold_fit import Settings, fit_fold
+from harness.walk.training_time import training_time
 
 TORCH = importlib.util.find_spec("torch") is not None
 HOUR = 60 * NS_PER_MINUTE
@@ -310,7 +310,7 @@ FIRST_OLS = f'{FIRST_KIND}ols"\n'
 
 @pytest.fixture
 def fits(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    monkeypatch.setattr("harness.study.fits_folder", lambda: tmp_path / "fits")
+    monkeypatch.setattr("harness.study.study.fits_folder", lambda: tmp_path / "fits")
     return tmp_path / "fits"
 
 

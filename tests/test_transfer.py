@@ -15,11 +15,11 @@ from test_run import assert_same, study
 from worlds import LOG_SIGMA, make_samples, make_task
 
 from harness.errors import SpecError
-from harness.hypothesis import parse_hypothesis
 from harness.models.params import TransferParams
+from harness.models.pretraining import Lesson, Pupil
 from harness.models.protocol import ModelError, make_model
-from harness.models.pupils import Lesson, Pupil
-from harness.teaching import course, known
+from harness.models.teaching import course, known
+from harness.spec.hypothesis import parse_hypothesis
 from harness.types import FitTime
 
 needs_torch = pytest.mark.skipif(
@@ -219,7 +219,7 @@ def laid_out(folder: Path, source: str = OTHER) -> None:
 
 @pytest.fixture
 def fits(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    monkeypatch.setattr("harness.study.fits_folder", lambda: tmp_path / "fits")
+    monkeypatch.setattr("harness.study.study.fits_folder", lambda: tmp_path / "fits")
     return tmp_path / "fits"
 
 

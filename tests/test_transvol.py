@@ -14,10 +14,10 @@ from test_learned import world
 from worlds import LEVEL_SIGMA, LOG_SIGMA, close_to, make_task
 
 from harness.errors import SpecError
-from harness.hypothesis import parse_hypothesis
 from harness.models.params import TransvolParams
 from harness.models.protocol import Kept, Seeded, Trained, make_model
-from harness.scale import TargetScale
+from harness.samples.target_scale import TargetScale
+from harness.spec.hypothesis import parse_hypothesis
 from harness.types import F64, Rows
 
 if importlib.util.find_spec("torch") is None:
@@ -25,8 +25,8 @@ if importlib.util.find_spec("torch") is None:
 import torch
 from torch import nn
 
-from harness.nets.attention import CrossAttention, attention_weights
-from harness.nets.encoder_decoder import AHEAD, EncoderDecoder, EncoderLayer, Shape
+from harness.models.nets.attention import CrossAttention, attention_weights
+from harness.models.nets.encoder_decoder import AHEAD, EncoderDecoder, EncoderLayer, Shape
 
 FEATURES = ("x0_1h", "x1_1h")
 TINY: dict[str, Any] = {

@@ -14,10 +14,10 @@ from test_run import assert_same, study
 
 from harness.durations import parse_moment
 from harness.errors import HarnessError, PanelError, SpecError
-from harness.hypothesis import parse_hypothesis
-from harness.panel import find_panel, open_panel, read_panel
-from harness.panel_meaning import panel_meaning
-from harness.study import set_up
+from harness.panel.identity import panel_meaning
+from harness.panel.panel import find_panel, open_panel, read_panel
+from harness.spec.hypothesis import parse_hypothesis
+from harness.study.study import set_up
 
 needs_torch = pytest.mark.skipif(
     importlib.util.find_spec("torch") is None, reason="torch is not installed"
@@ -282,7 +282,7 @@ def test_the_key_is_not_in_the_hash_of_a_file_without_it():
 @needs_torch
 @pytest.mark.parametrize("panel", ["stocks", "baskets"])
 def test_a_run_states_the_split_and_is_made_again_the_same(folder, panel, monkeypatch, command):
-    monkeypatch.setattr("harness.study.fits_folder", lambda: folder / "fits")
+    monkeypatch.setattr("harness.study.study.fits_folder", lambda: folder / "fits")
     text = desk.changed(('name = "stocks"\nunseen', f'name = "{panel}"\nunseen'), text=SPEC)
     log, run_id = study(folder, text)
     record = log.read(run_id)

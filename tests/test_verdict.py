@@ -7,9 +7,9 @@ import math
 
 import pytest
 
-from harness.evidence import Evidence, Verdict
-from harness.metrics import METRICS
-from harness.verdict import decide, pooled_gain
+from harness.inference.evidence import Evidence, Verdict
+from harness.scores.metrics import METRICS
+from harness.verdict.rule import decide, pooled_gain
 
 
 def evidence(

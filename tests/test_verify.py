@@ -10,11 +10,11 @@ import desk
 import pytest
 
 import harness
-from harness.durable import digest, encode
-from harness.hypothesis import parse_hypothesis
-from harness.log import Log
-from harness.registrations import DataRead, register
-from harness.verify import _words, verify_run
+from harness.log.atomic_files import digest, encode
+from harness.log.registrations import DataRead, register
+from harness.log.store import Log
+from harness.reanalysis.replay import _words, verify_run
+from harness.spec.hypothesis import parse_hypothesis
 
 
 @pytest.fixture

@@ -13,14 +13,14 @@ from worlds import LOG_SIGMA, Nearest, close_to, make_samples
 
 from harness.durations import NS_PER_MINUTE, parse_duration
 from harness.errors import RunError
-from harness.fold_fits import Settings, fit_fold
 from harness.models.linear import Linear
 from harness.models.naive import Persistence
 from harness.models.protocol import Forecaster
-from harness.scale import TargetScale
-from harness.splits import Fitting, Scheme, make_folds, make_refits, make_windows
+from harness.samples.splits import Fitting, Scheme, make_folds, make_refits, make_windows
+from harness.samples.target_scale import TargetScale
 from harness.types import Forecasts, Rows, Samples, Window
-from harness.walk import walk_forward
+from harness.walk.fold_fit import Settings, fit_fold
+from harness.walk.walk_forward import walk_forward
 
 HOUR = 60 * NS_PER_MINUTE
 SAMPLES = make_samples(500, seed=11, features=3, overlap=2)

@@ -14,17 +14,17 @@ from test_assets_run import asset
 from worlds import make_forecasts
 
 import harness
+from harness.cards.claims_page import claims, page
 from harness.cards.group_rows import rows_of
 from harness.cards.render import render_card
-from harness.documents import claims, page
 from harness.errors import HarnessError, RunError
-from harness.evidence import Evidence, Verdict
-from harness.metrics import METRICS
-from harness.scale import TargetScale
-from harness.scoring import score_groups, series
+from harness.inference.evidence import Evidence, Verdict
+from harness.inference.wins import evidence_of_wins
+from harness.samples.target_scale import TargetScale
+from harness.scores.metrics import METRICS
+from harness.scores.scoring import score_groups, series
 from harness.types import Forecasts
-from harness.verdict import decide
-from harness.wins import evidence_of_wins
+from harness.verdict.rule import decide
 
 SCALE = TargetScale("log", "sigma", "naive", 1e-6)
 WITH_LOSS = [name for name, m in METRICS.items() if m.loss]

@@ -15,7 +15,7 @@ import pytest
 from desk import ROOT
 
 from harness.errors import RunError
-from harness.workers import Workers, available
+from harness.walk.workers import Workers, available
 
 
 def slow_square(x: float) -> float:

@@ -13,7 +13,7 @@ import numpy as np
 from harness.durations import NS_PER_MINUTE, parse_duration, parse_moment
 from harness.measures.cascade import CascadePlan, plan_cascade
 from harness.models.protocol import Task
-from harness.scale import TargetScale
+from harness.samples.target_scale import TargetScale
 from harness.types import F64, I64, Bars, FitTime, Forecasts, ModelFit, Rows, Samples, Window
 
 DAY = 1_440 * NS_PER_MINUTE

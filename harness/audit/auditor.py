@@ -16,23 +16,23 @@ import numpy as np
 from harness.audit.columns import column_checks
 from harness.audit.embargo import embargo_check, stored_check
 from harness.audit.findings import Audit, Check, Failure, merged
-from harness.audit.late import late_check
+from harness.audit.late_targets import late_check
 from harness.audit.perturb import Change, changed, held, noise, scaled, truncated
 from harness.audit.probe import Known, Probe, Shared, Stages, World, model_at
 from harness.audit.quality import filled_check, floor_check
-from harness.audit.quick import NETS, quickened
-from harness.audit.sentinel import shuffled
+from harness.audit.short_form import NETS, quickened
+from harness.audit.shuffled_targets import shuffled
 from harness.audit.stretch import Needs, Stretch, look_back, place
 from harness.durations import show_moment
 from harness.errors import HarnessError, PanelError, RunError
-from harness.features import parse_feature
-from harness.measures.store import PanelFacts
 from harness.measures.windows import MOST_ORDER
 from harness.models.linear import Linear
 from harness.models.staged import Staged
-from harness.panel import open_panel
-from harness.samples import Decided
-from harness.study import Study
+from harness.panel.panel import open_panel
+from harness.samples.features import parse_feature
+from harness.samples.measured import PanelFacts
+from harness.samples.rows import Decided
+from harness.study.study import Study
 from harness.types import I64, Measured, Samples
 
 # Kinds that are slow to fit on the thousands of rows that targets are shuffled in.

@@ -17,11 +17,11 @@ import numpy as np
 
 from harness.audit.findings import Check, Failure
 from harness.errors import RunError
-from harness.fold_fits import Settings
-from harness.splits import Fitting
-from harness.study import Span, Study
+from harness.samples.splits import Fitting
+from harness.study.study import Span, Study
 from harness.types import F64, I64, Rows, Samples, Window
-from harness.walk import walk_forward
+from harness.walk.fold_fit import Settings
+from harness.walk.walk_forward import walk_forward
 
 NAME = "embargo"
 _BY_SYMBOL = 3  # fits of each symbol

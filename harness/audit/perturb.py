@@ -12,10 +12,10 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
-from harness.adjust import ADJUSTING
-from harness.panel import Panel
-from harness.quality import PRICES
-from harness.sources.table import RawBars
+from harness.panel.adjust import ADJUSTING
+from harness.panel.panel import Panel
+from harness.panel.quality import PRICES
+from harness.panel.sources.table import RawBars
 from harness.types import F64
 
 _QUOTED = ("adj_close", "pre_close")  # adjusting columns that are prices too

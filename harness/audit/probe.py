@@ -16,16 +16,16 @@ import numpy as np
 from harness.audit.findings import Check, Failure, firsts
 from harness.audit.stretch import FEWEST, Stretch, with_rows
 from harness.errors import HarnessError, PanelError
-from harness.features import parse_feature
-from harness.keep import NOTHING
 from harness.measures import cascade
 from harness.models.linear import Linear
-from harness.panel import Panel
-from harness.samples import Decided
-from harness.splits import Fitting
-from harness.study import Study
+from harness.panel.panel import Panel
+from harness.samples.features import parse_feature
+from harness.samples.rows import Decided
+from harness.samples.splits import Fitting
+from harness.study.study import Study
 from harness.types import F64, I64, Bars, Forecasts, Measured, Samples, Window
-from harness.walk import walk_forward
+from harness.walk.residuals.kept import NOTHING
+from harness.walk.walk_forward import walk_forward
 
 _COLUMN = "column "
 _WITH_TARGETS = ("row's ", "model ")  # what there is of decisions whose target is there alone

@@ -7,8 +7,8 @@ from collections.abc import Sequence
 import numpy as np
 
 from harness.audit.findings import QUALITY, Check, Failure
-from harness.measures.store import PanelFacts
-from harness.scale import TargetScale
+from harness.samples.measured import PanelFacts
+from harness.samples.target_scale import TargetScale
 from harness.types import Samples, Window
 
 MOST_FILLED = 0.10  # of all bars, those missing in the data and filled

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from harness.features import Expression, evaluate
+from harness.samples.features import Expression, evaluate
 from harness.types import I64, Gap, Samples, Window
 
 FEWEST = 20  # training rows from which on a small window is fitted

@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 
 from harness.calibration.trials import SETTINGS, Setting, Trial, try_world
-from harness.workers import Workers
+from harness.walk.workers import Workers
 
 COVERAGE = (0.87, 0.93)
 _CHUNK = 25

@@ -10,17 +10,17 @@ import numpy as np
 
 from harness.calibration.worlds import SAMPLINGS, Sampling, make_world
 from harness.durations import parse_duration
-from harness.evidence import Evidence
-from harness.fold_fits import Settings
-from harness.inference import Seed, evidence, student_t_sf
-from harness.metrics import METRICS
+from harness.inference.diebold_mariano import Seed, evidence, student_t_sf
+from harness.inference.evidence import Evidence
 from harness.models.linear import Linear
-from harness.scale import TargetScale
-from harness.scoring import score, series
-from harness.splits import Fitting, Scheme, make_windows
+from harness.samples.splits import Fitting, Scheme, make_windows
+from harness.samples.target_scale import TargetScale
+from harness.scores.metrics import METRICS
+from harness.scores.scoring import score, series
 from harness.types import F64, Window
-from harness.verdict import decide, pooled_gain
-from harness.walk import walk_forward
+from harness.verdict.rule import decide, pooled_gain
+from harness.walk.fold_fit import Settings
+from harness.walk.walk_forward import walk_forward
 
 _SCALE = TargetScale("log", "sigma", "lognormal", 1e-12)
 WINDOWS = 10

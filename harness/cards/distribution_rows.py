@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from harness.cards.group_rows import rows_of
-from harness.distribution.definitions import FIGURES, SYMBOLS
+from harness.scores.distribution.definitions import FIGURES, SYMBOLS
 
 _TABLES = ("distribution", "quantiles", "coverage", "pit")
 

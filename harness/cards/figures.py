@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from harness.cards.fit_rows import SPLITS, loss_words
 from harness.cards.group_rows import group_rows, sweep_rows
 from harness.cards.render import pooled_rows
 from harness.cards.residual_figures import fan_figures, pit_figures, risk_figures
@@ -28,7 +29,6 @@ from harness.cards.run_figure import (
     times_of,
     what_is_forecast,
 )
-from harness.cards.training_rows import SPLITS, loss_words
 from harness.errors import one_line
 from harness.figures.fits import (
     attention_by_lag,
@@ -44,8 +44,8 @@ from harness.figures.scores import (
     loss_over_windows,
     memory_curve,
 )
-from harness.log import Log
-from harness.metrics import METRICS
+from harness.log.store import Log
+from harness.scores.metrics import METRICS
 from harness.types import F64
 
 if TYPE_CHECKING:

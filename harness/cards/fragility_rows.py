@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from harness.cards.group_rows import rows_of
-from harness.verdict import Show, no_gain, p_value
+from harness.verdict.rule import Show, no_gain, p_value
 
 _PARTS = ("year", "regime")
 _WORDS = {True: "yes", False: "no", None: ""}

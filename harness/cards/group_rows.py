@@ -6,7 +6,7 @@ import math
 from collections.abc import Mapping
 from typing import Any
 
-from harness.metrics import METRICS
+from harness.scores.metrics import METRICS
 
 _MOST_GROUPS = 40  # rows of one table; the log has all
 _SHOWN_DECISIONS = (1, 2, 3, 5, 10, 15, 20, 40, 60, 100, 250)

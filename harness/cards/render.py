@@ -20,9 +20,10 @@ from typing import Any
 
 import jinja2
 
-from harness.cards.ability_rows import ability_rows
 from harness.cards.coefficient_rows import coefficient_rows, coefficient_words, medians
 from harness.cards.distribution_rows import distribution_rows
+from harness.cards.evidence_rows import ability_rows
+from harness.cards.fit_rows import training_rows
 from harness.cards.fragility_rows import fragility_rows
 from harness.cards.group_rows import (
     adaptation_rows,
@@ -33,12 +34,11 @@ from harness.cards.group_rows import (
 )
 from harness.cards.risk_rows import risk_rows
 from harness.cards.seed_rows import seed_rows
-from harness.cards.training_rows import training_rows
 from harness.kernels.loader import cache_folder
-from harness.log import card_stem
-from harness.metrics import METRICS
+from harness.log.store import card_stem
 from harness.models.table import NOTES
-from harness.verdict import Show, p_value
+from harness.scores.metrics import METRICS
+from harness.verdict.rule import Show, p_value
 
 _SPECIAL = re.compile(r"([\\`*_{}\[\]<>|~#!&$^])")
 _TOTALS = ("fits", "failed", "fit_seconds", "predict_seconds")

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from harness.cards.group_rows import rows_of
-from harness.risk.definitions import FIGURES, SYMBOLS
+from harness.scores.risk.definitions import FIGURES, SYMBOLS
 
 _ALL = "all"
 _IN_THE_LOG = ("scale", "dof")  # not on the card

@@ -14,9 +14,9 @@ from typing import ClassVar, Self
 
 import numpy as np
 
-from harness.features import parse_feature
 from harness.models.params import ArfimaParams
 from harness.models.protocol import ModelError, Task, one_symbol
+from harness.samples.features import parse_feature
 from harness.types import F64, I64, Rows, Training
 
 FEWEST = 100  # training rows: fewer leave under twenty frequencies to tell d from

@@ -18,12 +18,13 @@ from typing import Any, ClassVar, Self
 import numpy as np
 import torch
 
+from harness.models.nets import training_loop as loop
+from harness.models.nets import universal
+from harness.models.nets.universal import Diet, HeldOut, Pool, UniversalNet
 from harness.models.params import DeepVolParams
+from harness.models.pretraining import Lesson
 from harness.models.protocol import ModelError, Task, versions
-from harness.models.pupils import Lesson
-from harness.nets import loop, universal
-from harness.nets.universal import Diet, HeldOut, Pool, UniversalNet
-from harness.teaching import Course
+from harness.models.teaching import Course
 from harness.types import F64, FitTime, Rows, Training
 
 _UNIT = "unit"  # among the weights: what returns are divided by

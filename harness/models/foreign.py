@@ -16,10 +16,10 @@ from traceback import walk_tb
 
 import numpy as np
 
-from harness.features import FeatureError, parse_feature
 from harness.models.linear import Linear
 from harness.models.protocol import Forecaster, ModelError
 from harness.models.table import NOTES
+from harness.samples.features import FeatureError, parse_feature
 from harness.types import F64, Rows, Training
 
 _ABSENT = object()

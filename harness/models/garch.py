@@ -19,9 +19,7 @@ from typing import ClassVar, Self
 
 import numpy as np
 
-from harness.models.params import GarchParams
-from harness.models.protocol import ModelError, Task, one_symbol
-from harness.models.volatility import (
+from harness.models.garch_likelihood import (
     Model,
     Outlook,
     Recursion,
@@ -31,6 +29,8 @@ from harness.models.volatility import (
     refit_chain,
     unfit,
 )
+from harness.models.params import GarchParams
+from harness.models.protocol import ModelError, Task, one_symbol
 from harness.types import F64, I64, History, Rows, Training
 
 

@@ -8,10 +8,10 @@ from typing import ClassVar, Self
 
 import numpy as np
 
-from harness.features import parse_feature
 from harness.models.linear import Linear, Moments
 from harness.models.params import HarqParams, WlsParams
 from harness.models.protocol import ModelError, Task, own_features
+from harness.samples.features import parse_feature
 from harness.types import F64
 
 

@@ -9,15 +9,15 @@ import torch
 from torch import nn
 
 from harness.models.linear import Ols
+from harness.models.nets import training_loop as loop
+from harness.models.nets.hybrid import REGIMES, HybridNet
+from harness.models.nets.recurrent import LastState
 from harness.models.params import HybridParams, OlsParams
+from harness.models.pretraining import Lesson
 from harness.models.protocol import Task, own_features
-from harness.models.pupils import Lesson
 from harness.models.scaling import Scaling
+from harness.models.teaching import Course
 from harness.models.transfer import TransferNet
-from harness.nets import loop
-from harness.nets.hybrid import REGIMES, HybridNet
-from harness.nets.recurrent import LastState
-from harness.teaching import Course
 from harness.types import F64, FitTime, Rows
 
 

@@ -14,7 +14,7 @@ from typing import ClassVar, Self
 import numpy as np
 
 from harness.kernels import moments as loops
-from harness.models.insanity import Sanity
+from harness.models.insanity_filter import Sanity
 from harness.models.params import OlsParams
 from harness.models.protocol import ModelError, Task, own_features
 from harness.types import F64, I64, Rows, Training

@@ -11,7 +11,7 @@ import numpy as np
 from harness.models.linear import Linear
 from harness.models.params import LogOlsParams
 from harness.models.protocol import Task, own_features
-from harness.scale import TargetScale
+from harness.samples.target_scale import TargetScale
 from harness.types import F64, Rows
 
 

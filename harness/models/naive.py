@@ -11,10 +11,10 @@ from __future__ import annotations
 
 from typing import Self
 
-from harness.features import parse_feature
 from harness.models.linear import Linear
 from harness.models.params import EwmaParams, MovingAverageParams, PersistenceParams
 from harness.models.protocol import Task
+from harness.samples.features import parse_feature
 
 
 def _one(cls: type[Linear], expression: str, *, unbiased: bool) -> Linear:

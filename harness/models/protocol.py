@@ -11,10 +11,10 @@ from typing import Any, ClassVar, Protocol, Self, runtime_checkable
 import numpy as np
 
 from harness.errors import UsageError
-from harness.features import parse_feature
 from harness.models.params import Params
 from harness.models.table import KINDS
-from harness.scale import TargetScale
+from harness.samples.features import parse_feature
+from harness.samples.target_scale import TargetScale
 from harness.types import F64, I64, FitTime, Rows, Training
 
 

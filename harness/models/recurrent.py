@@ -11,15 +11,15 @@ import numpy as np
 import torch
 from torch import nn
 
+from harness.models.nets import training_loop as loop
+from harness.models.nets.attention import Attention
+from harness.models.nets.losses import TargetLoss
+from harness.models.nets.recurrent import LastState, Recurrent
+from harness.models.nets.sequence import SequenceNet
 from harness.models.params import RecurrentParams
 from harness.models.protocol import Task, own_features, versions
 from harness.models.scaling import Scaling
-from harness.nets import loop
-from harness.nets.attention import Attention
-from harness.nets.losses import TargetLoss
-from harness.nets.recurrent import LastState, Recurrent
-from harness.nets.sequence import SequenceNet
-from harness.scale import TargetScale
+from harness.samples.target_scale import TargetScale
 from harness.types import F64, FitTime, Rows, Training
 
 

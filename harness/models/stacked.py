@@ -13,7 +13,7 @@ from typing import Self
 
 import numpy as np
 
-from harness.models.boosting import LightGbm
+from harness.models.lightgbm_trees import LightGbm
 from harness.models.params import StackedParams
 from harness.models.protocol import (
     Forecaster,

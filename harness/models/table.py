@@ -235,18 +235,18 @@ KINDS: dict[str, Kind] = {
         ),
         Kind(
             "sklearn",
-            "harness.models.regressors:Regressor",
+            "harness.models.sklearn_regressors:Regressor",
             RegressorParams,
             "any regressor of scikit-learn's linear_model, ensemble, svm, neighbors, "
             "neural_network, tree, kernel_ridge or gaussian_process, named by its `class`, with "
             "its own arguments in `params`; it sees features standardised by the training rows "
             "and the target as it is; the seed is the run's, the thread one",
             "Pedregosa et al. (2011), J. Machine Learning Research 12",
-            check="harness.models.regressors:mistakes",
+            check="harness.models.sklearn_regressors:mistakes",
         ),
         Kind(
             "lightgbm",
-            "harness.models.boosting:LightGbm",
+            "harness.models.lightgbm_trees:LightGbm",
             BoostingParams,
             "gradient boosted trees; `l2` and `l1` on the target's scale, `qlike` the QLIKE of "
             "the variance whatever that scale; a fit states each feature's share of the gain; "

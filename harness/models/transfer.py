@@ -16,14 +16,14 @@ import numpy as np
 import torch
 from torch import nn
 
+from harness.models.nets import training_loop as loop
+from harness.models.nets.attention import SelfAttention
+from harness.models.nets.recurrent import LastState, Recurrent
+from harness.models.nets.sequence import SequenceNet
 from harness.models.params import TransferParams
-from harness.models.pupils import Lesson
+from harness.models.pretraining import Lesson
 from harness.models.recurrent import RecurrentNet
-from harness.nets import loop
-from harness.nets.attention import SelfAttention
-from harness.nets.recurrent import LastState, Recurrent
-from harness.nets.sequence import SequenceNet
-from harness.teaching import Course
+from harness.models.teaching import Course
 from harness.types import F64, FitTime, Rows
 
 _ENCODER, _RECURRENT = "encoder", "encoder.recurrent"

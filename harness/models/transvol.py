@@ -9,10 +9,10 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import ClassVar
 
+from harness.models.nets import training_loop as loop
+from harness.models.nets.encoder_decoder import EncoderDecoder, Shape
 from harness.models.params import TransvolParams
 from harness.models.recurrent import RecurrentNet
-from harness.nets import loop
-from harness.nets.encoder_decoder import EncoderDecoder, Shape
 
 
 @dataclass(frozen=True)

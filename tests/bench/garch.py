@@ -17,7 +17,7 @@ import polars as pl
 from inputs import Inputs
 from timing import Figure, spread
 
-from harness.models.volatility import Dist, Model, fit, refit_chain
+from harness.models.garch_likelihood import Dist, Model, fit, refit_chain
 from harness.types import F64
 
 _STOCKS, _REFITS, _WINDOW, _SAMPLED = 100, 900, 1_250, 4

@@ -11,12 +11,12 @@ from job import study
 from timing import Figure, Taken, clocked, exponents, interleave, milliseconds
 
 from harness.durations import Duration, parse_duration, parse_moment
-from harness.hypothesis import Hypothesis, ModelSpec
-from harness.measures.store import measure_panel
 from harness.models.params import OlsParams
 from harness.pipeline import decide_on, forecast, sample
-from harness.scoring import score, series
-from harness.study import Span, Study, set_up
+from harness.samples.measured import measure_panel
+from harness.scores.scoring import score, series
+from harness.spec.hypothesis import Hypothesis, ModelSpec
+from harness.study.study import Span, Study, set_up
 from harness.types import Samples
 
 _ASSETS = (1, 4, 16, 64)

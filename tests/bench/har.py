@@ -11,10 +11,10 @@ from inputs import Inputs
 from timing import Figure, clocked, exponents, interleave, milliseconds, ratios, spread
 
 from harness.models.linear import Linear
-from harness.scale import TargetScale
-from harness.splits import Fitting
+from harness.samples.splits import Fitting
+from harness.samples.target_scale import TargetScale
 from harness.types import F64, Rows, Samples, Window
-from harness.walk import Settings, walk_forward
+from harness.walk.walk_forward import Settings, walk_forward
 
 _ASSETS = (5, 50, 400)
 _REFITS, _WINDOW = 900, 1_000

@@ -5,12 +5,12 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
-from harness.hypothesis import Hypothesis
-from harness.judgement import judge
-from harness.measures.store import measure_panel
 from harness.pipeline import Timer, decide_on, forecast, sample
-from harness.scoring import Scores, score, series
-from harness.study import set_up
+from harness.samples.measured import measure_panel
+from harness.scores.scoring import Scores, score, series
+from harness.spec.hypothesis import Hypothesis
+from harness.study.study import set_up
+from harness.verdict.judge import judge
 
 
 def study(

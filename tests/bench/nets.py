@@ -16,15 +16,15 @@ from inputs import Inputs
 from timing import Figure, Taken, clocked, interleave, milliseconds, ratios, spread
 from torch import Tensor, nn
 
-from harness.nets import universal
-from harness.nets.attention import Attention, SelfAttention
-from harness.nets.encoder_decoder import EncoderDecoder, Shape
-from harness.nets.hybrid import HybridNet
-from harness.nets.loop import Schedule, Sequences, repeatable, train
-from harness.nets.losses import TargetLoss
-from harness.nets.recurrent import LastState, Recurrent
-from harness.nets.sequence import SequenceNet
-from harness.nets.universal import EPOCH, Batch, Diet, Pool, UniversalNet, mean_nll
+from harness.models.nets import universal
+from harness.models.nets.attention import Attention, SelfAttention
+from harness.models.nets.encoder_decoder import EncoderDecoder, Shape
+from harness.models.nets.hybrid import HybridNet
+from harness.models.nets.losses import TargetLoss
+from harness.models.nets.recurrent import LastState, Recurrent
+from harness.models.nets.sequence import SequenceNet
+from harness.models.nets.training_loop import Schedule, Sequences, repeatable, train
+from harness.models.nets.universal import EPOCH, Batch, Diet, Pool, UniversalNet, mean_nll
 
 _ROWS, _BATCH, _LENGTH, _FEATURES = 8_192, 256, 20, 16
 _LAYERS, _WIDTH, _DROPOUT = 2, 64, 0.2  # the defaults of the kinds lstm and gru

@@ -11,12 +11,12 @@ from inputs import Inputs
 from job import study
 from timing import Figure, Taken, Turn, clocked, interleave, milliseconds, ratios, spread
 
-from harness.log import Log
+from harness.log.store import Log
 from harness.measures.cascade import measure
-from harness.metrics import METRICS
 from harness.pipeline import run
-from harness.scoring import Scores
-from harness.study import set_up
+from harness.scores.metrics import METRICS
+from harness.scores.scoring import Scores
+from harness.study.study import set_up
 
 _REPEATS = 5  # short turns are repeated inside a round
 _WARM = {

@@ -1,0 +1,46 @@
+"""`harness audit`: the leak audit of a hypothesis, as every run has it or in full."""
+
+from __future__ import annotations
+
+import click
+
+from harness.cli.options import AS_JSON, echo_json, panel_folders
+
+
+@click.command()
+@click.argument("file")
+@click.option("--full", is_flag=True, help="More of all, and models as they are.")
+@AS_JSON
+def audit(file: str, full: bool, as_json: bool) -> None:
+    """Audit FILE for leaks; the exit code is 1 if a check fails.
+
+    Replaces what comes after sampled origins and requires that nothing known before changes;
+    proves the embargo from stored times; shuffles targets; looks at features and data. Every run
+    does the short form. Writes nothing. Examples:
+
+    \b
+    harness audit hypotheses/sp500-har.toml
+    harness audit hypotheses/sp500-har.toml --full
+    """
+    from harness.audit.alone import audit_hypothesis
+    from harness.cli.terminal import Progress
+    from harness.spec.hypothesis import load_hypothesis
+
+    hypothesis = load_hypothesis(file)
+    with Progress(hypothesis.identity.name) as progress:
+        found = audit_hypothesis(
+            hypothesis, panel_folders(hypothesis.path), full=full, progress=progress
+        )
+    if as_json:
+        echo_json({"hypothesis": hypothesis.identity.name, **found.as_dict()})
+    else:
+        for check in found.checks:
+            state = "ok    " if check.passed else "failed"
+            click.echo(f"{state}  {check.name}: {check.covered} ({check.count:,} values)")
+            for failure in check.failures:
+                click.echo(f"        {failure.words}")
+        for what in found.left_out:
+            click.echo(f"not looked at: {what}", err=True)
+        click.echo(f"{hypothesis.identity.name}: {found.form} audit {found.words}")
+    if not found.passed:
+        raise SystemExit(1)

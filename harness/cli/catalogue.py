@@ -1,0 +1,142 @@
+"""What can be named in a hypothesis, from the tables themselves: for the CLI and the docs."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any, Literal, get_args, get_origin
+
+from harness.inference.table import TESTS
+from harness.measures.table import MEASURES
+from harness.models.params import Params
+from harness.models.plugins import loaded
+from harness.models.table import KINDS, Kind
+from harness.samples.feature_functions import FUNCTIONS
+from harness.scores.distribution import definitions as distributions
+from harness.scores.metrics import METRICS
+from harness.scores.risk.definitions import FIGURES, SYMBOLS
+
+Entries = list[dict[str, Any]]
+
+
+def models() -> Entries:
+    """Kinds of model."""
+    return [_kind(kind) for kind in KINDS.values()]
+
+
+def installed_models() -> Entries:
+    """Kinds of model that installed packages offer, each with its package, or why it is refused."""
+    return [
+        {"kind": name, "cannot be used": found}
+        if isinstance(found, str)
+        else {**_kind(found.kind), "package": str(found.offer)}
+        for name, found in loaded()
+    ]
+
+
+def _kind(kind: Kind) -> dict[str, Any]:
+    parameters = []
+    for name, field in kind.params.model_fields.items():
+        default = field.get_default(call_default_factory=True)
+        shown = "required" if field.is_required() else f"default {default}"
+        parameters.append(f"{field.alias or name} ({_type_name(field.annotation)}, {shown})")
+    return {
+        "kind": kind.name,
+        "what": kind.summary,
+        "parameters": ", ".join(parameters) or "none",
+        "source": kind.source,
+    }
+
+
+def _type_name(annotation: Any) -> str:
+    """`int`, `list[str]`, `int | None`, `l2 or l1` for what a parameter may be."""
+    if get_origin(annotation) is Literal:
+        return " or ".join(map(str, get_args(annotation)))
+    kinds = [a for a in get_args(annotation) if isinstance(a, type) and issubclass(a, Params)]
+    if kinds:
+        return "table"
+    return getattr(annotation, "__name__", str(annotation))
+
+
+def measures() -> Entries:
+    """Measures; a panel's extra columns come beside them."""
+    return [
+        {
+            "measure": m.name,
+            "formula": m.formula,
+            "unit": f"{m.unit} per bar",
+            "reads": ", ".join(m.inputs),
+            "minimum bars": m.minimum_bars,
+            "source": m.source,
+        }
+        for m in MEASURES.values()
+    ]
+
+
+def features() -> Entries:
+    """Functions of feature expressions."""
+    columns = {
+        "feature": "MEASURE_SCALE",
+        "what": "a measure over a scale of the cascade, such as rv_1h; rv_h is over the "
+        "horizon's own length; numbers, + - * / and parentheses may be used",
+    }
+    return [columns, *({"feature": f.signature, "what": f.summary} for f in FUNCTIONS.values())]
+
+
+def metrics() -> Entries:
+    """Metrics."""
+    return [
+        {
+            "metric": m.name,
+            "definition": m.definition,
+            "unit": m.unit,
+            "better": "higher" if m.higher else "lower",
+        }
+        for m in METRICS.values()
+    ]
+
+
+def tests() -> Entries:
+    """Tests of predictive ability."""
+    return [
+        {
+            "test": t.name,
+            "question": t.what,
+            "null": t.null,
+            "effect": t.effect,
+            "statistic": t.statistic,
+            "source": t.source,
+        }
+        for t in TESTS.values()
+    ]
+
+
+def risk() -> Entries:
+    """The figures of VaR and ES: columns of the table `risk` of the log."""
+    symbols = {"figure": "y, q, e, a, H, n", "definition": SYMBOLS, "unit": "log returns; counts"}
+    return [
+        symbols,
+        *({"figure": f.name, "definition": f.definition, "unit": f.unit} for f in FIGURES.values()),
+    ]
+
+
+def distribution() -> Entries:
+    """The figures of forecast distributions: columns of `distribution`, `quantiles`, …."""
+    symbols = {"figure": "y, q, p, l, u, F", "definition": distributions.SYMBOLS, "unit": "target"}
+    figures = distributions.FIGURES.values()
+    return [
+        symbols,
+        *({"figure": f.name, "definition": f.definition, "unit": f.unit} for f in figures),
+    ]
+
+
+CATALOGUES: dict[str, Callable[[], Entries]] = {
+    "models": models,
+    "measures": measures,
+    "features": features,
+    "metrics": metrics,
+    "tests": tests,
+    "risk": risk,
+    "distribution": distribution,
+}
+# What is installed beside: listed by the command, no part of the reference.
+INSTALLED: dict[str, Callable[[], Entries]] = {"models": installed_models}

@@ -1,0 +1,186 @@
+"""The commands that read the log and mark its runs; each imports what it needs inside itself."""
+
+from __future__ import annotations
+
+import click
+
+from harness.cli.options import AS_JSON, LOG, echo_json
+from harness.errors import UsageError, nearest
+
+
+@click.command("list")
+@click.option("--hypothesis", metavar="NAME", help="Only runs of this hypothesis.")
+@click.option("--limit", type=click.IntRange(1), default=20, show_default=True, help="Newest N.")
+@LOG
+@AS_JSON
+def list_runs(hypothesis: str | None, limit: int, log_dir: str | None, as_json: bool) -> None:
+    """List past runs, newest first.
+
+    \b
+    harness list --hypothesis har-rv-j
+    """
+    from harness.cli.terminal import show_table
+    from harness.log.query import load_runs
+    from harness.log.store import find_log, open_log
+
+    runs = load_runs(open_log(log_dir)).to_dicts()
+    names = [run["hypothesis"] for run in runs]
+    if hypothesis is not None and hypothesis not in names:
+        near = nearest(hypothesis, names)
+        raise UsageError(
+            f"no run of '{hypothesis}' in the log" + (f"; did you mean '{near}'?" if near else "")
+        )
+    runs = [r for r in reversed(runs) if hypothesis in (None, r["hypothesis"])][:limit]
+    if as_json:
+        echo_json(runs)
+    elif not runs:
+        click.echo(f"no runs in {find_log(log_dir)} yet: harness run FILE", err=True)
+    else:
+        columns = (
+            "run_id",
+            "started",
+            "hypothesis",
+            "status",
+            "gain",
+            "metric",
+            "horizon",
+            "decision",
+        )
+        show_table(columns, [[run[c] for c in columns] for run in runs])
+
+
+@click.command()
+@click.argument("run")
+@LOG
+@AS_JSON
+def show(run: str, log_dir: str | None, as_json: bool) -> None:
+    """Print the card of RUN, or its record as JSON.
+
+    RUN is a run's id or the first characters of it. Example:
+
+    \b
+    harness show 3fa9
+    """
+    from harness.log.store import open_log
+
+    log = open_log(log_dir)
+    record = log.read(run)
+    if as_json:
+        echo_json({**record, "card": log.card(record)})
+    else:
+        click.echo(log.card(record), nl=False)
+
+
+@click.command()
+@click.argument("sql")
+@click.option(
+    "--timeout",
+    type=click.FloatRange(0.1),
+    default=30.0,
+    show_default=True,
+    metavar="S",
+    help="Seconds.",
+)
+@LOG
+@AS_JSON
+def query(sql: str, timeout: float, log_dir: str | None, as_json: bool) -> None:
+    """Ask the log one read-only SQL question (DuckDB's SQL).
+
+    Tables: runs, hypotheses, scores, verdicts, tests, ability, folds, coefficients, fits,
+    fit_times, fit_notes, training, attention, net_weights, wins, group_scores, group_wins,
+    adaptation, audits, fragility, risk, risk_wins, risk_path, distribution, quantiles, coverage,
+    pit, fan, documents, reported, timings, cards, decisions, registrations and forecasts;
+    `describe scores` shows columns. Examples:
+
+    \b
+    harness query "select hypothesis, status, count(*) from runs group by all"
+    harness query "from scores where scope = 'pooled' and metric = 'qlike'"
+    """
+    from harness.cli.terminal import show_table
+    from harness.log.query import run_query, to_json_rows
+    from harness.log.store import open_log
+
+    columns, rows = run_query(open_log(log_dir), sql, timeout_s=timeout)
+    if as_json:
+        echo_json(to_json_rows(columns, rows))
+    else:
+        show_table(columns, rows)
+
+
+@click.command()
+@click.argument("first")
+@click.argument("second")
+@LOG
+@AS_JSON
+def compare(first: str, second: str, log_dir: str | None, as_json: bool) -> None:
+    """Set two runs side by side: verdict, data, spec, scores.
+
+    A difference of scores is the second minus the first. Example:
+
+    \b
+    harness compare 3fa9 b17c
+    """
+    from harness.cli.terminal import show_comparison
+    from harness.log.store import open_log
+    from harness.reanalysis.compare import compare_records
+
+    log = open_log(log_dir)
+    found = compare_records(log.read(first), log.read(second))
+    if as_json:
+        echo_json(found)
+    else:
+        show_comparison(found)
+
+
+@click.command()
+@click.argument("run")
+@click.argument("decision", type=click.Choice(["dropped", "adopted", "parked"]))
+@click.option("--note", default="", help="Why; one line on the card.")
+@LOG
+def mark(run: str, decision: str, note: str, log_dir: str | None) -> None:
+    """Log what you decided about RUN.
+
+    The card shows the latest mark; earlier ones stay in the log. Example:
+
+    \b
+    harness mark 3fa9 dropped --note "the jump term adds nothing at 4h"
+    """
+    from datetime import UTC, datetime
+
+    from harness.log.store import open_log
+
+    card = open_log(log_dir).decide(run, decision, note, datetime.now(UTC))
+    click.echo(f"{decision}: {card}")
+
+
+@click.command()
+@LOG
+def index(log_dir: str | None) -> None:
+    """Rebuild log.duckdb and the cards from the run records.
+
+    Nothing is lost by deleting them. Example:
+
+    \b
+    harness index
+    """
+    from harness.log.index import rebuild_index
+    from harness.log.store import RecordError, open_log
+
+    log = open_log(log_dir)
+    path = rebuild_index(log)
+    runs, left_out = log.runs(), 0
+    for run_id in runs:
+        try:
+            record = log.read(run_id)
+            log.write_card(record)
+        except RecordError:  # rebuild_index has said so
+            left_out += 1
+            continue
+        if not all(log.figure_path(record, f["name"]).is_file() for f in record.get("figures", [])):
+            told = f"figures of run {run_id} are missing: harness figures {run_id} draws them"
+            click.echo(f"warning: {told}", err=True)
+        if not log.has_forecasts(run_id):
+            click.echo(f"warning: the forecasts of run {run_id} are missing", err=True)
+    click.echo(f"{path}: {len(runs) - left_out} runs" + f", {left_out} left out" * bool(left_out))
+    if left_out:
+        raise SystemExit(1)

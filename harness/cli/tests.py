@@ -1,0 +1,77 @@
+"""`harness tests`: every test of predictive ability over a stored run's forecasts."""
+
+from __future__ import annotations
+
+import click
+
+from harness.cli.options import AS_JSON, LOG, echo_json, panel_folders
+
+
+@click.command()
+@click.argument("run", required=False)
+@click.option("--metric", metavar="M", help="Of `harness metrics` [default: the verdict's].")
+@click.option("--horizon", metavar="H", help="[default: the verdict's].")
+@click.option(
+    "--instruments",
+    multiple=True,
+    metavar="EXPR",
+    help="What conditional Giacomini-White is given beside a constant: feature expressions of "
+    "the run's measures, `lag` for the last known loss difference [default: lag]. Repeatable.",
+)
+@click.option(
+    "--draws",
+    type=click.IntRange(99, 10_000),
+    default=1_000,
+    show_default=True,
+    help="Of every bootstrap.",
+)
+@click.option("--list", "show_list", is_flag=True, help="What each test asks and its figures.")
+@LOG
+@AS_JSON
+def tests(
+    run: str | None,
+    metric: str | None,
+    horizon: str | None,
+    instruments: tuple[str, ...],
+    draws: int,
+    show_list: bool,
+    log_dir: str | None,
+    as_json: bool,
+) -> None:
+    """Test the predictive ability of a run's models.
+
+    From RUN's stored forecasts, every model against the baseline (Giacomini-White, Clark-West,
+    encompassing, bootstrap of the gain), each against the outcome (Mincer-Zarnowitz), and all at
+    once (model confidence set, SPA, StepM). Symbols of one moment are one observation. Examples:
+
+    \b
+    harness tests 3fa9
+    harness tests 3fa9 --metric qlike --instruments "log(rv_1d)" --instruments lag
+    harness tests --list
+    """
+    if show_list:
+        from harness.cli.catalogue import tests as entries
+        from harness.cli.terminal import show_entries
+
+        echo_json(entries()) if as_json else show_entries(entries())
+        return
+    if run is None:
+        raise click.UsageError("wanted a RUN, or --list", click.get_current_context())
+    from harness.log.store import open_log
+    from harness.reanalysis.ability import show_report, test_run
+
+    log = open_log(log_dir)
+    report = test_run(
+        log,
+        run,
+        metric=metric,
+        horizon=horizon,
+        instruments=instruments,
+        draws=draws,
+        search=panel_folders(None, log.root),
+        say=lambda words: click.echo(words, err=True),
+    )
+    if as_json:
+        echo_json(report.as_json())
+    else:
+        show_report(report)

@@ -1,0 +1,229 @@
+"""The page of `harness describe`: Markdown with its figures beside it, the same bytes each time."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterable
+from pathlib import Path
+
+import numpy as np
+
+from harness.cards.render import code, escape, number
+from harness.describe.panel import Description, SymbolFacts
+from harness.describe.roughness import LEAST, Scaling
+from harness.describe.statistics import Statistics
+from harness.durations import show_moment
+from harness.figures.roughness import ScalingLine, log_series, scaling_plot
+from harness.measures.table import MEASURES
+
+_MOST_FIGURES = 3
+_TITLES = {"variogram": "Variogram", "dfa": "DFA", "rs": "R/S", "wavelets": "Wavelets"}
+_AXES = {
+    "variogram": ("log2 lag", "log2 mean squared increment"),
+    "dfa": ("log2 box", "log2 fluctuation F"),
+    "rs": ("log2 box", "log2 R/S, corrected"),
+    "wavelets": ("octave j", "log2 mean squared detail"),
+}
+_READ = {
+    "variogram": "ζ₂ = 2H",
+    "dfa": "α = H + 1",
+    "rs": "nears 1 for a level, whatever H",
+    "wavelets": "β = 2H + 1",
+}
+_STATISTICS = ("n", "mean", "sd", "skewness", "kurtosis", "min", "max", "acf 1", "acf 5", "acf 22")
+_EXPONENTS = ["symbol", "ζ₂, variogram", "α, DFA", "R/S", "β, wavelets"]
+_EXPONENTS += ["H, variogram", "H, moments", "H, DFA", "H, wavelets"]
+_TESTS = ("Jarque-Bera", "p", "ADF t", "p")
+
+
+def write_page(found: Description, page: Path) -> list[Path]:
+    """Write the page and its figures, NAME-1-series.svg and so on beside NAME.md; their paths.
+
+    Files of these names are written anew. OSError where that cannot be.
+    """
+    page.parent.mkdir(parents=True, exist_ok=True)
+    figures: dict[str, bytes] = {}
+    parts = [_head(found), _table_1(found), _table_2(found)]
+    for index, symbol in enumerate(found.symbols[:_MOST_FIGURES], start=1):
+        names = [f"{page.stem}-{index}-{what}.svg" for what in ("series", "scaling")]
+        drawn = (_series(found, symbol), _laws(symbol))
+        figures |= dict(zip(names, drawn, strict=True))
+        parts.append(_symbol(symbol, index, names))
+    parts.append(_footnotes(found))
+    files = {page: "\n\n".join(parts).encode() + b"\n"}
+    files |= {page.parent / name: svg for name, svg in figures.items()}
+    for path, content in files.items():
+        temporary = path.with_name(f".{path.name}.{os.getpid()}")
+        try:
+            temporary.write_bytes(content)
+            temporary.replace(path)
+        finally:
+            temporary.unlink(missing_ok=True)
+    return list(files)
+
+
+def _head(found: Description) -> str:
+    q, spec = found.question, found.spec
+    known = MEASURES.get(q.measure)
+    what = known.formula if known else "the panel's own column, its mean over the window"
+    column = f"{q.measure}_{q.scale}"
+    first = min(int(s.times[0]) for s in found.symbols)
+    last = max(int(s.times[-1]) for s in found.symbols)
+    lines = [
+        f"# Volatility of {escape(spec.title)}",
+        "",
+        f"Panel {code(spec.name)}, bars of {spec.bar}, {show_moment(first)} to "
+        f"{show_moment(last)} (UTC); {len(found.symbols):,} of "
+        f"{len(found.symbols) + len(found.left_out):,} symbols described. "
+        f"Fingerprint {code(found.facts.fingerprint)}.",
+        "",
+        f"- σ is {code(column)}: {escape(what)}. One value every {q.every}, {_unit(found)}, never "
+        "annualised: ln σ of a year is this plus half the log of the bars in a year.",
+        f"- {_zeros(found)}",
+    ]
+    if q.scale.ns > q.every.ns:
+        lines.append(
+            f"- Windows of {q.scale} every {q.every} overlap: below {q.scale} the series is smooth "
+            "by its making, and exponents from such scales say so, not how rough volatility is."
+        )
+    return "\n".join(lines)
+
+
+def _unit(found: Description) -> str:
+    known = found.question.measure in MEASURES
+    return f"per bar of {found.spec.bar}" if known else "in the column's own unit"
+
+
+def _zeros(found: Description) -> str:
+    zeros = sum(symbol.zeros for symbol in found.symbols)
+    if not zeros:
+        return "No value was 0."
+    return (
+        f"{zeros:,} values of 0 have no logarithm and are left out, of σ too; the values beside "
+        "them count as neighbours."
+    )
+
+
+def _table_1(found: Description) -> str:
+    rows = [
+        [
+            escape(s.symbol),
+            *(number(law.exponent, 3) for law in s.laws.values()),
+            number(s.laws["variogram"].hurst, 3),
+            number(s.moments, 3),
+            number(s.laws["dfa"].hurst, 3),
+            number(s.laws["wavelets"].hurst, 3),
+        ]
+        for s in found.symbols
+    ]
+    return (
+        "## Table 1. Roughness of ln σ\n\nThe exponents as measured, then the Hurst exponent H "
+        "that each means for a level.\n\n" + _table(_EXPONENTS, rows)
+    )
+
+
+def _table_2(found: Description) -> str:
+    rows = [
+        [escape(s.symbol), name, *_numbers(statistics)]
+        for s in found.symbols
+        for name, statistics in (("ln σ", s.log), ("σ", s.level))
+    ]
+    return "## Table 2. Descriptive statistics\n\n" + _table(
+        ["symbol", "of", *_STATISTICS, *_TESTS], rows
+    )
+
+
+def _numbers(s: Statistics) -> list[str]:
+    tests = [number(s.jarque_bera, 1), _p(s.jarque_bera_p), number(s.adf, 2), _p(s.adf_p)]
+    values = (s.mean, s.sd, s.skewness, s.kurtosis, s.least, s.most, *s.acf)
+    return [f"{s.n:,}", *(f"{v:.4g}" for v in values), *tests]
+
+
+def _p(value: float) -> str:
+    return "< 0.0001" if value < 1e-4 else f"{value:.4f}"
+
+
+def _symbol(symbol: SymbolFacts, index: int, names: list[str]) -> str:
+    rows = [
+        [
+            _TITLES[name],
+            number(law.exponent, 3),
+            _READ[name],
+            number(law.hurst, 3) if np.isfinite(law.hurst) else "-",
+            number(law.standard_error, 3),
+            number(law.r2, 3),
+            _scales(name, law),
+        ]
+        for name, law in symbol.laws.items()
+    ]
+    zeta = ", ".join(f"ζ({q:g}) {number(value, 3)}" for q, value in symbol.zeta.items())
+    title = escape(symbol.symbol)
+    head = ["method", "exponent", "for a level", "H", "standard error of the exponent", "R²"]
+    return (
+        f"## Figure {index}. {title}\n\n![ln σ of {title} through time]({names[0]})\n\n"
+        f"![Scaling laws of {title}]({names[1]})\n\n{_table([*head, 'scales fitted'], rows)}\n\n"
+        f"H by the moments {number(symbol.moments, 3)}: {zeta}."
+    )
+
+
+def _scales(name: str, law: Scaling) -> str:
+    x = law.log_scale[law.used]
+    if not x.size:
+        return "none"
+    if name == "wavelets":
+        return f"octaves {x[0]:.0f} to {x[-1]:.0f}"
+    return f"{2 ** x[0]:.0f} to {2 ** x[-1]:.0f} steps"
+
+
+def _series(found: Description, symbol: SymbolFacts) -> bytes:
+    return log_series(symbol.times, {symbol.symbol: symbol.log_sigma}, _unit(found))
+
+
+def _laws(symbol: SymbolFacts) -> bytes:
+    return scaling_plot(
+        {
+            _TITLES[name]: ScalingLine(
+                law.log_scale,
+                law.log_fluctuation,
+                law.used,
+                law.exponent,
+                law.intercept,
+                _AXES[name],
+            )
+            for name, law in symbol.laws.items()
+        }
+    )
+
+
+def _footnotes(found: Description) -> str:
+    every = found.question.every
+    lines = [
+        "## What the figures are",
+        "",
+        f"- A step is {every}. Logarithms are to base 2 in scaling laws, natural in ln σ.",
+        "- Variogram: mean squared increment of ln σ on the lag (Gatheral, Jaisson & Rosenbaum "
+        "2018); by the moments: ζ(q) on q through the origin. DFA: order 1 (Peng et al. 1994). "
+        "R/S: corrected by Anis & Lloyd (1976), 1/2 for independent values. Wavelets: Daubechies' "
+        "with 3 vanishing moments, weighted (Veitch & Abry 1999); on frequency instead of scale "
+        "the slope has the other sign.",
+        "- H below 1/2 is rough, 1/2 a random walk. At H near 0.1, DFA and wavelets come out up "
+        "to 0.1 low. Noise of measurement in σ lowers every H of a level. α and β near 1, an H "
+        "near 0 or below, are those of a stationary long memory too: where the methods differ, "
+        "no single H describes the series.",
+        "- Standard error: for wavelets that of Gaussian details; else the regression's, which "
+        "takes the points for independent and is too small. R² is of the line through the points.",
+        "- sd has the divisor n - 1; kurtosis is in excess of a normal's; acf k is the "
+        "autocorrelation k steps apart. Jarque-Bera's p is for independent values. ADF has a "
+        "constant and 22 lagged differences; a small p speaks against a unit root.",
+    ]
+    if found.left_out:
+        lines += ["", f"Left out ({LEAST} values or more are wanted):", ""]
+        lines += [f"- {escape(name)}: {escape(why)}" for name, why in found.left_out.items()]
+    if len(found.symbols) > _MOST_FIGURES:
+        lines += ["", f"Figures of the first {_MOST_FIGURES} symbols; `--symbol` draws another's."]
+    return "\n".join(lines)
+
+
+def _table(head: list[str], rows: Iterable[list[str]]) -> str:
+    lines = [head, ["---", *["---:"] * (len(head) - 1)], *rows]
+    return "\n".join("| " + " | ".join(line) + " |" for line in lines)

@@ -1,1 +1,0 @@
-"""Distributions of the target around each forecast, and how they are judged."""

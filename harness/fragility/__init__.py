@@ -1,1 +1,0 @@
-"""How a verdict and its gain change under other choices than the registered ones."""

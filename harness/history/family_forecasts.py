@@ -1,0 +1,380 @@
+"""The rivals of a run's candidates: those of other runs of its family, read back from the log.
+
+Only what was forecast of the same targets at the same moments can be compared: rivals share
+target, horizon and every decision with the run, and are set against its own baseline.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from harness.durations import ns_of
+from harness.errors import RunError
+from harness.inference.blocks import block_length, long_enough
+from harness.inference.bootstrap import DRAWS
+from harness.inference.reality_check import reality_check
+from harness.log.run_digests import Tried, target_words
+from harness.log.store import Log, RecordError
+from harness.log.stored_forecasts import stored_forecasts, testable_metrics
+from harness.samples.target_scale import TargetScale
+from harness.scores.decision_times import by_date
+from harness.scores.losses import Values
+from harness.scores.metrics import METRICS
+from harness.scores.scoring import moving
+from harness.types import F64, I64, Forecasts
+
+if TYPE_CHECKING:
+    import polars as pl
+
+    from harness.history.family import Key, Known
+    from harness.inference.evidence import Evidence
+    from harness.study.study import Study
+
+# A plain run reads so much of other runs' forecasts at most, the latest first, and draws from so
+# many numbers, which is a tenth of a second: what is beyond is for `harness family --full`.
+_MOST_BYTES = 25_000_000
+_MOST_NUMBERS = 500_000
+_WINS = "the verdict is on symbols won, the check on mean losses"
+
+
+@dataclass(frozen=True)
+class Setting:
+    """What a comparison is made in: forecasts (n,) in time order, of one target and horizon.
+
+    `symbol` (n,) are names; `last` as in Samples, None where it is not known; `seed` is the run's.
+    """
+
+    horizon: str
+    target: str
+    metric: str
+    scale: TargetScale
+    formed_at: I64
+    symbol: pl.Series
+    y: F64
+    last: F64 | None
+    overlap: int
+    seed: int
+
+    def loss(self, yhat: F64, shifts: tuple[F64 | float, F64 | float]) -> F64:
+        """The metric's loss of every forecast (n,), given on the target's scale."""
+        return METRICS[self.metric].losses(
+            self._values(self.y, (0.0, 0.0)), self._values(yhat, shifts)
+        )
+
+    def _values(self, y: F64, shifts: tuple[F64 | float, F64 | float]) -> Values:
+        s, nothing = self.scale, np.empty(0)
+        last = np.full(y.size, np.nan) if self.last is None else self.last
+        var_shift, sigma_shift = shifts
+        log_sigma, sigma = s.log_sigma(y), s.sigma(y, sigma_shift)
+        moved, variance = moving(s, log_sigma, sigma), s.variance(y, var_shift)
+        return Values(y, last, log_sigma, sigma, moved, variance, nothing, nothing)
+
+
+def setting_of(study: Study, forecasts: Forecasts) -> Setting:
+    """The setting of a run that is under way, at its verdict's horizon."""
+    import polars as pl
+
+    h = study.hypothesis
+    settings = {
+        "target": h.target.measure,
+        "scale": h.target.scale,
+        "unit": study.scale.unit,
+        "floor": h.sample.floor,
+        "interval": str(h.sample.interval) if h.sample.interval else None,
+        "every": str(h.sample.every),
+    }
+    return Setting(
+        forecasts.horizon,
+        target_words(settings),
+        h.verdict.metric,
+        study.scale,
+        forecasts.formed_at,
+        pl.Series(forecasts.symbols, dtype=pl.String).gather(forecasts.symbol),
+        forecasts.y,
+        forecasts.last,
+        forecasts.overlap,
+        h.run.seed,
+    )
+
+
+def check(
+    log: Log,
+    known: Known,
+    setting: Setting,
+    forecasts: Forecasts,
+    evidence: Sequence[Evidence],
+    regime: str | None,
+    gain_as: str,
+) -> dict[str, Any]:
+    """The reality check of a run over all candidates of its family that can be compared with it.
+
+    What the record keeps: `white` and `spa` (p-values) over so many `candidates`, `block`, `draws`
+    and `dates`, or `why` there is none; and how many were `left_out` because reading them costs.
+    """
+    if regime is not None:
+        return {"why": f"the verdict is on the regime {regime} alone"}
+    if gain_as == "wins":
+        return {"why": _WINS}
+    if METRICS[setting.metric].loss is None:
+        return {"why": f"{setting.metric} has no loss of a single forecast"}
+    shifts = {name: forecasts.fits[name].shifts(forecasts.symbol) for name in forecasts.yhat}
+    base = evidence[0].baseline
+    benchmark = setting.loss(forecasts.yhat[base], shifts[base])
+    own = {
+        e.candidate: setting.loss(forecasts.yhat[e.candidate], shifts[e.candidate])
+        for e in evidence
+    }
+    made = {(known.hypothesis.comparison_hash, name) for name in own}
+    others = eligible(log, known.members, made, setting)
+    losses, left = list(own.values()), _MOST_BYTES
+    for k, rival in enumerate(others):
+        left -= rival.bytes
+        numbers = setting.y.size * (len(losses) + len(rival.candidates))
+        if left < 0 or numbers > _MOST_NUMBERS:
+            beyond = sum(len(rival.candidates) for rival in others[k:])
+            return tested(setting, benchmark, losses) | {"left_out": beyond}
+        losses += rival_losses(log, rival.run, setting, rival.candidates).values()
+    return tested(setting, benchmark, losses) | {"left_out": 0}
+
+
+@dataclass(frozen=True)
+class Reach:
+    """What full checks read: the forecasts of so many runs, in bytes."""
+
+    runs: int
+    bytes: int
+
+
+def reach_of(log: Log, runs: Sequence[Tried]) -> Reach:
+    """What the full checks of these runs would read."""
+    sizes = [size for run in runs if (size := _bytes(log, run))]
+    return Reach(len(sizes), sum(sizes))
+
+
+def full_check(log: Log, members: Sequence[Tried], run: Tried) -> dict[str, Any]:
+    """The reality check of a stored run over all candidates of its family, as `check` has it.
+
+    `members` are the runs of its family, itself among them. RecordError when its record cannot be
+    read.
+    """
+    record = log.read(run.run_id)
+    regime = record["verdict"].get("regime")
+    if regime is not None:
+        return {"why": f"the verdict is on the regime {regime} alone"}
+    if run.gain_as == "wins":
+        return {"why": _WINS}
+    if METRICS[run.metric].loss is None:
+        return {"why": f"{run.metric} has no loss of a single forecast"}
+    setting = _stored_setting(log, run, record)
+    if setting is None:
+        return {"why": "its forecasts are gone"}
+    own = rival_losses(log, run, setting, (run.baseline, *run.comparisons))
+    if run.baseline not in own or len(own) == 1:
+        return {"why": "the log does not hold the way back of models fitted symbol by symbol"}
+    benchmark = own.pop(run.baseline)
+    losses = list(own.values())
+    for rival in eligible(log, members, {(run.comparison, name) for name in own}, setting):
+        losses += rival_losses(log, rival.run, setting, rival.candidates).values()
+    return tested(setting, benchmark, losses) | {"left_out": 0}
+
+
+def _stored_setting(log: Log, run: Tried, record: Mapping[str, Any]) -> Setting | None:
+    """The setting of a stored run; None where its forecasts cannot be read."""
+    import polars as pl
+
+    try:
+        part, scale = stored_forecasts(log, run.run_id, run.horizon)
+    except (RecordError, RunError):
+        return None
+    return Setting(
+        run.horizon,
+        run.target,
+        run.metric,
+        scale,
+        part.formed_at,
+        pl.Series(part.symbols, dtype=pl.String).gather(part.symbol),
+        part.y,
+        part.last,
+        part.overlap,
+        record["seed"],
+    )
+
+
+@dataclass(frozen=True)
+class Rival:
+    """A run, those of its candidates that no later run compared, its stored forecasts in bytes."""
+
+    run: Tried
+    candidates: tuple[str, ...]
+    bytes: int
+
+
+def eligible(
+    log: Log, runs: Sequence[Tried], made: Collection[Key], setting: Setting
+) -> list[Rival]:
+    """Every comparison of these runs but those already `made`, of its latest run, newest first.
+
+    Of the same target and horizon. Runs whose forecasts are gone, and void ones, are left out.
+    """
+    found, seen = [], set(made)
+    for run in sorted(runs, key=lambda run: (run.started, run.run_id), reverse=True):
+        same = run.horizon == setting.horizon and run.target == setting.target
+        names = tuple(name for name in run.comparisons if (run.comparison, name) not in seen)
+        if same and names and run.status != "void" and (size := _bytes(log, run)):
+            found.append(Rival(run, names, size))
+            seen |= {(run.comparison, name) for name in names}
+    return found
+
+
+def tested(setting: Setting, benchmark: F64, losses: Sequence[F64]) -> dict[str, Any]:
+    """The reality check of losses (n,) each against the benchmark's (n,), by decision time."""
+    dates = by_date(setting.formed_at)
+    gains = benchmark[:, None] - np.column_stack(losses)
+    if not np.isfinite(gains).all():
+        return {"why": f"{setting.metric} is not defined for every forecast"}
+    gains = np.column_stack([dates.averages(gain) for gain in gains.T])
+    if not long_enough(dates.n, setting.overlap):
+        return {"why": f"{dates.n} decision times are too few for a bootstrap"}
+    block = max(block_length(gain, setting.overlap) for gain in gains.T)
+    found = reality_check(gains, block, setting.seed)
+    return {
+        "white": found.white, "spa": found.spa, "candidates": gains.shape[1], "dates": dates.n,
+        "block": block, "draws": DRAWS,
+    }  # fmt: skip
+
+
+def rival_losses(log: Log, run: Tried, setting: Setting, models: Sequence[str]) -> dict[str, F64]:
+    """Model -> its losses (n,), from a run's stored forecasts; {} where they do not compare.
+
+    Not the same decisions, other targets, forecasts that are gone or cannot be read, or a way back
+    to levels that the log does not hold (of models fitted symbol by symbol, medians alone).
+    """
+    frame = _stored(log, run, setting)
+    if frame is None:
+        return {}
+    needs_record = setting.scale.is_log and not METRICS[setting.metric].of_the_target
+    try:
+        record = log.read(run.run_id) if needs_record else None
+    except RecordError:
+        return {}
+    found = {}
+    for name in models:
+        shifts = (0.0, 0.0) if record is None else _shifts(record, name, setting)
+        if name in run.models and shifts is not None:
+            yhat = frame["yhat"].list.get(run.models.index(name)).to_numpy()
+            found[name] = setting.loss(yhat, shifts)
+    return found
+
+
+def targets_differ(log: Log, run_id: str, forecasts: Mapping[str, Forecasts]) -> str | None:
+    """What shows that a run's stored targets are not these; None where nothing does.
+
+    Every decision that it stored within the span tested now must be there, with the target it had;
+    targets may differ in the last digits, as sums do that another version of the code has made.
+    """
+    try:
+        stored = log.read_forecasts(run_id)
+    except RecordError:
+        return None
+    for horizon, part in forecasts.items():
+        found = _first_difference(stored, horizon, part)
+        if found is not None:
+            return found
+    return None
+
+
+def _first_difference(stored: pl.DataFrame, horizon: str, part: Forecasts) -> str | None:
+    import polars as pl
+
+    formed = pl.col("formed_at").to_physical() * 1_000
+    tested = (formed >= part.windows[0].cut) & (formed < part.windows[-1].end)
+    then = stored.filter(pl.col("horizon") == horizon)
+    then = then.filter((pl.col("model") == then["model"].first()) & tested)
+    now = pl.DataFrame(
+        {
+            "symbol": pl.Series(part.symbols, dtype=pl.String).gather(part.symbol),
+            "formed_at": pl.Series(part.formed_at).cast(pl.Datetime("ns", "UTC")),
+            "now": part.y,
+        }
+    ).with_columns(pl.col("formed_at").dt.cast_time_unit("us"))
+    both = then.select("symbol", "formed_at", "y").join(
+        now, on=["symbol", "formed_at"], how="left", validate="1:1"
+    )
+    both = both.sort("formed_at", "symbol")
+    gone = both["now"].is_null().to_numpy()
+    y, after = both["y"].to_numpy(), both["now"].to_numpy()
+    off = np.flatnonzero(gone | ~np.isclose(y, after, 1e-9, 0.0, equal_nan=True))
+    if not off.size:
+        return None
+    row = both.row(int(off[0]), named=True)
+    when = row["formed_at"].strftime("%Y-%m-%d %H:%M")
+    target = f"the target of {row['symbol']} at {when} over {horizon}"
+    if row["now"] is None:
+        return f"{target} was {row['y']:.8g} and is gone"
+    return f"{target} was {row['y']:.8g} and is {row['now']:.8g}"
+
+
+def _stored(log: Log, run: Tried, setting: Setting) -> pl.DataFrame | None:
+    """A run's forecasts, where they are of the setting's targets at its decisions."""
+    import polars as pl
+
+    frame = _forecasts(log, run)
+    same = (
+        frame is not None
+        and frame.height == setting.y.size
+        and np.array_equal(frame["y"].to_numpy(), setting.y)
+        and np.array_equal(frame["formed_at"].to_physical().to_numpy() * 1_000, setting.formed_at)
+        and frame["symbol"].cast(pl.String).equals(setting.symbol)
+    )
+    return frame if same else None
+
+
+def _forecasts(log: Log, run: Tried) -> pl.DataFrame | None:
+    """What a run forecast at its verdict's horizon; None where it cannot be read any more."""
+    import polars as pl
+
+    columns = ["horizon", "symbol", "formed_at", "y", "yhat"]
+    try:
+        path = log.forecasts_path(log.read(run.run_id))
+        frame = pl.read_parquet(path, columns=columns)
+    except (OSError, RecordError, pl.exceptions.PolarsError):
+        return None
+    return frame.filter(pl.col("horizon") == run.horizon)
+
+
+def _path(log: Log, run: Tried) -> Path:
+    return log.runs_directory / f"run_id={run.run_id}" / "forecasts.parquet"
+
+
+def _bytes(log: Log, run: Tried) -> int:
+    try:
+        return _path(log, run).stat().st_size
+    except OSError:
+        return 0
+
+
+def _shifts(record: Mapping[str, Any], model: str, setting: Setting) -> tuple[F64, F64] | None:
+    """The way back to levels of a stored model's forecasts (n,); None where it is not stored."""
+    if setting.metric not in testable_metrics(record):
+        return None
+    table = record["tables"]["coefficients"]
+    keys = ("horizon", "model", "name", "cut", "value")
+    rows = [
+        (name, cut, value)
+        for horizon, of, name, cut, value in zip(*(table[k] for k in keys), strict=True)
+        if horizon == setting.horizon and of == model and name in ("var_shift", "sigma_shift")
+    ]
+    found = []
+    for wanted in ("var_shift", "sigma_shift"):
+        cuts = [ns_of(datetime.fromisoformat(cut)) for name, cut, _ in rows if name == wanted]
+        values = np.array([value for name, _, value in rows if name == wanted], np.float64)
+        if not values.size or not np.isfinite(values).all():
+            return None
+        found.append(values[np.searchsorted(cuts, setting.formed_at, "right") - 1])
+    return found[0], found[1]

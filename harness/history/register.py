@@ -1,0 +1,94 @@
+"""Registering a hypothesis: its rule, dated, in the log before it is run on its panel.
+
+The panel is measured as a run would do it, which gives its fingerprint and leaves the measures for
+the first run; nothing is fitted, forecast or scored. Where the data is not at hand a hypothesis can
+be registered all the same, without a fingerprint.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+from harness.errors import PanelError
+from harness.history.registration_status import precedes, standing
+from harness.log.registrations import DataRead, Registration, register, registration_path
+from harness.log.run_digests import Tried
+from harness.log.store import Log
+from harness.panel.panel import find_panel
+from harness.samples.measured import measure_panel
+from harness.spec.hypothesis import Hypothesis
+from harness.study.study import set_up
+
+
+@dataclass(frozen=True)
+class Registered:
+    """A hypothesis in the log: its registration, whether it is new, what keeps it from being first.
+
+    `missing` says why there is no fingerprint; `first` is a run that came before it.
+    """
+
+    registration: Registration
+    path: Path
+    new: bool
+    missing: str | None
+    first: Tried | None
+
+    def as_json(self) -> dict[str, Any]:
+        """What `harness register --json` says of it."""
+        r = self.registration
+        return {
+            "hypothesis": r.hypothesis,
+            "spec_hash": r.spec_hash,
+            "registered_at": r.registered_at,
+            "new": self.new,
+            "rule": dict(r.rule),
+            "panel": r.data.panel,
+            "fingerprint": r.data.fingerprint,
+            "start": r.data.start,
+            "end": r.data.end,
+            "source": r.data.source.words() if r.data.source else None,
+            "missing": self.missing,
+            "run_before": self.first.run_id if self.first else None,
+            "file": str(self.path),
+        }
+
+
+def register_hypothesis(
+    hypothesis: Hypothesis,
+    log: Log,
+    *,
+    search: Sequence[Path],
+    clock: Callable[[], datetime] = lambda: datetime.now(UTC),
+    progress: Callable[[str], None] = lambda _: None,
+) -> Registered:
+    """Register a hypothesis, unless a registration of it stands on this data.
+
+    UsageError for a mistake in the files, RunError when the disk refuses.
+    """
+    data, missing = read_data(hypothesis, search, progress)
+    found, first = standing(log, hypothesis, data)
+    new = found is None
+    if found is None:
+        found = register(log, hypothesis, data, clock())
+    earlier = first if first is not None and not precedes(found, first) else None
+    return Registered(found, registration_path(log, found), new, missing, earlier)
+
+
+def read_data(
+    hypothesis: Hypothesis, search: Sequence[Path], progress: Callable[[str], None]
+) -> tuple[DataRead, str | None]:
+    """What a run would read, or why it cannot be read here."""
+    panel = find_panel(hypothesis.panel.name, search).name
+    try:
+        study = set_up(hypothesis, search)
+        _, facts, _ = measure_panel(study.panel, study.plan, progress=progress)
+        taught = None
+        if study.source is not None:
+            _, taught, _ = measure_panel(study.source.panel, study.source.plan, progress=progress)
+    except PanelError as error:
+        return DataRead.unseen(panel), str(error)
+    return DataRead.by(study, facts, taught), None

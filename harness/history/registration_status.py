@@ -1,0 +1,291 @@
+"""What stands of a hypothesis: is its rule registered, was it altered, has its data changed?
+
+What a card says of this is read from sealed records and registrations, never from what is derived
+of them.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from harness.errors import HarnessError
+from harness.log.registrations import (
+    DataRead,
+    Registration,
+    registrations,
+    rule_difference,
+    rule_of,
+)
+from harness.log.run_digests import Tried, all_tried, sealed
+from harness.log.store import Log
+from harness.spec.hypothesis import parse_hypothesis
+
+if TYPE_CHECKING:
+    from harness.spec.hypothesis import Hypothesis
+
+Contradiction = Callable[[str], str | None]
+
+
+_OTHERWISE = "its file says otherwise how bars are read, held, filled or joined"
+
+
+@dataclass(frozen=True)
+class Change:
+    """An earlier run or registration of the hypothesis that read other data.
+
+    `run` is a run's id, None for a registration, whose `file` it is; `shown` says what shows it,
+    None where fingerprint or panel file do.
+    """
+
+    run: str | None
+    file: str | None
+    at: str
+    data: DataRead
+    shown: str | None = None
+
+    def sentence(self, now: DataRead) -> str:
+        """Why no verdict can be given."""
+        which, then = "panel", self.data
+        of_itself = replace(then, source=None).changed_into(now)
+        if not self.shown and not of_itself and then.source and now.source:
+            which, then, now = "source panel", then.source, now.source
+        otherwise = None if then.holds_otherwise(now) else _OTHERWISE
+        why = self.shown or otherwise
+        shown = f": {why}" if why else ""
+        what = "The registration" if self.run is None else f"Run {self.run}"
+        return (
+            f"The {which} changed{shown}. {what} of {self.at[:10]} read {then.panel} as "
+            f"{_reach(then)}; this run read {_reach(now)}. To judge the claim on the changed "
+            "data, register it anew (harness register)."
+        )
+
+
+@dataclass(frozen=True)
+class Version:
+    """Another spec of the same name, or of the same comparison under another one.
+
+    Its first registration and its latest run, or None.
+    """
+
+    spec_hash: str
+    registration: Registration | None
+    run: Tried | None
+
+    @property
+    def at(self) -> str:
+        """When the log last heard of it."""
+        registered = self.registration.registered_at if self.registration else ""
+        return max(registered, self.run.started if self.run else "")
+
+
+@dataclass(frozen=True)
+class History:
+    """A hypothesis in the log, each oldest first: its own runs, those of its other versions.
+
+    `named` are the registrations of its name, `torn` the files of those that cannot be read,
+    `unreadable` its own runs whose records cannot be read; `changes` is what read other data.
+    """
+
+    hypothesis: Hypothesis
+    own: tuple[Tried, ...]
+    others: tuple[Tried, ...]
+    named: tuple[Registration, ...]
+    changes: tuple[Change, ...]
+    torn: tuple[str, ...]
+    unreadable: tuple[str, ...]
+
+    def standing(self) -> tuple[Registration | None, Tried | None]:
+        """The first registration since the data last changed, and the first run on this data."""
+        other = {key for change in self.changes for key in (change.run, change.file)}
+        since = self.changes[-1].at if self.changes else ""
+        # What was registered after a change must hold the changed data: seen, and not other data.
+        mine = (
+            r
+            for r in self.named
+            if r.spec_hash == self.hypothesis.spec_hash
+            and r.file not in other
+            and r.registered_at >= since
+            and (not self.changes or r.data.fingerprint is not None)
+        )
+        runs = (run for run in self.own if run.run_id not in other)
+        return next(mine, None), next(runs, None)
+
+    def words(self, log: Log, started: str) -> dict[str, Any]:
+        """What the record of a run begun at `started` keeps, in words too."""
+        found, first = self.standing()
+        before = found is not None and precedes(found, first, started)
+        h = self.hypothesis
+        begun = first.started if first else started
+        alike = h.identity.name, h.comparison_hash
+        versions = versions_before(alike, h.spec_hash, begun, self.others, self.named)
+        told = [_registered(found, first, before, self.changes)]
+        if versions:
+            told.append(_altered(log, h, versions))
+        if self.torn:
+            told.append(f"Not readable, and not counted: {', '.join(self.torn)}.")
+        return {
+            "registered_at": found.registered_at if found else None,
+            "first_run_at": first.started if first else None,
+            "first_run": first.run_id if first else None,
+            "before": before,
+            "anew": bool(self.changes) and found is not None,
+            "altered": [version.spec_hash for version in versions],
+            "files": [r.file for r in self.named],
+            "unreadable": list(self.torn),
+            "run_ids": [run.run_id for run in (*self.own, *self.others)],
+            "words": " ".join(told),
+        }
+
+
+def history(
+    log: Log,
+    hypothesis: Hypothesis,
+    runs: Sequence[Tried],
+    data: DataRead,
+    contradiction: Contradiction = lambda _: None,
+) -> History:
+    """What the log has of a hypothesis that reads this data; `runs` are all of the log.
+
+    `contradiction(run_id)` says in words what shows that the data which that earlier run stored
+    is not the beginning of this data, None where nothing does.
+    """
+    name, spec_hash = hypothesis.identity.name, hypothesis.spec_hash
+    own, unreadable = sealed(log, [run for run in runs if run.spec_hash == spec_hash])
+    alike = name, hypothesis.comparison_hash
+    others = [run for run in runs if run.spec_hash != spec_hash and _version_of(run, alike)]
+    named, torn = registrations(log, name)
+    changes = _changes(own, [r for r in named if r.spec_hash == spec_hash], data, contradiction)
+    parts = own, others, named, changes, torn, unreadable
+    return History(hypothesis, *map(tuple, parts))
+
+
+def standing(
+    log: Log, hypothesis: Hypothesis, data: DataRead
+) -> tuple[Registration | None, Tried | None]:
+    """The registration that stands for a hypothesis on this data, and its first run on it."""
+    return history(log, hypothesis, all_tried(log)[0], data).standing()
+
+
+def precedes(registration: Registration, first: Tried | None, started: str | None = None) -> bool:
+    """Whether it precedes the first run; where there is none, the run begun at `started`, if any.
+
+    Runs know it but for old ones, which tell seconds only.
+    """
+    if first is None:
+        return started is None or registration.registered_at < started
+    if first.registered is None:
+        return registration.registered_at[:19] <= first.started[:19]
+    return first.registered
+
+
+def _version_of(run: Tried, alike: tuple[str, str | None]) -> bool:
+    """Whether a run is of this name, or of this very comparison under another name."""
+    return run.hypothesis == alike[0] or run.comparison == alike[1]
+
+
+def versions_before(
+    alike: tuple[str, str | None],
+    spec_hash: str,
+    moment: str,
+    runs: Sequence[Tried],
+    registered: Sequence[Registration],
+) -> list[Version]:
+    """The other specs that were registered or run before a moment, latest last.
+
+    `alike` is the name, and the hash of the comparison where it is known: a spec under another name
+    that makes the same one is another version too. `runs` and `registered` are oldest first, what
+    is neither may be among them.
+    """
+    first: dict[str, Registration] = {}
+    for r in registered:
+        if r.hypothesis == alike[0] and r.spec_hash != spec_hash and r.registered_at < moment:
+            first.setdefault(r.spec_hash, r)
+    latest = {
+        run.spec_hash: run
+        for run in runs
+        if _version_of(run, alike) and run.spec_hash != spec_hash and run.started < moment
+    }
+    found = [Version(key, first.get(key), latest.get(key)) for key in {**first, **latest}]
+    return sorted(found, key=lambda version: version.at)
+
+
+def _changes(
+    own: Sequence[Tried],
+    registered: Sequence[Registration],
+    now: DataRead,
+    contradiction: Contradiction,
+) -> list[Change]:
+    """Every earlier run and registration of the hypothesis on other data, oldest first."""
+    found = []
+    grown = [run for run in own if run.data.differs_from(now) and run.data.grew_into(now)]
+    # The latest of them has stored the most; one file of forecasts is read.
+    latest = grown[-1].run_id if grown else None
+    for run in own:
+        shown = contradiction(run.run_id) if run.run_id == latest else None
+        if shown or run.data.changed_into(now):
+            found.append(Change(run.run_id, None, run.started, run.data, shown))
+    found += [
+        Change(None, r.file, r.registered_at, r.data)
+        for r in registered
+        if r.data.changed_into(now)
+    ]
+    return sorted(found, key=lambda change: change.at)
+
+
+def _reach(data: DataRead) -> str:
+    span = f"{str(data.start)[:10]} to {str(data.end)[:10]}"
+    return f"{data.fingerprint} ({data.rows:,} rows, {span})"
+
+
+def _registered(
+    found: Registration | None, first: Tried | None, before: bool, changes: Sequence[Change]
+) -> str:
+    if found is None:
+        other = next((c for c in changes if c.run is None), None)
+        if other is not None:
+            return f"Registered {other.at[:10]}, on data that has changed since, and not anew."
+        return "Not registered before its first run."
+    day = found.registered_at[:10]
+    if before and changes:
+        return f"Registered anew {day}, after the panel changed and before its first run on it."
+    if before:
+        return f"Registered {day}, before its first run."
+    ran = f"run {first.run_id} of {first.started[:10]}" if first else "this one, under way by then"
+    return f"Not registered before its first run ({ran}); registered {day}."
+
+
+def _altered(log: Log, hypothesis: Hypothesis, versions: Sequence[Version]) -> str:
+    """What the latest of these versions claimed and came to, and how many there are."""
+    latest = versions[-1]
+    run, rule = _sealed_run(log, latest)
+    what = "another spec"
+    if rule is not None:
+        differs = "; ".join(rule_difference(rule, rule_of(hypothesis)))
+        what = differs or "the same rule and another spec"
+    short = latest.spec_hash[: len("sha256:") + 12]
+    other = run is not None and run.hypothesis != hypothesis.identity.name
+    told = [f"as {run.hypothesis if other else short} ({what})"]
+    if latest.registration is not None:
+        told.append(f"registered {latest.registration.registered_at[:10]}")
+    if run is not None:
+        told.append(f"run {run.run_id} of {run.started[:10]} ended {run.status}")
+    many = f" It is the latest of {len(versions)} such versions." if len(versions) > 1 else ""
+    return f"Altered before that: {', '.join(told)}.{many}"
+
+
+def _sealed_run(log: Log, version: Version) -> tuple[Tried | None, Mapping[str, Any] | None]:
+    """A version's run as its record has it, and the version's rule; None for what is not known."""
+    found = sealed(log, [version.run])[0] if version.run else []
+    run = found[0] if found else None
+    if version.registration is not None:
+        return run, version.registration.rule
+    if run is None:
+        return None, None
+    try:
+        spec = parse_hypothesis(log.read(run.run_id)["spec"], Path(run.run_id))
+    except HarnessError:  # a spec that this version of the code does not accept
+        return run, None
+    return run, rule_of(spec)

@@ -1,0 +1,278 @@
+"""How sure one can be of a gain: a Diebold-Mariano test and an interval that know the overlap.
+
+Targets of neighbouring decisions share bars, so their losses are correlated by construction, and
+volatility adds more. The long-run variance of a mean is therefore estimated from the series'
+lowest frequencies, its equal-weighted cosine projections, and the few of them that there are
+show as the degrees of freedom of Student's t. `harness calibrate` measures how well that holds.
+"""
+
+from __future__ import annotations
+
+import math
+import statistics
+from collections.abc import Mapping, Sequence
+from functools import lru_cache
+from typing import NamedTuple
+
+import numpy as np
+
+from harness.inference.evidence import Evidence
+from harness.scores.decision_times import Dates, by_date
+from harness.scores.losses import Values
+from harness.scores.metrics import METRICS, Metric
+from harness.types import F64, Forecasts
+
+_POWER = 0.8
+_ROUNDING = 1e-13  # of its size: what a constant may vary by
+
+
+class Seed(NamedTuple):
+    """What one seed gave: every model's values, the candidates' gains, the baseline's figure."""
+
+    models: Mapping[str, Values]
+    gains: Mapping[str, float]
+    base: float
+
+
+def evidence(
+    forecasts: Forecasts,
+    outcome: Values,
+    seeds: Sequence[Seed],
+    *,
+    baseline: str,
+    candidates: tuple[str, ...],
+    metric: str,
+    relative: bool,
+    alpha: float,
+) -> tuple[Evidence, ...]:
+    """The evidence for each candidate's gain over the baseline, in the order of the candidates.
+
+    The p-value is one-sided, against "no gain"; `p_adjusted` is Bonferroni's over the candidates,
+    since the best of them is chosen. The interval has level 1 - 2 alpha. With several seeds the
+    gain is that of training by any seed, their mean, and how much they differ widens both.
+    """
+    m, alpha_each = METRICS[metric], alpha / len(candidates)
+    dates = by_date(forecasts.formed_at)
+    cosines = cosine_terms(dates.n, forecasts.overlap)
+    out = []
+    for name in candidates:
+        each = [_differences(m, dates, outcome, s, baseline, name, relative) for s in seeds]
+        gains = tuple(s.gains[name] for s in seeds)
+        gain = math.fsum(gains) / len(gains)
+        moved, losses = (np.mean(part, axis=0) for part in zip(*each, strict=True))
+        statistic, p, df = _tested(losses, [float(part[1].mean()) for part in each], cosines)
+        # Of the gain that the test looks at: a figure's own scale may vary as well, and widens
+        # the interval, but of no gain there is nothing to scale.
+        error, wide_df = _with_spread(standard_error(moved, cosines), cosines, gains)
+        told = abs(gain / statistic) if statistic else error
+        half, critical = _multiple(1.0 - alpha, wide_df), _multiple(1.0 - alpha_each, df)
+        out.append(
+            Evidence(
+                candidate=name,
+                baseline=baseline,
+                metric=metric,
+                horizon=forecasts.horizon,
+                gain=gain,
+                gain_low=gain - half * error,
+                gain_high=gain + half * error,
+                level=1.0 - 2.0 * alpha,
+                statistic=statistic,
+                p_value=p,
+                p_adjusted=min(1.0, p * len(candidates)),
+                n=dates.n,
+                cosines=cosines,
+                overlap=forecasts.overlap,
+                standard_error=error,
+                critical=critical,
+                detectable=(critical + _multiple(_POWER, df)) * told,
+                windows=len(forecasts.windows),
+                df=df,
+                seeds=gains if len(gains) > 1 else (),
+            )
+        )
+    return tuple(out)
+
+
+def _differences(
+    m: Metric,
+    dates: Dates,
+    outcome: Values,
+    seed: Seed,
+    baseline: str,
+    name: str,
+    relative: bool,
+) -> tuple[F64, F64]:
+    """By decision time: how each moves the gain, and the loss that is saved, else the gain."""
+    base, own = seed.models[baseline], seed.models[name]
+    gain, psi = seed.gains[name], _gain_influence(m, outcome, base, own)
+    if relative:
+        psi = (psi - gain * m.influence(outcome, base)) / (seed.base or math.nan)
+    moved = dates.averages(psi)
+    if m.loss is None:
+        return moved, moved + gain
+    return moved, dates.averages(m.losses(outcome, base) - m.losses(outcome, own))
+
+
+def _tested(losses: F64, by_seed: Sequence[float], cosines: int) -> tuple[float, float, float]:
+    """Statistic, one-sided p-value and degrees of freedom that the mean of `losses` is above 0."""
+    error, df = _with_spread(standard_error(losses, cosines), cosines, by_seed)
+    if error == 0.0 or math.isnan(error):
+        return 0.0, 0.5, df
+    statistic = float(losses.mean()) / error
+    return statistic, student_t_sf(statistic, df), df
+
+
+def _with_spread(error: float, cosines: int, by_seed: Sequence[float]) -> tuple[float, float]:
+    """A standard error in time widened by that of the mean over seeds, and its degrees of freedom.
+
+    The two are independent, so their squares add; Welch (1947), Biometrika 34, and Satterthwaite.
+    """
+    of = statistics.stdev(by_seed) / math.sqrt(len(by_seed)) if len(by_seed) > 1 else 0.0
+    size = max(map(abs, by_seed))
+    if not of > _ROUNDING * size or math.isnan(error) or not cosines:
+        return error, float(cosines)
+    total = math.hypot(error, of)
+    parts = (error / total) ** 4 / cosines + (of / total) ** 4 / (len(by_seed) - 1)
+    return total, 1.0 / parts
+
+
+def diebold_mariano(d: F64, overlap: int) -> tuple[float, float]:
+    """Statistic and one-sided p-value that the mean of d (n,) in time order is above zero.
+
+    Diebold & Mariano (1995), JBES 13, eq. 5, over the standard error of `standard_error`, and
+    Student's t with as many degrees of freedom as it has cosines. (0, 1/2) where d is too short
+    or constant: what does not vary gives nothing to measure by.
+    """
+    cosines = cosine_terms(d.size, overlap)
+    se = standard_error(d, cosines)
+    if se == 0.0 or math.isnan(se):
+        return 0.0, 0.5
+    statistic = float(d.mean()) / se
+    return statistic, student_t_sf(statistic, cosines)
+
+
+def standard_error(x: F64, cosines: int) -> float:
+    """Standard error of the mean of x (n,) from its first cosine projections; NaN for none.
+
+    Equal-weighted cosine estimator: the mean of the squares of
+    sqrt(2 / n) sum_t x_t cos(pi j (t - 1/2) / n), j = 1 .. cosines, over n (Müller 2004,
+    Lazarus, Lewis, Stock & Watson 2018, JBES 36, eq. 10). Each is near normal with the long-run
+    variance, whatever the short-run dependence, so the ratio has Student's t with `cosines`
+    degrees of freedom. 0 for x that is constant but for rounding.
+    """
+    if not cosines:
+        return math.nan
+    if np.ptp(x) <= _ROUNDING * float(np.abs(x).max()):
+        return 0.0
+    projected = cosine_projections(x[:, None], cosines)
+    return math.sqrt(float(np.square(projected).mean()) / x.size)
+
+
+def cosine_projections(x: F64, cosines: int) -> F64:
+    """sqrt(2 / n) sum_t x_t cos(pi j (t - 1/2) / n), j = 1 .. cosines, of x (n, q): (cosines, q).
+
+    By a table of two angles, not by a Fourier transform, whose time depends on the factors of n.
+    """
+    n, q = x.shape
+    near, far = _cosine_tables(n, cosines)
+    rows = np.zeros((q, far.shape[1] * near.shape[1]))
+    rows[:, :n] = (x - x.mean(axis=0)).T
+    # cos(u + v) = cos u cos v - sin u sin v, u by the row that a value is in, v by its column.
+    cos, sin = rows.reshape(q * far.shape[1], -1) @ near
+    shape = q, far.shape[1], cosines
+    projected = np.einsum("rj,qrj->jq", far[0], cos.reshape(shape))
+    projected -= np.einsum("rj,qrj->jq", far[1], sin.reshape(shape))
+    return math.sqrt(2.0 / n) * projected
+
+
+@lru_cache(maxsize=8)
+def _cosine_tables(n: int, cosines: int) -> tuple[F64, F64]:
+    """(cos, sin) of n places in a square, by column (2, c, cosines) and by row (2, r, cosines)."""
+    columns = math.isqrt(n - 1) + 1
+    steps = math.pi / n * np.arange(1.0, cosines + 1.0)
+    near = np.outer(np.arange(columns) + 0.5, steps)
+    far = np.outer(columns * np.arange(-(-n // columns)), steps)
+    return np.stack((np.cos(near), np.sin(near))), np.stack((np.cos(far), np.sin(far)))
+
+
+def cosine_terms(n: int, overlap: int) -> int:
+    """How many cosine projections of n values whose targets share bars with `overlap` after them.
+
+    0.41 m^(2/3) by Lazarus, Lewis, Stock & Watson (2018), m = n / (overlap + 1) the targets that
+    do not overlap: those between add next to nothing, and with more terms the higher ones would
+    lie at periods that the overlap has smoothed away. At least 1 from two such targets on, else 0.
+    """
+    apart = n // (overlap + 1)
+    if apart < 2:
+        return 0
+    return min(max(round(0.41 * apart ** (2.0 / 3.0)), 1), n - 1)
+
+
+def student_t_sf(t: float, df: float) -> float:
+    """P(T > t) of Student's t; scipy.stats would cost more to import than the whole test."""
+    square = t * t
+    tail = 0.5 * _incomplete_beta(df / (df + square), square / (df + square), df / 2.0, 0.5)
+    return tail if t >= 0 else 1.0 - tail
+
+
+def f_sf(x: float, of: float, within: float) -> float:
+    """P(X > x) of the F distribution with `of` and `within` degrees of freedom."""
+    if x <= 0.0:
+        return 1.0
+    a, b = within, of * x
+    return _incomplete_beta(a / (a + b), b / (a + b), within / 2.0, of / 2.0)
+
+
+def student_t_quantile(p: float, df: float) -> float:
+    """The t with P(T <= t) = p, 1/2 <= p < 1: Newton's steps from 0, where the cdf is concave."""
+    log_constant = math.lgamma((df + 1.0) / 2.0) - math.lgamma(df / 2.0)
+    log_constant -= 0.5 * math.log(df * math.pi)
+    t = 0.0
+    for _ in range(100):
+        density = math.exp(log_constant - (df + 1.0) / 2.0 * math.log1p(t * t / df))
+        step = (student_t_sf(t, df) - (1.0 - p)) / density
+        if step <= 1e-13 * t:  # from below the steps only shrink: what is left is rounding
+            break
+        t += step
+    return t
+
+
+def _multiple(p: float, df: float) -> float:
+    return student_t_quantile(p, df) if df else math.nan
+
+
+def _gain_influence(m: Metric, outcome: Values, base: Values, candidate: Values) -> F64:
+    difference = m.influence(outcome, candidate) - m.influence(outcome, base)
+    return difference if m.higher else -difference
+
+
+def _incomplete_beta(x: float, y: float, a: float, b: float) -> float:
+    """Regularised incomplete beta function I_x(a, b) by its continued fraction (DLMF 8.17.22).
+
+    y = 1 - x is asked for, because the smaller of the two is known to more digits.
+    """
+    if x <= 0.0 or y <= 0.0:
+        return 0.0 if x <= 0.0 else 1.0
+    if x > (a + 1.0) / (a + b + 2.0):
+        return 1.0 - _incomplete_beta(y, x, b, a)
+    front = math.exp(
+        math.lgamma(a + b) - math.lgamma(a) - math.lgamma(b)
+        + a * math.log(x) + b * math.log(y)
+    )  # fmt: skip
+    c, d = 1.0, 1.0 / _nonzero(1.0 - (a + b) * x / (a + 1.0))
+    fraction = d
+    for m in range(1, 10_000):
+        for numerator in (
+            m * (b - m) * x / ((a + 2 * m - 1) * (a + 2 * m)),
+            -(a + m) * (a + b + m) * x / ((a + 2 * m) * (a + 2 * m + 1)),
+        ):
+            d = 1.0 / _nonzero(1.0 + numerator * d)
+            c = _nonzero(1.0 + numerator / c)
+            fraction *= c * d
+        if abs(c * d - 1.0) < 1e-16:
+            break
+    return front * fraction / a
+
+
+def _nonzero(value: float) -> float:
+    return value if abs(value) > 1e-300 else 1e-300

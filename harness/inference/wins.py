@@ -1,0 +1,225 @@
+"""On what share of a panel's symbols a candidate is better, and how sure one can be of it.
+
+A symbol is won where the candidate's metric over the symbol's rows is better than the baseline's; a
+tie is half a win, so that a candidate no different has half of the symbols. Symbols of one day move
+together: two hundred of them can be one bet. So what is drawn is time, by the stationary bootstrap
+with all symbols of a decision together, and the share of a draw is that of the symbols won in it.
+
+Noise takes a share toward one half, once in the sample and once more in a draw. So the interval
+reaches over two: the percentiles of the draws, and those turned round about the share found (basic;
+Davison & Hinkley 1997, Bootstrap Methods and their Application, sections 5.2 and 5.3). The p-value
+is the share of draws in which at most half of the symbols are won, as the percentiles have it.
+
+Measured on 10 to 300 symbols with normal noise of correlation 0 to 1 and draws of its own law, half
+or 80 % of them truly better by 1 to 4 standard errors, 400 samples each: 90 % intervals covered the
+share that such a span shows on average in 86 to 99 % of samples, percentiles alone in 49 to 99 %,
+basic ones in 0 to 84 %; where half are better "no gain" was rejected at 5 % in 0 to 8 %, by basic
+draws in 5 to 52 %. The share that is better in truth, with no noise at all, is another figure: of
+many independent symbols that differ by little, any span shows a share nearer to one half.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from statistics import NormalDist
+
+import numpy as np
+
+from harness.errors import RunError
+from harness.inference.blocks import block_length, bootstrap_sums, long_enough
+from harness.inference.bootstrap import DRAWS
+from harness.inference.evidence import FEWEST_SYMBOLS, HALF, Evidence
+from harness.scores.decision_times import Dates, by_date
+from harness.scores.losses import Values
+from harness.scores.metrics import METRICS, Metric
+from harness.scores.scoring import taken
+from harness.types import F64, I64, Forecasts
+
+_POWER = 0.8
+_ROUNDING = 1e-12  # of a symbol's losses: what saves less saves nothing
+
+
+@dataclass(frozen=True)
+class _Panel:
+    """The rows (positions) that the metric counts, by decision time and symbol.
+
+    `cell` is a row's place among t dates and s symbols; `counts` (t, s) rows, None where there is
+    one in every cell.
+    """
+
+    rows: I64
+    dates: Dates
+    cell: I64
+    symbols: int
+    counts: F64 | None
+
+    def sums(self, x: F64) -> F64:
+        """Values of the rows summed by decision time and symbol (t, s)."""
+        shape = self.dates.n, self.symbols
+        return np.bincount(self.cell, x, minlength=shape[0] * shape[1]).reshape(shape)
+
+
+@dataclass(frozen=True)
+class _Saved:
+    """Losses saved by one candidate with one seed: by time and symbol (t, s), by time (t,).
+
+    `still` (s,) is what counts as a tie.
+    """
+
+    sums: F64
+    by_date: F64
+    still: F64
+
+
+def evidence_of_wins(
+    forecasts: Forecasts,
+    outcome: Values,
+    seeds: Sequence[Mapping[str, Values]],
+    *,
+    baseline: str,
+    candidates: tuple[str, ...],
+    metric: str,
+    alpha: float,
+    seed: int,
+    draws: int = DRAWS,
+) -> tuple[Evidence, ...]:
+    """The share of symbols that each candidate wins, in the order of the candidates.
+
+    The interval has level 1 - 2 alpha, `p_adjusted` is Bonferroni's. With several seeds the gain is
+    the mean of their shares, and every draw is of one seed, an equal number of each: what is
+    sure of the gain holds for training with any of them, so one in which half are lost weighs with
+    all its draws.
+
+    Args:
+        forecasts: of the rows that count, n in time order.
+        outcome: the outcome's values (n,).
+        seeds: every model's values, for each seed that they were fitted with.
+        baseline, candidates: names among the models.
+        metric: one of METRICS that has a loss of a row.
+        alpha: one-sided level.
+        seed: of the draws.
+        draws: how many in all.
+
+    Raises:
+        RunError: for fewer than FEWEST_SYMBOLS symbols with rows.
+    """
+    m = METRICS[metric]
+    panel = _panel(forecasts, m, outcome)
+    saved = [[_saved(panel, m, outcome, s, baseline, name) for s in seeds] for name in candidates]
+    enough = long_enough(panel.dates.n, forecasts.overlap)
+    block = max(_block(one, forecasts.overlap) for each in saved for one in each)
+    found = []
+    for name, each in zip(candidates, saved, strict=True):
+        shares = tuple(float(_shares(panel, one, _whole(panel, one))[0]) for one in each)
+        drawn = np.empty(0)
+        if enough and np.isfinite(shares).all():
+            part = math.ceil(draws / len(each))
+            drawn = np.concatenate(
+                [
+                    _shares(panel, one, bootstrap_sums(_columns(panel, one), block, part, seed + k))
+                    for k, one in enumerate(each)
+                ]
+            )
+        found.append(
+            Evidence(
+                candidate=name,
+                baseline=baseline,
+                metric=metric,
+                horizon=forecasts.horizon,
+                level=1.0 - 2.0 * alpha,
+                n=panel.dates.n,
+                cosines=0,
+                overlap=forecasts.overlap,
+                windows=len(forecasts.windows),
+                seeds=shares if len(shares) > 1 else (),
+                symbols=panel.symbols,
+                block=block,
+                draws=drawn.size,
+                **_sure(math.fsum(shares) / len(shares), drawn, alpha, len(candidates)),
+            )
+        )
+    return tuple(found)
+
+
+def _panel(forecasts: Forecasts, m: Metric, outcome: Values) -> _Panel:
+    counted = np.arange(outcome.y.size) if m.counts is None else np.flatnonzero(m.counts(outcome))
+    names, code = np.unique(forecasts.symbol[counted], return_inverse=True)
+    if names.size < FEWEST_SYMBOLS:
+        raise RunError(
+            f"verdict.gain wins: {names.size} symbols have forecasts that {m.name} counts, wanted "
+            f"at least {FEWEST_SYMBOLS}"
+        )
+    dates = by_date(forecasts.formed_at[counted])
+    date = np.repeat(np.arange(dates.n), np.diff(dates.starts, append=dates.rows))
+    cell = date * names.size + code
+    panel = _Panel(counted, dates, cell, names.size, None)
+    counts = panel.sums(np.ones(counted.size))
+    return panel if (counts == 1.0).all() else _Panel(counted, dates, cell, names.size, counts)
+
+
+def _saved(
+    panel: _Panel, m: Metric, outcome: Values, models: Mapping[str, Values], base: str, own: str
+) -> _Saved:
+    values = outcome, models[base], models[own]
+    if panel.rows.size < outcome.y.size:
+        values = tuple(taken(v, panel.rows, ranked=False) for v in values)
+    y, theirs, its = values
+    with np.errstate(over="ignore", invalid="ignore"):
+        lost = m.losses(y, theirs)
+        d = lost - m.losses(y, its)
+        still = _ROUNDING * panel.sums(np.abs(lost)).sum(axis=0)
+        return _Saved(panel.sums(d), panel.dates.averages(d), still)
+
+
+def _block(saved: _Saved, overlap: int) -> float:
+    """What the panel's mean loss difference asks for: of all symbols it is the common part."""
+    x = saved.by_date
+    return block_length(x if np.isfinite(x).all() else np.zeros(x.size), overlap)
+
+
+def _columns(panel: _Panel, saved: _Saved) -> F64:
+    return saved.sums if panel.counts is None else np.hstack((saved.sums, panel.counts))
+
+
+def _whole(panel: _Panel, saved: _Saved) -> F64:
+    return _columns(panel, saved).sum(axis=0, keepdims=True)
+
+
+def _shares(panel: _Panel, saved: _Saved, sums: F64) -> F64:
+    """The share won in each draw (draws,), of the symbols that are in it."""
+    d = sums[:, : panel.symbols]
+    won = np.where(np.abs(d) <= saved.still, HALF, d > 0.0)
+    won[np.isnan(d)] = np.nan
+    if panel.counts is None:
+        return won.mean(axis=1)
+    there = sums[:, panel.symbols :] > HALF  # differences of running sums: whole but for rounding
+    return np.sum(won * there, axis=1) / there.sum(axis=1)
+
+
+def _sure(gain: float, drawn: F64, alpha: float, candidates: int) -> dict[str, float]:
+    """What the draws say of the share found: interval, test, and what could have been told."""
+    normal = NormalDist().inv_cdf
+    critical = normal(1.0 - alpha / candidates)
+    if not drawn.size:
+        none = ("gain_low", "gain_high", "standard_error", "detectable")
+        return dict.fromkeys(none, math.nan) | {
+            "gain": gain, "statistic": 0.0, "p_value": HALF,
+            "p_adjusted": min(1.0, HALF * candidates), "critical": critical,
+        }  # fmt: skip
+    lower, upper = np.quantile(drawn, (alpha, 1.0 - alpha)).tolist()
+    error = float(drawn.std(ddof=1))
+    p = (1.0 + float(np.sum(drawn <= HALF))) / (drawn.size + 1.0)
+    least = HALF + (critical + normal(_POWER)) * error
+    return {
+        "gain": gain,
+        "gain_low": max(min(lower, 2.0 * gain - upper), 0.0),
+        "gain_high": min(max(upper, 2.0 * gain - lower), 1.0),
+        "statistic": (gain - HALF) / error if error > 0.0 else 0.0,
+        "p_value": p,
+        "p_adjusted": min(1.0, p * candidates),
+        "standard_error": error,
+        "critical": critical,
+        "detectable": least if least <= 1.0 else math.nan,
+    }

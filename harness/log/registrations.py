@@ -1,0 +1,238 @@
+"""Registrations: what was claimed, by which rule, and when; before the claim's first run.
+
+A registration is a file of its own under D/registrations, never changed. Its name holds the date,
+the hypothesis and the first digits of the spec's hash and of its own, so that a file that is torn
+or was edited is refused, and so that a run reads those of its own name alone.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import re
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from harness.durations import iso_moment
+from harness.log.atomic_files import encode, sync, write
+from harness.log.store import Log, RecordError, read_bytes, read_object
+from harness.panel.identity import panel_meaning
+
+if TYPE_CHECKING:
+    from harness.samples.measured import PanelFacts
+    from harness.spec.hypothesis import Hypothesis
+    from harness.study.study import Study
+
+_NAME = re.compile(r"\d{4}-\d\d-\d\d-([a-z0-9][a-z0-9-]*)-[0-9a-f]{8}-([0-9a-f]{16})\.json")
+_TEXTS = ("registered_at", "hypothesis", "spec_hash", "spec")
+# What of [verdict] makes the rule, in the order a sentence names it.
+RULE = (
+    "baseline", "candidates", "metric", "horizon", "min_gain", "gain", "alpha", "claim", "regime",
+)  # fmt: skip
+
+
+@dataclass(frozen=True)
+class DataRead:
+    """What was read of a panel: how its bytes are told apart, and how far they reach.
+
+    `columns` are those that the fingerprint covers, `start` and `end` the first bar's start and
+    the last one's end (ISO 8601, UTC); `meaning` is that of the panel file (see panel_meaning).
+    The fingerprint is None where the data was not at hand, `meaning` in what is older than it.
+    `source` is what was read of the panel that models learned from beforehand, if any.
+    """
+
+    panel: str
+    fingerprint: str | None
+    columns: tuple[str, ...]
+    start: str | None
+    end: str | None
+    rows: int | None
+    meaning: str | None = None
+    source: DataRead | None = None
+
+    @classmethod
+    def of(cls, words: Mapping[str, Any], source: Mapping[str, Any] | None = None) -> DataRead:
+        """From the `panel` and the `source` of a record or of a registration."""
+        columns = tuple(words.get("columns") or ())
+        rest = (words.get(key) for key in ("start", "end", "rows", "meaning"))
+        taught = cls.of(source) if source else None
+        return cls(str(words.get("name")), words.get("fingerprint"), columns, *rest, taught)
+
+    @classmethod
+    def by(cls, study: Study, facts: PanelFacts, taught: PanelFacts | None) -> DataRead:
+        """What measuring a study's panel has read, and its source where it has one."""
+        spec, columns = study.panel_spec, study.plan.inputs
+        learning = study.source is not None and taught is not None
+        return cls(
+            spec.name,
+            facts.fingerprint,
+            tuple(columns),
+            iso_moment(facts.start),
+            iso_moment(facts.end),
+            facts.rows,
+            panel_meaning(spec, columns),
+            cls.by(study.source, taught, None) if learning else None,
+        )
+
+    def words(self) -> dict[str, Any]:
+        """As records and registrations have it, but for the source, which stands beside it."""
+        return {
+            "name": self.panel,
+            "fingerprint": self.fingerprint,
+            "columns": list(self.columns),
+            "start": self.start,
+            "end": self.end,
+            "rows": self.rows,
+            "meaning": self.meaning,
+        }
+
+    @classmethod
+    def unseen(cls, panel: str) -> DataRead:
+        """A panel whose data is not at hand."""
+        return cls(panel, None, (), None, None, None)
+
+    def grew_into(self, later: DataRead) -> bool:
+        """Whether the later data could be this and more at its end."""
+        if None in (self.end, later.end):
+            return False
+        return self.start == later.start and self.end < later.end
+
+    def differs_from(self, other: DataRead) -> bool:
+        """Whether both are known and their bytes are not the same, the same columns read."""
+        known = self.fingerprint is not None and other.fingerprint is not None
+        return known and self.columns == other.columns and self.fingerprint != other.fingerprint
+
+    def reads_otherwise(self, other: DataRead) -> bool:
+        """Whether the panel file is known to say otherwise of the same columns."""
+        known = self.meaning is not None and other.meaning is not None
+        return known and self.columns == other.columns and self.meaning != other.meaning
+
+    def holds_otherwise(self, later: DataRead) -> bool:
+        """Whether the later bytes are other ones, not these with more at their end."""
+        return self.differs_from(later) and not self.grew_into(later)
+
+    def changed_into(self, later: DataRead) -> bool:
+        """Whether the later data is other data, or is read otherwise, or its source is."""
+        own = self.holds_otherwise(later) or self.reads_otherwise(later)
+        return own or self.learned_otherwise(later)
+
+    def learned_otherwise(self, later: DataRead) -> bool:
+        """Whether the source of the later data is known to have changed."""
+        if self.source is None or later.source is None:
+            return False
+        return self.source.changed_into(later.source)
+
+
+@dataclass(frozen=True)
+class Registration:
+    """One registration: its file's name and what it holds."""
+
+    file: str
+    registered_at: str
+    hypothesis: str
+    spec_hash: str
+    spec: str
+    rule: Mapping[str, Any]
+    data: DataRead
+
+
+def rule_of(hypothesis: Hypothesis) -> dict[str, Any]:
+    """The acceptance rule as plain JSON values, as the file states it."""
+    v = hypothesis.verdict
+    return {key: getattr(v, key) for key in RULE} | {
+        "candidates": list(v.candidates),
+        "horizon": str(v.horizon),
+    }
+
+
+def moment_words(at: datetime) -> str:
+    """A moment as records and registrations have it, in UTC: their order is that of the texts."""
+    return at.astimezone(UTC).isoformat(timespec="microseconds")
+
+
+def register(log: Log, hypothesis: Hypothesis, data: DataRead, at: datetime) -> Registration:
+    """Write a registration, whole or not at all, and return it; RunError when the disk refuses."""
+    registered_at = moment_words(at)
+    name = hypothesis.identity.name
+    entry = {
+        "registered_at": registered_at,
+        "hypothesis": name,
+        "spec_hash": hypothesis.spec_hash,
+        "spec": hypothesis.text,
+        "rule": rule_of(hypothesis),
+        "panel": data.words(),
+        "source": data.source.words() if data.source else None,
+    }
+    content = encode(entry)
+    short = hypothesis.spec_hash.removeprefix("sha256:")[:8]
+    file = f"{registered_at[:10]}-{name}-{short}-{_seal(content)}.json"
+    with log.scratch() as scratch:
+        write(scratch / file, content)
+        folder = log.root / "registrations"
+        folder.mkdir(exist_ok=True)
+        # A link, unlike a rename, refuses a name that is taken.
+        os.link(scratch / file, folder / file)
+        sync(folder)
+    return read_registration(log, file)
+
+
+def registration_files(log: Log) -> list[str]:
+    """The file names of all registrations, ascending: by date, then by hypothesis."""
+    found = log.names(log.root / "registrations")
+    return sorted(name for name in found if name.endswith(".json"))
+
+
+def read_registration(log: Log, file: str) -> Registration:
+    """One registration; RecordError for a file that is not as it was written."""
+    path = log.root / "registrations" / file
+    content = read_bytes(path)
+    entry = read_object(path, content)
+    named = _NAME.fullmatch(file)
+    if named is None or named[2] != _seal(content) or named[1] != entry.get("hypothesis"):
+        raise RecordError(f"{path}: changed since it was written")
+    if not all(isinstance(entry.get(key), str) for key in _TEXTS):
+        raise RecordError(f"{path}: wanted the keys {', '.join(_TEXTS)}, all text")
+    if not all(isinstance(entry.get(key), dict) for key in ("rule", "panel")):
+        raise RecordError(f"{path}: wanted the keys rule, panel, both tables")
+    texts = (entry[key] for key in _TEXTS)
+    data = DataRead.of(entry["panel"], entry.get("source"))
+    return Registration(file, *texts, entry["rule"], data)
+
+
+def registrations(log: Log, hypothesis: str) -> tuple[list[Registration], list[str]]:
+    """Those of hypotheses of this name, oldest first, and the files that cannot be read."""
+    found, unreadable = [], []
+    for file in registration_files(log):
+        named = _NAME.fullmatch(file)
+        if named is None or named[1] != hypothesis:
+            continue
+        try:
+            found.append(read_registration(log, file))
+        except RecordError:
+            unreadable.append(file)
+    return sorted(found, key=lambda r: (r.registered_at, r.file)), unreadable
+
+
+def rule_difference(rule: Mapping[str, Any], other: Mapping[str, Any]) -> Sequence[str]:
+    """Where two rules differ: `min_gain 0.03, now 0.01`."""
+    return [
+        f"{key} {_words(rule.get(key))}, now {_words(other.get(key))}"
+        for key in RULE
+        if rule.get(key) != other.get(key)
+    ]
+
+
+def _words(value: object) -> str:
+    return ", ".join(map(str, value)) if isinstance(value, list) else str(value)
+
+
+def _seal(content: bytes) -> str:
+    return hashlib.sha256(content).hexdigest()[:16]
+
+
+def registration_path(log: Log, registration: Registration) -> Path:
+    """Where a registration lies."""
+    return log.root / "registrations" / registration.file

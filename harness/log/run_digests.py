@@ -1,0 +1,214 @@
+"""What was ever tried: one short entry per run of the log, out of its record.
+
+Records are long and a log may hold thousands, so the entries are kept in D/tried.jsonl: derived,
+deleted at no loss, one line per run, which the run itself or the next reader appends. An entry
+stands for as long as its record has the size and time of change it had; a record that was changed
+is read, and refused, anew. A line that was cut short counts as none.
+"""
+
+from __future__ import annotations
+
+import json
+import math
+import os
+from collections.abc import Mapping, Sequence
+from contextlib import suppress
+from pathlib import Path
+from typing import Any, NamedTuple
+
+from harness.errors import HarnessError
+from harness.log.atomic_files import encode
+from harness.log.registrations import DataRead
+from harness.log.store import Log, RecordError
+
+# Entries made by another version of `_entry` are made anew: raise this with it.
+_LAYOUT = 4
+
+
+class Tried(NamedTuple):
+    """A run: what it claimed, on which data, and every comparison it made.
+
+    `columns`, `start`, `end`, `rows` and `meaning` as in DataRead, `source` that of its source in
+    words; `tested_from` and `tested_until` are the moments between which it was tested (ISO 8601,
+    UTC), None for a record that does not say; `target` says what was forecast at `horizon`;
+    `comparisons` maps each candidate to its gain over `baseline` by `metric` and the one-sided
+    p-value against "no gain", 1 where there is none; `models` are those whose forecasts it has
+    stored at `horizon`, in their order. `comparison` is the hash of what can change such a p-value,
+    `claim` `better` or `equal`. `registered` is whether it was, before the first run of its
+    hypothesis; None in records from before that.
+    """
+
+    run_id: str
+    started: str
+    hypothesis: str
+    spec_hash: str
+    comparison: str
+    claim: str
+    status: str
+    panel: str
+    fingerprint: str | None
+    columns: Sequence[str]
+    start: str | None
+    end: str | None
+    rows: int | None
+    meaning: str | None
+    source: Mapping[str, Any] | None
+    tested_from: str | None
+    tested_until: str | None
+    target: str
+    horizon: str
+    metric: str
+    baseline: str
+    candidate: str
+    gain_as: str
+    registered: bool | None
+    models: Sequence[str]
+    comparisons: Mapping[str, Sequence[float | None]]
+
+    @property
+    def data(self) -> DataRead:
+        """What it has read."""
+        known = tuple(self.columns), self.start, self.end, self.rows, self.meaning
+        source = DataRead.of(self.source) if self.source else None
+        return DataRead(self.panel, self.fingerprint, *known, source)
+
+    def overlaps(self, tested: tuple[str, str]) -> bool:
+        """Whether both were tested at some moment; for a record that does not say, yes."""
+        if self.tested_from is None or self.tested_until is None:
+            return True
+        return self.tested_from < tested[1] and tested[0] < self.tested_until
+
+
+def all_tried(log: Log) -> tuple[list[Tried], list[str]]:
+    """Every run of the log, oldest first, and the ids of those whose records cannot be read."""
+    kept = _load(log)
+    found, fresh, unreadable = [], [], []
+    for run_id in log.runs():
+        try:
+            stamp = _stamp(log, run_id)
+            known = kept.get(run_id)
+            if known is not None and known[0] == stamp:
+                found.append(known[1])
+                continue
+            found.append(_entry(log.read(run_id)))
+            fresh.append((stamp, found[-1]))
+        except (OSError, RecordError):
+            unreadable.append(run_id)
+    _append(log, fresh)
+    return sorted(found, key=lambda t: (t.started, t.run_id)), unreadable
+
+
+def sealed(log: Log, runs: Sequence[Tried]) -> tuple[list[Tried], list[str]]:
+    """These runs as their sealed records have them, and the ids of those that cannot be read."""
+    found, unreadable = [], []
+    for run in runs:
+        try:
+            found.append(_entry(log.read(run.run_id)))
+        except RecordError:
+            unreadable.append(run.run_id)
+    return found, unreadable
+
+
+def remember(log: Log, record: Mapping[str, Any]) -> None:
+    """Keep the entry of a run just published, so that no reader needs its record for it."""
+    with suppress(OSError):
+        _append(log, [(_stamp(log, record["run_id"]), _entry(record))])
+
+
+def target_words(settings: Mapping[str, Any]) -> str:
+    """What is forecast and when, but for the horizon: two runs may share decisions only then."""
+    keys = ("target", "scale", "unit", "floor", "interval", "every")
+    return " ".join(str(settings.get(key)) for key in keys)
+
+
+def _entry(record: Mapping[str, Any]) -> Tried:
+    verdict, panel = record.get("verdict") or {}, record.get("panel") or {}
+    return Tried(
+        record["run_id"],
+        record["started"],
+        record["hypothesis"],
+        str(record.get("spec_hash")),
+        record.get("comparison_hash") or _comparison_hash(record),
+        verdict.get("claim") or "better",
+        str(record.get("status")),
+        str(panel.get("name")),
+        panel.get("fingerprint"),
+        panel.get("columns") or [],
+        *(panel.get(key) for key in ("start", "end", "rows", "meaning")),
+        DataRead.of(record["source"]).words() if record.get("source") else None,
+        *_tested(record, verdict.get("horizon")),
+        target_words(record.get("settings") or {}),
+        *(str(verdict.get(key)) for key in ("horizon", "metric", "baseline", "candidate")),
+        verdict.get("gain_as") or "difference",
+        (record.get("registration") or {}).get("before"),
+        record["forecasts"].get(verdict.get("horizon")) or [],
+        _comparisons(record["tables"].get("tests") or {}),
+    )
+
+
+def _comparison_hash(record: Mapping[str, Any]) -> str:
+    """Of a record from before it was kept: from its spec, or the spec's own hash."""
+    from harness.spec.hypothesis import parse_hypothesis
+
+    try:
+        return parse_hypothesis(record["spec"], Path(record["run_id"])).comparison_hash
+    except (HarnessError, KeyError):
+        return str(record.get("spec_hash"))
+
+
+def _comparisons(tests: Mapping[str, Sequence[Any]]) -> dict[str, list[float | None]]:
+    columns = (tests.get(key) or [] for key in ("candidate", "gain", "p_value"))
+    found: dict[str, list[float | None]] = {}
+    for candidate, gain, p in zip(*columns, strict=False):
+        # The first test of a candidate is the one that decides.
+        found.setdefault(str(candidate), [gain, 1.0 if p is None or math.isnan(p) else p])
+    return found
+
+
+def _tested(record: Mapping[str, Any], horizon: str | None) -> tuple[str | None, str | None]:
+    """The first start and the last end of the tested windows at the verdict's horizon."""
+    folds = record["tables"].get("folds") or {}
+    columns = (folds.get(key) or [] for key in ("horizon", "cut", "test_end"))
+    spans = [(cut, end) for at, cut, end in zip(*columns, strict=False) if at == horizon]
+    if not spans:
+        return None, None
+    return min(cut for cut, _ in spans), max(end for _, end in spans)
+
+
+def _stamp(log: Log, run_id: str) -> list[int]:
+    """Size and time of change of a run's record; OSError where it is gone."""
+    # Thousands of paths: as text they cost a fifth.
+    stat = os.stat(f"{log.runs_directory}/run_id={run_id}/record.json")  # noqa: PTH116 - as text
+    return [stat.st_size, stat.st_mtime_ns]
+
+
+def _load(log: Log) -> dict[str, tuple[list[int], Tried]]:
+    """The kept entries by run, each with its record's stamp; none where there is no such file."""
+    try:
+        lines = (log.root / "tried.jsonl").read_bytes().splitlines()
+    except OSError:
+        return {}
+    kept = {}
+    for line in filter(None, lines):
+        try:
+            layout, stamp, words = json.loads(line)
+            if layout == _LAYOUT:
+                kept[words[0]] = stamp, Tried(*words)
+        except (ValueError, TypeError):  # cut short: the run's record is read again
+            continue
+    return kept
+
+
+def _append(log: Log, entries: Sequence[tuple[list[int], Tried]]) -> None:
+    """Append entries in one write each, which others' do not tear; a log may be read-only."""
+    if not entries:
+        return
+    with suppress(OSError):
+        flags = os.O_WRONLY | os.O_APPEND | os.O_CREAT | os.O_CLOEXEC
+        handle = os.open(log.root / "tried.jsonl", flags, 0o666)
+        try:
+            for stamp, entry in entries:
+                # A line that was cut short before this one must not swallow it.
+                os.write(handle, b"\n" + encode([_LAYOUT, stamp, list(entry)]))
+        finally:
+            os.close(handle)

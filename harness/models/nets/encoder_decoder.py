@@ -1,0 +1,126 @@
+"""An encoder and a decoder of attention and decomposition: one number from a whole look-back.
+
+Autoformer's frame (Wu, Xu, Wang & Long 2021, NeurIPS, section 3.1): the decomposition stands where
+other transformers have a norm, the encoder keeps remainders alone, the decoder adds up the trends
+that it takes off. Informer's ProbSparse attention (Zhou et al. 2021, AAAI) where Autoformer has its
+auto-correlation, and sinusoids, without which attention does not know the steps' order.
+
+The look-back ends at the decision: all of its steps are known, so both may look both ways in it.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor, nn
+
+from harness.models.nets.attention import CrossAttention, ProbSparse
+from harness.models.nets.decomposition import Decomposition
+from harness.models.nets.positions import Positions
+
+AHEAD = 4  # steps of the decoder after the last known one; the forecast is read off the last
+
+
+@dataclass(frozen=True)
+class Shape:
+    """How large the net is: of its states `width`, layers, heads, the feed-forward's widening.
+
+    `factor` is ProbSparse's c, `window` the moving average's steps.
+    """
+
+    width: int
+    heads: int
+    encoder_layers: int
+    decoder_layers: int
+    factor: float
+    window: int
+    dropout: float
+    widening: int = 2
+
+
+class EncoderDecoder(nn.Module):
+    """Sequences (b, L, p) of L >= 2 steps to one number each.
+
+    The decoder starts from the later half of the sequence (Informer's start token), as remainder
+    and trend, and AHEAD steps that nothing is known of: zeros of the remainder, the sequence's
+    mean of the trend (Autoformer, section 3.1).
+    """
+
+    def __init__(self, features: int, length: int, shape: Shape) -> None:
+        super().__init__()
+        self.token = length // 2
+        self.split = Decomposition(shape.window)
+        self.embed, self.begin = (nn.Linear(features, shape.width) for _ in range(2))
+        self.positions = Positions(length + AHEAD, shape.width)
+        self.dropout = nn.Dropout(shape.dropout)
+        self.encoder = nn.Sequential(*(EncoderLayer(shape) for _ in range(shape.encoder_layers)))
+        self.encoded = nn.LayerNorm(shape.width)
+        self.decoder = nn.ModuleList(DecoderLayer(shape) for _ in range(shape.decoder_layers))
+        self.decoded = nn.LayerNorm(shape.width)
+        self.trend = nn.Linear(features, 1)
+        self.output = nn.Linear(shape.width, 1)
+
+    def forward(self, x: Tensor) -> tuple[Tensor, None]:
+        """Outputs (b,) of sequences (b, L, p), and no weights of steps."""
+        states = self.encoded(self.encoder(self._placed(self.embed(x))))
+        remainder, trend = self.split(x)
+        blank = x.new_zeros(len(x), AHEAD, x.shape[2])
+        mean = x.mean(dim=1, keepdim=True).expand(-1, AHEAD, -1)
+        remainder = torch.cat((remainder[:, -self.token :], blank), dim=1)
+        level = self.trend(torch.cat((trend[:, -self.token :], mean), dim=1))
+        found = self._placed(self.begin(remainder))
+        for layer in self.decoder:
+            found, taken = layer(found, states)
+            level = level + taken
+        last = self.output(self.decoded(found[:, -1])) + level[:, -1]
+        return last.squeeze(-1), None
+
+    def _placed(self, x: Tensor) -> Tensor:
+        return self.dropout(self.positions(x))
+
+
+class EncoderLayer(nn.Module):
+    """ProbSparse self-attention and a feed-forward, each added and then rid of its trend."""
+
+    def __init__(self, shape: Shape) -> None:
+        super().__init__()
+        self.attention = ProbSparse(shape.width, shape.heads, shape.dropout, factor=shape.factor)
+        self.forward_part = _feed_forward(shape)
+        self.split, self.dropout = Decomposition(shape.window), nn.Dropout(shape.dropout)
+
+    def forward(self, x: Tensor) -> Tensor:
+        """(b, L, h) -> (b, L, h)."""
+        x, _ = self.split(x + self.dropout(self.attention(x)))
+        x, _ = self.split(x + self.forward_part(x))
+        return x
+
+
+class DecoderLayer(nn.Module):
+    """Self-attention, attention to the encoder's states, a feed-forward; each rid of its trend."""
+
+    def __init__(self, shape: Shape) -> None:
+        super().__init__()
+        self.attention = ProbSparse(shape.width, shape.heads, shape.dropout, factor=shape.factor)
+        self.across = CrossAttention(shape.width, shape.heads, shape.dropout)
+        self.forward_part = _feed_forward(shape)
+        self.split, self.dropout = Decomposition(shape.window), nn.Dropout(shape.dropout)
+        self.trend = nn.Linear(shape.width, 1, bias=False)
+
+    def forward(self, x: Tensor, states: Tensor) -> tuple[Tensor, Tensor]:
+        """(b, l, h) and the encoder's (b, L, h) -> what remains (b, l, h), the trends (b, l, 1)."""
+        x, first = self.split(x + self.dropout(self.attention(x)))
+        x, second = self.split(x + self.dropout(self.across(x, states)))
+        x, third = self.split(x + self.forward_part(x))
+        return x, self.trend(first + second + third)
+
+
+def _feed_forward(shape: Shape) -> nn.Module:
+    inner = shape.widening * shape.width
+    return nn.Sequential(
+        nn.Linear(shape.width, inner),
+        nn.GELU(),
+        nn.Dropout(shape.dropout),
+        nn.Linear(inner, shape.width),
+        nn.Dropout(shape.dropout),
+    )

@@ -1,0 +1,69 @@
+"""Nets that make one forecast of two: a linear model's, which they are given, and their own."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor, nn
+
+from harness.models.nets.sequence import head
+
+FORMS = ("alpha", "dynamic", "residual", "regimes")
+REGIMES = 3  # calm, usual, turbulent
+
+
+class HybridNet(nn.Module):
+    """An encoder's own forecast g of a sequence, and a linear model's forecast f of it, in one.
+
+    With h the pooled state and c what else the linear model sees:
+
+    * `alpha`: a f + (1 - a) g, a in (0, 1) one number that is learned, 1/2 at first.
+    * `dynamic`: the same with a = sigmoid(w' [h; c] + b), of every sequence.
+    * `residual`: f + g, g 0 at first.
+    * `regimes`: f + sum_k p_k g_k over three regimes, p = softmax(W [h; c] + b), g 0 at first.
+
+    Inputs are sequences (b, L, p + 1 + k): p features of every step, then f and the k numbers of c,
+    read off the last step alone.
+    """
+
+    def __init__(
+        self,
+        form: str,
+        encoder: nn.Module,
+        pooling: nn.Module,
+        width: int,
+        features: int,
+        context: int,
+        dropout: float,
+        *,
+        hidden: tuple[int, ...] = (),
+    ) -> None:
+        super().__init__()
+        self.form, self.features = form, features
+        self.encoder, self.pooling = encoder, pooling
+        outputs = REGIMES if form == "regimes" else 1
+        self.dropout, self.output = nn.Dropout(dropout), head((width, *hidden, outputs))
+        if form == "alpha":
+            self.mix = nn.Parameter(torch.zeros(()))
+        elif form in ("dynamic", "regimes"):
+            self.mix = nn.Linear(width + context, outputs)
+        if form in ("residual", "regimes"):
+            last = self.output[-1] if isinstance(self.output, nn.Sequential) else self.output
+            nn.init.zeros_(last.weight)
+            nn.init.zeros_(last.bias)
+
+    def forward(self, x: Tensor) -> tuple[Tensor, Tensor | None]:
+        """Outputs (b,), and the weights that a form has: a (b, 1), or p (b, 3)."""
+        past, given = x[..., : self.features], x[:, -1, self.features]
+        context = x[:, -1, self.features + 1 :]
+        state = self.dropout(self.pooling(self.encoder(past))[0])
+        own = self.output(state)
+        if self.form == "residual":
+            return given + own.squeeze(-1), None
+        if self.form == "regimes":
+            likely = torch.softmax(self.mix(torch.cat((state, context), dim=1)), dim=1)
+            return given + (likely * own).sum(dim=1), likely
+        if self.form == "alpha":
+            weight = torch.sigmoid(self.mix).expand(len(x))
+        else:
+            weight = torch.sigmoid(self.mix(torch.cat((state, context), dim=1))).squeeze(-1)
+        return weight * given + (1.0 - weight) * own.squeeze(-1), weight[:, None]

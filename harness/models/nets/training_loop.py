@@ -1,0 +1,346 @@
+"""The training loop of nets over sequences: Adam, early stopping, the best weights kept.
+
+Sequences are kept as the steps they are made of; a batch is one gather of them. Everything random
+comes from the seed, torch runs on one thread, and the same rows give the same bytes.
+"""
+
+from __future__ import annotations
+
+import ctypes
+import math
+import os
+import sys
+import time
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from copy import deepcopy
+from dataclasses import dataclass, field
+from functools import cache
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+from harness.models.nets.losses import Loss
+from harness.models.protocol import ModelError
+from harness.types import F64, I64, FitTime
+
+CLIP = 1.0  # the largest norm of a batch's gradient
+_SLOWER = 0.5  # times every learning rate on a plateau
+_BLOCK = 1_024  # sequences at a time without gradients
+_TIMED = 3  # steps timed for an estimate
+# What torch says where memory ends: of CUDA and MPS, of the CPU, of cuBLAS and cuDNN.
+_NO_MEMORY = ("out of memory", "not enough memory", "can't allocate memory", "ALLOC_FAILED")
+
+
+@dataclass(frozen=True)
+class Schedule:
+    """Adam's learning rate, rows to a batch, epochs at most, epochs without gain to stop after.
+
+    `plateau`: epochs without gain after which all rates are halved, again and again; no more than
+    `patience` or they never are. `rates`: the rates of parts of the net by their names in torch
+    (`encoder`, `encoder.layers`), the longest that fits a weight's name; 0 freezes a part.
+    """
+
+    learning_rate: float
+    batch: int
+    epochs: int
+    patience: int
+    plateau: int | None = None
+    rates: Mapping[str, float] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class Sequences:
+    """n sequences on a device: steps (k, p), the places of each one's L steps (n, L), truth (n, q).
+
+    All float32 but for the places. `truth` is what the loss wants of a row beside the output.
+    """
+
+    steps: Tensor
+    places: Tensor
+    truth: Tensor
+
+    @classmethod
+    def of(cls, steps: F64, places: I64, truth: F64, device: torch.device) -> Sequences:
+        """From arrays."""
+        return cls(
+            torch.from_numpy(steps.astype(np.float32)).to(device),
+            torch.from_numpy(places).to(device),
+            torch.from_numpy(truth.astype(np.float32)).to(device),
+        )
+
+    def __len__(self) -> int:
+        return len(self.places)
+
+    def batch(self, rows: Tensor) -> tuple[Tensor, Tensor]:
+        """Inputs (b, L, p) and truth (b, q) of the sequences at `rows` (b,)."""
+        places = self.places.index_select(0, rows)
+        flat = self.steps.index_select(0, places.reshape(-1))
+        return flat.view(*places.shape, -1), self.truth.index_select(0, rows)
+
+
+@dataclass(frozen=True)
+class Course:
+    """How training went: losses after each epoch, the best epoch, those that ended on a plateau.
+
+    Epochs count from 1; rates were halved after those in `halved`. A training loss is the mean over
+    the epoch's batches while the weights moved, with dropout; a validation loss is that of the
+    weights after the epoch, without. `weighed` are the mean weights over the rows held out after
+    each epoch, of a net that gives any.
+    """
+
+    train_loss: tuple[float, ...]
+    validation_loss: tuple[float, ...]
+    best: int
+    halved: tuple[int, ...] = ()
+    weighed: tuple[tuple[float, ...], ...] = ()
+
+
+def choose_device(wanted: str) -> torch.device:
+    """`auto`: CUDA or MPS where there is one, else the CPU.
+
+    ModelError for `cuda` or `mps` where torch finds none: nothing else is taken in its place.
+    """
+    there = {"cuda": torch.cuda.is_available, "mps": torch.backends.mps.is_available}
+    if wanted == "auto":
+        return torch.device(next((name for name in ("cuda", "mps") if there[name]()), "cpu"))
+    if wanted != "cpu" and not there[wanted]():
+        raise ModelError(
+            f"device: got '{wanted}', which torch does not find here, wanted 'cpu', or 'auto' for "
+            "whatever there is"
+        )
+    return torch.device(wanted)
+
+
+@cache
+def _keep_memory() -> None:
+    """Have glibc keep freed memory: handing it back after every batch doubles an epoch's time."""
+    if sys.platform == "linux":
+        mallopt = getattr(ctypes.CDLL(None), "mallopt", lambda *_: 0)  # musl has none
+        for option, size in ((-3, 2**30), (-1, 2**31 - 1), (-2, 2**28)):  # mmap, trim, top pad
+            mallopt(option, size)
+
+
+@contextmanager
+def repeatable(seed: int, device: torch.device) -> Iterator[torch.Generator]:
+    """Torch on one thread with deterministic kernels, its randomness (dropout, weights) seeded.
+
+    Gives the generator of the batches' order. The thread count stays at one: two threads that
+    spin beside a busy neighbour run many times slower than one. All else is put back. Memory that
+    does not suffice is a ModelError.
+    """
+    torch.set_num_threads(1)
+    _keep_memory()
+    os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")  # CUDA's sums in one order
+    before = torch.are_deterministic_algorithms_enabled()
+    filled = torch.utils.deterministic.fill_uninitialized_memory
+    cuda = [torch.cuda.current_device()] if device.type == "cuda" else []
+    with torch.random.fork_rng(devices=cuda), _memory_in_words():
+        torch.manual_seed(seed)
+        torch.use_deterministic_algorithms(True)
+        torch.utils.deterministic.fill_uninitialized_memory = False  # it is never read, but costs
+        try:
+            yield torch.Generator().manual_seed(seed)
+        finally:
+            torch.utils.deterministic.fill_uninitialized_memory = filled
+            torch.use_deterministic_algorithms(before)
+
+
+@contextmanager
+def _memory_in_words() -> Iterator[None]:
+    try:
+        yield
+    except RuntimeError as error:
+        if not any(words in str(error) for words in _NO_MEMORY):
+            raise
+        raise ModelError("out of memory: a smaller batch or width?") from error
+
+
+def train(
+    net: nn.Module,
+    loss: Loss,
+    rows: Sequences,
+    validation: Sequences | None,
+    schedule: Schedule,
+    order: torch.Generator,
+    progress: Callable[[str], None],
+) -> Course:
+    """Train the net in place; it ends with the weights of the epoch with the least validation loss.
+
+    Without validation rows every epoch is run at the same rates and the last weights stay. Frozen
+    weights keep every bit, have no gradients, and stay so until the net is trained otherwise.
+    ModelError names the epoch in which a loss was no longer a number; ValueError for a rate under
+    0 or of a part that the net has not, and where all of it is frozen.
+    """
+    optimiser = make_optimiser(net, schedule)
+    return run_epochs(
+        net,
+        optimiser,
+        schedule,
+        lambda: _epoch(net, loss, rows, schedule.batch, optimiser, order),
+        None if validation is None else lambda: mean_loss(net, loss, validation),
+        progress,
+    )
+
+
+def run_epochs(
+    net: nn.Module,
+    optimiser: torch.optim.Optimizer,
+    schedule: Schedule,
+    epoch_of: Callable[[], float],
+    check: Callable[[], tuple[float, Tensor | None]] | None,
+    progress: Callable[[str], None],
+) -> Course:
+    """Epochs of any kind by the schedule: early stopping, plateaus, the best weights, a history.
+
+    `epoch_of` trains for one and gives its mean loss, `check` what of `mean_loss` is held out; None
+    where nothing is. ModelError as of `train`.
+    """
+    losses: list[float] = []
+    checked: list[float] = []
+    halved: list[int] = []
+    weighed: list[tuple[float, ...]] = []
+    best, kept = 0, None
+    for epoch in range(1, schedule.epochs + 1):
+        losses.append(epoch_of())
+        if check is not None:
+            mean, weights = check()
+            checked.append(mean)
+            if weights is not None:
+                weighed.append(tuple(weights.tolist()))
+        if not math.isfinite(losses[-1] + sum(checked[-1:])):
+            raise ModelError(f"the loss of epoch {epoch} is not a number: a lower learning_rate?")
+        if check is None or epoch == 1 or checked[-1] < checked[best - 1]:
+            best = epoch
+            kept = deepcopy(net.state_dict()) if check is not None else None
+        shown = f"validation {checked[-1]:.4g}" if checked else f"training {losses[-1]:.4g}"
+        progress(f"epoch {epoch} of {schedule.epochs}, {shown}")
+        if epoch - best >= schedule.patience:
+            break
+        if schedule.plateau is not None and epoch - max([best, *halved]) >= schedule.plateau:
+            halved.append(epoch)
+            for group in optimiser.param_groups:
+                group["lr"] *= _SLOWER
+    if kept is not None:
+        net.load_state_dict(kept)
+    net.eval()
+    return Course(tuple(losses), tuple(checked), best, tuple(halved), tuple(weighed))
+
+
+def make_optimiser(net: nn.Module, schedule: Schedule) -> torch.optim.Optimizer:
+    """Adam over the weights that are not frozen, those of one rate in one group.
+
+    ValueError as of `train`.
+    """
+    groups: dict[float, list[nn.Parameter]] = {}
+    unknown = set(schedule.rates)
+    for name, weight in net.named_parameters():
+        parts = [p for p in schedule.rates if name == p or name.startswith(p + ".")]
+        unknown -= set(parts)
+        rate = schedule.rates[max(parts, key=len)] if parts else schedule.learning_rate
+        if not 0.0 <= rate < math.inf:
+            raise ValueError(f"rates: got {rate:g} for {name}, wanted 0 or more")
+        weight.requires_grad_(rate != 0.0)
+        if rate != 0.0:
+            groups.setdefault(rate, []).append(weight)
+    if unknown:
+        raise ValueError(f"rates: the net has no weights of {', '.join(sorted(unknown))}")
+    if not groups:
+        raise ValueError("rates: all of the net is frozen")
+    return torch.optim.Adam(
+        [{"params": weights, "lr": rate} for rate, weights in groups.items()],
+        lr=schedule.learning_rate,
+    )
+
+
+def _epoch(
+    net: nn.Module,
+    loss: Loss,
+    rows: Sequences,
+    size: int,
+    optimiser: torch.optim.Optimizer,
+    order: torch.Generator,
+) -> float:
+    """One pass over all rows in a new order: the mean loss."""
+    net.train()
+    device = rows.places.device
+    shuffled = torch.randperm(len(rows), generator=order).to(device)
+    total = torch.zeros((), dtype=torch.float64 if device.type != "mps" else None, device=device)
+    for batch in shuffled.split(size):
+        x, truth = rows.batch(batch)
+        total += _step(net, loss, x, truth, optimiser) * len(batch)
+    return float(total) / len(rows)
+
+
+def _step(
+    net: nn.Module, loss: Loss, x: Tensor, truth: Tensor, optimiser: torch.optim.Optimizer
+) -> Tensor:
+    net.zero_grad(set_to_none=True)  # also gradients from before a part was frozen: clipping sums
+    mean = loss(net(x)[0], truth).mean()
+    mean.backward()
+    nn.utils.clip_grad_norm_(net.parameters(), CLIP)
+    optimiser.step()
+    return mean.detach()
+
+
+@torch.no_grad()
+def outputs(net: nn.Module, rows: Sequences) -> tuple[Tensor, Tensor | None]:
+    """The net's outputs (n,), and the mean over rows of the weights (w,) that it gives, if any.
+
+    Always in blocks of one size, the last filled up: what a sequence gives does not depend on how
+    many follow it.
+    """
+    net.eval()
+    found, weighed = [], []
+    places = torch.arange(-(-len(rows) // _BLOCK) * _BLOCK, device=rows.places.device)
+    for block in places.clamp_max(len(rows) - 1).split(_BLOCK):
+        output, weights = net(rows.batch(block)[0])
+        found.append(output)
+        if weights is not None:
+            weighed.append(weights)
+    mean = torch.cat(weighed)[: len(rows)].mean(dim=0) if weighed else None
+    return torch.cat(found)[: len(rows)], mean
+
+
+def mean_loss(net: nn.Module, loss: Loss, rows: Sequences) -> tuple[float, Tensor | None]:
+    """The mean loss of the net as it is, without dropout, and the mean of its weights."""
+    output, weights = outputs(net, rows)
+    return float(loss(output, rows.truth).mean()), weights
+
+
+def estimate(
+    net: nn.Module, loss: Loss, rows: Sequences, schedule: Schedule, n: int, validation: int
+) -> FitTime:
+    """Seconds of training on n rows with so many held out, from a few steps on made-up `rows`.
+
+    The rows are a batch at least. `most` is every epoch; `typical` is the geometric mean of that
+    and of the fewest, patience + 1: when training stops is not known before. Both count the
+    forecasts of all rows that follow. The net is trained a little by this: give it a spare one.
+    """
+    optimiser = make_optimiser(net, schedule)
+    batch = rows.batch(torch.arange(schedule.batch, device=rows.places.device))
+
+    def step() -> None:
+        _step(net, loss, *batch, optimiser).item()
+
+    def forward() -> None:
+        outputs(net, rows)
+
+    per_step = _seconds(step)
+    per_row = _seconds(forward) / (-(-len(rows) // _BLOCK) * _BLOCK)
+    epoch = per_step * n / schedule.batch + per_row * validation
+    most, after = schedule.epochs, per_row * (n + validation)
+    fewest = min(schedule.patience + 1, most)
+    return FitTime(epoch * math.sqrt(fewest * most) + after, epoch * most + after, epoch)
+
+
+def _seconds(work: Callable[[], None]) -> float:
+    """The median of a few runs after one that warms up."""
+    work()
+    taken = []
+    for _ in range(_TIMED):
+        start = time.perf_counter()
+        work()
+        taken.append(time.perf_counter() - start)
+    return sorted(taken)[_TIMED // 2]

@@ -1,0 +1,290 @@
+"""A universal net of volatility: returns in, the next return's sigma out, at every step.
+
+Liu, Tran, Wang, Gerlach & Kohn (2023), DeepVol, eqs 3 and 4 and Table 1. One net for every series:
+layers of LSTM cells, whose state after the return of step t gives sigma of step t + 1 through
+softplus(.) + 1e-5. It is trained on the Gaussian likelihood of mini-batches of series, half of them
+stocks, half portfolios of stocks that are drawn anew for every batch.
+"""
+
+from __future__ import annotations
+
+import math
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+from harness.models.nets import training_loop as loop
+from harness.models.nets.losses import gaussian_nll
+from harness.models.nets.recurrent import Recurrent
+from harness.models.protocol import ModelError
+from harness.panel.sources.portfolios_weights import draw_portfolio, portfolio_returns
+from harness.types import F64, FitTime
+
+EPOCH = 50  # mini-batches between two looks at how training goes
+FEWEST = 100  # returns of a series: fewer say little of its volatility
+_LEAST = 1e-5  # Table 1: softplus + 1e-5
+_SOFTPLUS_ONE = math.log(math.e - 1.0)
+_SERIES, _STEPS = 32, 256  # a block of forecasts: series at a time, and steps of them
+_DRAWS = 100  # portfolios drawn for one whose members share enough dates
+_TIMED, _TRIED = 3, 100  # batches timed for an estimate, and the steps of their series
+
+
+class UniversalNet(nn.Module):
+    """Causal layers of LSTM cells and a linear head; a fresh one gives sigmas about 1."""
+
+    def __init__(self, layers: int, width: int, dropout: float = 0.0) -> None:
+        super().__init__()
+        self.encoder = Recurrent("lstm", 1, width, layers, dropout)
+        self.output = nn.Linear(width, 1)
+        nn.init.constant_(self.output.bias, _SOFTPLUS_ONE)
+
+    def forward(
+        self, returns: Tensor, state: tuple[Tensor, Tensor] | None = None
+    ) -> tuple[Tensor, tuple[Tensor, Tensor]]:
+        """Sigma (b, L) of the return after each of `returns` (b, L), and the state to go on with.
+
+        Both in the unit of the returns.
+        """
+        states, state = self.encoder.layers(returns.unsqueeze(-1), state)
+        sigma = nn.functional.softplus(self.output(states).squeeze(-1)) + _LEAST
+        return sigma, state
+
+
+@dataclass(frozen=True)
+class Batch:
+    """Series of unequal length, the last steps of the shorter ones filled up with 0.
+
+    `returns` (b, L) go in, `following` (b, L) are those one step later, `known` (b, L) is 1 where
+    there is one that counts.
+    """
+
+    returns: Tensor
+    following: Tensor
+    known: Tensor
+
+    @classmethod
+    def of(
+        cls, series: Sequence[F64], device: torch.device, first: Sequence[int] | None = None
+    ) -> Batch:
+        """Of returns (n_i,) of 2 or more; those from position first[i] on count, all unless given.
+
+        No sigma is asked of the first return, before which nothing is known.
+        """
+        n, longest = len(series), max(s.size for s in series)
+        values = np.zeros((n, longest), np.float32)
+        known = np.zeros((n, longest - 1), np.float32)
+        for i, s in enumerate(series):
+            values[i, : s.size] = s
+            begin = 0 if first is None else max(first[i] - 1, 0)
+            known[i, begin : s.size - 1] = 1.0
+        there = torch.from_numpy(values).to(device)
+        return cls(there[:, :-1], there[:, 1:], torch.from_numpy(known).to(device))
+
+
+def mean_nll(sigma: Tensor, batch: Batch) -> Tensor:
+    """The mean Gaussian -ln likelihood of the returns that count (eq. 5, unequal lengths)."""
+    each = gaussian_nll(sigma, batch.following)
+    return torch.where(batch.known > 0, each, 0.0).sum() / batch.known.sum()
+
+
+@dataclass(frozen=True)
+class Diet:
+    """What mini-batches are made of: `batch` series, the share `portfolios` of them artificial.
+
+    A portfolio has `least` to `most` stocks. Of a series a stretch of `length` returns that begins
+    at random is taken, or all of it (None).
+    """
+
+    batch: int
+    portfolios: float
+    least: int
+    most: int
+    length: int | None
+
+
+class Pool:
+    """The stocks that mini-batches are drawn from: log returns (T, N) by date, NaN where unknown.
+
+    Batches are in the unit of all these returns, the root of their mean square. Stocks with under
+    FEWEST returns take no part. ModelError where none is left, too few for a portfolio, or where
+    none of them ever moves.
+    """
+
+    def __init__(self, returns: F64, diet: Diet) -> None:
+        counts = np.isfinite(returns).sum(axis=0)
+        if not counts.size or counts.max() < FEWEST:
+            longest = int(counts.max(initial=0))
+            raise ModelError(
+                f"series too short: the longest has {longest} returns, wanted {FEWEST} or more"
+            )
+        self.diet, returns = diet, returns[:, counts >= FEWEST]
+        self.unit = float(np.sqrt(np.nanmean(np.square(returns))))
+        if not self.unit > 0.0:
+            raise ModelError("all returns are 0: no variance to model")
+        self.stocks = [column[np.isfinite(column)] / self.unit for column in returns.T]
+        self._simple = np.expm1(returns)
+        self.artificial = round(diet.batch * diet.portfolios)
+        if self.artificial and len(self.stocks) < diet.most:
+            raise ModelError(
+                f"too few assets for a portfolio: {len(self.stocks)} with {FEWEST} returns or "
+                f"more, wanted {diet.most}"
+            )
+
+    def draw(self, rng: np.random.Generator) -> list[F64]:
+        """The series of one mini-batch: real stocks, none twice before each was there, and others.
+
+        ModelError where no portfolio that is drawn has dates enough at which all of it is known.
+        """
+        real, n = self.diet.batch - self.artificial, len(self.stocks)
+        places = np.concatenate([rng.permutation(n) for _ in range(-(-real // n))] or [[]])[:real]
+        series = [self.stocks[int(k)] for k in places]
+        series += [self._portfolio(rng) for _ in range(self.artificial)]
+        return [self._stretch(s, rng) for s in series]
+
+    def _portfolio(self, rng: np.random.Generator) -> F64:
+        """The returns of a fresh portfolio at the dates at which all its members are known."""
+        diet = self.diet
+        for _ in range(_DRAWS):
+            members, weights = draw_portfolio(rng, len(self.stocks), diet.least, diet.most)
+            found = portfolio_returns(self._simple[:, members], weights)
+            found = found[np.isfinite(found)]
+            if found.size >= FEWEST:
+                return np.log1p(found) / self.unit
+        raise ModelError(
+            f"none of {_DRAWS} portfolios of {diet.least} to {diet.most} assets has {FEWEST} dates "
+            "at which all of them are known"
+        )
+
+    def _stretch(self, series: F64, rng: np.random.Generator) -> F64:
+        wanted = self.diet.length
+        if wanted is None or series.size <= wanted + 1:
+            return series
+        begin = int(rng.integers(series.size - wanted))
+        return series[begin : begin + wanted + 1]
+
+
+@dataclass(frozen=True)
+class HeldOut:
+    """Series that training is judged by: the returns (n_i,) of each from position first[i] on."""
+
+    series: Sequence[F64]
+    first: Sequence[int]
+
+
+def train(
+    net: UniversalNet,
+    pool: Pool,
+    held_out: HeldOut | None,
+    schedule: loop.Schedule,
+    seed: int,
+    device: torch.device,
+    progress: Callable[[str], None],
+) -> loop.Course:
+    """Train the net in place, by epochs of EPOCH mini-batches; Adam at one rate.
+
+    With something held out it ends with the weights of the epoch with the least loss there, and
+    stops after schedule.patience epochs without a lesser one; without, with the last weights.
+    ModelError names the epoch in which a loss was no longer a number.
+    """
+    rng = np.random.default_rng([seed, 1])
+    optimiser = loop.make_optimiser(net, schedule)
+
+    def epoch_of() -> float:
+        net.train()
+        found = [_step(net, Batch.of(pool.draw(rng), device), optimiser) for _ in range(EPOCH)]
+        return float(torch.stack(found).mean())
+
+    check = None if held_out is None else lambda: (_held_out_loss(net, held_out, device), None)
+    return loop.run_epochs(net, optimiser, schedule, epoch_of, check, progress)
+
+
+def _step(net: UniversalNet, batch: Batch, optimiser: torch.optim.Optimizer) -> Tensor:
+    net.zero_grad(set_to_none=True)
+    mean = mean_nll(net(batch.returns)[0], batch)
+    mean.backward()
+    nn.utils.clip_grad_norm_(net.parameters(), loop.CLIP)
+    optimiser.step()
+    return mean.detach()
+
+
+def _held_out_loss(net: UniversalNet, held_out: HeldOut, device: torch.device) -> float:
+    """The mean loss of what is held out, the state having run through all that lies before it."""
+    total, count = 0.0, 0
+    for s, sigma, first in zip(
+        held_out.series, sigmas(net, held_out.series, device), held_out.first, strict=True
+    ):
+        begin = max(first - 1, 0)
+        forecast, value = torch.from_numpy(sigma[begin:-1]), torch.from_numpy(s[begin + 1 :])
+        total += float(gaussian_nll(forecast, value).sum())
+        count += value.numel()
+    return total / max(count, 1)
+
+
+@torch.no_grad()
+def sigmas(net: UniversalNet, series: Sequence[F64], device: torch.device) -> list[F64]:
+    """The sigma after every return of each series (n_i,), the state running on from the first.
+
+    Always in blocks of so many series and steps, filled up with 0: what a step gives depends
+    neither on what follows it nor on which other series there are.
+    """
+    net.eval()
+    found: list[F64] = []
+    for begin in range(0, len(series), _SERIES):
+        group = series[begin : begin + _SERIES]
+        chunks = -(-max(s.size for s in group) // _STEPS)
+        values = np.zeros((_SERIES, chunks * _STEPS), np.float32)
+        for i, s in enumerate(group):
+            values[i, : s.size] = s
+        state, parts = None, []
+        for chunk in torch.from_numpy(values).to(device).split(_STEPS, dim=1):
+            sigma, state = net(chunk.contiguous(), state)
+            parts.append(sigma)
+        whole = torch.cat(parts, dim=1).to("cpu", torch.float64).numpy()
+        found += [whole[i, : s.size] for i, s in enumerate(group)]
+    return found
+
+
+def estimate(
+    net: UniversalNet,
+    diet: Diet,
+    steps: int,
+    schedule: loop.Schedule,
+    device: torch.device,
+    *,
+    forecasts: int,
+) -> FitTime:
+    """Seconds of training, from a few mini-batches of made-up series of so many `steps`.
+
+    And of `forecasts` steps of single series that are forecast after it (0 epochs: of these alone).
+    `typical` with something
+    held out is the geometric mean of the fewest epochs and the most; without, all are run. The
+    net is trained a little by this: give it a spare one.
+    """
+    rng = np.random.default_rng(0)
+    optimiser = loop.make_optimiser(net, schedule)
+    tried = min(steps, _TRIED)  # seconds grow with the steps
+    made_up = Batch.of([rng.standard_normal(tried + 1) for _ in range(diet.batch)], device)
+    block = [rng.standard_normal(_STEPS) for _ in range(_SERIES)]
+    epoch = 0.0
+    if schedule.epochs:
+        per_batch = _seconds(lambda: _step(net, made_up, optimiser).item()) * steps / tried
+        epoch = EPOCH * per_batch
+    after = _seconds(lambda: sigmas(net, block, device)) * forecasts / (_SERIES * _STEPS)
+    most = epoch * schedule.epochs
+    fewest = min(schedule.patience + 1, schedule.epochs) * epoch
+    return FitTime(math.sqrt(fewest * most) + after, most + after, epoch)
+
+
+def _seconds(work: Callable[[], object]) -> float:
+    """The median of a few runs after one that warms up."""
+    work()
+    taken = []
+    for _ in range(_TIMED):
+        start = time.perf_counter()
+        work()
+        taken.append(time.perf_counter() - start)
+    return sorted(taken)[_TIMED // 2]

@@ -1,0 +1,158 @@
+"""What is wrong between keys of a panel file that are each right alone."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from harness.durations import parse_duration
+from harness.errors import nearest
+from harness.measures.table import MEASURES
+from harness.panel.adjust import ADJUSTING
+from harness.panel.sections import (
+    EXTRA_NAME,
+    OVERNIGHT,
+    Columns,
+    LabelTable,
+    PanelTable,
+    Rows,
+)
+from harness.panel.sessions import exchanges
+from harness.toml.problems import Problem, unknown_word
+
+if TYPE_CHECKING:
+    from harness.panel.spec import Found
+
+
+def panel_problems(file: Path, panel: PanelTable) -> Iterator[Problem]:
+    """Within [panel]."""
+    if panel.name != file.stem:
+        yield Problem(("panel", "name"), f"'{file.stem}', the file's own name", panel.name)
+    intraday = panel.exchange is not None
+    if panel.calendar == "sessions" and panel.bar != "1d" and not intraday:
+        wanted = "'24/7' unless panel.bar is '1d' or panel.exchange says whose sessions"
+        yield Problem(("panel", "calendar"), wanted, "sessions")
+    if intraday:
+        yield from _exchange_problems(panel)
+    elif panel.overnight != "in":
+        yield Problem(("panel", "overnight"), "no such key without panel.exchange", panel.overnight)
+    if panel.calendar == "sessions" and panel.fill == "carry" and not intraday:
+        wanted = "'none' for sessions, which have no grid to fill"
+        yield Problem(("panel", "fill"), wanted, "carry")
+    if panel.timezone not in (None, "UTC"):
+        from zoneinfo import ZoneInfo, available_timezones
+
+        try:
+            ZoneInfo(panel.timezone)
+        except (ValueError, OSError, LookupError):
+            near = nearest(panel.timezone, available_timezones())
+            wanted = "an IANA name such as 'Europe/Berlin'"
+            yield Problem(("panel", "timezone"), wanted, panel.timezone, near)
+
+
+def _exchange_problems(panel: PanelTable) -> Iterator[Problem]:
+    if panel.exchange not in (known := exchanges()):
+        near = nearest(panel.exchange, known)
+        wanted = "an exchange of the exchange_calendars library such as 'XNYS'"
+        yield Problem(("panel", "exchange"), wanted, panel.exchange, near)
+    if panel.calendar != "sessions" or panel.bar == "1d":
+        wanted = "no such key but for calendar 'sessions' and bars shorter than a day"
+        yield Problem(("panel", "exchange"), wanted, panel.exchange)
+    if panel.fill != "carry":
+        wanted = "'carry', since sessions of unequal length are filled up to the longest"
+        yield Problem(("panel", "fill"), wanted, panel.fill)
+
+
+def column_problems(raw: Mapping[str, Any], found: Found) -> Iterator[Problem]:
+    """Between [source], [columns], [rows] and [panel]."""
+    source, panel, columns = raw["source"], found.panel, found.columns
+    if found.kind == "portfolios":
+        for section in ("columns", "rows"):
+            if section in raw:
+                yield Problem((section,), "no such section: portfolios have a close and no more")
+        if panel.exchange is not None:
+            wanted = "no such key: portfolios are of bars as their members have them"
+            yield Problem(("panel", "exchange"), wanted, panel.exchange)
+        return
+    if found.kind == "simulated":
+        for section in ("columns", "rows"):
+            if section in raw:
+                yield Problem((section,), "no such section: simulated bars need none")
+        if panel.decimals is not None:
+            wanted = "no such key for simulated bars, which have source.tick"
+            yield Problem(("panel", "decimals"), wanted, panel.decimals)
+        if panel.calendar != "24/7" or 86_400_000_000_000 % parse_duration(panel.bar).ns:
+            wanted = "a bar that divides the day, and calendar '24/7', for simulated bars"
+            yield Problem(("panel", "bar"), wanted, f"{panel.bar}, {panel.calendar}")
+        return
+    if source.get("symbol") and columns.symbol:
+        wanted = "no such key, since columns.symbol names a column"
+        yield Problem(("source", "symbol"), wanted, source["symbol"])
+    if not (columns.close or (columns.high and columns.low) or columns.extra):
+        yield Problem(("columns",), "close, or high and low, or a column in extra")
+    if panel.fill == "carry" and columns.close is None:
+        yield Problem(("columns", "close"), "a column, since fill = 'carry' carries it")
+    if panel.exchange is not None and columns.close is None:
+        yield Problem(("columns", "close"), "a column, since sessions are filled with it")
+    if panel.exchange is not None and columns.extra:
+        wanted = "no such section with panel.exchange: an extra column cannot be carried"
+        yield Problem(("columns", "extra"), wanted)
+    adjusting = [kind for kind in ADJUSTING if getattr(columns, kind) is not None]
+    if len(adjusting) > 1:
+        wanted = f"no such key beside columns.{adjusting[0]}: prices are adjusted by one column"
+        yield Problem(("columns", adjusting[1]), wanted, getattr(columns, adjusting[1]))
+    if set(adjusting) <= {"adj_close"}:
+        yield from _unbounded(found.rows)
+    if found.rows.largest_adjustment is not None and columns.pre_close is None:
+        wanted = "no such key without columns.pre_close, which it is of"
+        yield Problem(("rows", "largest_adjustment"), wanted, found.rows.largest_adjustment)
+    if adjusting and columns.close is None:
+        yield Problem(("columns", "close"), f"a column, since {adjusting[0]} adjusts it")
+
+
+def _unbounded(rows: Rows) -> Iterator[Problem]:
+    """A bound on moves without a column in which each bar says what it moved by."""
+    if rows.largest_move is not None:
+        wanted = (
+            "no such key without columns.pre_close or columns.return: of prices alone, the move of "
+            "a bar that is left out would be in the next one's"
+        )
+        yield Problem(("rows", "largest_move"), wanted, rows.largest_move)
+
+
+def _group_problems(labels: LabelTable) -> Iterator[Problem]:
+    """Groups of a label that is not there, or of one of its texts twice."""
+    for name, made in labels.groups.items():
+        loc = ("labels", "groups", name)
+        if name in labels.columns:
+            yield Problem(loc, "a name other than those in labels.columns", name)
+        if made.of not in labels.columns:
+            yield unknown_word((*loc, "of"), made.of, labels.columns)
+        seen: set[str] = set()
+        for group, texts in made.texts.items():
+            for i, text in enumerate(texts):
+                if text in seen:
+                    yield Problem((*loc, "texts", group, i), "each text once", text)
+                seen.add(text)
+
+
+def name_problems(found: Found) -> Iterator[Problem]:
+    """Names of the user's own: extra columns, side series, labels."""
+    own = {OVERNIGHT} if found.panel.overnight == "apart" else set()
+    taken = sorted({*Columns.model_fields, *MEASURES, *own})
+    for loc, names in (
+        (("columns", "extra"), found.columns.extra),
+        (("side",), found.side),
+        (("labels", "columns"), found.labels.columns if found.labels else {}),
+        (("labels", "groups"), found.labels.groups if found.labels else {}),
+    ):
+        for name in names:
+            if EXTRA_NAME.fullmatch(name) is None or name in taken:
+                wanted = f"a name of a-z, 0-9 and _ other than {', '.join(taken)}"
+                yield Problem((*loc, name), wanted, name)
+    if found.labels:
+        yield from _group_problems(found.labels)
+    for name in found.side:
+        if name in found.columns.extra:
+            yield Problem(("side", name), "a name other than those in columns.extra", name)

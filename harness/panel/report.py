@@ -1,0 +1,188 @@
+"""What a panel holds and what is wrong with it, for people: every symbol, every problem."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterable, Mapping
+from dataclasses import asdict, dataclass
+from typing import Any
+
+import numpy as np
+
+from harness.panel.panel import Checked, Panel, open_panel, panel_fingerprint, show_stamp
+from harness.panel.quality import fingerprint
+from harness.panel.spec import PanelSpec
+from harness.types import Gap
+
+
+@dataclass(frozen=True)
+class SymbolReport:
+    """One symbol as read: times in UTC ns (None without rows), every problem in words.
+
+    `left_out` counts rows of the file that are no bars, by why; `excluded` says that a problem
+    costs the symbol its place and not the panel.
+    """
+
+    symbol: str
+    rows: int
+    start: int | None
+    end: int | None
+    gaps: tuple[Gap, ...]
+    left_out: Mapping[str, int]
+    problems: tuple[str, ...]
+    excluded: bool
+
+
+@dataclass(frozen=True)
+class PanelReport:
+    """A whole panel's quality, symbol by symbol."""
+
+    name: str
+    symbols: tuple[SymbolReport, ...]
+
+    @property
+    def ok(self) -> bool:
+        """Whether some symbol is left, and none has a problem that the panel does not exclude."""
+        failed = any(symbol.problems and not symbol.excluded for symbol in self.symbols)
+        return not failed and not all(symbol.excluded for symbol in self.symbols)
+
+    @property
+    def rows(self) -> int:
+        """How many rows were read that are bars."""
+        return sum(symbol.rows for symbol in self.symbols)
+
+    @property
+    def left_out(self) -> dict[str, int]:
+        """How many rows are no bars, by why."""
+        return _sums(symbol.left_out for symbol in self.symbols)
+
+    def as_dict(self) -> dict[str, Any]:
+        """The report as JSON values."""
+        head = {"name": self.name, "ok": self.ok, "rows": self.rows, "left_out": self.left_out}
+        return head | {
+            "symbols": [
+                asdict(s) | {"start": _maybe(s.start), "end": _maybe(s.end), "gaps": _gaps(s.gaps)}
+                for s in self.symbols
+            ]
+        }
+
+
+def check_panel(spec: PanelSpec, start: int | None = None, end: int | None = None) -> PanelReport:
+    """Read every column of every symbol and report all problems; bad bars raise nothing.
+
+    Raises PanelError for files that are missing or cannot be read, those of side series and
+    labels among them.
+    """
+    panel = open_panel(spec, start=start, end=end, columns=spec.names)
+    assert panel.labels is not None
+    reports = tuple(_symbol_report(spec, checked) for checked in panel.checked())
+    return PanelReport(spec.name, reports)
+
+
+def _symbol_report(spec: PanelSpec, checked: Checked) -> SymbolReport:
+    raw, rows = checked.raw, len(checked.raw.ts)
+    return SymbolReport(
+        symbol=raw.symbol,
+        rows=rows,
+        start=int(raw.ts.min()) if rows else None,
+        end=int(raw.ts.max()) + spec.bar.ns if rows else None,
+        gaps=checked.gaps,
+        left_out=checked.left_out,
+        problems=checked.sentences,
+        excluded=bool(checked.sentences) and spec.on_bad == "exclude",
+    )
+
+
+def describe_panel(
+    spec: PanelSpec, start: int | None = None, end: int | None = None
+) -> dict[str, Any]:
+    """What a panel holds, as JSON values, problems included: nothing is raised for bad bars.
+
+    Per symbol: rows, span, gaps, missing bars and the share of them once filled, the range of
+    each column as quoted, the share of zero returns among the bars read, bars for which a side
+    series is not known, and the fingerprint of what a run reads.
+    """
+    panel = open_panel(spec, start=start, end=end, columns=spec.names)
+    labels = {name: dict(Counter(of.values()).most_common()) for name, of in panel.labels.items()}
+    symbols = [_describe_symbol(panel, checked) for checked in panel.checked()]
+    rows = sum(symbol["rows"] for symbol in symbols)
+    known = all(symbol["missing"] is not None for symbol in symbols)
+    missing = sum(symbol["missing"] for symbol in symbols) if known else None
+    filled = missing or 0 if spec.fill == "carry" else 0
+    bad = sum(bool(symbol["problems"]) for symbol in symbols)
+    return {
+        "name": spec.name,
+        "title": spec.title,
+        "note": spec.note,
+        "kind": spec.kind,
+        "bar": str(spec.bar),
+        "calendar": spec.calendar,
+        "timezone": spec.timezone,
+        "fill": spec.fill,
+        "columns": list(spec.columns),
+        "extra_units": dict(spec.extra_units),
+        "adjusted_by": spec.adjusting.kind if spec.adjusting else None,
+        "side": {name: side.panel.name for name, side in spec.side.items()},
+        "labels": labels,
+        "rows": rows,
+        "left_out": _sums(symbol["left_out"] for symbol in symbols),
+        "excluded": bad if spec.on_bad == "exclude" else 0,
+        "start": min((s["start"] for s in symbols if s["start"]), default=None),
+        "end": max((s["end"] for s in symbols if s["end"]), default=None),
+        "gaps": sum(symbol["gaps"] for symbol in symbols) if known else None,
+        "missing": missing,
+        "share_filled": filled / (rows + filled) if rows and known else None,
+        "fingerprint": panel_fingerprint(symbol["fingerprint"] for symbol in symbols),
+        "symbols": symbols,
+    }
+
+
+def _describe_symbol(panel: Panel, checked: Checked) -> dict[str, Any]:
+    raw, report = checked.raw, _symbol_report(panel.spec, checked)
+    bars = None if report.problems else panel.filled(checked)
+    close = raw.columns.get("close") if checked.close is None else checked.close
+    longest = max(report.gaps, key=lambda gap: gap.missing, default=None)
+    return {
+        "symbol": raw.symbol,
+        "rows": report.rows,
+        "left_out": dict(report.left_out),
+        "start": _maybe(report.start),
+        "end": _maybe(report.end),
+        # Stamps that are out of order or off the grid: what is missing cannot be told.
+        "gaps": None if report.problems else len(report.gaps),
+        "missing": None if report.problems else sum(gap.missing for gap in report.gaps),
+        "longest_gap": _gaps((longest,))[0] if longest else None,
+        "ranges": {
+            name: [float(values.min()), float(values.max())]
+            for name, values in raw.columns.items()
+            if len(values) and np.isfinite(values).all()
+        },
+        "zero_return_share": (
+            float(np.mean(close[1:] == close[:-1]))
+            if close is not None and len(close) > 1
+            else None
+        ),
+        "side_missing": {
+            name: int(np.isnan(bars.columns[name]).sum()) for name in panel.sides if bars
+        },
+        "fingerprint": (bars.fingerprint if bars else fingerprint(raw.symbol, raw.ts, raw.columns)),
+        "problems": list(report.problems),
+    }
+
+
+def _sums(counts: Iterable[Mapping[str, int]]) -> dict[str, int]:
+    total: Counter[str] = Counter()
+    for part in counts:
+        total.update(part)
+    return dict(total)
+
+
+def _gaps(gaps: Iterable[Gap]) -> list[dict[str, Any]]:
+    return [
+        {"start": show_stamp(gap.start), "end": show_stamp(gap.end), "missing": gap.missing}
+        for gap in gaps
+    ]
+
+
+def _maybe(moment: int | None) -> str | None:
+    return None if moment is None else show_stamp(moment)

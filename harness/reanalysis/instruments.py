@@ -1,0 +1,90 @@
+"""What was known at the decisions of a logged run, measured again: instruments of its tests."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from harness.errors import RunError, UsageError, nearest, one_line
+from harness.samples.features import Expression, FeatureError, parse_feature
+from harness.samples.measured import measure_panel
+from harness.samples.rows import Decided
+from harness.spec.hypothesis import parse_hypothesis
+from harness.study.study import set_up
+from harness.types import F64, Forecasts
+
+LAG = "lag"
+
+
+def read_instruments(texts: Sequence[str], horizon: str) -> dict[str, Expression | None]:
+    """Feature expressions by their canonical text, at the horizon; None for the word `lag`.
+
+    UsageError for one that is no expression.
+    """
+    found: dict[str, Expression | None] = {}
+    for text in texts:
+        if text.strip() == LAG:
+            found[LAG] = None
+            continue
+        try:
+            expression = parse_feature(text).at(horizon)
+        except FeatureError as error:
+            near = f"; did you mean '{error.nearest}'?" if error.nearest else ""
+            wanted = f"a feature expression such as log(rv_1d), or {LAG}: {error}"
+            raise UsageError(
+                f"--instruments: got {one_line(text)}, wanted {wanted}{near}"
+            ) from None
+        found[expression.text] = expression
+    return found
+
+
+def known_instruments(
+    record: Mapping[str, Any],
+    forecasts: Forecasts,
+    wanted: Mapping[str, Expression | None],
+    search: Sequence[Path],
+) -> dict[str, F64]:
+    """Each instrument at every forecast's decision (n,), NaN where it is not known.
+
+    The run's own hypothesis is measured again from its panel, unless its measures are kept.
+    UsageError for a panel that is missing, and for columns that the hypothesis does not measure;
+    RunError for a panel that is not what the run saw.
+    """
+    nothing = np.full(forecasts.y.size, np.nan)
+    values = {name: nothing.copy() for name in wanted}
+    if not any(wanted.values()):
+        return values
+    spec = Path(f"hypothesis of run {record['run_id']}")
+    study = set_up(parse_hypothesis(record["spec"], spec), search)
+    measured, facts, _ = measure_panel(study.panel, study.plan)
+    if facts.fingerprint != record["panel"]["fingerprint"]:
+        raise RunError(
+            f"panel {record['panel']['name']}: its bars are not those of run {record['run_id']} "
+            f"({facts.fingerprint}, then {record['panel']['fingerprint']}): run it again"
+        )
+    _check_columns(wanted, [*measured[0].columns])
+    for m in measured:
+        if m.symbol not in forecasts.symbols:
+            continue
+        decided = Decided(m, study.plan.units, study.hypothesis.sample.floor)
+        rows = np.flatnonzero(forecasts.symbol == forecasts.symbols.index(m.symbol))
+        at = np.searchsorted(m.known_at[m.decisions], forecasts.formed_at[rows])
+        for name, expression in wanted.items():
+            if expression is not None:
+                values[name][rows] = decided.feature(expression)[at]
+    return values
+
+
+def _check_columns(wanted: Mapping[str, Expression | None], known: Sequence[str]) -> None:
+    for text, expression in wanted.items():
+        for column in sorted(expression.columns if expression else ()):
+            if column not in known:
+                near = nearest(column, known)
+                hint = f"; did you mean '{near}'?" if near else ""
+                raise UsageError(
+                    f"--instruments: {text}: got '{column}', wanted a measure that the run made: "
+                    f"{one_line(', '.join(known), 200)}{hint}"
+                )

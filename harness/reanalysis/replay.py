@@ -1,0 +1,296 @@
+"""A run made again from its record, and every number of both compared bit by bit.
+
+The replay meets the log as the run met it: the earlier runs of its family and the registrations
+that its record names lie in a temporary log beside it, where the replay is written. Nothing is
+added to the log itself.
+"""
+
+from __future__ import annotations
+
+import shutil
+import tempfile
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import suppress
+from dataclasses import dataclass, replace
+from datetime import datetime
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from harness.log.store import Log
+from harness.pipeline import run
+from harness.spec.hypothesis import parse_hypothesis
+
+if TYPE_CHECKING:
+    import polars as pl
+
+    from harness.spec.hypothesis import Hypothesis
+
+# What a second run cannot have again, and what says where it ran: compared as causes, or not.
+_ITS_OWN = ("run_id", "started", "seconds", "card", "environment", "figures")
+_OF_THE_SPEC = (
+    "format", "hypothesis", "title", "claim", "approach", "spec", "spec_hash", "comparison_hash",
+    "seed", "forecasts",
+)  # fmt: skip
+_TIMED = ("timings", "fit_times")
+_NOT_NUMBERS = (("panel", "measures_kept"),)
+_NOTHING = "nothing"
+
+
+@dataclass(frozen=True)
+class Part:
+    """A part of a record made again: how many values, how many differ, by how much, first where.
+
+    `largest` is the largest absolute difference of two numbers, None where none differ or what
+    differs is no number.
+    """
+
+    name: str
+    values: int
+    differ: int = 0
+    largest: float | None = None
+    where: str | None = None
+
+
+@dataclass(frozen=True)
+class Cause:
+    """Something that numbers depend on, then and now."""
+
+    what: str
+    then: str
+    now: str
+
+    @property
+    def same(self) -> bool:
+        """Whether it is the same."""
+        return self.then == self.now
+
+
+@dataclass(frozen=True)
+class Replay:
+    """A run compared with itself made again; `gone` are earlier runs it knew that are no more."""
+
+    run_id: str
+    hypothesis: str
+    started: str
+    seconds: float
+    parts: tuple[Part, ...]
+    causes: tuple[Cause, ...]
+    gone: tuple[str, ...]
+
+    @property
+    def same(self) -> bool:
+        """Whether every number is the same."""
+        return not any(part.differ for part in self.parts)
+
+    def as_json(self) -> dict[str, Any]:
+        """What `harness verify --json` says."""
+        return {
+            "run_id": self.run_id,
+            "hypothesis": self.hypothesis,
+            "same": self.same,
+            "seconds": round(self.seconds, 3),
+            "parts": [vars(part) for part in self.parts],
+            "causes": [vars(cause) | {"same": cause.same} for cause in self.causes],
+            "gone": list(self.gone),
+        }
+
+
+def verify_run(
+    log: Log,
+    prefix: str,
+    *,
+    search: Sequence[Path],
+    progress: Callable[[str], None] = lambda _: None,
+    epochs: Callable[[str], None] = lambda _: None,
+) -> Replay:
+    """Make a stored run again and compare it with its record and its stored forecasts.
+
+    UsageError for an unknown run, a record that is no longer whole, a spec that this version does
+    not accept, and a panel or data that is missing; RunError for a replay that fails.
+    """
+    stored = log.read(prefix)
+    forecasts = log.read_forecasts(stored["run_id"])
+    hypothesis = _hypothesis(stored)
+    with tempfile.TemporaryDirectory(prefix="harness-verify-") as folder:
+        beside = Log(folder)
+        gone = _furnish(beside, log, stored)
+        options = {"search": search, "progress": progress, "epochs": epochs}
+        # Registrations came before it or while it ran: it begins when the run did.
+        options["clock"] = lambda: datetime.fromisoformat(stored["started"])
+        outcome = run(hypothesis, beside, keep=False, **options)
+        again = beside.read(outcome.run_id)
+        parts = (
+            *_parts(stored, again),
+            _forecasts(forecasts, beside.read_forecasts(outcome.run_id)),
+        )
+    return Replay(
+        stored["run_id"],
+        stored["hypothesis"],
+        stored["started"],
+        outcome.seconds,
+        parts,
+        tuple(_causes(stored, again)),
+        tuple(gone),
+    )
+
+
+def _hypothesis(stored: Mapping[str, Any]) -> Hypothesis:
+    """The spec that the run was made from, without its figures: they are no numbers."""
+    found = parse_hypothesis(stored["spec"], Path(f"spec of run {stored['run_id']}"))
+    return replace(found, run=found.run.model_copy(update={"figures": False}))
+
+
+def _furnish(beside: Log, log: Log, stored: Mapping[str, Any]) -> list[str]:
+    """Put what the run knew into the log beside; the earlier runs that are gone."""
+    family, registration = stored.get("family", {}), stored.get("registration", {})
+    beside.runs_directory.mkdir(parents=True)
+    known = {*family.get("run_ids", []), *registration.get("run_ids", [])}
+    there = known.intersection(log.runs())
+    for run_id in there:
+        name = f"run_id={run_id}"
+        (beside.runs_directory / name).symlink_to(log.runs_directory / name, True)
+    with suppress(OSError):  # derived: without it the records are read
+        shutil.copyfile(log.root / "tried.jsonl", beside.root / "tried.jsonl")
+    folder = beside.root / "registrations"
+    folder.mkdir()
+    for file in registration.get("files", []):
+        with suppress(OSError):
+            shutil.copyfile(log.root / "registrations" / file, folder / Path(file).name)
+    # What the run could not read the replay cannot read either, whatever became of it.
+    for run_id in family.get("unreadable", []):
+        (beside.runs_directory / f"run_id={run_id}").unlink(missing_ok=True)
+        (beside.runs_directory / f"run_id={run_id}").mkdir()
+    for file in registration.get("unreadable", []):
+        (folder / Path(file).name).write_bytes(b"")
+    return sorted(known - there)
+
+
+def _parts(stored: Mapping[str, Any], again: Mapping[str, Any]) -> Iterator[Part]:
+    """Every table and every other part of the record that a replay should give again."""
+    for name, table in stored["tables"].items():
+        if name not in _TIMED:
+            yield _table(name, table, again["tables"].get(name, {}))
+    for name in stored:
+        if name not in (*_ITS_OWN, *_OF_THE_SPEC, "tables"):
+            yield _words(name, stored[name], again.get(name, _NOTHING))
+
+
+def _table(name: str, then: Mapping[str, Sequence[Any]], now: Mapping[str, Sequence[Any]]) -> Part:
+    """Column by column; columns that came later are no difference."""
+    pairs = [
+        (f"{column}, row {row + 1}", a, b)
+        for column in then
+        if "seconds" not in column
+        for row, (a, b) in enumerate(_padded(then[column], now.get(column, [])))
+    ]
+    return _compared(name, pairs)
+
+
+def _padded(then: Sequence[Any], now: Sequence[Any]) -> Iterator[tuple[Any, Any]]:
+    for row in range(max(len(then), len(now))):
+        yield (
+            then[row] if row < len(then) else _NOTHING,
+            now[row] if row < len(now) else _NOTHING,
+        )
+
+
+def _words(name: str, then: Any, now: Any) -> Part:
+    pairs = [
+        (".".join(map(str, path)) or name, a, b)
+        for path, a, b in _pairs(then, now)
+        if (name, *path) not in _NOT_NUMBERS
+    ]
+    return _compared(name, pairs)
+
+
+def _pairs(then: Any, now: Any, path: tuple[Any, ...] = ()) -> Iterator[tuple[Any, Any, Any]]:
+    """Every value then with the one now, by its path; what a list has gained has none then.
+
+    Keys that came later are no difference.
+    """
+    if isinstance(then, dict) and then:
+        found = now if isinstance(now, dict) else {}
+        items = [(key, item, found.get(key, _NOTHING)) for key, item in then.items()]
+    elif isinstance(then, list) and isinstance(now, list) and (then or now):
+        items = [(row, a, b) for row, (a, b) in enumerate(_padded(then, now))]
+    else:
+        yield path, then, now
+        return
+    for key, a, b in items:
+        yield from _pairs(a, b, (*path, key))
+
+
+def _compared(name: str, pairs: Sequence[tuple[str, Any, Any]]) -> Part:
+    # By the text too: equality alone would let 0.0 and -0.0, or 1 and true, pass.
+    off = [(place, a, b) for place, a, b in pairs if a != b or repr(a) != repr(b)]
+    if not off:
+        return Part(name, len(pairs))
+    numbers = [abs(a - b) for _, a, b in off if _is_number(a) and _is_number(b)]
+    place, a, b = off[0]
+    where = f"{place}: was {_short(a)}, is {_short(b)}"
+    return Part(name, len(pairs), len(off), max(numbers, default=None), where)
+
+
+def _is_number(value: Any) -> bool:
+    return isinstance(value, int | float) and not isinstance(value, bool)
+
+
+def _short(value: Any) -> str:
+    text = " ".join(str(value).split())
+    return text if len(text) <= 60 else text[:59] + "…"
+
+
+def _forecasts(then: pl.DataFrame, now: pl.DataFrame) -> Part:
+    """Rows, targets and forecasts, by their bits."""
+    values = 2 * then.height
+    keys = ["horizon", "model", "symbol", "formed_at", "resolved_at", "window"]
+    if not then.select(keys).equals(now.select(keys)):
+        where = f"other decisions: {then.height:,} rows were stored, {now.height:,} were made"
+        return Part("forecasts", values, max(then.height, now.height), None, where)
+    differ, largest, where = 0, None, None
+    for column in ("y", "yhat"):
+        a, b = then[column].to_numpy(), now[column].to_numpy()
+        off = np.flatnonzero(a.view(np.int64) != b.view(np.int64))
+        if off.size:
+            differ += off.size
+            largest = max(largest or 0.0, float(np.abs(a[off] - b[off]).max()))
+            row = then.row(int(off[0]), named=True)
+            at = (
+                f"{row['horizon']} {row['model']} {row['symbol']} {row['formed_at']:%Y-%m-%d %H:%M}"
+            )
+            where = where or f"{column}, {at}: was {a[off[0]]:.17g}, is {b[off[0]]:.17g}"
+    return Part("forecasts", values, differ, largest, where)
+
+
+def _causes(stored: Mapping[str, Any], again: Mapping[str, Any]) -> Iterator[Cause]:
+    """Whatever numbers depend on: data, panel file, code, libraries, machine, threads."""
+    then, now = stored["environment"], again["environment"]
+    for what, key in (("data", "fingerprint"), ("panel file", "digest")):
+        yield Cause(what, str(stored["panel"].get(key)), str(again["panel"].get(key)))
+        if stored.get("source") and again.get("source"):
+            both = (str(record["source"].get(key)) for record in (stored, again))
+            yield Cause(f"source's {what}", *both)
+    yield Cause("spec", str(stored["spec_hash"]), str(again["spec_hash"]))
+    yield Cause("code", *_codes(then, now))
+    for what in ("python", "machine"):
+        yield Cause(what, str(then.get(what)), str(now.get(what)))
+    for what in ("libraries", "threads"):
+        old, new = then.get(what) or {}, now.get(what) or {}
+        for name in old:
+            yield Cause(name, str(old[name]), str(new.get(name)))
+    was, there = then.get("plugins") or {}, now.get("plugins") or {}
+    for kind in was:
+        yield Cause(f"plug-in {kind}", _plugin(was[kind]), _plugin(there.get(kind) or {}))
+
+
+def _plugin(words: Mapping[str, Any]) -> str:
+    return " ".join(str(words.get(key)) for key in ("distribution", "version", "source"))
+
+
+def _codes(then: Mapping[str, Any], now: Mapping[str, Any]) -> tuple[str, str]:
+    """The version of the code, which is the same where its source is, whatever git calls it."""
+    if then.get("source") == now.get("source"):
+        return str(then.get("source")), str(now.get("source"))
+    return str(then.get("code_version")), str(now.get("code_version"))

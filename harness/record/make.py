@@ -1,0 +1,399 @@
+"""What a run leaves behind: one plain record with column-oriented tables, the card among it."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict
+from datetime import datetime
+from typing import TYPE_CHECKING, Any
+
+import polars as pl
+
+from harness.audit.findings import Audit, audit_table
+from harness.cards.render import render_card
+from harness.durations import iso_moment as _iso
+from harness.durations import show_moment
+from harness.inference.evidence import Evidence, Verdict
+from harness.log.registrations import DataRead, moment_words
+from harness.log.store import HorizonForecasts
+from harness.panel.identity import panel_meaning
+from harness.record.ability_table import ability_table
+from harness.record.distribution_tables import distribution_tables
+from harness.record.document_tables import document_tables
+from harness.record.fit_tables import fit_tables
+from harness.record.risk_tables import risk_tables
+from harness.record.tables import group_tables
+from harness.samples.measured import PanelFacts
+from harness.scores.metrics import METRICS
+from harness.scores.scoring import Scores
+from harness.scores.seeds import seeds_table
+from harness.tables import Table, table
+from harness.types import Forecasts
+from harness.verdict.cautions import (
+    cautions,
+    of_a_weak_baseline,
+    of_the_baseline,
+    of_the_family,
+    of_the_laws,
+    of_the_records,
+    of_the_source,
+    of_the_training,
+)
+from harness.verdict.fragility.rows import Row, fragility_table
+from harness.verdict.rule import Show
+
+if TYPE_CHECKING:
+    from harness.spec.hypothesis import Hypothesis
+    from harness.spec.sections import WalkForward
+    from harness.study.study import Study
+    from harness.verdict.judge import Judged
+
+_NS_PER_MINUTE = 60_000_000_000
+_MOST_GAPS = 100  # of the longest; the number and the sum are of all
+
+
+def horizon_forecasts(forecasts: Forecasts) -> HorizonForecasts:
+    """One horizon's forecasts as the log stores them."""
+    symbols = pl.Series(forecasts.symbols, dtype=pl.String)
+    frame = pl.DataFrame(
+        {
+            "symbol": symbols.gather(forecasts.symbol),
+            "formed_at": pl.Series(forecasts.formed_at).cast(pl.Datetime("ns", "UTC")),
+            "resolved_at": pl.Series(forecasts.resolved_at).cast(pl.Datetime("ns", "UTC")),
+            "window": forecasts.window,
+            "y": forecasts.y,
+            **forecasts.yhat,
+        }
+    )
+    return HorizonForecasts(forecasts.horizon, tuple(forecasts.yhat), frame)
+
+
+def make_record(
+    run_id: str,
+    *,
+    study: Study,
+    facts: PanelFacts,
+    taught: PanelFacts | None,
+    kept: bool,
+    dropped: Mapping[str, int],
+    forecasts: Mapping[str, Forecasts],
+    judged: Judged,
+    audit: Audit,
+    varied: Sequence[Row],
+    timings: Mapping[str, float],
+    started: datetime,
+    seconds: float,
+    environment: Mapping[str, Any],
+    tried: Mapping[str, Any],
+) -> dict[str, Any]:
+    """The whole record of a run, JSON-able, its card rendered from the rest of it.
+
+    `tried` is what the log knew: its keys `registration` and `family`.
+    """
+    h, scores, verdict = study.hypothesis, judged.scores, judged.verdict
+    record = {
+        "run_id": run_id,
+        "format": 1,
+        "hypothesis": h.identity.name,
+        "title": h.identity.title,
+        "claim": h.identity.claim,
+        "approach": h.identity.approach,
+        "spec_hash": h.spec_hash,
+        "comparison_hash": h.comparison_hash,
+        "spec": h.text,
+        "started": moment_words(started),
+        "seconds": round(seconds, 3),
+        "status": verdict.status,
+        "seed": h.run.seed,
+        "panel": _panel(study, facts, kept, dropped)
+        | {"unfitted": {name: dict(part.unfitted) for name, part in forecasts.items()}},
+        "source": _source(study, taught),
+        "settings": _settings(study, forecasts),
+        "environment": dict(environment),
+        "verdict": _verdict(study, verdict),
+        "audit": audit.as_dict(),
+        **tried,
+        "cautions": [
+            *of_the_baseline(h.verdict.metric, h.models[h.verdict.baseline].kind),
+            *_of_its_level(study, forecasts, judged),
+            *of_the_family(verdict, tried["family"], h.verdict.alpha),
+            *audit.cautions({h.verdict.baseline, verdict.best.candidate}),
+            *cautions(forecasts, study.scale, verdict, facts.start),
+            *of_the_training(
+                forecasts[str(h.verdict.horizon)], (h.verdict.baseline, verdict.best.candidate)
+            ),
+            *_of_its_laws(h, judged),
+            *of_the_source(*_both(study, taught)),
+            *of_the_records(h.panel.min_record),
+        ],
+        "tables": {
+            "scores": _scores(forecasts, scores),
+            "tests": _tests(verdict),
+            "seeds": seeds_table(judged.spread),
+            "ability": ability_table(str(h.verdict.horizon), judged.ability),
+            "folds": _folds(forecasts),
+            **fit_tables(forecasts),
+            "wins": _wins(h.verdict.baseline, h.verdict.metric, scores),
+            "audits": audit_table(audit),
+            **group_tables(judged.groups, judged.adaptations, h.verdict),
+            **fragility_table(varied),
+            **risk_tables(judged.risks),
+            **distribution_tables(judged.distributions),
+            **document_tables(h.document),
+            "timings": {"stage": list(timings), "seconds": [round(t, 6) for t in timings.values()]},
+        },
+    }
+    if h.run.figures:
+        from harness.cards.figures import figure_words
+
+        record["figures"] = figure_words(record)
+    record["card"] = render_card(record)
+    return record
+
+
+def _panel(
+    study: Study,
+    facts: PanelFacts,
+    kept: bool,
+    dropped: Mapping[str, int],
+) -> dict[str, Any]:
+    spec = study.panel_spec
+    gaps = sorted(facts.gaps, key=lambda g: (-g.missing, g.start))
+    return {
+        "name": spec.name,
+        "title": spec.title,
+        "note": spec.note,
+        "digest": spec.digest,
+        "meaning": panel_meaning(spec, study.plan.inputs),
+        "source": spec.kind,
+        "calendar": spec.calendar,
+        "bar": str(spec.bar),
+        "fill": spec.fill,
+        "exchange": spec.exchange,
+        "overnight": spec.overnight,
+        "columns": list(study.plan.inputs),
+        "symbols": list(facts.symbols),
+        "unseen": study.hypothesis.panel.unseen,
+        "made_of": list(study.panel.made_of),
+        "available": facts.available,
+        "excluded": [asdict(excluded) for excluded in facts.excluded],
+        "left_out": dict(facts.left_out),
+        "adjusted_by": spec.adjusting.kind if spec.adjusting else None,
+        "labels": {name: dict(of) for name, of in facts.labels.items()},
+        "side": {
+            name: {
+                "panel": spec.side[name].panel.name,
+                "column": spec.side[name].column,
+                "fingerprint": fingerprint,
+                "missing": facts.side_missing[name],
+            }
+            for name, fingerprint in facts.side.items()
+        },
+        "fingerprint": facts.fingerprint,
+        "start": _iso(facts.start),
+        "end": _iso(facts.end),
+        "rows": facts.rows,
+        "bars": facts.bars,
+        "filled": facts.filled,
+        "filled_share": facts.filled / facts.bars if facts.bars else 0.0,
+        "gaps": len(gaps),
+        "missing": sum(g.missing for g in gaps),
+        "longest_gaps": [
+            {"symbol": g.symbol, "start": _iso(g.start), "end": _iso(g.end), "missing": g.missing}
+            for g in gaps[:_MOST_GAPS]
+        ],
+        "measures_kept": kept,
+        "dropped": dict(dropped),
+    }
+
+
+def _of_its_level(study: Study, forecasts: Mapping[str, Forecasts], judged: Judged) -> list[str]:
+    rule = study.hypothesis.verdict
+    horizon = str(rule.horizon)
+    (scores,) = (s for s in judged.scores if s.horizon == horizon)
+    outcome = study.scale.variance(forecasts[horizon].y)
+    return of_a_weak_baseline(rule.baseline, scores.value(rule.baseline, "qlike"), outcome)
+
+
+def _of_its_laws(h: Hypothesis, judged: Judged) -> list[str]:
+    if h.distribution is None:
+        return []
+    horizon = str(h.verdict.horizon)
+    every = [row for part in judged.distributions for row in part.rows]
+    pooled = [row for row in every if (row.horizon, row.scope) == (horizon, "pooled")]
+    return of_the_laws(pooled, h.distribution.levels)
+
+
+def _both(study: Study, taught: PanelFacts | None) -> tuple[Sequence[str], Sequence[str], bool]:
+    """The symbols tested, those learned from, and whether both are of one panel."""
+    if taught is None:
+        return study.panel.symbols, (), False
+    return study.panel.symbols, taught.symbols, study.source.panel_spec == study.panel_spec
+
+
+def _source(study: Study, taught: PanelFacts | None) -> dict[str, Any] | None:
+    """The panel that models learned from beforehand, where there is one."""
+    if taught is None:
+        return None
+    spec = study.source.panel_spec
+    return DataRead.by(study.source, taught, None).words() | {
+        "title": spec.title,
+        "digest": spec.digest,
+        "bar": str(spec.bar),
+        "calendar": spec.calendar,
+        "symbols": list(taught.symbols),
+        "lesson_rows": {h: int(samples.y.size) for h, samples in study.lessons.items()},
+    }
+
+
+def _settings(study: Study, forecasts: Mapping[str, Forecasts]) -> dict[str, Any]:
+    h, w = study.hypothesis, study.hypothesis.walk_forward
+    return {
+        "every": str(h.sample.every),
+        "scales": [str(s) for s in h.sample.scales],
+        "measures": list(h.sample.measures),
+        "bipower_edge": h.sample.bipower_edge,
+        "floor": h.sample.floor,
+        "interval": str(h.sample.interval) if h.sample.interval else None,
+        "jump_alpha": h.sample.jump_alpha,
+        "target": h.target.measure,
+        "window": str(h.target.window) if h.target.window else None,
+        "unit": study.scale.unit,
+        "scale": h.target.scale,
+        "back": h.target.back,
+        "horizons": list(forecasts),
+        "scheme": w.scheme,
+        "walk": _walk_words(w),
+        "train": str(w.train) if w.train else None,
+        "test": str(w.test),
+        "step": str(w.step),
+        "embargo": str(w.embargo),
+        "effective_embargo_minutes": {
+            name: study.embargo(name) // _NS_PER_MINUTE for name in forecasts
+        },
+        "overlap": {name: part.overlap for name, part in forecasts.items()},
+        "regimes": {name: regime.text for name, regime in h.regimes.items()},
+        "sweep": asdict(h.sweep) if h.sweep else None,
+        "risk": {key: list(value) for key, value in h.risk} if h.risk else None,
+        "distribution": {key: list(v) for key, v in h.distribution} if h.distribution else None,
+        "models": {name: spec.words() for name, spec in h.models.items()},
+    }
+
+
+def _walk_words(w: WalkForward) -> str:
+    """The scheme in words, with the lengths and moments that belong to it."""
+    words = [w.scheme]
+    if w.train:
+        words.append(f"train {w.train}")
+    if w.train_from is not None:
+        words.append(f"train from {show_moment(w.train_from)}")
+    if w.shares:
+        words.append("train, held out and test shares " + ", ".join(f"{s:g}" for s in w.shares))
+    if w.validate_from is not None:
+        words.append(f"held out from {show_moment(w.validate_from)}")
+    if w.validation:
+        words.append(f"the last {w.validation} of it held out by models that stop early")
+    if w.first_test is not None and not w.train:
+        words.append(f"test from {show_moment(w.first_test)}")
+    words += [f"test {w.test}", f"step {w.step}"]
+    if w.refit:
+        words.append(f"refit {w.refit}")
+    return ", ".join(words)
+
+
+def _verdict(study: Study, verdict: Verdict) -> dict[str, Any]:
+    rule, best = study.hypothesis.verdict, verdict.best
+    return {
+        "status": verdict.status,
+        "reasons": list(verdict.reasons),
+        "metric": rule.metric,
+        "horizon": str(rule.horizon),
+        "baseline": rule.baseline,
+        "candidate": best.candidate,
+        "candidates": list(rule.candidates),
+        "claim": rule.claim,
+        "regime": rule.regime,
+        "gain": best.gain,
+        "gain_low": best.gain_low,
+        "gain_high": best.gain_high,
+        "gain_as": rule.gain,
+        "unit": Show(rule.metric, rule.gain).unit,
+        "min_gain": rule.min_gain,
+        "alpha": rule.alpha,
+        "p_value": best.p_adjusted,
+    }
+
+
+def _scores(forecasts: Mapping[str, Forecasts], scores: Sequence[Scores]) -> Table:
+    names = list(METRICS)
+    rows: list[tuple[Any, ...]] = []
+    for part in scores:
+        windows = forecasts[part.horizon].windows
+        first, last = _iso(windows[0].cut), _iso(windows[-1].end)
+        ends = zip(windows, part.window_n, strict=True)
+        spans = [(_iso(w.cut), _iso(w.end), n) for w, n in ends]
+        for model, pooled in part.pooled.items():
+            head = (part.horizon, model)
+            rows += [
+                (*head, "pooled", first, last, metric, value, part.n)
+                for metric, value in zip(names, pooled.tolist(), strict=True)
+            ]
+            rows += [
+                (*head, "window", start, end, metric, value, n)
+                for (start, end, n), values in zip(spans, part.windows[model].tolist(), strict=True)
+                for metric, value in zip(names, values, strict=True)
+            ]
+    columns = ("horizon", "model", "scope", "window_start", "window_end", "metric", "value", "n")
+    return table(columns, rows)
+
+
+def _tests(verdict: Verdict) -> Table:
+    columns = (
+        "candidate", "baseline", "metric", "horizon", "gain", "gain_low", "gain_high", "level",
+        "statistic", "p_value", "p_adjusted", "n", "cosines", "overlap",
+        "standard_error", "critical", "detectable", "windows", "df",
+    )  # fmt: skip
+    rows = [
+        (*(getattr(e, c) for c in columns), len(e.seeds) or 1, *_spread(e))
+        for e in verdict.evidence
+    ]
+    columns = (*columns, "seeds", "seed_least", "seed_greatest")
+    if not verdict.best.symbols:
+        return table(columns, rows) | {"name": ["diebold-mariano"] * len(rows)}
+    drawn = ("symbols", "block", "draws")
+    pairs = zip(rows, verdict.evidence, strict=True)
+    found = [(*row, *(getattr(e, c) for c in drawn)) for row, e in pairs]
+    return table((*columns, *drawn), found) | {"name": ["bootstrap of wins"] * len(rows)}
+
+
+def _spread(e: Evidence) -> tuple[float, float]:
+    """The least and the greatest gain with any seed."""
+    each = e.seeds or (e.gain,)
+    return min(each), max(each)
+
+
+def _folds(forecasts: Mapping[str, Forecasts]) -> Table:
+    columns = (
+        "window", "horizon", "train_start", "cut", "test_end", "embargo_ns",
+        "latest_resolution", "slack_ns", "n_train", "n_test", "refit",
+    )  # fmt: skip
+    rows = [
+        (p.window, p.horizon, _iso(p.train_start), _iso(p.cut), _iso(p.end), p.embargo,
+         _iso(p.latest_resolution), p.slack, p.n_train, p.n_test, p.refit)
+        for part in forecasts.values()
+        for p in part.proofs
+    ]  # fmt: skip
+    return table(columns, rows)
+
+
+def _wins(baseline: str, metric: str, scores: Sequence[Scores]) -> Table:
+    """In how many windows each model beats the baseline, by the declared metric."""
+    rows = []
+    sign = 1.0 if METRICS[metric].higher else -1.0
+    for part in scores:
+        base = part.by_window(baseline, metric)
+        for model in part.windows:
+            if model != baseline:
+                better = sign * (part.by_window(model, metric) - base) > 0.0
+                rows.append((part.horizon, model, baseline, metric, int(better.sum()), base.size))
+    return table(("horizon", "model", "baseline", "metric", "wins", "windows"), rows)

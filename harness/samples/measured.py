@@ -1,0 +1,230 @@
+"""A panel's measures, streamed one symbol at a time, and kept for the next run that asks for them.
+
+Measures are the costly part of a run and depend on nothing but the bars and the cascade. They are
+kept in the cache folder under a hash of what would be read (paths, sizes, modification times, the
+panel file), the plan, the text of all code that reads and measures, and the library versions;
+any change measures afresh. What is kept is what was computed, bit for bit.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import tempfile
+from collections import Counter
+from collections.abc import Callable, Mapping
+from dataclasses import asdict, dataclass, field
+from functools import cache
+from pathlib import Path
+
+import numpy as np
+import polars as pl
+
+from harness.cache import code_hash
+from harness.errors import PanelError
+from harness.kernels.loader import cache_folder
+from harness.measures.cascade import CascadePlan, measure, why_unfit
+from harness.panel.panel import Panel, panel_fingerprint
+from harness.types import Bars, Excluded, Gap, Measured
+
+_LAYOUT = 2
+# All code that reads and measures.
+MADE_BY = (
+    "kernels", "measures", "panel", "toml", "durations.py", "samples/measured.py", "types.py",
+)  # fmt: skip
+
+
+@dataclass(frozen=True)
+class PanelFacts:
+    """What was read: symbols, rows read, bars after filling, gaps, span (UTC ns), fingerprint.
+
+    `available` symbols were in the span before any selection; `excluded` are those that take no
+    part, and why; `left_out` counts rows of the file that are no bars, by why. `labels` maps each
+    label to {symbol: text}, `unknown` where none is known. `side` maps each side series to the
+    fingerprint of what was read of it, `side_missing` to the bars at which it was not known. The
+    fingerprint covers labels and side series.
+    """
+
+    symbols: tuple[str, ...]
+    rows: int
+    bars: int
+    start: int
+    end: int
+    gaps: tuple[Gap, ...]
+    fingerprint: str
+    available: int = 1
+    excluded: tuple[Excluded, ...] = ()
+    left_out: Mapping[str, int] = field(default_factory=dict)
+    labels: Mapping[str, Mapping[str, str]] = field(default_factory=dict)
+    side: Mapping[str, str] = field(default_factory=dict)
+    side_missing: Mapping[str, int] = field(default_factory=dict)
+
+    @property
+    def filled(self) -> int:
+        """Bars that were not in the data but carried forward."""
+        return self.bars - self.rows
+
+
+def measure_panel(
+    panel: Panel,
+    plan: CascadePlan,
+    *,
+    keep: bool = True,
+    progress: Callable[[str], None] = lambda _: None,
+) -> tuple[list[Measured], PanelFacts, bool]:
+    """Every symbol's measures, what was read, and whether they were kept from an earlier run.
+
+    Raises PanelError for bars that fail a check and symbols of which nothing can be made, unless
+    the panel excludes such symbols, and when none is left. With `keep` false nothing is taken or
+    kept.
+    """
+    path = _path(panel, plan) if keep else None
+    if path is not None:
+        kept = _load(path)
+        if kept is not None:
+            return *kept, True
+    measured: list[Measured] = []
+    read = _Tally(panel)
+    for found in panel.read():
+        bars = _fit(panel, found, plan)
+        if isinstance(bars, Excluded):
+            read.excluded.append(bars)
+            continue
+        read.add(bars)
+        measured.append(measure(bars, plan))
+        progress(f"measured {bars.symbol}")
+    facts = read.facts()
+    if path is not None:
+        _save(path, measured, facts)
+    return measured, facts, False
+
+
+def _fit(panel: Panel, found: Bars | Excluded, plan: CascadePlan) -> Bars | Excluded:
+    """The bars, unless nothing can be made of them."""
+    why = why_unfit(found, plan) if isinstance(found, Bars) else None
+    if why is None:
+        return found
+    if panel.spec.on_bad == "refuse":
+        raise PanelError(f"{panel.spec.file}: {found.symbol}: {why}")
+    return Excluded(found.symbol, why)
+
+
+class _Tally:
+    def __init__(self, panel: Panel) -> None:
+        self.panel = panel
+        self.symbols: list[str] = []
+        self.rows = self.bars = 0
+        self.spans: list[tuple[int, int]] = []
+        self.gaps: list[Gap] = []
+        self.fingerprints: list[str] = []
+        self.excluded: list[Excluded] = []
+        self.left_out: Counter[str] = Counter()
+        self.side_missing: Counter[str] = Counter()
+
+    def add(self, bars: Bars) -> None:
+        self.symbols.append(bars.symbol)
+        self.rows += bars.rows
+        self.bars += bars.n
+        self.spans.append((bars.start, int(bars.known_at(np.int64(bars.n - 1)))))
+        self.gaps += bars.gaps
+        self.fingerprints.append(bars.fingerprint)
+        self.left_out.update(bars.left_out)
+        for name in self.panel.sides:
+            self.side_missing[name] += int(np.isnan(bars.columns[name]).sum())
+
+    def facts(self) -> PanelFacts:
+        if not self.symbols:
+            first, rest = self.excluded[0], len(self.excluded) - 1
+            raise PanelError(
+                f"{self.panel.spec.file}: no symbol is left: {first.symbol}: {first.reason}"
+                + (f" (and {rest:,} more)" if rest else "")
+            )
+        side = {name: series.fingerprint for name, series in self.panel.series.items()}
+        labels = {
+            name: {symbol: of[symbol] for symbol in self.symbols}
+            for name, of in self.panel.labels.items()
+        }
+        words = [json.dumps(part, sort_keys=True) for part in (side, labels) if part]
+        return PanelFacts(
+            symbols=tuple(self.symbols),
+            rows=self.rows,
+            bars=self.bars,
+            start=min(s for s, _ in self.spans),
+            end=max(e for _, e in self.spans),
+            gaps=tuple(self.gaps),
+            fingerprint=panel_fingerprint([*self.fingerprints, *words]),
+            available=self.panel.available,
+            excluded=tuple(self.excluded),
+            left_out=dict(self.left_out),
+            labels=labels,
+            side=side,
+            side_missing=dict(self.side_missing),
+        )
+
+
+def _path(panel: Panel, plan: CascadePlan) -> Path | None:
+    identity = panel.identity()
+    if identity is None:
+        return None
+    made_from = f"{_LAYOUT} {identity} {plan!r} {_code()} {np.__version__} {pl.__version__}"
+    digest = hashlib.sha256(made_from.encode())
+    return cache_folder() / "measures" / f"{digest.hexdigest()[:32]}.bin"
+
+
+@cache
+def _code() -> str:
+    return code_hash(*MADE_BY)
+
+
+def _save(path: Path, measured: list[Measured], facts: PanelFacts) -> None:
+    """One header line, then per symbol its times, decisions and columns as they are in memory."""
+    header = {
+        "facts": asdict(facts),
+        "symbols": [
+            [m.symbol, m.known_at.size, m.decisions.size, m.block, m.bar] for m in measured
+        ],
+        "columns": list(measured[0].columns),
+    }
+    temporary = None
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        handle, temporary = tempfile.mkstemp(dir=path.parent)
+        with os.fdopen(handle, "wb") as stream:
+            stream.write(json.dumps(header).encode() + b"\n")
+            for m in measured:
+                for array in (m.known_at, m.decisions, *m.columns.values()):
+                    stream.write(np.ascontiguousarray(array).data)
+        Path(temporary).replace(path)
+    except OSError:
+        # A full or read-only cache costs the next run its time, nothing else.
+        if temporary is not None:
+            Path(temporary).unlink(missing_ok=True)
+
+
+def _load(path: Path) -> tuple[list[Measured], PanelFacts] | None:
+    try:
+        with path.open("rb") as stream:
+            header = json.loads(stream.readline())
+            symbols = [_read(stream, entry, header["columns"]) for entry in header["symbols"]]
+    except (OSError, ValueError, KeyError, TypeError):
+        return None
+    facts = header["facts"]
+    facts["gaps"] = tuple(Gap(**gap) for gap in facts["gaps"])
+    facts["excluded"] = tuple(Excluded(**excluded) for excluded in facts["excluded"])
+    facts["symbols"] = tuple(facts["symbols"])
+    return symbols, PanelFacts(**facts)
+
+
+def _read(stream: object, entry: list, columns: list[str]) -> Measured:
+    symbol, rows, decisions, block, bar = entry
+    known_at = _exactly(np.fromfile(stream, np.int64, rows), rows)
+    at = _exactly(np.fromfile(stream, np.int64, decisions), decisions)
+    values = {name: _exactly(np.fromfile(stream, np.float64, rows), rows) for name in columns}
+    return Measured(symbol, known_at, values, at, block, bar)
+
+
+def _exactly(array: np.ndarray, size: int) -> np.ndarray:
+    if array.size != size:
+        raise ValueError("a kept file that ends too early")
+    return array

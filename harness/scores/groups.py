@@ -1,0 +1,129 @@
+"""Scores by group: regimes, labels such as sectors, symbols; and what a shift costs each model."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
+
+import numpy as np
+
+from harness.scores.losses import Values
+from harness.scores.metrics import METRICS, loss_of
+from harness.scores.regimes import Marked
+from harness.scores.scoring import score_groups, taken
+from harness.types import F64, I64, Forecasts
+
+
+@dataclass(frozen=True)
+class GroupScores:
+    """Every metric of every model over groups of one kind: model -> (g, 12); `n` rows in each.
+
+    `kind` is `regime`, `symbol` or a label's name.
+    """
+
+    horizon: str
+    kind: str
+    groups: tuple[str, ...]
+    n: tuple[int, ...]
+    values: Mapping[str, F64]
+
+    def of(self, metric: str) -> dict[str, F64]:
+        """One metric by model, (g,)."""
+        column = list(METRICS).index(metric)
+        return {model: values[:, column] for model, values in self.values.items()}
+
+
+def by_group(
+    forecasts: Forecasts,
+    outcome: Values,
+    models: Mapping[str, Values],
+    marked: Marked,
+    labels: Mapping[str, Mapping[str, str]],
+) -> tuple[GroupScores, ...]:
+    """Scores by regime, by each label and by symbol, those of which there is more than one."""
+    found = []
+    for kind, groups in _kinds(forecasts, marked, labels):
+        if groups:
+            values = score_groups(outcome, models, list(groups.values()))
+            sizes = tuple(rows.size for rows in groups.values())
+            found.append(GroupScores(forecasts.horizon, kind, tuple(groups), sizes, values))
+    return tuple(found)
+
+
+def _kinds(
+    forecasts: Forecasts, marked: Marked, labels: Mapping[str, Mapping[str, str]]
+) -> Iterator[tuple[str, Mapping[str, I64]]]:
+    yield "regime", marked.groups
+    if len(forecasts.symbols) < 2:
+        return
+    for label, words in labels.items():
+        of = [words.get(symbol, "unknown") for symbol in forecasts.symbols]
+        names = sorted(set(of))
+        code = np.array([names.index(word) for word in of])[forecasts.symbol]
+        yield label, {name: np.flatnonzero(code == k) for k, name in enumerate(names)}
+    yield (
+        "symbol",
+        {
+            symbol: np.flatnonzero(forecasts.symbol == k)
+            for k, symbol in enumerate(forecasts.symbols)
+        },
+    )
+
+
+def of_group(found: Sequence[GroupScores], kind: str, group: str, metric: str) -> dict[str, float]:
+    """One metric by model in one of the groups."""
+    scores = next(g for g in found if g.kind == kind)
+    place = scores.groups.index(group)
+    return {model: float(values[place]) for model, values in scores.of(metric).items()}
+
+
+def only(
+    forecasts: Forecasts,
+    outcome: Values,
+    models: Mapping[str, Values],
+    rows: I64,
+    *,
+    ranked: bool = True,
+) -> tuple[Forecasts, Values, dict[str, Values]]:
+    """What evidence reads, of these rows alone. Ranks, if asked for, are among them."""
+    where = {"formed_at": forecasts.formed_at[rows], "symbol": forecasts.symbol[rows]}
+    part = replace(forecasts, **where)
+    own = {name: taken(v, rows, ranked=ranked) for name, v in models.items()}
+    return part, taken(outcome, rows, ranked=ranked), own
+
+
+@dataclass(frozen=True)
+class Adaptation:
+    """Cumulative mean loss of each model by decision after a shift: model -> (days,).
+
+    The means are over all symbols' shifts; `loss` names the metric.
+    """
+
+    horizon: str
+    regime: str
+    loss: str
+    shifts: int
+    cumulative: Mapping[str, F64]
+
+
+def adaptation(
+    forecasts: Forecasts, outcome: Values, models: Mapping[str, Values], marked: Marked, metric: str
+) -> tuple[Adaptation, ...]:
+    """Adaptation after the shifts of every Shifts regime, in the metric's loss (QLIKE if none)."""
+    name = loss_of(metric)
+    found = []
+    for regime, since in marked.since.items():
+        rows = marked.groups[regime]
+        if not rows.size:
+            continue
+        count = np.bincount(since)
+        cumulative = {}
+        for model, f in models.items():
+            losses = METRICS[name].losses(outcome, f)[rows]
+            sums = np.bincount(since, weights=losses)
+            mean = np.divide(sums, count, out=np.zeros(count.size), where=count > 0)
+            cumulative[model] = np.cumsum(mean)
+        found.append(
+            Adaptation(forecasts.horizon, regime, name, int(np.sum(since == 0)), cumulative)
+        )
+    return tuple(found)

@@ -1,0 +1,278 @@
+"""The metrics: all that is known of each, in one entry. Every table of metrics is made of these.
+
+To add one, add its entry; a metric that is the mean of a loss needs no more than `_mean`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Literal
+
+import numpy as np
+from numpy.typing import NDArray
+
+from harness.scores.losses import (
+    Loss,
+    Values,
+    absolute_log,
+    absolute_sigma,
+    corr_influence,
+    direction_influence,
+    direction_loss,
+    mape_influence,
+    mape_loss,
+    mean_influence,
+    nll,
+    pearson,
+    qlike,
+    r2_influence,
+    rmse_influence,
+    spearman_influence,
+    squared_log,
+    squared_sigma,
+    squared_variance,
+)
+from harness.scores.means import (
+    CORRELATION,
+    RANK_CORRELATION,
+    RIGHT_WAY,
+    SHARE_MISSED,
+    Means,
+    explained_share_of,
+    mean_of,
+    root_mean_of,
+)
+from harness.types import F64
+
+Reads = Literal["log", "sigma", "variance"]
+
+
+@dataclass(frozen=True)
+class RowLoss:
+    """The loss of a row that tests of predictive ability compare: (n,), less for better.
+
+    `words` and `unit` name it on an axis and in a sentence.
+    """
+
+    values: Loss
+    words: str
+    unit: str
+
+
+@dataclass(frozen=True)
+class Metric:
+    """A figure over rows of outcome and forecast; `higher` says which way is better.
+
+    `heading` names it on cards and figures, `unit` and `definition` say what it is. `reads` is
+    the quantity that it compares: "log" stands for the target's own scale, which needs no
+    back-transformation; a proxy of the target is matched to its mean there. `influence(outcome,
+    forecast)` (n,) has mean zero and says how much each row moves the figure. `means` is what a
+    bootstrap draws. `loss` is None where no loss of a row orders models as the metric does.
+    `signed` says that the best figure is not zero: it may lie on either side. `counts(outcome)`
+    (n,) are the rows that the figure is over, None for all. `ranked` says that it reads ranks.
+    `correlates` takes from either series what a correlation is of.
+    """
+
+    name: str
+    heading: str
+    higher: bool
+    unit: str
+    definition: str
+    reads: Reads
+    influence: Callable[[Values, Values], F64]
+    means: Means
+    loss: RowLoss | None = None
+    signed: bool = False
+    counts: Callable[[Values], NDArray[np.bool_]] | None = None
+    ranked: bool = False
+    correlates: Callable[[Values], F64] | None = None
+
+    @property
+    def has_share(self) -> bool:
+        """Whether it is a loss from zero on, of which a share can be saved."""
+        return not (self.higher or self.signed)
+
+    @property
+    def of_the_target(self) -> bool:
+        """Whether it is on the target's own scale, so that it needs no back-transformation."""
+        return self.reads == "log"
+
+    def losses(self, outcome: Values, forecast: Values) -> F64:
+        """The loss of every row (n,); ValueError for a metric that has none."""
+        if self.loss is None:
+            raise ValueError(f"{self.name} is not the mean of a loss of each row")
+        return self.loss.values(outcome, forecast)
+
+    def figure(self, outcome: Values, forecast: Values) -> float:
+        """The figure over all rows, NaN where it is not defined; see `Scores` for the fast way."""
+        with np.errstate(divide="ignore", invalid="ignore"):
+            if self.correlates is not None:
+                return pearson(self.correlates(outcome), self.correlates(forecast))
+            shared = _means(self.means.outcome(outcome))
+            influence = self.influence(outcome, forecast)
+            own = _means(self.means.model(outcome, forecast, influence))
+            return float(self.means.figure(shared, own)[0])
+
+
+def _means(columns: tuple[F64, ...]) -> F64:
+    return np.array([[column.mean() for column in columns]])
+
+
+def _mean(
+    name: str,
+    heading: str,
+    reads: Reads,
+    unit: str,
+    definition: str,
+    loss: Loss,
+    *,
+    signed: bool = False,
+) -> Metric:
+    """A metric that is the mean of a loss, less for better."""
+    return Metric(
+        name,
+        heading,
+        False,
+        unit,
+        definition,
+        reads,
+        mean_influence(loss),
+        mean_of(loss),
+        RowLoss(loss, heading, unit),
+        signed=signed,
+    )
+
+
+_TABLE = (
+    Metric(
+        "ic",
+        "IC",
+        True,
+        "rank correlation, -1 to 1",
+        "Spearman's correlation of the target and its forecast, ties averaged",
+        "log",
+        spearman_influence,
+        RANK_CORRELATION,
+        correlates=lambda v: v.pooled,
+        ranked=True,
+    ),
+    Metric(
+        "r2_log",
+        "R² log",
+        True,
+        "share of variance, at most 1",
+        "1 - sum e^2 / sum (y - mean y)^2, y = ln sigma, e = y - its forecast",
+        "log",
+        r2_influence,
+        explained_share_of(squared_log),
+        RowLoss(squared_log, "squared error of ln σ", "no unit"),
+    ),
+    _mean(
+        "mae_log",
+        "MAE log",
+        "log",
+        "ln sigma",
+        "mean |y - forecast|, y = ln sigma",
+        absolute_log,
+    ),
+    Metric(
+        "rmse",
+        "RMSE σ",
+        False,
+        "sigma per bar",
+        "sqrt(mean (sigma - forecast sigma)^2)",
+        "sigma",
+        rmse_influence,
+        root_mean_of(squared_sigma),
+        RowLoss(squared_sigma, "squared error", "σ per bar, squared"),
+    ),
+    _mean(
+        "mae",
+        "MAE σ",
+        "sigma",
+        "sigma per bar",
+        "mean |sigma - forecast sigma|",
+        absolute_sigma,
+    ),
+    _mean(
+        "mse",
+        "MSE σ",
+        "sigma",
+        "sigma per bar, squared",
+        "mean (sigma - forecast sigma)^2, the square of rmse",
+        squared_sigma,
+    ),
+    _mean(
+        "mse_var",
+        "MSE σ²",
+        "variance",
+        "variance per bar, squared",
+        "mean (sigma^2 - forecast variance)^2",
+        squared_variance,
+    ),
+    _mean(
+        "qlike",
+        "QLIKE",
+        "variance",
+        "nats, 0 is best",
+        "mean (x - ln x - 1), x = sigma^2 / forecast variance "
+        "(Patton 2011, J. Econometrics 160, eq. 24)",
+        qlike,
+    ),
+    Metric(
+        "corr",
+        "Corr σ",
+        True,
+        "correlation, -1 to 1",
+        "Pearson's correlation of sigma and forecast sigma",
+        "sigma",
+        corr_influence,
+        CORRELATION,
+        correlates=lambda v: v.sigma,
+    ),
+    Metric(
+        "direction",
+        "Direction",
+        True,
+        "share of rows, 0 to 1",
+        "share of forecasts on the same side as the target of its measure over the last "
+        "horizon; a forecast of no change is right only where there is none",
+        "log",
+        direction_influence,
+        RIGHT_WAY,
+        RowLoss(direction_loss, "wrong direction", "rows"),
+        counts=lambda o: np.isfinite(o.last),
+    ),
+    Metric(
+        "mape",
+        "MAPE σ",
+        False,
+        "share of sigma, 0 is best",
+        "mean |sigma - forecast sigma| / sigma over the rows whose sigma is above "
+        "sample.floor; those at it, where no price moved, are left out",
+        "sigma",
+        mape_influence,
+        SHARE_MISSED,
+        RowLoss(mape_loss, "MAPE σ", "share of sigma, 0 is best"),
+        counts=lambda o: np.isfinite(o.moved),
+    ),
+    _mean(
+        "nll",
+        "NLL",
+        "variance",
+        "nats, of either sign",
+        "mean (ln 2 pi + ln h + v / h) / 2, v = sigma^2, h = forecast variance, per bar of "
+        "returns in units: of a normal return of mean 0 and variance h whose square is v, as "
+        "rv over one bar is; for other targets a quasi-likelihood, half of qlike but for "
+        "terms of v alone",
+        nll,
+        signed=True,
+    ),
+)
+METRICS: dict[str, Metric] = {m.name: m for m in _TABLE}
+
+
+def loss_of(metric: str) -> str:
+    """The metric whose loss of a row stands for this one: itself, QLIKE where it has none."""
+    return metric if METRICS[metric].loss else "qlike"

@@ -1,0 +1,239 @@
+"""How good the VaR and ES of every model are, over all rows and symbol by symbol."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Iterator, Mapping
+from dataclasses import dataclass
+from typing import NamedTuple
+
+import numpy as np
+
+from harness.scores.losses import Values
+from harness.scores.risk.backtests import (
+    UNDEFINED,
+    Tested,
+    acerbi_szekely,
+    conditional_coverage,
+    dynamic_quantile,
+    independence,
+    kupiec,
+)
+from harness.scores.risk.forecasts import TailForecast, tail_forecast
+from harness.scores.risk.losses import fz_loss, joint_loss, quantile_loss
+from harness.types import F64, I64, Forecasts
+from harness.walk.residuals.tails import Tails
+
+REJECTED = 0.05  # a p-value under this rejects, where assets are counted
+ALL = "all"
+_ROUNDING = 1e-12  # of a rate over its level
+_MOST_PATH = 1_000  # decisions of a path kept for the figure
+
+
+class RiskRow(NamedTuple):
+    """One line of the table `risk`; what each figure is stands in definitions.py."""
+
+    horizon: str
+    model: str
+    residuals: str
+    level: float
+    symbol: str
+    n: int
+    violations: int
+    rate: float
+    quantile_loss: float
+    joint_loss: float
+    fz_loss: float
+    scale: float
+    dof: float
+    tested: int
+    kupiec: float
+    kupiec_p: float
+    independence: float
+    independence_p: float
+    coverage: float
+    coverage_p: float
+    dq: float
+    dq_p: float
+    z1: float
+    z1_p: float
+    z2: float
+    z2_p: float
+
+
+class WinRow(NamedTuple):
+    """One line of the table `risk_wins`: a model over the symbols, against the baseline.
+
+    `wins` of `symbols` have a lower joint loss, `quantile_wins` a lower quantile loss, `rate_wins`
+    a rate of violations nearer to the level, `rate_ties` one as near: rates are of whole numbers.
+    Kupiec rejects the rate of `rejected` of `tested`.
+    """
+
+    horizon: str
+    model: str
+    residuals: str
+    level: float
+    baseline: str
+    wins: int
+    symbols: int
+    rejected: int
+    tested: int
+    quantile_wins: int
+    rate_wins: int
+    rate_ties: int
+
+
+class PathRow(NamedTuple):
+    """One line of the table `risk_path`: the return over the horizon and its VaR and ES."""
+
+    horizon: str
+    model: str
+    residuals: str
+    level: float
+    symbol: str
+    formed_at: int
+    realised: float
+    var: float
+    es: float
+
+
+@dataclass(frozen=True)
+class Risk:
+    """Everything of one horizon; `paths` are the last decisions of one symbol, for a figure."""
+
+    rows: tuple[RiskRow, ...]
+    wins: tuple[WinRow, ...]
+    paths: tuple[PathRow, ...]
+
+
+def assess(
+    forecasts: Forecasts,
+    models: Mapping[str, Values],
+    tails: Tails,
+    *,
+    baseline: str,
+    seed: int,
+    drawn: Collection[str] = (),
+) -> Risk:
+    """Losses, backtests and wins of every model, law of residuals and level.
+
+    Paths are kept of the models `drawn`, by the first law at the lowest level.
+
+    Rates and losses are over every row whose return is known. Tests are over decisions whose
+    targets do not overlap, and of one symbol each: what a test of several symbols of one day
+    would have to assume, that they are independent, is not so.
+    """
+    rows: list[RiskRow] = []
+    paths: list[PathRow] = []
+    for model, values in models.items():
+        for law, residuals in enumerate(tails.residuals):
+            for place, level in enumerate(tails.levels):
+                found = tail_forecast(forecasts, model, values, tails, law, place)
+                head = forecasts.horizon, model, residuals, level
+                rows += _rows(head, forecasts, found, seed)
+                if model in drawn and law == place == 0:
+                    paths += _path(head, forecasts, found)
+    return Risk(tuple(rows), tuple(_wins(rows, baseline)), tuple(paths))
+
+
+def _rows(
+    head: tuple[str, str, str, float], forecasts: Forecasts, found: TailForecast, seed: int
+) -> Iterator[RiskRow]:
+    """Over all rows, then by symbol where there are several."""
+    y = forecasts.returns
+    known = np.isfinite(y) & np.isfinite(found.var)
+    several = len(forecasts.symbols) > 1
+    groups = {ALL: np.flatnonzero(known)}
+    if several:
+        groups |= {
+            symbol: np.flatnonzero(known & (forecasts.symbol == code))
+            for code, symbol in enumerate(forecasts.symbols)
+        }
+    for symbol, rows in groups.items():
+        apart = rows[:0] if several and symbol == ALL else _apart(forecasts, rows)
+        tests = _tests(y, found, apart, seed)
+        yield RiskRow(*head, symbol, *_figures(y[rows], found, rows), apart.size, *tests)
+
+
+def _apart(forecasts: Forecasts, rows: I64) -> I64:
+    """Of one symbol's rows those whose targets do not overlap: each begins when the last ended."""
+    if not forecasts.overlap or not rows.size:
+        return rows
+    formed, resolved = forecasts.formed_at[rows], forecasts.resolved_at[rows]
+    following = np.searchsorted(formed, resolved).tolist()
+    taken, at = [], 0
+    while at < rows.size:
+        taken.append(at)
+        at = following[at]
+    return rows[taken]
+
+
+def _figures(y: F64, found: TailForecast, rows: I64) -> tuple[float, ...]:
+    """From `n` to `dof` of RiskRow."""
+    if not rows.size:
+        return (0, 0, *[np.nan] * 6)
+    var, es, level = found.var[rows], found.es[rows], found.level
+    violations = int(np.sum(y < var))
+    losses = quantile_loss(y, level, var), joint_loss(y, level, var, es), fz_loss(y, level, var, es)
+    means = (float(np.mean(loss)) for loss in losses)
+    law = float(np.mean(found.scale[rows])), float(np.mean(found.dof[rows]))
+    return (rows.size, violations, violations / rows.size, *means, *law)
+
+
+def _tests(y: F64, found: TailForecast, rows: I64, seed: int) -> Iterator[float]:
+    """From `kupiec` to `z2_p` of RiskRow."""
+    if rows.size:
+        y, var, es = y[rows], found.var[rows], found.es[rows]
+        hits, level = y < var, found.level
+        tests: tuple[Tested, ...] = (
+            kupiec(hits, level),
+            independence(hits),
+            conditional_coverage(hits, level),
+            dynamic_quantile(hits, level, var),
+            *acerbi_szekely(y, hits, level, es, found.shapes(rows), seed),
+        )
+    else:
+        tests = (UNDEFINED,) * 6
+    for test in tests:
+        yield from (test.statistic, test.p_value)
+
+
+def _wins(rows: list[RiskRow], baseline: str) -> Iterator[WinRow]:
+    """By horizon, model, law and level, over the symbols; nothing where there is only one."""
+    groups: dict[tuple[str, str, str, float], list[RiskRow]] = {}
+    for row in rows:
+        if row.symbol != ALL:
+            groups.setdefault(row[:4], []).append(row)
+    for (horizon, model, residuals, level), own in groups.items():
+        against = groups[horizon, baseline, residuals, level]
+        pairs = list(zip(own, against, strict=True))
+        losses = np.array([(r.joint_loss, b.joint_loss) for r, b in pairs])
+        compared = np.isfinite(losses).all(axis=1)
+        ticks = np.array([(r.quantile_loss, b.quantile_loss) for r, b in pairs])[compared]
+        off = np.abs(np.array([(r.rate, b.rate) for r, b in pairs])[compared] / level - 1.0)
+        tied = np.abs(off[:, 0] - off[:, 1]) <= _ROUNDING
+        p = np.array([r.kupiec_p for r in own])
+        yield WinRow(
+            horizon,
+            model,
+            residuals,
+            level,
+            baseline,
+            wins=int(np.sum(losses[compared, 0] < losses[compared, 1])),
+            symbols=int(compared.sum()),
+            rejected=int(np.sum(p < REJECTED)),
+            tested=int(np.isfinite(p).sum()),
+            quantile_wins=int(np.sum(ticks[:, 0] < ticks[:, 1])),
+            rate_wins=int(np.sum((off[:, 0] < off[:, 1]) & ~tied)),
+            rate_ties=int(np.sum(tied)),
+        )
+
+
+def _path(
+    head: tuple[str, str, str, float], forecasts: Forecasts, found: TailForecast
+) -> Iterator[PathRow]:
+    """The last decisions of the symbol with the most, the first of several."""
+    code = int(np.bincount(forecasts.symbol).argmax())
+    rows = np.flatnonzero(forecasts.symbol == code)[-_MOST_PATH:]
+    columns = (forecasts.formed_at, forecasts.returns, found.var, found.es)
+    values = zip(*(column[rows].tolist() for column in columns), strict=True)
+    return (PathRow(*head, forecasts.symbols[code], *own) for own in values)

@@ -1,0 +1,98 @@
+"""VaR and ES of every test row from a model's volatility forecasts and its training tails."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from functools import lru_cache
+
+import numpy as np
+
+from harness.scores.losses import Values
+from harness.scores.risk.backtests import TailShapes
+from harness.types import F64, I64, Forecasts, ModelFit
+from harness.walk.residuals.tails import (
+    CELLS,
+    DOF,
+    DOF_RANGE,
+    QUANTILE,
+    SCALE,
+    SHORTFALL,
+    Tails,
+    normal_shortfall,
+    student_shortfall,
+)
+
+_LAWS, _POINTS = 64, 2_048  # of t errors: 1/dof in so many steps, the tail in so many points
+
+
+@dataclass(frozen=True)
+class TailForecast:
+    """VaR and ES (n,) of one model, law of residuals and level: returns over the horizon.
+
+    `scale` and `dof` (n,) are the law's at every row; `fit` (n,) is its place in `tails`
+    (fits, 4 + GRID), those of every fit, or of every fit and symbol.
+    """
+
+    level: float
+    var: F64
+    es: F64
+    scale: F64
+    dof: F64
+    fit: I64
+    tails: F64
+
+    def shapes(self, rows: I64) -> TailShapes:
+        """How returns beyond VaR lie under the law, for these rows."""
+        if np.isfinite(self.dof[rows]).any():
+            steps = (_LAWS - 1) * DOF_RANGE[0] / self.dof[rows]
+            return TailShapes(_student_ratios(self.level), np.rint(steps).astype(np.int64))
+        beyond = self.tails[:, 4:]
+        if np.isfinite(beyond[self.fit[rows]]).any():
+            return TailShapes(beyond, self.fit[rows], tuple(CELLS.tolist()))
+        return TailShapes(_student_ratios(self.level), np.zeros(rows.size, np.int64))
+
+
+def tail_forecast(
+    forecasts: Forecasts, model: str, values: Values, tails: Tails, law: int, level: int
+) -> TailForecast:
+    """The VaR and ES that a model's forecasts give at tails.levels[level] by tails.residuals[law].
+
+    VaR is the fit's quantile of z times the forecast sigma of the horizon, ES the mean of z at or
+    below it times the same. NaN for rows of a fit without tails.
+    """
+    fit = forecasts.fits[model]
+    own, place = _own(fit, forecasts, law, level)
+    sigma, found = tails.sigma(values.variance), own[place]
+    return TailForecast(
+        tails.levels[level],
+        var=sigma * found[:, QUANTILE],
+        es=sigma * found[:, SHORTFALL],
+        scale=found[:, SCALE],
+        dof=found[:, DOF],
+        fit=place,
+        tails=own,
+    )
+
+
+def _own(fit: ModelFit, forecasts: Forecasts, law: int, level: int) -> tuple[F64, I64]:
+    """The tails (fits, 4 + GRID) of the fits, by symbol where they are, and each row's place."""
+    assert fit.tails is not None, "asked for before the walk"
+    own = fit.tails[..., law, level, :]
+    place = np.repeat(np.arange(own.shape[0]), np.diff(fit.edges))
+    if own.ndim == 2:
+        return own, place
+    symbols = own.shape[1]
+    return own.reshape(-1, own.shape[2]), place * symbols + forecasts.symbol
+
+
+@lru_cache(maxsize=32)
+def _student_ratios(level: float) -> F64:
+    """Equally likely z / ES beyond VaR (64, 2048): of 63 x 2.1 / k dof, normal for k = 0."""
+    from scipy.special import ndtri, stdtrit
+
+    level_of = (np.arange(_POINTS) + 0.5) / _POINTS * level
+    found = np.empty((_LAWS, _POINTS))
+    found[0] = ndtri(level_of) / normal_shortfall(ndtri(level), level)
+    dof = (_LAWS - 1) * DOF_RANGE[0] / np.arange(1, _LAWS)[:, None]
+    found[1:] = stdtrit(dof, level_of) / student_shortfall(stdtrit(dof, level), level, dof)
+    return found / found.mean(axis=1, keepdims=True)

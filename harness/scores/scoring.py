@@ -1,0 +1,186 @@
+"""Every metric of every model's forecasts: pooled, per window and by group of rows."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from functools import partial
+from itertools import pairwise
+
+import numpy as np
+
+from harness.kernels import ranks as rank_loops
+from harness.kernels import scores as score_loops
+from harness.samples.target_scale import TargetScale
+from harness.scores.losses import Values, qlike
+from harness.scores.metrics import METRICS, Metric
+from harness.types import F64, I32, I64, Forecasts
+
+# Where the columns of the compiled pass stand among the metrics, and the metrics that it has not.
+_PLACES = [list(METRICS).index(name) for name in score_loops.SCORES]
+_OTHERS = [(k, m) for k, m in enumerate(METRICS.values()) if m.name not in score_loops.SCORES]
+
+
+@dataclass(frozen=True)
+class Scores:
+    """Every metric of every model at one horizon: pooled (M,) and per window (w, M).
+
+    The M columns are those of METRICS, in their order.
+    """
+
+    horizon: str
+    n: int
+    window_n: tuple[int, ...]
+    pooled: dict[str, F64]
+    windows: dict[str, F64]
+    floored: dict[str, int]
+
+    def value(self, model: str, metric: str) -> float:
+        """The pooled figure."""
+        return float(self.pooled[model][list(METRICS).index(metric)])
+
+    def by_window(self, model: str, metric: str) -> F64:
+        """The figure per window (w,)."""
+        return self.windows[model][:, list(METRICS).index(metric)]
+
+
+def series(
+    forecasts: Forecasts, scale: TargetScale, *, ranked: bool = True
+) -> tuple[Values, dict[str, Values]]:
+    """The outcome and every model's forecast as the metrics read them; `ranked` for ic alone."""
+    outcome = _values(forecasts, scale, forecasts.y, 0.0, 0.0, ranked)
+    models = {}
+    for name, yhat in forecasts.yhat.items():
+        shifts = forecasts.fits[name].shifts(forecasts.symbol)
+        models[name] = _values(forecasts, scale, yhat, *shifts, ranked)
+    return outcome, models
+
+
+def score(
+    forecasts: Forecasts, scale: TargetScale, outcome: Values, models: dict[str, Values]
+) -> Scores:
+    """Every metric, pooled and per window. A metric of a constant series is NaN."""
+    edges, n = forecasts.edges, forecasts.y.size
+    whole = np.array([0, n], np.int64)
+    groups = [np.arange(a, b) for a, b in pairwise(edges.tolist())] if _OTHERS else []
+    pooled, windows = {}, {}
+    for name, f in models.items():
+        columns = _columns(outcome, f)
+        pooled[name] = _compiled(whole, outcome.pooled, f.pooled, columns)[0]
+        windows[name] = _compiled(edges, outcome.within, f.within, columns)
+        for k, metric in _OTHERS:
+            pooled[name][k] = metric.figure(outcome, f)
+            windows[name][:, k] = _by_group(metric, outcome, f, groups)
+    return Scores(
+        horizon=forecasts.horizon,
+        n=n,
+        window_n=tuple(int(x) for x in np.diff(edges)),
+        pooled=pooled,
+        windows=windows,
+        floored={name: scale.floored(yhat) for name, yhat in forecasts.yhat.items()},
+    )
+
+
+def score_groups(
+    outcome: Values,
+    models: Mapping[str, Values],
+    groups: Sequence[I64],
+    *,
+    ranked: bool = True,
+) -> dict[str, F64]:
+    """Every metric of every model over each group of rows (g, M); groups may share rows.
+
+    `groups` are positions of rows. Ranks are those within the group; a group without rows is NaN,
+    and so is ic unless `ranked`.
+    """
+    rows = np.concatenate([np.empty(0, np.int64), *groups])
+    edges = np.cumsum([0, *(g.size for g in groups)], dtype=np.int64)
+    code = np.repeat(np.arange(len(groups), dtype=np.int32), np.diff(edges))
+    found = {name: np.full((len(groups), len(METRICS)), np.nan) for name in models}
+    if not rows.size:
+        return found
+    ranks = partial(_ranks, group=code, groups=len(groups)) if ranked else _unranked
+    rank_y = ranks(outcome.y[rows])[1]
+    for name, f in models.items():
+        columns = [column[rows] for column in _columns(outcome, f)]
+        found[name] = _compiled(edges, rank_y, ranks(f.y[rows])[1], columns)
+        for k, metric in _OTHERS:
+            if ranked or not metric.ranked:
+                found[name][:, k] = _by_group(metric, outcome, f, groups)
+    return found
+
+
+def _compiled(edges: I64, rank_y: F64, rank_f: F64, columns: Sequence[F64]) -> F64:
+    """The metrics of the compiled pass over groups of rows between edges (g, M), others NaN."""
+    out = np.empty((edges.size - 1, len(_PLACES)))
+    score_loops.group_scores(edges, rank_y, rank_f, *columns, out)
+    found = np.full((edges.size - 1, len(METRICS)), np.nan)
+    found[:, _PLACES] = out
+    return found
+
+
+def _by_group(metric: Metric, outcome: Values, f: Values, groups: Sequence[I64]) -> F64:
+    """One metric over each group of rows (g,), NaN for a group without any."""
+    out = np.full(len(groups), np.nan)
+    for g, rows in enumerate(groups):
+        if rows.size:
+            part = (taken(values, rows, ranked=metric.ranked) for values in (outcome, f))
+            out[g] = metric.figure(*part)
+    return out
+
+
+def taken(values: Values, rows: I64, *, ranked: bool = True) -> Values:
+    """The values of these rows, ranked among themselves where `ranked`."""
+    y = values.y[rows]
+    pooled, within = _ranks(y, np.zeros(rows.size, np.int32), 1) if ranked else _unranked(y)
+    last, log_sigma, sigma = (v[rows] for v in (values.last, values.log_sigma, values.sigma))
+    moved = sigma if values.moved is values.sigma else values.moved[rows]
+    return Values(y, last, log_sigma, sigma, moved, values.variance[rows], pooled, within)
+
+
+def _columns(outcome: Values, f: Values) -> tuple[F64, ...]:
+    """What the score loops read of one model, but for the ranks."""
+    return (
+        outcome.log_sigma, f.log_sigma, outcome.sigma, f.sigma, outcome.moved,
+        outcome.variance, f.variance, qlike(outcome, f), outcome.y, f.y, outcome.last,
+    )  # fmt: skip
+
+
+def _values(
+    forecasts: Forecasts,
+    scale: TargetScale,
+    y: F64,
+    var_shift: F64 | float,
+    sigma_shift: F64 | float,
+    ranked: bool,
+) -> Values:
+    windows = forecasts.edges.size - 1
+    pooled, within = _ranks(y, forecasts.window, windows) if ranked else _unranked(y)
+    sigma, variance = scale.sigma(y, sigma_shift), scale.variance(y, var_shift)
+    log_sigma = scale.log_sigma(y)
+    moved = moving(scale, log_sigma, sigma)
+    return Values(y, forecasts.last, log_sigma, sigma, moved, variance, pooled, within)
+
+
+def moving(scale: TargetScale, log_sigma: F64, sigma: F64) -> F64:
+    """Sigma (n,), NaN where its logarithm is at the floor; the very array where none is."""
+    still = scale.at_floor(log_sigma)
+    return np.where(still, np.nan, sigma) if still.any() else sigma
+
+
+def _unranked(y: F64) -> tuple[F64, F64]:
+    none = np.full(y.size, np.nan)
+    return none, none
+
+
+def _ranks(y: F64, group: I32, groups: int) -> tuple[F64, F64]:
+    """Average ranks of y (n,) over all rows and over those of each group, `group` ascending."""
+    row_bits = y.size.bit_length()
+    order = np.empty(y.size, np.int64)
+    rank_loops.sort_keys(y.view(np.int64), row_bits, order)
+    order.sort()
+    pooled, within = np.empty(y.size), np.empty(y.size)
+    rest = y, group, np.empty(groups, np.int64), pooled, within
+    if rank_loops.average_ranks(order, row_bits, *rest):
+        rank_loops.average_ranks(np.argsort(y, kind="stable"), row_bits, *rest)
+    return pooled, within

@@ -1,0 +1,72 @@
+"""Scores with several seeds: their means, which the tables show, and how far they spread."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+
+import numpy as np
+
+from harness.scores.groups import GroupScores
+from harness.scores.metrics import METRICS
+from harness.scores.scoring import Scores
+from harness.tables import Table, table
+from harness.types import F64
+
+
+@dataclass(frozen=True)
+class SeedScores:
+    """The pooled figures of one model fitted with one seed: every metric (12,)."""
+
+    horizon: str
+    model: str
+    seed: int
+    figures: F64
+
+
+def over_seeds(each: Sequence[Scores]) -> Scores:
+    """Scores whose figures are means over the seeds, of the models that further seeds have."""
+    first, *further = each
+    return replace(
+        first,
+        pooled=_means(first.pooled, [s.pooled for s in further]),
+        windows=_means(first.windows, [s.windows for s in further]),
+    )
+
+
+def groups_over_seeds(each: Sequence[tuple[GroupScores, ...]]) -> tuple[GroupScores, ...]:
+    """Scores by group likewise."""
+    return tuple(
+        replace(first, values=_means(first.values, [g.values for g in further]))
+        for first, *further in zip(*each, strict=True)
+    )
+
+
+def _means(first: Mapping[str, F64], further: Sequence[Mapping[str, F64]]) -> dict[str, F64]:
+    return {
+        name: np.mean([own, *(f[name] for f in further if name in f)], axis=0)
+        if any(name in f for f in further)
+        else own
+        for name, own in first.items()
+    }
+
+
+def by_seed(seed: int, each: Sequence[Scores]) -> list[SeedScores]:
+    """The pooled figures with every seed, `seed` the first, of models fitted with several."""
+    first, *further = each
+    repeated = dict.fromkeys(name for s in further for name in s.pooled)
+    return [
+        SeedScores(first.horizon, name, seed + k, s.pooled[name])
+        for name in repeated
+        for k, s in enumerate(each)
+    ]
+
+
+def seeds_table(found: Sequence[SeedScores]) -> Table:
+    """`seeds`: every metric by model and seed."""
+    rows = [
+        (s.horizon, s.model, s.seed, metric, value)
+        for s in found
+        for metric, value in zip(METRICS, s.figures.tolist(), strict=True)
+    ]
+    return table(("horizon", "model", "seed", "metric", "value"), rows)

@@ -1,1 +1,0 @@
-"""Where bars come from: one file per kind of source."""

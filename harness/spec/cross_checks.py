@@ -1,0 +1,336 @@
+"""What is wrong between keys of a hypothesis that are each right alone."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from typing import TYPE_CHECKING
+
+from harness.durations import NS_PER_MINUTE, Duration, length, parse_moment, show_moment
+from harness.errors import nearest
+from harness.inference.evidence import FEWEST_SYMBOLS, HALF
+from harness.samples.features import (
+    OWN_SCALE,
+    Expression,
+    FeatureError,
+    parse_feature,
+    split_column,
+)
+from harness.scores.metrics import METRICS
+from harness.spec.regimes_and_sweeps import group_names
+from harness.spec.sections import SCHEMES, PanelSpan
+from harness.toml.problems import Loc, Problem, unknown_word
+
+if TYPE_CHECKING:
+    from harness.models.params import Params
+    from harness.spec.hypothesis import Hypothesis
+
+
+def conflicts(h: Hypothesis) -> Iterator[Problem]:
+    """What is wrong between keys that are each right alone."""
+    yield from _scheme_conflicts(h)
+    yield from _panel_conflicts("panel", h.panel)
+    yield from _span_conflicts(h)
+    yield from _history_conflicts(h)
+    yield from _repeats(("sample", "measures"), h.sample.measures)
+    yield from _repeats(("sample", "scales"), h.sample.scales)
+    yield from _repeats(("target", "horizons"), h.target.horizons)
+    if h.target.scale == "log" and h.target.back is None:
+        wanted = "one of naive, lognormal, smearing, because target.scale is 'log'"
+        yield Problem(("target", "back"), wanted)
+    if h.target.scale == "level" and h.target.back is not None:
+        wanted = "no such key, because target.scale is 'level'"
+        yield Problem(("target", "back"), wanted, h.target.back)
+    for name, model in h.models.items():
+        sizes = (getattr(model.params, f"{end}_stocks", 0) for end in ("least", "most"))
+        if (least := next(sizes)) > (most := next(sizes)):
+            wanted = f"at least models.{name}.least_stocks, {least}"
+            yield Problem(("models", name, "most_stocks"), wanted, most)
+        if model.scope == "effects" and not getattr(model.params, "intercept", True):
+            wanted = "true, because models of scope 'effects' have an intercept for every symbol"
+            yield Problem(("models", name, "intercept"), wanted, False)
+        yield from _expression_conflicts(h, model.params, ("models", name))
+    for name, regime in h.regimes.items():
+        for expression in regime.expressions:
+            yield from _column_conflicts(h, expression, ("regimes", name))
+    if h.risk:
+        yield from _repeats(("risk", "residuals"), h.risk.residuals)
+    if h.distribution:
+        yield from _repeats(("distribution", "laws"), h.distribution.laws)
+    yield from _source_conflicts(h)
+    for metric, figures in h.document.figures.items() if h.document else ():
+        for model in set(figures) - set(h.models):
+            yield unknown_word(("document", "figures", metric, model), model, h.models)
+    yield from _step_conflicts(h)
+    yield from _window_conflicts(h)
+    yield from _verdict_conflicts(h)
+
+
+def _expression_conflicts(h: Hypothesis, params: Params, loc: Loc) -> Iterator[Problem]:
+    """What a model reads that is not there, or twice; and those in its tables."""
+    for key in params.lists:
+        features = [parse_feature(text) for text in getattr(params, key, ())]
+        for i, feature in enumerate(features):
+            yield from _column_conflicts(h, feature, (*loc, key, i))
+        yield from _feature_repeats(h, features, (*loc, key))
+    for key in params.expressions:
+        yield from _column_conflicts(h, parse_feature(getattr(params, key)), (*loc, key))
+    for text in params.made:
+        try:
+            parse_feature(text)
+        except FeatureError as error:
+            yield Problem(loc, f"shorter expressions for what it makes: {error}")
+    for key, inner in params.inner.items():
+        yield from _expression_conflicts(h, inner, (*loc, key))
+
+
+def _source_conflicts(h: Hypothesis) -> Iterator[Problem]:
+    """A source without a pupil, a pupil without a source, and what a source has left unseen."""
+    if h.panel.unseen and h.source is None:
+        yield Problem(
+            ("panel", "unseen"), "no such key without [source], which has seen some", True
+        )
+    if h.source is not None and h.source.unseen:
+        yield Problem(("source", "unseen"), "no such key: it is of [panel]", True)
+    pupils = [name for name, model in h.models.items() if model.params.learns_beforehand]
+    if h.source is None:
+        if pupils:
+            wanted = f"this section, since models.{pupils[0]} learns from another panel beforehand"
+            yield Problem(("source",), wanted)
+        return
+    if not pupils:
+        yield Problem(("source",), "no such section: no model learns from another panel beforehand")
+    yield from _panel_conflicts("source", h.source)
+
+
+def _step_conflicts(h: Hypothesis) -> Iterator[Problem]:
+    """Horizons of several decisions beside kinds that forecast one."""
+    for horizon in h.target.horizons:
+        if length(horizon) == length(h.sample.every):
+            continue
+        for name, model in h.models.items():
+            if model.entry.one_step:
+                wanted = f"a kind that forecasts beyond the next decision, since {horizon} in "
+                wanted += f"target.horizons is not sample.every, {h.sample.every}"
+                yield Problem(("models", name, "kind"), wanted, model.kind)
+
+
+def _window_conflicts(h: Hypothesis) -> Iterator[Problem]:
+    """A target over a window of its own, and what forecasts the horizon alone."""
+    window, t = h.target.window, h.target
+    if window is None:
+        return
+    loc: Loc = ("target", "window")
+    if window not in h.sample.scales or t.measure not in h.sample.measures:
+        wanted = "one of sample.scales, with target.measure among sample.measures"
+        yield Problem(loc, wanted, str(window))
+    inside = all(_shorter(window, horizon) for horizon in t.horizons)
+    if not (inside or all(_shorter(horizon, window) for horizon in t.horizons)):
+        wanted = "longer than every horizon or shorter than every one, or no such key"
+        yield Problem(loc, wanted, str(window))
+    if h.risk:
+        wanted = "no such key beside [risk], which is of the horizon's returns"
+        yield Problem(loc, wanted, str(window))
+    for name, model in h.models.items():
+        kind = model.entry
+        if (kind.periods or kind.stepwise) and not (kind.flat and inside):
+            wanted = f"a kind that reads features: {kind.name} forecasts the whole horizon, "
+            yield Problem(("models", name, "kind"), wanted + "not target.window", model.kind)
+
+
+def _scheme_conflicts(h: Hypothesis) -> Iterator[Problem]:
+    """Keys that a scheme needs or has no use for."""
+    walk = h.walk_forward
+    needed, allowed = SCHEMES[walk.scheme]
+    own = {key for keys in SCHEMES.values() for part in keys for key in part}
+    for key in sorted(own):
+        loc: Loc = ("walk_forward", key)
+        value = getattr(walk, key)
+        if key in needed and value is None:
+            described = type(walk).model_fields[key].description
+            yield Problem(loc, f"this key, which is missing: {described}")
+        elif key not in needed and key not in allowed and value is not None:
+            keys = ", ".join((*needed, *allowed))
+            shown = list(value) if isinstance(value, tuple) else str(value)
+            yield Problem(loc, f"no such key for scheme '{walk.scheme}', which has {keys}", shown)
+
+
+def _span_conflicts(h: Hypothesis) -> Iterator[Problem]:
+    start, end, walk = h.panel.start, h.panel.end, h.walk_forward
+    order = [("panel.start", start)]
+    for key in ("train_from", "validate_from", "first_test"):
+        moment, loc = getattr(walk, key), ("walk_forward", key)
+        if moment is None:
+            continue
+        for name, earlier in order:
+            same = name == "panel.start" and key == "train_from"
+            if earlier is not None and (moment < earlier if same else moment <= earlier):
+                wanted = f"a moment after {name}, {show_moment(earlier)}"
+                yield Problem(loc, wanted, show_moment(moment))
+                break
+        if end is not None and moment >= end:
+            yield Problem(
+                loc, f"a moment before panel.end, {show_moment(end)}", show_moment(moment)
+            )
+        order.append((f"walk_forward.{key}", moment))
+    if _shorter(walk.step, walk.test):
+        wanted = f"at least walk_forward.test, {walk.test}, or test windows would overlap"
+        yield Problem(("walk_forward", "step"), wanted, str(walk.step))
+    yield from _refit_conflicts(h)
+    yield from _length_conflicts(h)
+
+
+def _length_conflicts(h: Hypothesis) -> Iterator[Problem]:
+    """A rolling training span, or the part held out of it, in which no target can resolve."""
+    walk = h.walk_forward
+    longest = max(h.target.horizons, key=length)
+    least = Duration((longest.ns + max(walk.embargo.ns, longest.ns)) // NS_PER_MINUTE, "m")
+    for key in ("train", "validation"):
+        span = getattr(walk, key)
+        if span is not None and not _shorter(least, span):
+            wanted = (
+                f"longer than the horizon {longest} and the embargo after it, or no target of "
+                "its rows is known at the cut"
+            )
+            yield Problem(("walk_forward", key), wanted, str(span))
+    if walk.train and walk.validation and not _shorter(walk.validation, walk.train):
+        wanted = f"shorter than walk_forward.train, {walk.train}, of which it is held out"
+        yield Problem(("walk_forward", "validation"), wanted, str(walk.validation))
+
+
+def _refit_conflicts(h: Hypothesis) -> Iterator[Problem]:
+    """Fits at a cadence of their own need test windows that adjoin."""
+    walk = h.walk_forward
+    if walk.step == walk.test:
+        return
+    if walk.refit is not None:
+        wanted = "no such key unless walk_forward.step is walk_forward.test"
+        yield Problem(("walk_forward", "refit"), wanted, str(walk.refit))
+    for name, model in h.models.items():
+        if model.refit is not None:
+            wanted = "no such key unless walk_forward.step is walk_forward.test"
+            yield Problem(("models", name, "refit"), wanted, str(model.refit))
+
+
+def _panel_conflicts(section: str, panel: PanelSpan) -> Iterator[Problem]:
+    """Between the keys of [panel], or of [source], which are the same."""
+    if panel.start is not None and panel.end is not None and panel.end <= panel.start:
+        wanted = f"a moment after {section}.start, {show_moment(panel.start)}"
+        yield Problem((section, "end"), wanted, show_moment(panel.end))
+    yield from _repeats((section, "symbols"), panel.symbols or ())
+    if panel.symbols is not None and panel.draw is not None:
+        yield Problem((section, "draw"), f"no such key beside {section}.symbols", panel.draw)
+    if panel.draw is None and "draw_seed" in panel.model_fields_set:
+        wanted = f"no such key without {section}.draw"
+        yield Problem((section, "draw_seed"), wanted, panel.draw_seed)
+
+
+def _history_conflicts(h: Hypothesis) -> Iterator[Problem]:
+    if h.walk_forward.first_test is not None:
+        return
+    wanted = "no such key without walk_forward.first_test, before which it counts"
+    for section, panel in (("panel", h.panel), ("source", h.source)):
+        if panel is not None and panel.min_history is not None:
+            yield Problem((section, "min_history"), wanted, str(panel.min_history))
+
+
+def _shorter(step: Duration, test: Duration) -> bool:
+    """Whether `step` can be shorter than `test`; between days and months, in any month."""
+    if step.is_calendar == test.is_calendar:
+        return length(step) < length(test)
+    january = parse_moment("2000-01-01")
+    starts = [Duration(1, "mo").after(january, times) for times in range(48)]
+    return any(step.after(start) < test.after(start) for start in starts)
+
+
+def _repeats(loc: Loc, values: Sequence[str | Duration]) -> Iterator[Problem]:
+    same = [length(value) if isinstance(value, Duration) else value for value in values]
+    for i, value in enumerate(values):
+        if same[i] in same[:i]:
+            yield Problem((*loc, i), f"{loc[-1]} that differ", str(value))
+
+
+def _feature_repeats(h: Hypothesis, features: list[Expression], loc: Loc) -> Iterator[Problem]:
+    """Two equal features cannot be told apart by a fit; `rv_h` is `rv_4h` at the horizon 4h."""
+    for i, feature in enumerate(features):
+        for horizon in map(str, h.target.horizons):
+            before = [
+                earlier for earlier in features[:i] if earlier.at(horizon) == feature.at(horizon)
+            ]
+            if before:
+                wanted = f"features that differ; at the horizon {horizon} it is {before[0].text}"
+                yield Problem((*loc, i), wanted, feature.text)
+                break
+
+
+def _column_conflicts(h: Hypothesis, feature: Expression, loc: Loc) -> Iterator[Problem]:
+    """A feature may name what the cascade has: its measures, the target's, its scales and `h`."""
+    measures = list(dict.fromkeys((*h.sample.measures, h.target.measure)))
+    scales = [str(scale) for scale in h.sample.scales]
+    known = [f"{m}_{s}" for m in measures for s in (*scales, OWN_SCALE)]
+    for column in sorted(feature.columns):
+        measure, scale = split_column(column)
+        if column not in known:
+            wanted = (
+                f"columns of {', '.join(measures)} over {', '.join(scales)} or {OWN_SCALE} "
+                f"(sample.measures, sample.scales), not {column}"
+            )
+            like = [name for name in known if name.endswith("_h") == column.endswith("_h")]
+            yield Problem(loc, wanted, feature.text, nearest(column, like))
+        elif scale == OWN_SCALE:
+            for horizon in map(str, h.target.horizons):
+                if horizon not in scales:
+                    wanted = (
+                        f"every horizon in sample.scales, since {column} is {measure} over the "
+                        f"horizon's own scale; {horizon} is not"
+                    )
+                    yield Problem(loc, wanted, feature.text)
+
+
+def _verdict_conflicts(h: Hypothesis) -> Iterator[Problem]:
+    rule, names = h.verdict, list(h.models)
+    if rule.baseline not in names:
+        yield unknown_word(("verdict", "baseline"), rule.baseline, names)
+    for i, candidate in enumerate(rule.candidates):
+        loc: Loc = ("verdict", "candidates", i)
+        if candidate not in names:
+            yield unknown_word(loc, candidate, names)
+        elif candidate == rule.baseline:
+            yield Problem(loc, "a model other than the baseline", candidate)
+    yield from _repeats(("verdict", "candidates"), rule.candidates)
+    if rule.horizon not in h.target.horizons:
+        horizons = [str(horizon) for horizon in h.target.horizons]
+        yield unknown_word(("verdict", "horizon"), str(rule.horizon), horizons)
+    groups = group_names(h.regimes)
+    if rule.regime is not None and rule.regime not in groups:
+        if groups:
+            yield unknown_word(("verdict", "regime"), rule.regime, groups)
+        else:
+            yield Problem(("verdict", "regime"), "a table [regimes] that has it", rule.regime)
+    if rule.claim == "equal" and not rule.min_gain:
+        wanted = "above 0: how far apart equal models may be"
+        yield Problem(("verdict", "min_gain"), wanted, rule.min_gain)
+    if rule.gain == "relative" and not METRICS[rule.metric].has_share:
+        signed = METRICS[rule.metric].signed
+        why = "can be negative: there is no zero from" if signed else "is no loss of"
+        wanted = f"'difference': {rule.metric} {why} which a share could be saved"
+        yield Problem(("verdict", "gain"), wanted, rule.gain)
+    if rule.gain == "wins":
+        yield from _wins_conflicts(h)
+
+
+def _wins_conflicts(h: Hypothesis) -> Iterator[Problem]:
+    """A gain that is the share of symbols on which the candidate is better."""
+    rule, panel = h.verdict, h.panel
+    if METRICS[rule.metric].loss is None:
+        wanted = f"'difference': {rule.metric} has no loss of a forecast, by which symbols are won"
+        yield Problem(("verdict", "gain"), wanted, rule.gain)
+    if rule.claim == "equal":
+        wanted = "'better' beside gain = 'wins': equal models win half of the symbols by chance"
+        yield Problem(("verdict", "claim"), wanted, rule.claim)
+    elif not HALF <= rule.min_gain <= 1.0:
+        wanted = "a share of the symbols from 0.5 to 1, since verdict.gain is 'wins'"
+        yield Problem(("verdict", "min_gain"), wanted, rule.min_gain)
+    for key, count in (("symbols", len(panel.symbols or ())), ("draw", panel.draw or 0)):
+        if 0 < count < FEWEST_SYMBOLS:
+            wanted = f"at least {FEWEST_SYMBOLS} symbols, since verdict.gain is 'wins'"
+            yield Problem(("panel", key), wanted, count)

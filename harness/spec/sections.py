@@ -1,0 +1,392 @@
+"""The tables of a hypothesis file, each a frozen pydantic model that refuses unknown keys.
+
+Every field's description is what an error message says was wanted; a validator of our own says
+it as the text of its ValueError.
+"""
+
+from __future__ import annotations
+
+import re
+import unicodedata
+from datetime import UTC, date, datetime
+from typing import Annotated, Any, Literal
+
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, PlainValidator
+
+from harness.durations import (
+    EXAMPLES,
+    FIXED_EXAMPLES,
+    Duration,
+    parse_duration,
+    parse_moment,
+)
+from harness.measures.table import JUMP_ALPHA, MEASURES
+from harness.scores.metrics import METRICS
+from harness.walk.residuals.laws import LAWS
+from harness.walk.residuals.tails import RESIDUALS
+
+_DAY_NS = 86_400_000_000_000
+# With moments from 1900 to 2199 and spans up to 50 years every sum stays within int64 nanoseconds.
+_YEARS = range(1900, 2200)
+_LONGEST_MONTHS, _LONGEST_NS = 600, 50 * 366 * _DAY_NS
+NAME = re.compile(r"[a-z0-9][a-z0-9-]{0,59}")
+_MEASURE = re.compile(r"[a-z][a-z0-9_]{0,59}")
+NAME_WANTED = "a name of a-z, 0-9 and '-' that starts with a letter or digit, at most 60 long"
+_MEASURE_WANTED = f"a measure ({', '.join(MEASURES)}, or a panel's extra column)"
+_REFIT_WANTED = "'never' or a duration above 0 such as '1d', '3mo' or '1y'"
+_SHARES_WANTED = (
+    "three shares of the span that add up to 1: to train, to stop early, to test, such as "
+    "[0.5, 0.25, 0.25]"
+)
+_LAWS_WANTED = f"a list of some of {', '.join(RESIDUALS)}"
+_LEVELS_WANTED = "a list of one to ten levels that differ, above 0 and below 0.5: [0.01, 0.025]"
+_DISTRIBUTIONS_WANTED = f"a list of some of {', '.join(LAWS)}"
+_QUANTILES_WANTED = (
+    "a list of two to twenty levels that differ, above 0 and below 1: [0.05, 0.5, 0.95]"
+)
+_MOMENT_WANTED = "a date such as 2021-01-02 or 2021-01-02T06:00Z, from 1900 to 2199"
+
+
+def _name(value: object) -> str:
+    if not isinstance(value, str) or not NAME.fullmatch(value):
+        raise ValueError(NAME_WANTED)
+    return value
+
+
+def _measure(value: object) -> str:
+    if not isinstance(value, str) or not _MEASURE.fullmatch(value):
+        raise ValueError(_MEASURE_WANTED)
+    return value
+
+
+def _line(value: object) -> str:
+    """One line of text, as a heading wants it."""
+    if not isinstance(value, str) or not value.strip() or _has_controls(value):
+        raise ValueError("one line of text")
+    return value.strip()
+
+
+def _claim(value: object) -> str:
+    """A claim is a paragraph: how it is broken into lines says nothing."""
+    joined = " ".join(value.split()) if isinstance(value, str) else ""
+    if not joined or _has_controls(joined):
+        raise ValueError("a sentence or two of text")
+    return joined
+
+
+def _prose(value: object) -> str:
+    if not isinstance(value, str) or _has_controls(re.sub(r"[\t\r\n]", " ", value)):
+        raise ValueError("text")
+    return value.strip()
+
+
+def _has_controls(text: str) -> bool:
+    """Control characters and line separators: they could drive a terminal or break a heading."""
+    return any(unicodedata.category(sign) in ("Cc", "Zl", "Zp") for sign in text)
+
+
+def _duration(value: object) -> Duration:
+    duration = parse_duration(value)
+    months = duration.count * (12 if duration.unit == "y" else 1)
+    if months > _LONGEST_MONTHS if duration.is_calendar else duration.ns > _LONGEST_NS:
+        raise ValueError(f"{EXAMPLES}, at most 50 years")
+    return duration
+
+
+def _fixed(value: object) -> Duration:
+    try:
+        duration = _duration(value)
+    except ValueError:
+        raise ValueError(FIXED_EXAMPLES) from None
+    if duration.is_calendar:
+        raise ValueError(f"{FIXED_EXAMPLES} (months and years have no fixed length)")
+    return duration
+
+
+def _refit(value: object) -> Duration | str:
+    if value == "never":
+        return "never"
+    try:
+        return _duration(value)
+    except ValueError:
+        raise ValueError(_REFIT_WANTED) from None
+
+
+def _shares(value: object) -> tuple[float, ...]:
+    numbers = isinstance(value, list) and all(
+        isinstance(v, int | float) and not isinstance(v, bool) and v >= 0.0 for v in value
+    )
+    if not numbers or len(value) != 3 or abs(sum(value) - 1.0) > 1e-9 or not value[0] * value[2]:
+        raise ValueError(_SHARES_WANTED)
+    return tuple(map(float, value))
+
+
+def _levels(value: object) -> tuple[float, ...]:
+    """Ascending: their order means nothing."""
+    numbers = isinstance(value, list) and all(isinstance(v, float) and 0.0 < v < 0.5 for v in value)
+    if not numbers or not 1 <= len(value) <= 10 or len(set(value)) < len(value):
+        raise ValueError(_LEVELS_WANTED)
+    return tuple(sorted(value))
+
+
+def _quantiles(value: object) -> tuple[float, ...]:
+    """Ascending: their order means nothing."""
+    numbers = isinstance(value, list) and all(isinstance(v, float) and 0.0 < v < 1.0 for v in value)
+    if not numbers or not 2 <= len(value) <= 20 or len(set(value)) < len(value):
+        raise ValueError(_QUANTILES_WANTED)
+    return tuple(sorted(value))
+
+
+def _some(laws: tuple[str, ...]) -> tuple[str, ...]:
+    """A length asked of the field itself would be told of beside a misspelt word."""
+    if not laws:
+        raise ValueError(_LAWS_WANTED)
+    return laws
+
+
+def _some_distributions(laws: tuple[str, ...]) -> tuple[str, ...]:
+    if not laws:
+        raise ValueError(_DISTRIBUTIONS_WANTED)
+    return laws
+
+
+def _moment(value: object) -> int:
+    try:
+        moment = parse_moment(value.isoformat() if isinstance(value, date) else value)
+    except (TypeError, ValueError, OverflowError):
+        raise ValueError(_MOMENT_WANTED) from None
+    year = datetime.fromtimestamp(moment // 1_000_000_000, UTC).year
+    if year not in _YEARS:
+        raise ValueError(_MOMENT_WANTED)
+    return moment
+
+
+Name = Annotated[str, PlainValidator(_name)]
+MeasureName = Annotated[str, PlainValidator(_measure)]
+AnyDuration = Annotated[Duration, PlainValidator(_duration)]
+FixedDuration = Annotated[Duration, PlainValidator(_fixed)]
+Moment = Annotated[int, PlainValidator(_moment)]
+Refit = Annotated[Duration | str, PlainValidator(_refit)]
+Laws = Annotated[tuple[Literal[RESIDUALS], ...], AfterValidator(_some)]
+Levels = Annotated[tuple[float, ...], PlainValidator(_levels)]
+Distributions = Annotated[tuple[Literal[LAWS], ...], AfterValidator(_some_distributions)]
+Quantiles = Annotated[tuple[float, ...], PlainValidator(_quantiles)]
+Shares = Annotated[tuple[float, float, float], PlainValidator(_shares)]
+
+
+def _many(wanted: str) -> Any:
+    # TOML has arrays only; strict mode would refuse to make tuples of them.
+    return Field(strict=False, min_length=1, description=wanted)
+
+
+class Section(BaseModel):
+    """One table of the file: unknown keys refused, no silent conversion, frozen."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True, strict=True, allow_inf_nan=False)
+
+
+class Identity(Section):
+    """`[hypothesis]`: who it is and what it claims."""
+
+    name: Name = Field(description=NAME_WANTED)
+    title: Annotated[str, PlainValidator(_line)] = Field(description="one line of text")
+    claim: Annotated[str, PlainValidator(_claim)] = Field(description="what is claimed, in words")
+    approach: Annotated[str, PlainValidator(_prose)] = Field(default="", description="text")
+
+
+class PanelSpan(Section):
+    """`[panel]`: which panel, from `start` (inclusive) to `end` (exclusive), UTC ns or None.
+
+    `symbols` takes these of the panel, `draw` so many of them by `draw_seed`; `min_history`
+    excludes those that began less than so long before walk_forward.first_test, `min_record` those
+    with bars at less than this share of the times at which any of them has one. `unseen` leaves
+    out every symbol that [source] takes: a split over assets.
+    """
+
+    name: Name = Field(description="a panel's name")
+    start: Moment | None = Field(default=None, description=_MOMENT_WANTED)
+    end: Moment | None = Field(default=None, description=_MOMENT_WANTED)
+    symbols: tuple[str, ...] | None = Field(
+        default=None, strict=False, min_length=1, description="a list of symbols such as ['SPY']"
+    )
+    draw: int | None = Field(default=None, ge=1, description="a whole number of symbols from 1 on")
+    draw_seed: int = Field(
+        default=1, ge=0, lt=2**32, description="a whole number from 0 to 2^32 - 1"
+    )
+    min_history: AnyDuration | None = Field(default=None, description=EXAMPLES)
+    min_record: float | None = Field(
+        default=None, gt=0.0, le=1.0, description="a share above 0 and at most 1"
+    )
+    unseen: bool = Field(default=False, description="true or false")
+
+
+class Sample(Section):
+    """`[sample]`: the decision grid and the cascade of measures known at each decision."""
+
+    every: FixedDuration = Field(description=FIXED_EXAMPLES)
+    scales: tuple[FixedDuration, ...] = _many("a list of fixed durations such as ['1h', '1d']")
+    measures: tuple[MeasureName, ...] = _many("a list of measures such as ['rv', 'bv']")
+    bipower_edge: Literal["inside", "straddle"] = "inside"
+    floor: float = Field(default=1e-6, gt=0.0, description="a number above 0")
+    interval: FixedDuration | None = Field(default=None, description=FIXED_EXAMPLES)
+    jump_alpha: float = Field(
+        default=JUMP_ALPHA, gt=0.0, lt=0.5, description="a number above 0 and below 0.5"
+    )
+
+
+class Target(Section):
+    """`[target]`: what is forecast, on which scale, and the way back from logs to levels.
+
+    `window`: the measure over the last so long, at the horizon's end, instead of that over the
+    horizon alone. Longer than the horizon it lies partly in the past that is known.
+    """
+
+    measure: MeasureName = Field(description=_MEASURE_WANTED)
+    scale: Literal["log", "level"] = Field(description="log or level")
+    horizons: tuple[FixedDuration, ...] = _many("a list of fixed durations such as ['1h', '1d']")
+    window: FixedDuration | None = Field(default=None, description=FIXED_EXAMPLES)
+    back: Literal["naive", "lognormal", "smearing"] | None = None
+
+
+class WalkForward(Section):
+    """`[walk_forward]`: how test windows follow one another; moments UTC ns.
+
+    Which keys belong to which scheme is in SCHEMES. Lengths are calendar time: `1y` holds about
+    252 sessions of an exchange. `refit` is how often parameters are fitted again, at every
+    window unless it says so; state (look-backs, variance recursions) always goes on daily.
+    """
+
+    scheme: Literal["rolling", "expanding", "fixed", "proportional"] = Field(
+        description="rolling, expanding, fixed or proportional"
+    )
+    train: AnyDuration | None = Field(default=None, description=EXAMPLES)
+    test: AnyDuration = Field(description=EXAMPLES)
+    step: AnyDuration = Field(default_factory=lambda data: data["test"], description=EXAMPLES)
+    embargo: FixedDuration = Field(description=FIXED_EXAMPLES)
+    first_test: Moment | None = Field(default=None, description=_MOMENT_WANTED)
+    validation: AnyDuration | None = Field(default=None, description=EXAMPLES)
+    train_from: Moment | None = Field(default=None, description=_MOMENT_WANTED)
+    validate_from: Moment | None = Field(default=None, description=_MOMENT_WANTED)
+    shares: Shares | None = Field(default=None, description=_SHARES_WANTED)
+    refit: Refit | None = Field(default=None, description=_REFIT_WANTED)
+    min_train: int = Field(default=100, ge=2, description="a whole number from 2 on")
+
+
+# Which keys a scheme needs, and which it may have besides.
+SCHEMES: dict[str, tuple[tuple[str, ...], tuple[str, ...]]] = {
+    "rolling": (("train", "first_test"), ("validation",)),
+    "expanding": (("train", "first_test"), ("validation",)),
+    "fixed": (("train_from", "first_test"), ("validate_from",)),
+    "proportional": (("shares",), ()),
+}
+
+
+class ModelKeys(Section):
+    """What every `[models.NAME]` may say beside its kind's parameters."""
+
+    scope: Literal["pooled", "effects", "asset"] | None = Field(
+        default=None, description="pooled, effects or asset"
+    )
+    refit: Refit | None = Field(default=None, description=_REFIT_WANTED)
+
+
+class Acceptance(Section):
+    """`[verdict]`: the rule, fixed before the run, by which the claim stands or falls."""
+
+    baseline: Name = Field(description="a model's name")
+    candidates: tuple[Name, ...] = _many("a list of models' names")
+    metric: Literal[tuple(METRICS)] = Field(description=f"one of {', '.join(METRICS)}")
+    horizon: FixedDuration = Field(description="one of target.horizons")
+    min_gain: float = Field(ge=0.0, description="a number from 0 on")
+    gain: Literal["difference", "relative", "wins"] = "difference"
+    alpha: float = Field(gt=0.0, lt=0.5, description="a number above 0 and below 0.5")
+    claim: Literal["better", "equal"] = Field(default="better", description="better or equal")
+    regime: Name | None = Field(default=None, description="a group of [regimes]")
+
+
+class RiskSpec(Section):
+    """`[risk]`: VaR and ES at these levels, by these laws of the standardised residuals."""
+
+    levels: Levels = Field(description=_LEVELS_WANTED)
+    residuals: Laws = Field(strict=False, description=_LAWS_WANTED)
+
+
+class Document(Section):
+    """`[document]`: who else claims this, where, and the figures given for it; shown, never judged.
+
+    `gain` is what it reports of the candidate over the baseline, in the verdict's own terms, and
+    `figures` what it reports of models, by metric; `differs` says in which way they are not of the
+    same thing. It is right if the verdict is `right_if`.
+    """
+
+    title: Annotated[str, PlainValidator(_line)] = Field(description="one line of text")
+    place: Annotated[str, PlainValidator(_line)] = Field(description="one line of text")
+    says: Annotated[str, PlainValidator(_claim)] = Field(description="what it claims, in words")
+    differs: Annotated[str, PlainValidator(_claim)] | None = Field(
+        default=None, description="a sentence or two of text"
+    )
+    right_if: Literal["confirmed", "refuted"] = Field(
+        default="confirmed", description="confirmed or refuted"
+    )
+    gain: float | None = Field(default=None, description="a number")
+    figures: dict[Literal[tuple(METRICS)], dict[Name, float]] = Field(
+        default_factory=dict,
+        description="tables of numbers by model, each named by a metric: figures.rmse.har = 0.1",
+    )
+
+
+class DistributionSpec(Section):
+    """`[distribution]`: quantiles of the target at these levels, by these laws of the residuals."""
+
+    levels: Quantiles = Field(description=_QUANTILES_WANTED)
+    laws: Distributions = Field(strict=False, description=_DISTRIBUTIONS_WANTED)
+
+
+class Run(Section):
+    """`[run]`: what only repeats need, and whether figures are drawn beside the card.
+
+    `seeds`: models whose fits depend on the seed are fitted with so many, from `seed` on.
+    """
+
+    seed: int = Field(default=1, ge=0, lt=2**32, description="a whole number from 0 to 2^32 - 1")
+    seeds: int = Field(default=1, ge=1, le=100, description="a whole number from 1 to 100")
+    figures: bool = Field(default=False, description="true or false")
+
+
+# Keys that change no number and no verdict: never in the hash.
+SHOWN_ONLY = frozenset({("hypothesis", "title"), ("hypothesis", "approach"), ("run", "figures")})
+
+# Keys that came later: left out of the hash at their default, where they change nothing, so that
+# a hypothesis written before them keeps its own.
+LATER = frozenset(
+    {
+        ("panel", "symbols"),
+        ("panel", "draw"),
+        ("panel", "draw_seed"),
+        ("panel", "min_history"),
+        ("panel", "min_record"),
+        ("panel", "unseen"),
+        ("run", "seeds"),
+        ("sample", "interval"),
+        ("sample", "jump_alpha"),
+        ("target", "window"),
+        ("verdict", "claim"),
+        ("verdict", "regime"),
+        ("walk_forward", "validation"),
+        ("walk_forward", "train_from"),
+        ("walk_forward", "validate_from"),
+        ("walk_forward", "shares"),
+        ("walk_forward", "refit"),
+        ("walk_forward", "min_train"),
+    }
+)
+
+SECTIONS: dict[str, tuple[str, type[Section]]] = {
+    "hypothesis": ("identity", Identity),
+    "panel": ("panel", PanelSpan),
+    "sample": ("sample", Sample),
+    "target": ("target", Target),
+    "walk_forward": ("walk_forward", WalkForward),
+    "verdict": ("verdict", Acceptance),
+    "run": ("run", Run),
+}

@@ -1,0 +1,97 @@
+"""What a run would do: windows, rows, embargo, time. Reads the panel, writes nothing."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from harness.durations import show_moment
+from harness.errors import of_the_file
+from harness.pipeline import decide_on, plan_forecast, sample, with_lessons
+from harness.samples.measured import measure_panel
+from harness.spec.hypothesis import Hypothesis
+from harness.study.study import set_up
+from harness.walk.training_time import TrainingTime
+from harness.walk.workers import Workers, available
+
+_NS_PER_MINUTE = 60_000_000_000
+
+
+def _count(number: int, what: str) -> str:
+    return f"{number} {what}{'s' if number != 1 else ''}"
+
+
+def plan_run(hypothesis: Hypothesis, search: Sequence[Path]) -> dict[str, Any]:
+    """The windows of every horizon with their rows, and an estimate of the run's seconds.
+
+    The estimate is what reading and measuring took here plus, for every horizon, what its walk
+    took here, which costs less to try than to guess. Models that train are not tried: they add
+    their own estimates, and how much they can take at most, on as many cores as a run would use.
+    """
+    began = time.perf_counter()
+    study = set_up(hypothesis, search)
+    study.require_validation()
+    measured, facts, _ = measure_panel(study.panel, study.plan, keep=False)
+    study, taught = with_lessons(study, keep=False)
+    span = study.span(facts)
+    decided = decide_on(study, measured)
+    times: list[TrainingTime] = []
+    pool, cores, typical, most = Workers(available()), 1, 0.0, 0.0
+    windows: list[dict[str, Any]] = []
+    for horizon in map(str, hypothesis.target.horizons):
+        with of_the_file(hypothesis.path):
+            part = plan_forecast(study, sample(study, decided, horizon), span)
+        times += part.times
+        on_one = sum(t.typical for t in part.times)
+        used = pool.used(on_one)
+        cores = max(cores, used)
+        typical += on_one / used
+        most += sum(t.most for t in part.times) / used
+        windows += [
+            {
+                "horizon": horizon,
+                "window": proof.window + 1,
+                "train from": show_moment(proof.train_start),
+                "cut": show_moment(proof.cut),
+                "test to": show_moment(proof.end),
+                "train rows": proof.n_train,
+                "test rows": proof.n_test,
+            }
+            for proof in part.proofs
+        ]
+    tried = 1.3 * (time.perf_counter() - began)
+    return {
+        "hypothesis": hypothesis.identity.name,
+        "spec_hash": hypothesis.spec_hash,
+        "panel": study.panel_spec.name,
+        "symbols": len(facts.symbols),
+        **(
+            {"source": f"{hypothesis.source.name}, {_count(len(taught.symbols), 'symbol')}"}
+            if taught
+            else {}
+        ),
+        **({"split over assets": "yes"} if hypothesis.panel.unseen else {}),
+        "span": f"{show_moment(span.start)} to {show_moment(span.end)}",
+        "bars": facts.bars,
+        "filled bars": facts.filled,
+        "effective embargo (minutes)": {
+            h: study.embargo(h) // _NS_PER_MINUTE for h in map(str, hypothesis.target.horizons)
+        },
+        "models": list(hypothesis.models),
+        "estimated seconds": round(tried + typical, 1),
+        "seconds at most": round(tried + most, 1),
+        **({"of them training": round(typical, 1), "cores": cores} if times else {}),
+        "training": [
+            {
+                "horizon": t.horizon,
+                "model": t.model,
+                "fits": t.fits,
+                "seconds of one core": round(t.typical, 1),
+                "at most": round(t.most, 1),
+            }
+            for t in times
+        ],
+        "windows": windows,
+    }

@@ -1,0 +1,108 @@
+"""The fragility table of a stored run, completed where models are costly to fit anew."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+from harness.cards.group_rows import rows_of
+from harness.errors import RunError, UsageError
+from harness.pipeline import decide_on, forecast, sample, with_lessons
+from harness.samples.measured import measure_panel
+from harness.spec.hypothesis import parse_hypothesis
+from harness.study.study import Study, set_up
+from harness.verdict.fragility.rows import Registered, Row
+from harness.verdict.fragility.training import costly, other_spans
+from harness.verdict.fragility.variants import Basis, training_rows
+
+Progress = Callable[[str], None]
+
+
+def stored_rows(record: Mapping[str, Any]) -> list[Row]:
+    """The table as the run left it; UsageError for a run from before there was one."""
+    found = record["tables"].get("fragility")
+    if found is None:
+        raise UsageError(
+            f"run {record['run_id']} has no fragility table: it was made by an earlier version; "
+            "harness run makes one"
+        )
+    return [Row(**row) for row in rows_of(found)]
+
+
+@dataclass(frozen=True)
+class Missing:
+    """What a stored table lacks: `spans` to fit `models` on, and what that takes (seconds)."""
+
+    study: Study
+    models: tuple[str, ...]
+    spans: int
+    seconds: float
+
+
+def missing(record: Mapping[str, Any], search: Sequence[Path]) -> Missing | None:
+    """The fits that the run left out because they are costly; None where it left out none."""
+    rows = stored_rows(record)
+    hypothesis = parse_hypothesis(record["spec"], Path(f"run {record['run_id']}"))
+    study, verdict = set_up(hypothesis, search), record["verdict"]
+    spans = len(other_spans(hypothesis.walk_forward))
+    pair = verdict["baseline"], verdict["candidate"]
+    if not (rows and spans and costly(study, verdict["horizon"], pair)):
+        return None
+    times = rows_of(record["tables"]["fit_times"])
+    took = sum(
+        row["fit_seconds"] + row["predict_seconds"]
+        for row in times
+        if row["model"] in pair and row["horizon"] == verdict["horizon"]
+    )
+    return Missing(study, pair, spans, spans * took)
+
+
+def completed(
+    record: Mapping[str, Any],
+    lacking: Missing,
+    *,
+    progress: Progress = lambda _: None,
+    epochs: Progress = lambda _: None,
+) -> list[Row]:
+    """The stored table with its training variants made.
+
+    RunError where the panel or its source is not what it was when the run was made.
+    """
+    study, rows = lacking.study, stored_rows(record)
+    measured, facts, _ = measure_panel(study.panel, study.plan, progress=progress)
+    study, taught = with_lessons(study, progress=progress)
+    for key, read in (("panel", facts), ("source", taught)):
+        if read is not None and read.fingerprint != record[key]["fingerprint"]:
+            raise RunError(
+                f"the panel {record[key]['name']} has changed since run {record['run_id']}: "
+                "run the hypothesis again"
+            )
+    horizon = record["verdict"]["horizon"]
+    decided = decide_on(study, measured)
+    samples = sample(study, decided, horizon)
+    walk = partial(
+        forecast, samples=samples, span=study.span(facts), progress=progress, epochs=epochs
+    )
+    basis = Basis(study, decided, samples, walk, facts.start)
+    same = {
+        (row["refit"], row["window"], row["n_train"])
+        for row in rows_of(record["tables"]["folds"])
+        if row["horizon"] == horizon
+    }
+    fitted = training_rows(basis, _registered(record, study), same, full=True)
+    made = {row.variant: row for row in fitted}
+    return [made.get(row.variant, row) if row.kind == "training" else row for row in rows]
+
+
+def _registered(record: Mapping[str, Any], study: Study) -> Registered:
+    """What the variants are held against, from the record."""
+    verdict, rule = record["verdict"], study.hypothesis.verdict
+    references = [row.status for row in stored_rows(record) if row.kind == "registered"]
+    any_gain = references[-1] if rule.claim == "better" else None
+    gain = math.nan if verdict["gain"] is None else verdict["gain"]
+    seed = study.hypothesis.run.seed
+    return Registered(rule, verdict["candidate"], gain, verdict["status"], any_gain, seed)

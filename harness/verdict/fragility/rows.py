@@ -1,0 +1,196 @@
+"""What a variant is: a gain, how sure of it one is, its verdict, and whether it agrees."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass, fields, replace
+from typing import TYPE_CHECKING
+
+from harness.errors import RunError
+from harness.inference.diebold_mariano import Seed, evidence
+from harness.inference.evidence import Evidence, Verdict
+from harness.inference.wins import evidence_of_wins
+from harness.scores.losses import Values
+from harness.scores.metrics import METRICS
+from harness.tables import Table, table
+from harness.types import F64, Forecasts
+from harness.verdict.rule import decide, no_gain, pooled_gain
+
+if TYPE_CHECKING:
+    from harness.spec.sections import Acceptance
+
+
+@dataclass(frozen=True)
+class Row:
+    """One row of the table; without a gain it was not made, and `note` says why.
+
+    `kind` is `registered` (what the others are held against), `loss`, `seed`, `training`, `proxy`,
+    `windows`, `year` or `regime`. The gain is in the metric's unit, or with `gain_as` relative a
+    share of the baseline's loss, with wins of the symbols; interval and p-value are of the
+    registered alpha, p adjusted for the number of candidates; `n` counts decision times. `status`
+    is the verdict under the registered rule with `min_gain` as the least gain (0, of wins 1/2: any
+    gain). `agrees` says whether that is the registered verdict, `same_sign` whether the gain has
+    the sign of the registered one; both None where there is nothing to compare.
+    """
+
+    kind: str
+    variant: str
+    candidate: str
+    baseline: str
+    metric: str
+    gain_as: str
+    gain: float | None = None
+    gain_low: float | None = None
+    gain_high: float | None = None
+    p_value: float | None = None
+    n: int | None = None
+    min_gain: float | None = None
+    status: str | None = None
+    agrees: bool | None = None
+    same_sign: bool | None = None
+    note: str = ""
+
+
+COLUMNS = tuple(f.name for f in fields(Row))
+
+
+def fragility_table(rows: Sequence[Row]) -> dict[str, Table]:
+    """`fragility`, column by column."""
+    return {"fragility": table(COLUMNS, [tuple(asdict(row).values()) for row in rows])}
+
+
+@dataclass(frozen=True)
+class Scored:
+    """Forecasts with what evidence reads of them, and every metric of each model (12,)."""
+
+    forecasts: Forecasts
+    outcome: Values
+    models: Mapping[str, Values]
+    figures: Mapping[str, F64]
+
+
+@dataclass(frozen=True)
+class Registered:
+    """The rule, the candidate it was decided on, and what came out: what variants are held against.
+
+    `any_gain` is the status under the same rule with "any gain" for the registered minimum, `seed`
+    the run's.
+    """
+
+    rule: Acceptance
+    candidate: str
+    gain: float
+    status: str
+    any_gain: str | None
+    seed: int
+
+    @classmethod
+    def of(cls, rule: Acceptance, verdict: Verdict, seed: int) -> Registered:
+        """From the verdict itself."""
+        best, any_gain = verdict.best, None
+        if rule.claim == "better":
+            any_gain = decided(rule, best, no_gain(rule.gain), rule.gain).status
+        return cls(rule, best.candidate, best.gain, verdict.status, any_gain, seed)
+
+    def head(self, kind: str, variant: str, metric: str | None = None) -> Row:
+        """A row with nothing in it yet."""
+        metric = metric or self.rule.metric
+        m = METRICS[metric]
+        possible = {"difference": True, "relative": m.has_share, "wins": m.loss is not None}
+        gain_as = self.rule.gain if possible[self.rule.gain] else "difference"
+        return Row(kind, variant, self.candidate, self.rule.baseline, metric, gain_as)
+
+    def without(self, kind: str, variant: str, why: str, metric: str | None = None) -> Row:
+        """A row of a variant that could not be made."""
+        return replace(self.head(kind, variant, metric), note=why)
+
+    def row(
+        self, kind: str, variant: str, scored: Scored, *, metric: str | None = None, note: str = ""
+    ) -> Row:
+        """The variant's gain, evidence and verdict."""
+        head = self.head(kind, variant, metric)
+        try:
+            found = self._evidence(scored, head)
+        except RunError as error:
+            return replace(head, note="; ".join(filter(None, (f"not applicable: {error}", note))))
+        if math.isnan(found.gain):
+            why = f"{head.metric} is not defined for {head.candidate} or for {head.baseline}"
+            return replace(head, note="; ".join(filter(None, (why, note))))
+        row = replace(
+            head,
+            gain=found.gain,
+            gain_low=found.gain_low,
+            gain_high=found.gain_high,
+            p_value=found.p_adjusted,
+            n=found.n,
+            note=note,
+        )
+        return self._held_against(row, found)
+
+    def references(self, verdict: Verdict) -> list[Row]:
+        """The registered gain itself; again under "any gain" where its minimum is not that."""
+        best = verdict.best
+        row = replace(
+            self.head("registered", "as registered"),
+            gain=best.gain,
+            gain_low=best.gain_low,
+            gain_high=best.gain_high,
+            p_value=best.p_adjusted,
+            n=best.n,
+            min_gain=self.rule.min_gain,
+            status=self.status,
+        )
+        anything = no_gain(self.rule.gain)
+        if self.any_gain is None or self.rule.min_gain == anything:
+            return [row]
+        anyhow = "as registered, but for any gain"
+        return [row, replace(row, variant=anyhow, min_gain=anything, status=self.any_gain)]
+
+    def _evidence(self, scored: Scored, head: Row) -> Evidence:
+        column = list(METRICS).index(head.metric)
+        base, own = (float(scored.figures[n][column]) for n in (head.baseline, head.candidate))
+        relative = head.gain_as == "relative"
+        gain = pooled_gain(head.metric, base, own, relative=relative)
+        same = {
+            "baseline": head.baseline, "candidates": (head.candidate,), "metric": head.metric,
+            "alpha": self.rule.alpha,
+        }  # fmt: skip
+        read = scored.forecasts, scored.outcome
+        if head.gain_as == "wins":
+            (found,) = evidence_of_wins(*read, [scored.models], seed=self.seed, **same)
+        else:
+            seed = Seed(scored.models, {head.candidate: gain}, base)
+            (found,) = evidence(*read, [seed], relative=relative, **same)
+        # It was chosen among all candidates, whatever it is scored by now.
+        tried = len(self.rule.candidates)
+        return replace(found, p_adjusted=min(1.0, found.p_value * tried))
+
+    def _held_against(self, row: Row, found: Evidence) -> Row:
+        """The row with its verdict, where the rule has a minimum for it."""
+        rule, anything = self.rule, no_gain(row.gain_as)
+        carried = row.metric == rule.metric or row.gain_as != "difference"
+        if rule.claim == "equal":
+            if not carried:
+                why = f"no verdict: what {rule.metric} may differ by says nothing of {row.metric}"
+                return replace(row, note="; ".join(filter(None, (why, row.note))))
+            status = decided(rule, found, rule.min_gain, row.gain_as).status
+            return replace(row, min_gain=rule.min_gain, status=status, agrees=status == self.status)
+        least = rule.min_gain if carried else anything
+        status = decided(rule, found, least, row.gain_as).status
+        return replace(
+            row,
+            min_gain=least,
+            status=status,
+            agrees=status == (self.status if carried else self.any_gain),
+            same_sign=_sign(found.gain - anything) == _sign(self.gain - no_gain(rule.gain)),
+        )
+
+
+def decided(rule: Acceptance, found: Evidence, min_gain: float, gain_as: str) -> Verdict:
+    """The registered rule on one candidate's evidence, with another least gain."""
+    return decide([found], min_gain=min_gain, alpha=rule.alpha, gain_as=gain_as, claim=rule.claim)
+
+
+def _sign(value: float) -> int:
+    return (value > 0.0) - (value < 0.0)

@@ -1,0 +1,56 @@
+"""Other training spans for a hypothesis: expanding for rolling, half and double the length."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import replace
+from typing import TYPE_CHECKING
+
+from harness.durations import Duration, length
+from harness.models.linear import Linear
+
+if TYPE_CHECKING:
+    from harness.spec.sections import WalkForward
+    from harness.study.study import Study
+
+_OTHER = {"rolling": "expanding", "expanding": "rolling"}
+_HALF_MONTH = Duration(15, "d")
+
+
+def other_spans(walk: WalkForward) -> dict[str, WalkForward]:
+    """Name of the variant -> the changed section; none for a scheme with one declared span."""
+    if walk.scheme not in _OTHER:
+        return {}
+    other = _OTHER[walk.scheme]
+    half, double = halved(walk.train), Duration(2 * walk.train.count, walk.train.unit)
+    return {
+        f"{other} instead of {walk.scheme}": walk.model_copy(update={"scheme": other}),
+        f"half the train length, {half}": walk.model_copy(update={"train": half}),
+        f"double the train length, {double}": walk.model_copy(update={"train": double}),
+    }
+
+
+def halved(duration: Duration) -> Duration:
+    """Half of it; of an odd number of months whole months rounded down, of one month 15 days."""
+    if duration.count % 2 == 0:
+        return Duration(duration.count // 2, duration.unit)
+    if duration.is_calendar:
+        months = duration.months // 2
+        return Duration(months, "mo") if months else _HALF_MONTH
+    minutes = max(length(duration) // 2, 1)
+    unit, size = next((u, s) for u, s in (("d", 1440), ("h", 60), ("m", 1)) if minutes % s == 0)
+    return Duration(minutes // size, unit)
+
+
+def with_span(study: Study, walk: WalkForward, models: Sequence[str]) -> Study:
+    """The study with another walk-forward section, of these models alone, and no residuals kept."""
+    h = study.hypothesis
+    kept = {name: model for name, model in h.models.items() if name in models}
+    bare = replace(h, walk_forward=walk, models=kept, risk=None, distribution=None)
+    return replace(study, hypothesis=bare)
+
+
+def costly(study: Study, horizon: str, models: Sequence[str]) -> list[str]:
+    """Those that are not fitted over all windows at once from shared sums."""
+    made = study.models(horizon)
+    return [n for n in models if not (isinstance(made[n], Linear) and made[n].swept)]

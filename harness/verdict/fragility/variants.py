@@ -1,0 +1,293 @@
+"""The fragility table: the deciding candidate's gain and verdict under other choices.
+
+Everything is at the verdict's horizon and over the verdict's rows, of baseline and deciding
+candidate alone. Models that are fitted over all windows at once are fitted again where a variant
+trains otherwise; all else is scored again as it was forecast.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from harness.durations import show_moment
+from harness.errors import HarnessError
+from harness.samples.features import parse_feature
+from harness.samples.target_scale import TargetScale
+from harness.scores.groups import only
+from harness.scores.losses import Values
+from harness.scores.metrics import METRICS
+from harness.scores.regimes import Terciles, mark
+from harness.scores.scoring import score_groups, series
+from harness.study.study import Study
+from harness.types import F64, I64, Forecasts, LeakProof, Samples
+from harness.verdict.fragility.proxies import find_proxy, stand_in
+from harness.verdict.fragility.rows import Registered, Row, Scored
+from harness.verdict.fragility.training import costly, other_spans, with_span
+
+if TYPE_CHECKING:
+    from harness.samples.rows import Decided
+
+LOSSES = ("qlike", "mse", "mae", "r2_log")
+BEST_WINDOWS = 3
+_FEWEST_ROWS = 2
+
+Forecast = Callable[[Study], Forecasts]
+Fitted = set[tuple[str, int, int]]
+
+
+@dataclass(frozen=True)
+class Basis:
+    """What the registered verdict was made of, at its horizon; times UTC ns.
+
+    `forecast` walks a changed study forward over the same samples. `begin` is where the data do.
+    """
+
+    study: Study
+    decided: Sequence[Decided]
+    samples: Samples
+    forecast: Forecast
+    begin: int
+    keep_measures: bool = True
+
+    @property
+    def horizon(self) -> str:
+        """The verdict's horizon."""
+        return self.samples.horizon
+
+    def verdict_rows(self, forecasts: Forecasts) -> I64:
+        """The rows (positions) that the verdict is on."""
+        h = self.study.hypothesis
+        name = h.verdict.regime
+        if name is None:
+            return np.arange(forecasts.y.size)
+        return mark(self.decided, forecasts, h.regimes).groups[name]
+
+
+@dataclass(frozen=True)
+class Pair:
+    """Forecasts and the values of the outcome and of the two models that are compared.
+
+    Ranks cost more than all other figures together: `ranked` where the metric is ic.
+    """
+
+    forecasts: Forecasts
+    outcome: Values
+    models: Mapping[str, Values]
+    ranked: bool
+
+    @classmethod
+    def of(cls, forecasts: Forecasts, scale: TargetScale, metric: str) -> Pair:
+        """Of forecasts of two models."""
+        ranked = METRICS[metric].ranked
+        return cls(forecasts, *series(forecasts, scale, ranked=ranked), ranked)
+
+    def over(self, groups: Sequence[I64]) -> Iterator[Scored]:
+        """Over each group of rows (positions), none empty."""
+        figures = score_groups(self.outcome, self.models, groups, ranked=self.ranked)
+        for place, rows in enumerate(groups):
+            values = self.forecasts, self.outcome, self.models
+            if rows.size < self.forecasts.y.size:
+                values = only(*values, rows, ranked=self.ranked)
+            yield Scored(*values, {name: f[place] for name, f in figures.items()})
+
+    def scored(self, rows: I64) -> Scored:
+        """Over these rows."""
+        return next(self.over([rows]))
+
+
+def fragility(
+    basis: Basis,
+    registered: Registered,
+    forecasts: Forecasts,
+    outcome: Values,
+    models: Mapping[str, Values],
+) -> list[Row]:
+    """The rows of every variant; the registered forecasts with their values as `series` has them.
+
+    A variant that cannot be made is a row that says why.
+    """
+    rule = registered.rule
+    names = rule.baseline, registered.candidate
+    own = {name: models[name] for name in names}
+    pair = Pair(forecasts, outcome, own, METRICS[rule.metric].ranked)
+    rows = basis.verdict_rows(forecasts)
+    main = pair.scored(rows)
+    found = [
+        registered.row("loss", f"loss {name}", main, metric=name)
+        for name in LOSSES
+        if name != rule.metric
+    ]
+    found += _seed_rows(basis, registered, pair, rows)
+    found += training_rows(basis, registered, fitted_on(forecasts.proofs))
+    found.append(_proxy_row(basis, registered, pair, rows))
+    found.append(_without_best(registered, pair, main, rows))
+    found += _year_rows(registered, pair, rows)
+    found += _regime_rows(basis, registered, pair)
+    return found
+
+
+def _seed_rows(basis: Basis, registered: Registered, pair: Pair, rows: I64) -> list[Row]:
+    """Each seed alone, where a model was fitted with several: the variants above and below are of
+    the first."""
+    first, scale, found = basis.study.hypothesis.run.seed, basis.study.scale, []
+    names = set(pair.models)
+    repeats = [r for r in pair.forecasts.repeats if names & set(r.yhat)]
+    if not repeats:
+        return []
+    for seed, again in ((first, None), *((r.seed, r) for r in repeats)):
+        models = dict(pair.models)
+        if again is not None:
+            values = series(pair.forecasts.of_seed(again), scale, ranked=pair.ranked)[1]
+            models |= {name: v for name, v in values.items() if name in names}
+        scored = replace(pair, models=models).scored(rows)
+        found.append(registered.row("seed", f"seed {seed} alone", scored))
+    return found
+
+
+def fitted_on(proofs: Sequence[LeakProof]) -> Fitted:
+    """Cadence, number and training rows of every fit; rows end where they must, so that tells."""
+    return {(p.refit, p.window, p.n_train) for p in proofs}
+
+
+def training_rows(
+    basis: Basis, registered: Registered, same: Fitted, *, full: bool = False
+) -> list[Row]:
+    """Both models trained on other spans; `full` also where that is costly.
+
+    `same` are the rows of the registered fits, to tell a span that changes nothing.
+    """
+    study, horizon = basis.study, basis.horizon
+    pair = registered.rule.baseline, registered.candidate
+    walk = study.hypothesis.walk_forward
+    spans = other_spans(walk)
+    if not spans:
+        why = f"not applicable: scheme '{walk.scheme}' has one declared training span"
+        return [registered.without("training", "another training span", why)]
+    slow = costly(study, horizon, pair)
+    if slow and not full:
+        why = f"not run, since {', '.join(slow)} would be fitted anew: harness fragility RUN --full"
+        return [registered.without("training", name, why) for name in spans]
+    found = []
+    for name, changed in spans.items():
+        try:
+            forecasts = basis.forecast(with_span(study, changed, pair))
+            found.append(_trained(basis, registered, name, forecasts, same))
+        except HarnessError as error:
+            found.append(registered.without("training", name, str(error)))
+    return found
+
+
+def _trained(
+    basis: Basis,
+    registered: Registered,
+    name: str,
+    forecasts: Forecasts,
+    same: Fitted,
+) -> Row:
+    """The variant of these forecasts, unless every fit had the rows it had as registered."""
+    if fitted_on(forecasts.proofs) <= same:
+        return registered.without("training", name, "every fit has the same training rows")
+    rows = basis.verdict_rows(forecasts)
+    if rows.size < _FEWEST_ROWS:
+        return registered.without("training", name, _few(rows))
+    short = sum(p.train_start < basis.begin for p in forecasts.proofs)
+    note = f"the data begin within {short} of {len(forecasts.proofs)} training spans" * bool(short)
+    pair = Pair.of(forecasts, basis.study.scale, registered.rule.metric)
+    return registered.row("training", name, pair.scored(rows), note=note)
+
+
+def _proxy_row(basis: Basis, registered: Registered, pair: Pair, rows: I64) -> Row:
+    """The same forecasts by another measure of the same volatility."""
+    study, horizon = basis.study, basis.horizon
+    target = study.hypothesis.target.measure
+    name = f"another measure than {target}"
+    try:
+        proxy = find_proxy(study, basis.decided, horizon, keep=basis.keep_measures)
+    except HarnessError as error:
+        return registered.without("proxy", name, str(error))
+    if isinstance(proxy, str):
+        return registered.without("proxy", name, proxy)
+    name = f"scored by {proxy.measure} instead of {target}"
+    metric = registered.rule.metric
+    stand = stand_in(proxy, pair.forecasts, basis.samples, study.scale, metric)
+    if isinstance(stand, str):
+        return registered.without("proxy", name, stand)
+    kept = rows[stand.known[rows]]
+    if kept.size < _FEWEST_ROWS:
+        return registered.without("proxy", name, _few(kept))
+    outcome, _ = series(replace(stand.forecasts, yhat={}), study.scale, ranked=pair.ranked)
+    scored = replace(pair, forecasts=stand.forecasts, outcome=outcome).scored(kept)
+    return registered.row("proxy", name, scored, note=stand.note)
+
+
+def _without_best(registered: Registered, pair: Pair, main: Scored, rows: I64) -> Row:
+    """Without the windows in which the candidate gained most, by the sum over their rows."""
+    name = f"without the {BEST_WINDOWS} best windows"
+    windows = pair.forecasts.windows
+    code = pair.forecasts.window[rows]
+    count = np.bincount(code, minlength=len(windows))
+    tested = int(np.sum(count > 0))
+    if tested <= BEST_WINDOWS:
+        return registered.without("windows", name, f"there {_are(tested, 'window')} in all")
+    saved = np.bincount(code, weights=_saved(registered, main), minlength=len(windows))
+    saved[count == 0] = -np.inf
+    best = np.sort(np.argsort(-saved, kind="stable")[:BEST_WINDOWS])
+    scored = pair.scored(rows[~np.isin(code, best)])
+    note = "left out: those from " + ", ".join(show_moment(windows[k].cut) for k in best)
+    return registered.row("windows", name, scored, note=note)
+
+
+def _saved(registered: Registered, main: Scored) -> F64:
+    """What each row adds to the gain: the loss saved, or by its influence where it has no loss."""
+    m, outcome = METRICS[registered.rule.metric], main.outcome
+    base, own = (main.models[n] for n in (registered.rule.baseline, registered.candidate))
+    if m.loss is not None:
+        return m.losses(outcome, base) - m.losses(outcome, own)
+    better, worse = (own, base) if m.higher else (base, own)
+    return m.influence(outcome, better) - m.influence(outcome, worse) + registered.gain
+
+
+def _year_rows(registered: Registered, pair: Pair, rows: I64) -> list[Row]:
+    """Each calendar year (UTC) of the decisions apart."""
+    year = pair.forecasts.formed_at[rows].view("M8[ns]").astype("M8[Y]").astype(np.int64) + 1970
+    years = {f"year {y}": rows[year == y] for y in np.unique(year).tolist()}
+    if len(years) == 1:
+        why = f"all decisions are of the {next(iter(years))}"
+        return [registered.without("year", "by year", why)]
+    return _group_rows(registered, pair, "year", years)
+
+
+def _regime_rows(basis: Basis, registered: Registered, pair: Pair) -> list[Row]:
+    """Each declared regime apart, the verdict's own left out; thirds of volatility if none is."""
+    h, own = basis.study.hypothesis, registered.rule.regime
+    regimes = h.regimes or {
+        "volatility": Terciles(parse_feature(f"{h.target.measure}_{basis.horizon}"))
+    }
+    groups = mark(basis.decided, pair.forecasts, regimes).groups
+    named = {f"regime {name}": rows for name, rows in groups.items() if name != own}
+    return _group_rows(registered, pair, "regime", named)
+
+
+def _group_rows(
+    registered: Registered, pair: Pair, kind: str, groups: Mapping[str, I64]
+) -> list[Row]:
+    enough = {name: rows for name, rows in groups.items() if rows.size >= _FEWEST_ROWS}
+    scored = dict(zip(enough, pair.over(list(enough.values())), strict=True))
+    return [
+        registered.row(kind, name, scored[name])
+        if name in scored
+        else registered.without(kind, name, _few(rows))
+        for name, rows in groups.items()
+    ]
+
+
+def _few(rows: I64) -> str:
+    return f"there {_are(rows.size, 'forecast')}"
+
+
+def _are(count: int, thing: str) -> str:
+    return f"is 1 {thing}" if count == 1 else f"are {count} {thing}s"

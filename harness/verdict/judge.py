@@ -1,0 +1,205 @@
+"""From forecasts to the verdict: scores of every horizon, evidence on one, how fragile it is."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+
+from harness.errors import RunError
+from harness.inference.diebold_mariano import Seed, evidence
+from harness.inference.evidence import Evidence, Verdict
+from harness.inference.findings import Compared, Finding, findings, nests
+from harness.inference.wins import evidence_of_wins
+from harness.samples.rows import Decided
+from harness.scores.distribution.assess import Distributions
+from harness.scores.distribution.assess import assess as assess_laws
+from harness.scores.groups import Adaptation, GroupScores, adaptation, by_group, of_group, only
+from harness.scores.losses import Values
+from harness.scores.regimes import mark
+from harness.scores.risk.assess import Risk, assess
+from harness.scores.scoring import Scores, score, series
+from harness.scores.seeds import SeedScores, by_seed, groups_over_seeds, over_seeds
+from harness.spec.sections import Acceptance
+from harness.study.study import Study
+from harness.types import Forecasts
+from harness.verdict.fragility.rows import Registered, Row
+from harness.verdict.fragility.variants import Basis, fragility
+from harness.verdict.rule import decide, pooled_gain
+
+
+@dataclass(frozen=True)
+class Judged:
+    """Scores of every horizon, by group too, what shifts cost, the verdict and further tests.
+
+    `values` are the outcome's and every model's at the verdict's horizon, over all its rows.
+    With several seeds, scores, groups and evidence are means over them, whose `spread` is told;
+    all else is of the first.
+    """
+
+    scores: tuple[Scores, ...]
+    groups: tuple[GroupScores, ...]
+    adaptations: tuple[Adaptation, ...]
+    verdict: Verdict
+    values: tuple[Values, Mapping[str, Values]]
+    ability: tuple[Finding, ...] = ()
+    risks: tuple[Risk, ...] = ()
+    distributions: tuple[Distributions, ...] = ()
+    spread: tuple[SeedScores, ...] = ()
+
+
+def judge(
+    study: Study,
+    decided: Sequence[Decided],
+    forecasts: Mapping[str, Forecasts],
+    labels: Mapping[str, Mapping[str, str]],
+    forbidden: Sequence[str] = (),
+) -> Judged:
+    """Score every horizon and decide on the declared one; `forbidden` makes the verdict void."""
+    h, rule = study.hypothesis, study.hypothesis.verdict
+    scores: list[Scores] = []
+    groups: list[GroupScores] = []
+    adaptations: list[Adaptation] = []
+    spread: list[SeedScores] = []
+    found: tuple[Evidence, ...] = ()
+    ability: tuple[Finding, ...] = ()
+    risks: list[Risk] = []
+    distributions: list[Distributions] = []
+    for horizon, part in forecasts.items():
+        outcome, models = series(part, study.scale)
+        again = [series(part.of_seed(r), study.scale)[1] for r in part.repeats]
+        each = [score(part, study.scale, outcome, of) for of in (models, *again)]
+        scores.append(over_seeds(each))
+        spread += by_seed(h.run.seed, each)
+        marked = mark(decided, part, h.regimes)
+        regimes = [by_group(part, outcome, of, marked, labels) for of in (models, *again)]
+        mine = groups_over_seeds(regimes)
+        groups += mine
+        adaptations += adaptation(part, outcome, models, marked, rule.metric)
+        risks += _risk(study, part, models)
+        distributions += _distributions(study, part)
+        if horizon != str(rule.horizon):
+            continue
+        deciding = outcome, models
+        if rule.regime is None:
+            figures = [{n: s.value(n, rule.metric) for n in s.pooled} for s in each]
+        else:
+            rows = marked.groups[rule.regime]
+            if rows.size < 2:
+                raise RunError(f"verdict.regime {rule.regime}: {rows.size} forecasts are in it")
+            whole = part, outcome
+            part, outcome, models = only(*whole, models, rows)
+            again = [only(*whole, of, rows)[2] for of in again]
+            figures = [of_group(of, "regime", rule.regime, rule.metric) for of in regimes]
+        seeds = [
+            _seed(rule, models | of, figures[0] | own)
+            for of, own in zip(({}, *again), figures, strict=True)
+        ]
+        found = _evidence(rule, part, outcome, seeds, h.run.seed)
+        ability = findings(_compared(study, part, outcome, models))
+    verdict = decide(
+        found,
+        min_gain=rule.min_gain,
+        alpha=rule.alpha,
+        gain_as=rule.gain,
+        claim=rule.claim,
+        regime=rule.regime,
+        forbidden=forbidden,
+    )
+    return Judged(
+        tuple(scores),
+        tuple(groups),
+        tuple(adaptations),
+        verdict,
+        deciding,
+        ability,
+        tuple(risks),
+        tuple(distributions),
+        tuple(spread),
+    )
+
+
+def _risk(study: Study, part: Forecasts, models: Mapping[str, Values]) -> Iterator[Risk]:
+    """VaR and ES of one horizon, where the hypothesis asks for them."""
+    h, tails = study.hypothesis, study.tails(part.horizon)
+    if tails is not None:
+        base, drawn = h.verdict.baseline, _drawn(h.verdict, part)
+        yield assess(part, models, tails, baseline=base, seed=h.run.seed, drawn=drawn)
+
+
+def _distributions(study: Study, part: Forecasts) -> Iterator[Distributions]:
+    """Laws of one horizon's residuals, where the hypothesis asks for them."""
+    if study.laws is not None:
+        yield assess_laws(part, study.laws, drawn=_drawn(study.hypothesis.verdict, part))
+
+
+def _drawn(rule: Acceptance, part: Forecasts) -> tuple[str, ...]:
+    """The models that figures of single decisions may show."""
+    return (rule.baseline, *rule.candidates) if part.horizon == str(rule.horizon) else ()
+
+
+def _compared(
+    study: Study, part: Forecasts, outcome: Values, models: dict[str, Values]
+) -> Compared:
+    h, rule = study.hypothesis, study.hypothesis.verdict
+    words = {name: spec.words() for name, spec in h.models.items()}
+    base = words[rule.baseline]
+    return Compared(
+        outcome,
+        models,
+        part.formed_at,
+        part.overlap,
+        baseline=rule.baseline,
+        candidates=rule.candidates,
+        metric=rule.metric,
+        relative=rule.gain == "relative",
+        log_target=study.scale.is_log,
+        unit=study.scale.unit,
+        nested=tuple(name for name in rule.candidates if nests(words[name], base)),
+        level=1.0 - 2.0 * rule.alpha,
+        seed=h.run.seed,
+    )
+
+
+def _seed(rule: Acceptance, models: dict[str, Values], figures: Mapping[str, float]) -> Seed:
+    base, relative = figures[rule.baseline], rule.gain == "relative"
+    gains = {
+        name: pooled_gain(rule.metric, base, figures[name], relative=relative)
+        for name in rule.candidates
+    }
+    return Seed(models, gains, base)
+
+
+def _evidence(
+    rule: Acceptance, part: Forecasts, outcome: Values, seeds: Sequence[Seed], seed: int
+) -> tuple[Evidence, ...]:
+    if rule.gain == "wins":
+        return evidence_of_wins(
+            part,
+            outcome,
+            [s.models for s in seeds],
+            baseline=rule.baseline,
+            candidates=rule.candidates,
+            metric=rule.metric,
+            alpha=rule.alpha,
+            seed=seed,
+        )
+    return evidence(
+        part,
+        outcome,
+        seeds,
+        baseline=rule.baseline,
+        candidates=rule.candidates,
+        metric=rule.metric,
+        relative=rule.gain == "relative",
+        alpha=rule.alpha,
+    )
+
+
+def vary(basis: Basis, forecasts: Forecasts, judged: Judged) -> list[Row]:
+    """The fragility table of a verdict; of a void one nothing is to be varied."""
+    if judged.verdict.status == "void":
+        return []
+    h = basis.study.hypothesis
+    registered = Registered.of(h.verdict, judged.verdict, h.run.seed)
+    rows = fragility(basis, registered, forecasts, *judged.values)
+    return [*registered.references(judged.verdict), *rows]

@@ -1,0 +1,36 @@
+"""Models of one symbol whose fits follow each other, each from the one before."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import replace
+
+from harness.kernels.loader import clock
+from harness.models.foreign import require_fitted, shown
+from harness.models.protocol import Chained, Forecaster
+from harness.types import I64
+from harness.walk.fold_fit import FoldResult, Settings, named, result_of
+from harness.walk.linear_sweep import Part
+
+
+def chained(
+    name: str, model: Chained, settings: Settings, part: Part, known: I64
+) -> Iterator[FoldResult]:
+    """A symbol's fits, each from the one before."""
+    folds = [part.folds[k] for k in known]
+    rows, y = shown(model, part.samples.rows.columns(model.features), part.samples.y)
+    chain: Iterator[Forecaster] | None = None
+    made, seconds = [], 0.0
+    for fold in folds:
+        with named(name, model, part.samples, fold):
+            began = clock()
+            if chain is None:
+                chain = model.fit_chain(rows, y, [f.train for f in folds], seed=settings.seed)
+            fitted = next(chain, None)
+            seconds += clock() - began
+            require_fitted(model, fitted)
+            made.append(result_of(fitted, rows, part.samples, fold, fold.train, settings, 0.0))
+    # A chain fits many folds at a step, so what it took is shared evenly.
+    for result in made:
+        report = replace(result.report, fit_seconds=seconds / len(folds))
+        yield replace(result, report=report)

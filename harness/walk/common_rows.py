@@ -1,0 +1,126 @@
+"""From what each model forecast to the rows that all of them did, with the fits behind them."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+from itertools import pairwise
+
+import numpy as np
+
+from harness.durations import show_moment
+from harness.errors import RunError
+from harness.samples.splits import Fitting
+from harness.types import I64, Fold, Forecasts, LeakProof, ModelFit, Repeat, Samples
+from harness.walk.fold_fit import over_seeds
+from harness.walk.linear_sweep import Walked
+
+
+def all_test_rows(folds: Sequence[Fold]) -> slice | I64:
+    """All test rows: one slice where the windows follow each other without a gap."""
+    if all(a.test.stop == b.test.start for a, b in pairwise(folds)):
+        return slice(folds[0].test.start, folds[-1].test.stop)
+    return np.concatenate([np.arange(f.test.start, f.test.stop) for f in folds])
+
+
+def over_common_rows(
+    samples: Samples,
+    folds: Sequence[Fold],
+    done: Mapping[str, Walked],
+    repeats: Mapping[int, Mapping[str, Walked]],
+    fitted: Mapping[str, tuple[Fitting, Sequence[Fold]]],
+    proofs: tuple[LeakProof, ...],
+    min_train: int,
+) -> Forecasts:
+    """Everything over the test rows of the walk's folds that every model could forecast.
+
+    `repeats` are, by seed, models that were fitted again. `fitted` says of each model how it was
+    fitted and the folds of its fits. RunError for a window
+    in which no symbol had `min_train` rows to be fitted on.
+    """
+    test = all_test_rows(folds)
+    done = {n: _with_costs(d, [r[n] for r in repeats.values() if n in r]) for n, d in done.items()}
+    known = np.all([np.isfinite(d.yhat) for d in done.values()], axis=0)
+    edges = _edges(folds)
+    window = np.repeat(np.arange(len(folds), dtype=np.int32), np.diff(edges))
+    symbol, unfitted = samples.rows.symbol[test], {}
+    if not known.all():
+        left = np.bincount(symbol[~known], minlength=len(samples.symbols))
+        unfitted = {samples.symbols[c]: int(left[c]) for c in np.flatnonzero(left)}
+        _require_some(samples.horizon, folds, known, edges, min_train)
+    kept = np.concatenate(([0], np.cumsum(known)))
+    pick = slice(None) if known.all() else np.flatnonzero(known)
+    ends: dict[str, tuple[I64, I64]] = {}
+    for fitting, own in fitted.values():
+        if fitting.refit not in ends:
+            cuts = np.array([f.window.cut for f in own], np.int64)
+            ends[fitting.refit] = cuts, kept[_edges(own)]
+
+    def fits(walked: Mapping[str, Walked]) -> dict[str, ModelFit]:
+        how = {name: fitted[name][0] for name in walked}
+        return {n: _fit(n, d, how[n], *ends[how[n].refit]) for n, d in walked.items()}
+
+    return Forecasts(
+        horizon=samples.horizon,
+        symbols=samples.symbols,
+        symbol=symbol[pick],
+        formed_at=samples.rows.formed_at[test][pick],
+        resolved_at=samples.resolved_at[test][pick],
+        window=window[pick],
+        windows=tuple(f.window for f in folds),
+        edges=kept[edges],
+        y=samples.y[test][pick],
+        last=samples.last[test][pick],
+        yhat={name: d.yhat[pick] for name, d in done.items()},
+        fits=fits(done),
+        proofs=proofs,
+        overlap=samples.overlap,
+        unfitted=unfitted,
+        returns=None if samples.returns is None else samples.returns[test][pick],
+        repeats=tuple(
+            Repeat(seed, {name: d.yhat[pick] for name, d in again.items()}, fits(again))
+            for seed, again in repeats.items()
+        ),
+    )
+
+
+def _with_costs(first: Walked, again: Sequence[Walked]) -> Walked:
+    """A model's fits with the first seed, in their reports the fits with all."""
+    if not again:
+        return first
+    by_window = zip(first.reports, *(r.reports for r in again), strict=True)
+    return replace(first, reports=tuple(map(over_seeds, by_window)))
+
+
+def _fit(name: str, walked: Walked, fitting: Fitting, cuts: I64, edges: I64) -> ModelFit:
+    return ModelFit(
+        model=name,
+        names=walked.names,
+        coefficients=walked.coefficients,
+        var_shift=walked.var_shift,
+        sigma_shift=walked.sigma_shift,
+        cuts=cuts,
+        edges=edges,
+        reports=walked.reports,
+        scope=fitting.scope,
+        refit=fitting.refit,
+        tails=walked.left.tails,
+        laws=walked.left.laws,
+    )
+
+
+def _edges(folds: Sequence[Fold]) -> I64:
+    """Where the test rows of each fold begin and end among all of them (w + 1,)."""
+    return np.cumsum([0, *(f.test.stop - f.test.start for f in folds)], dtype=np.int64)
+
+
+def _require_some(
+    horizon: str, folds: Sequence[Fold], known: np.ndarray, edges: I64, min_train: int
+) -> None:
+    for fold, a, b in zip(folds, edges[:-1], edges[1:], strict=True):
+        if not known[a:b].any():
+            raise RunError(
+                f"window {fold.window.index + 1} ({show_moment(fold.window.cut)}), horizon "
+                f"{horizon}: no symbol has walk_forward.min_train = {min_train} "
+                "training rows for the models fitted by symbol"
+            )

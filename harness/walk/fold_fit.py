@@ -1,0 +1,344 @@
+"""One model on one fold: fitted on its training rows, forecasts of its test rows, how it went."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import asdict, dataclass, replace
+from statistics import fmean
+from typing import Any, TypeGuard
+
+import numpy as np
+
+from harness.durations import show_moment
+from harness.errors import RunError
+from harness.kernels.loader import clock
+from harness.models.foreign import (
+    in_words,
+    require_fitted,
+    require_forecasts,
+    shown,
+    stated_by,
+    training_of,
+)
+from harness.models.linear import Linear
+from harness.models.pretraining import Lesson, Pupil
+from harness.models.protocol import (
+    Contextual,
+    Forecaster,
+    Kept,
+    ModelError,
+    Recursive,
+    looked_back,
+)
+from harness.models.staged import Staged
+from harness.models.teaching import Course, course
+from harness.samples.target_scale import TargetScale
+from harness.types import F64, I64, FitReport, Fold, Rows, Samples, Training
+from harness.walk.fit_cache import Entry, FitStore
+from harness.walk.fit_rows import FitRows, fit_rows
+from harness.walk.residuals.kept import NONE_LEFT, NOTHING, Keep, Left
+
+MIN_TRAIN = 100  # training rows from which on a symbol is fitted by itself
+
+
+@dataclass(frozen=True)
+class Settings:
+    """What every fit of a walk shares: the embargo (ns), the target's scale, the seed.
+
+    `min_train` is how many training rows a symbol needs to be fitted by itself. `keep` is what
+    each fit leaves of its residuals. `store` is where fits are looked for before they are made, and
+    kept. Models whose fits depend on the seed are fitted with `seeds` of them, from `seed` on.
+    `source` are the rows of another panel that pupils learn from before a fit.
+    """
+
+    embargo: int
+    scale: TargetScale
+    seed: int = 0
+    min_train: int = MIN_TRAIN
+    keep: Keep = NOTHING
+    store: FitStore | None = None
+    seeds: int = 1
+    source: Samples | None = None
+
+
+@dataclass(frozen=True)
+class FoldResult:
+    """One model on one fold: test forecasts, what it states, the way back, how the fit went.
+
+    `left` is what is asked for of its residuals.
+    """
+
+    yhat: F64
+    stated: Mapping[str, float]
+    shifts: tuple[float, float]
+    report: FitReport
+    left: Left = NONE_LEFT
+
+
+def fit_fold(
+    name: str, model: Forecaster, samples: Samples, settings: Settings, fold: Fold
+) -> FoldResult:
+    """Fit one model on one fold and forecast its test rows, or take both from where they are kept.
+
+    A model that stops early never trains on the rows held out for it. RunError names window and
+    model when the model cannot be fitted or forecasts no number, or a file that is not its fit.
+    """
+    entry = _entry(name, model, samples, settings, fold)
+    if entry is not None and (found := entry.read()) is not None:
+        return _unpacked(*found)
+    rows, y = shown(model, samples.rows.columns(model.features), samples.y)
+    seen = fit_rows(model, samples, fold, settings.embargo)
+    train, validation = seen.train, _taken(rows, y, seen.held_out)
+    with named(name, model, samples, fold):
+        began = clock()
+        model = _begun(_taught(model, settings, fold), rows, y, seen, settings.seed)
+        fitted = model.fit(rows.take(train), y[train], validation=validation, seed=settings.seed)
+        seconds = clock() - began
+        require_fitted(model, fitted)
+        taken = fitted, rows, samples, fold, train, settings, seconds
+        result = result_of(*taken, held_out=seen.held_out)
+        if entry is not None:
+            entry.write(*_packed(result, fitted.weights()))
+    return result
+
+
+def _taken(rows: Rows, y: F64, part: I64 | None) -> tuple[Rows, F64] | None:
+    return None if part is None else (rows.take(part), y[part])
+
+
+def _begun(model: Forecaster, rows: Rows, y: F64, seen: FitRows, seed: int) -> Forecaster:
+    """A model of two stages with the first one fitted; any other as it is."""
+    if seen.first is None or not isinstance(model, Staged):
+        return model
+    validation = _taken(rows, y, seen.first_held_out)
+    return model.begun(rows.take(seen.first), y[seen.first], validation=validation, seed=seed)
+
+
+def learns(model: Forecaster, settings: Settings) -> TypeGuard[Pupil]:
+    """Whether it learns from a source before its fits, and there is one."""
+    return settings.source is not None and isinstance(model, Pupil) and model.learns
+
+
+def _taught(model: Forecaster, settings: Settings, fold: Fold) -> Forecaster:
+    """A pupil with what it learned from the source, now or before from the same rows."""
+    if not learns(model, settings):
+        return model
+    given = course_of(model, settings, fold)
+    if settings.store is None:
+        return model.after(model.lesson(given, seed=settings.seed))
+    entry = settings.store.entry(
+        f"lesson: {model.subject}",
+        made_by=model.made_by(),
+        rows=_lesson_rows(given),
+        numbers={"y": given.y, "held out": given.held_out_y},
+        look_back=_seen(model),
+        settings={"seed": settings.seed},
+    )
+    with entry.alone():
+        if (found := entry.read()) is None:
+            lesson = model.lesson(given, seed=settings.seed)
+            entry.write(lesson.weights, lesson.words())
+        else:
+            lesson = Lesson.of(*found)
+    return model.after(lesson)
+
+
+def course_of(model: Pupil, settings: Settings, fold: Fold) -> Course:
+    """The source's rows that teach a fit; ModelError where they are too few."""
+    assert settings.source is not None, "asked of a model that learns"
+    limit, held = fold.window.limit, model.holds_out
+    return course(settings.source, looked_back(model), limit, settings.embargo, holds_out=held)
+
+
+def _seen(model: Kept | Pupil) -> int | None:
+    """How many decisions' features a fit and its forecasts see of each row's history."""
+    return None if isinstance(model, Recursive) and model.recursive else model.look_back
+
+
+def _lesson_rows(given: Course) -> dict[str, tuple[Rows, tuple[str, ...]]]:
+    return {
+        "lesson": (given.rows, given.symbols),
+        "lesson held out": (given.held_out, given.symbols),
+    }
+
+
+def is_kept(name: str, model: Forecaster, samples: Samples, settings: Settings, fold: Fold) -> bool:
+    """Whether this fit is there already, so that it takes no time."""
+    entry = _entry(name, model, samples, settings, fold)
+    return entry is not None and entry.path.exists()
+
+
+def _entry(
+    name: str, model: Forecaster, samples: Samples, settings: Settings, fold: Fold
+) -> Entry | None:
+    """Where this fit is kept, under all that it and its forecasts are made from, or None."""
+    store = settings.store
+    if store is None or name not in store.models or not isinstance(model, Kept):
+        return None
+    past = looked_back(model)
+    rows = samples.rows.columns(past)
+    seen = fit_rows(model, samples, fold, settings.embargo)
+    taken = {"train": seen.train} | {
+        key: part
+        for key, part in (
+            ("held out", seen.held_out),
+            ("first", seen.first),
+            ("first held out", seen.first_held_out),
+        )
+        if part is not None
+    }
+    numbers = {"y" if key == "train" else key: samples.y[at] for key, at in taken.items()}
+    taken["test"] = fold.test
+    parts = {key: rows.take(at) for key, at in taken.items()}
+    if isinstance(model, Contextual):
+        context = samples.rows.columns(model.context)
+        numbers |= {f"context, {key}": context.take(at).X for key, at in taken.items()}
+    named_parts = {key: (part, samples.symbols) for key, part in parts.items()}
+    if learns(model, settings):
+        with named(name, model, samples, fold):
+            given = course_of(model, settings, fold)
+        named_parts |= _lesson_rows(given)
+        numbers |= {"lesson": given.y, "lesson held out": given.held_out_y}
+    if settings.keep.tails is not None:
+        numbers["returns"] = samples.returns[seen.train]
+    asked = {"seed": settings.seed, "scale": repr(settings.scale), "keep": repr(settings.keep)}
+    with named(name, model, samples, fold):
+        return store.entry(
+            store.models[name],
+            made_by=model.made_by(),
+            rows=named_parts,
+            numbers=numbers,
+            look_back=_seen(model),
+            settings=asked,
+        )
+
+
+def _packed(
+    result: FoldResult, weights: Mapping[str, np.ndarray]
+) -> tuple[dict[str, np.ndarray], dict[str, Any]]:
+    arrays = {"yhat": result.yhat, **{f"weight.{key}": w for key, w in weights.items()}}
+    asked = result.left._asdict().items()
+    arrays |= {key: values for key, values in asked if values is not None}
+    words = {"stated": result.stated, "shifts": result.shifts, "report": asdict(result.report)}
+    return arrays, words
+
+
+def _unpacked(arrays: Mapping[str, np.ndarray], words: Mapping[str, Any]) -> FoldResult:
+    report = dict(words["report"])
+    if (told := report["training"]) is not None:
+        weights = _tuples(told["weights"])
+        report["training"] = Training(**_tuples(told) | {"weights": weights})
+    first, second = words["shifts"]
+    return FoldResult(
+        arrays["yhat"],
+        words["stated"],
+        (first, second),
+        FitReport(**report | {"kept": 1}),
+        Left(arrays.get("tails"), arrays.get("laws")),
+    )
+
+
+def _tuples(words: Mapping[str, Any]) -> dict[str, Any]:
+    """As they were before JSON, which has lists alone."""
+    return {key: tuple(v) if isinstance(v, list) else v for key, v in words.items()}
+
+
+def result_of(
+    fitted: Forecaster,
+    rows: Rows,
+    samples: Samples,
+    fold: Fold,
+    train: slice | I64,
+    settings: Settings,
+    seconds: float,
+    *,
+    held_out: I64 | None = None,
+) -> FoldResult:
+    """The forecasts of a fitted model on a fold, its shifts by the rows it was trained on.
+
+    `rows` are those of the samples, with the model's features; `held_out` of them it stopped early
+    on.
+    """
+    began, y, scale = clock(), samples.y, settings.scale
+    yhat = fitted.predict(rows.take(fold.test))
+    predicted = clock() - began
+    linear = isinstance(fitted, Linear)
+    inside = (fitted.line if linear else fitted.predict)(rows.take(train))
+    require_forecasts(yhat, fold.test.stop - fold.test.start)
+    require_forecasts(inside, y[train].size)
+    residuals = y[train] - inside
+    if not (np.isfinite(yhat).all() and np.isfinite(residuals).all()):
+        raise ModelError("a forecast is not finite")
+    if scale.back == "smearing":
+        shifts = scale.smearing_shifts(residuals)
+    else:
+        shifts = scale.shifts(residuals.mean(), residuals.var())
+    training = fitted.noted(rows.take(fold.test)) if linear else training_of(fitted)
+    lost = int(training is not None and not training.converged)
+    report = FitReport(1, lost, seconds, predicted, training)
+    keep, calibrating = settings.keep, None
+    if held_out is not None and keep.laws is not None and keep.laws.conformal is not None:
+        calibrating = y[held_out] - fitted.predict(rows.take(held_out))
+    returns = None if keep.tails is None else samples.returns[train]
+    left = keep.of(y[train], residuals, returns, shifts[0], calibrating)
+    return FoldResult(yhat, stated_by(fitted), shifts, report, left)
+
+
+@contextmanager
+def named(name: str, model: object, samples: Samples, fold: Fold) -> Iterator[None]:
+    """What a model raises (ModelError, a foreign one anything) as a RunError that names both."""
+    try:
+        with in_words(model):
+            yield
+    except ModelError as error:
+        raise failed(name, samples, fold, error) from None
+
+
+def over_seeds(reports: Sequence[FitReport]) -> FitReport:
+    """The fits of one window with several seeds; how training went is that of the first."""
+    return replace(merged(reports), training=reports[0].training)
+
+
+def merged(reports: Sequence[FitReport]) -> FitReport:
+    """The fits of several symbols in one window; a single fit is told in full."""
+    if len(reports) == 1:
+        return reports[0]
+    told = [r.training for r in reports if r.training is not None]
+    training = None
+    if told:
+        training = Training(
+            parameters=max(t.parameters for t in told),
+            converged=all(t.converged for t in told),
+            epochs=round(fmean(t.epochs for t in told)),
+            best=round(fmean(t.best for t in told)),
+            notes=dict(sum((Counter(t.notes) for t in told), Counter())),
+        )
+        if told[0].attention:
+            weights = np.mean([t.attention for t in told], axis=0)
+            training = replace(training, attention=tuple(weights.tolist()))
+    return FitReport(
+        len(reports),
+        sum(r.failed for r in reports),
+        sum(r.fit_seconds for r in reports),
+        sum(r.predict_seconds for r in reports),
+        training,
+        sum(r.kept for r in reports),
+    )
+
+
+def failed(name: str, samples: Samples, fold: Fold, error: Exception) -> RunError:
+    """The error as one that names model, horizon, symbol where it is one of several, window."""
+    window = fold.window
+    whose = f", {samples.symbols[samples.rows.symbol[0]]}" if _single(samples) else ""
+    return RunError(
+        f"model {name}, horizon {samples.horizon}{whose}, window {window.index + 1} "
+        f"({show_moment(window.cut)} to {show_moment(window.end)}): {error}"
+    )
+
+
+def _single(samples: Samples) -> bool:
+    """Whether these are one symbol's rows out of a panel of several."""
+    symbol = samples.rows.symbol
+    return len(samples.symbols) > 1 and bool((symbol == symbol[0]).all())

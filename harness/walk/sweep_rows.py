@@ -1,0 +1,127 @@
+"""One stretch of rows that linear models are swept over, and what their fits leave of it."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+
+import numpy as np
+
+from harness.kernels.loader import clock
+from harness.models.insanity_filter import Sanity
+from harness.models.linear import Linear, Moments, linear_forecasts, window_moments
+from harness.samples.target_scale import TargetScale
+from harness.types import F64, I64, Fold, Samples, Window
+from harness.walk.residuals.kept import NONE_LEFT, Keep, Left, stacked
+
+
+class Series:
+    """One stretch of rows, z (q, n) with the target last, and the folds cut out of it."""
+
+    def __init__(
+        self,
+        models: Mapping[str, Linear],
+        samples: Samples,
+        folds: Sequence[Fold],
+        beyond: Sequence[Window],
+    ) -> None:
+        self.names = tuple(dict.fromkeys(f for m in models.values() for f in m.features))
+        self.z = np.ascontiguousarray(np.vstack((samples.rows.columns(self.names).X.T, samples.y)))
+        self.first = np.array([_start(f) for f in folds], np.int64)
+        self.last = np.array([_stop(f) for f in folds], np.int64)
+        self._start = np.array([f.test.start for f in folds], np.int64)
+        self._edges = np.cumsum([0, *(f.test.stop - f.test.start for f in folds)], dtype=np.int64)
+        unknown = np.full(samples.y.size, np.nan)
+        self.returns = unknown if samples.returns is None else samples.returns
+        later = [w.train_start for w in beyond]
+        self._boundaries = np.searchsorted(samples.rows.formed_at, later)
+
+    def moments(self, windows: I64) -> Moments:
+        """Of the training rows of these windows."""
+        return window_moments(self.z, self.first[windows], self.last[windows], self._boundaries)
+
+    def sanity(self, moments: Moments, windows: I64 | None = None) -> Sanity:
+        """Of the training rows of all windows, whose moments these are, or of `windows` alone."""
+        if windows is None:
+            return Sanity.of_windows(self.z[-1], self.first, self.last, moments.centre[:, -1])
+        first, last = self.first[windows], self.last[windows]
+        own = Sanity.of_windows(self.z[-1], first, last, moments.centre[:, -1])
+        return own.among(windows, self.first.size)
+
+    def forecasts(self, model: Linear, beta: F64, sanity: Sanity | None) -> tuple[F64, I64]:
+        """Of the test rows of every window, one after the other; how many are replaced (w,)."""
+        line = linear_forecasts(self.z, self.names, model, beta, self._start, self._edges)
+        if sanity is None:
+            return line, np.zeros(beta.shape[0], np.int64)
+        return sanity.replaced(line, self._edges)
+
+    def residuals(self, model: Linear, beta: F64, windows: I64 | None = None) -> list[F64]:
+        """Of the training rows, window by window; beta (w, 1 + p) has a row per window asked."""
+        pick = slice(None) if windows is None else windows
+        first, last = self.first[pick], self.last[pick]
+        edges = np.cumsum([0, *(last - first)], dtype=np.int64)
+        fitted = linear_forecasts(self.z, self.names, model, beta, first, edges)
+        y = self.z[-1]
+        parts = np.split(fitted, edges[1:-1])
+        return [y[a:b] - part for a, b, part in zip(first, last, parts, strict=True)]
+
+    def in_training(
+        self, model: Linear, beta: F64, windows: I64 | None = None
+    ) -> list[tuple[F64, F64, F64]]:
+        """(targets, residuals, returns) of the training rows, window by window."""
+        pick = slice(None) if windows is None else windows
+        spans = zip(self.first[pick], self.last[pick], strict=True)
+        residuals = self.residuals(model, beta, windows)
+        return [
+            (self.z[-1, a:b], e, self.returns[a:b])
+            for (a, b), e in zip(spans, residuals, strict=True)
+        ]
+
+    def shifts(
+        self,
+        model: Linear,
+        beta: F64,
+        mean: F64,
+        variance: F64,
+        scale: TargetScale,
+        windows: I64 | None = None,
+    ) -> F64:
+        """(var_shift, sigma_shift) of every window asked (w, 2)."""
+        if scale.back != "smearing":
+            return np.column_stack(scale.shifts(mean, variance))
+        return np.array([scale.smearing_shifts(r) for r in self.residuals(model, beta, windows)])
+
+
+class Leaving:
+    """What a sweep's fits leave of their residuals; `seconds` it took are no part of a fit."""
+
+    def __init__(self, keep: Keep) -> None:
+        self.keep, self.seconds = keep, 0.0
+
+    def of(
+        self,
+        model: Linear,
+        parts: Sequence[tuple[Series, F64]],
+        var_shift: F64,
+        windows: I64 | None = None,
+    ) -> Left:
+        """Of every window asked (w, …), over all parts' rows together; a part is rows and beta."""
+        if not self.keep:
+            return NONE_LEFT
+        began, of = clock(), self.keep.of
+        trained = [series.in_training(model, beta, windows) for series, beta in parts]
+        joined = [
+            tuple(map(np.concatenate, zip(*own, strict=True))) for own in zip(*trained, strict=True)
+        ]
+        found = stacked([of(*rows, s) for rows, s in zip(joined, var_shift, strict=True)])
+        self.seconds += clock() - began
+        return found
+
+
+def _start(fold: Fold) -> int:
+    assert isinstance(fold.train, slice)
+    return fold.train.start
+
+
+def _stop(fold: Fold) -> int:
+    assert isinstance(fold.train, slice)
+    return fold.train.stop

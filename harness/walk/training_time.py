@@ -1,0 +1,95 @@
+"""What the fits of models that train will take, before the first of them is made."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from statistics import fmean
+
+import numpy as np
+
+from harness.models.pretraining import TimedPupil
+from harness.models.protocol import Forecaster, Trained
+from harness.types import Fold, Samples
+from harness.walk.fit_rows import fit_rows
+from harness.walk.fold_fit import Settings, course_of, learns, named
+
+
+@dataclass(frozen=True)
+class TrainingTime:
+    """All fits of one model at one horizon: how many, seconds `typical` and at `most`."""
+
+    horizon: str
+    model: str
+    fits: int
+    typical: float
+    most: float
+
+
+def training_time(
+    name: str,
+    model: Forecaster,
+    fits: Sequence[tuple[Samples, Fold]],
+    *,
+    horizon: str,
+    settings: Settings,
+    lessons: int = 0,
+) -> TrainingTime:
+    """The estimate for these fits: as many times that of a fit on their mean number of rows.
+
+    Seconds grow with the rows, so that the mean stands for all of them; of the `lessons` that are
+    taught for them the last is the longest and stands for all. RunError as the fits themselves
+    would have it, for one with no rows to train on or to hold out, for too few to learn from
+    beforehand, and where memory does not suffice for a batch.
+    """
+    assert isinstance(model, Trained)
+    sizes = [_sizes(model, samples, fold, settings.embargo) for samples, fold in fits]
+    mean = [round(fmean(column)) for column in zip(*sizes, strict=True)]
+    with named(name, model, *fits[0]):
+        one = model.estimate(*mean)
+        typical, most = len(fits) * float(one.typical), len(fits) * float(one.most)
+        if learns(model, settings):
+            # The earliest fit has the fewest rows to learn from: too few are told before training.
+            course_of(model, settings, min((fold for _, fold in fits), key=_limit))
+            if isinstance(model, TimedPupil):
+                lesson = model.lesson_time(course_of(model, settings, fits[-1][1]))
+                typical += lessons * lesson.typical
+                most += lessons * lesson.most
+    return TrainingTime(horizon, name, len(fits), typical, most)
+
+
+def lessons_of(
+    model: Forecaster, limits: Iterable[tuple[int, int]], settings: Settings
+) -> set[tuple[str, int, int]]:
+    """The lessons before fits of these limits and seeds; models with one subject share them."""
+    if not learns(model, settings):
+        return set()
+    return {(model.subject, limit, seed) for limit, seed in limits}
+
+
+def _limit(fold: Fold) -> int:
+    return fold.window.limit
+
+
+def _sizes(model: Forecaster, samples: Samples, fold: Fold, embargo: int) -> tuple[int, int]:
+    """How many rows are trained on, and how many held out: a first stage's, where there is one."""
+    seen = fit_rows(model, samples, fold, embargo)
+    train, held_out = seen.train, seen.held_out
+    if seen.first is not None:
+        train, held_out = seen.first, seen.first_held_out
+    n_train = np.arange(samples.y.size)[train].size
+    return int(n_train), 0 if held_out is None else held_out.size
+
+
+def in_words(times: Sequence[TrainingTime]) -> str:
+    """The estimate for all of them on one line."""
+    names, fits = ", ".join(t.model for t in times), sum(t.fits for t in times)
+    typical, most = sum(t.typical for t in times), sum(t.most for t in times)
+    return (
+        f"{times[0].horizon}: training {names}: {fits:,} fit{'s' if fits != 1 else ''}, "
+        f"about {_seconds(typical)} of one core, at most {_seconds(most)}"
+    )
+
+
+def _seconds(seconds: float) -> str:
+    return f"{seconds:.1f} s" if seconds < 10.0 else f"{seconds:,.0f} s"
