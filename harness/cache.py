@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import fcntl
 import hashlib
+import os
 from collections.abc import Iterator
-from contextlib import suppress
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from os import stat_result
 from pathlib import Path
@@ -64,3 +66,28 @@ def _files(folder: Path) -> Iterator[tuple[Path, stat_result]]:
         with suppress(FileNotFoundError):  # another process prunes as well
             if path.is_file():
                 yield path, path.stat()
+
+
+@contextmanager
+def alone(path: Path) -> Iterator[None]:
+    """Processes that want to make the same thing at once wait for the one that makes it."""
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        handle = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o666)
+    except OSError:  # a read-only cache folder: everyone makes it
+        yield
+        return
+    try:
+        fcntl.flock(handle, fcntl.LOCK_EX)
+        yield
+    finally:
+        os.close(handle)
+
+
+def cache_folder() -> Path:
+    """Where rebuildable things are kept: HARNESS_CACHE, else the user's cache folder."""
+    named = os.environ.get("HARNESS_CACHE")
+    if named:
+        return Path(named)
+    base = os.environ.get("XDG_CACHE_HOME")
+    return (Path(base) if base else Path.home() / ".cache") / "harness"

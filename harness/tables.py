@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 Table = dict[str, list[Any]]
@@ -12,3 +12,8 @@ def table(columns: Sequence[str], rows: Sequence[tuple[Any, ...]]) -> Table:
     """Rows, each with a value for every column, as columns."""
     values = zip(*rows, strict=True) if rows else [()] * len(columns)
     return {name: list(column) for name, column in zip(columns, values, strict=True)}
+
+
+def rows_of(table: Mapping[str, list[Any]]) -> list[dict[str, Any]]:
+    """A table's rows from its columns."""
+    return [dict(zip(table, row, strict=True)) for row in zip(*table.values(), strict=True)]

@@ -6,7 +6,7 @@ times as fast as frozen dataclasses.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
 from typing import NamedTuple
 
@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 F64 = NDArray[np.float64]
 I64 = NDArray[np.int64]
 I32 = NDArray[np.int32]
+Progress = Callable[[str], None]  # is told in words what is done
 
 
 @dataclass(frozen=True)
@@ -379,3 +380,7 @@ class Forecasts:
     def of_seed(self, again: Repeat) -> Forecasts:
         """The models that were fitted again with another seed, alone."""
         return replace(self, yhat=again.yhat, fits=again.fits, repeats=())
+
+
+PRICES = ("open", "high", "low", "close")
+VOLUME = "volume"

@@ -17,10 +17,10 @@ from harness.panel import panel
 from harness.panel.side_series import Series
 from harness.panel.sources.simulated import Simulated
 from harness.panel.sources.table import RawBars
-from harness.pipeline import sample
 from harness.samples import feature_functions, splits
 from harness.samples import measured as store
 from harness.samples.feature_functions import Function
+from harness.study.stages import sample
 from harness.study.study import Study
 from harness.types import F64, I64, Bars, Fold, LeakProof, Measured, Rows, Samples, Window
 from harness.walk import fit_rows

@@ -25,8 +25,9 @@ from harness.audit.findings import Audit, Check, Failure, audit_table, merged
 from harness.audit.probe import Stages
 from harness.durations import parse_moment
 from harness.models.linear import Ols
-from harness.pipeline import decide_on, sample, set_up
 from harness.samples.measured import measure_panel
+from harness.study.stages import decide_on, sample
+from harness.study.study import set_up
 
 DATA = os.environ.get("HARNESS_DATA")
 TORCH = importlib.util.find_spec("torch") is not None

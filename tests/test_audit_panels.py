@@ -23,9 +23,9 @@ from harness.audit.stretch import Stretch
 from harness.errors import PanelError, RunError
 from harness.panel.panel import Panel
 from harness.panel.sources.table import RawBars
-from harness.pipeline import decide_on, sample, set_up
 from harness.samples.measured import measure_panel
-from harness.study.study import Study
+from harness.study.stages import decide_on, sample
+from harness.study.study import Study, set_up
 from harness.types import Forecasts
 
 

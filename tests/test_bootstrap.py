@@ -42,7 +42,7 @@ def gains(w: SimpleNamespace, metric: str, **changes: object) -> dict:
         "baseline": "base",
         "candidates": ["better", "same"],
         "metric": metric,
-        "relative": False,
+        "gain_as": "difference",
         "overlap": w.overlap,
         "dates": w.dates,
     }
@@ -163,19 +163,19 @@ def test_every_metric_has_its_gain_and_an_interval(metric, symbols):
     part = make_forecasts(y, {"base": base, "better": better}, overlap=2, symbols=symbols)
     outcome, models = series(part, LOG_SIGMA)
     scores = score(part, LOG_SIGMA, outcome, models)
-    for relative in (False, True):
+    for gain_as in ("difference", "relative"):
         found = bootstrap_gains(
             outcome,
             models,
             baseline="base",
             candidates=["better"],
             metric=metric,
-            relative=relative,
+            gain_as=gain_as,
             overlap=2,
             dates=by_date(part.formed_at),
         )["better"]
         values = (scores.value(name, metric) for name in ("base", "better"))
-        assert found.gain == pytest.approx(pooled_gain(metric, *values, relative=relative))
+        assert found.gain == pytest.approx(pooled_gain(metric, *values, gain_as=gain_as))
         assert found.low < found.gain < found.high
         assert found.n == 400 // symbols
         assert found.standard_error > 0.0

@@ -6,7 +6,7 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
-from worlds import DAY, START, make_forecasts
+from worlds import DAY, START, acceptance, make_forecasts
 
 from harness.inference.diebold_mariano import Seed, evidence
 from harness.samples.target_scale import TargetScale
@@ -45,9 +45,9 @@ def verdict_on(forecasts):
     names = list(models)
     found = evidence(
         forecasts, outcome, [Seed(models, {names[1]: 0.1}, 0.5)], baseline=names[0],
-        candidates=(names[1],), metric="r2_log", relative=False, alpha=0.05,
+        candidates=(names[1],), metric="r2_log", gain_as="difference", alpha=0.05,
     )  # fmt: skip
-    return decide(found, min_gain=0.0, alpha=0.05, gain_as="difference", claim="better")
+    return decide(found, acceptance())
 
 
 def said(forecasts, start=START - 10**18):

@@ -17,7 +17,7 @@ from harness.panel.panel import open_panel, read_panel
 from harness.panel.prepare import prepare
 from harness.panel.report import check_panel
 from harness.panel.selection import Selection
-from harness.spec.hypothesis import parse_hypothesis
+from harness.spec.reading import parse_hypothesis
 from harness.types import Bars, Excluded
 
 PRE = 'pre_close = "pre"\n'

@@ -11,11 +11,10 @@ import pytest
 from worlds import LEVEL_SIGMA, LOG_SIGMA, make_task
 
 from harness.durations import parse_duration
+from harness.measures.portfolios import draw_portfolio, portfolio_returns
 from harness.models.params import DeepVolParams
-from harness.models.pretraining import Pupil, TimedPupil
+from harness.models.pretraining import Pupil, TimedPupil, course
 from harness.models.protocol import ModelError, Recursive, make_model
-from harness.models.teaching import course
-from harness.panel.sources.portfolios_weights import draw_portfolio, portfolio_returns
 from harness.samples.splits import Scheme, make_folds, make_windows
 from harness.types import History, Rows, Samples
 from harness.walk.fit_cache import FitStore

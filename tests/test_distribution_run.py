@@ -20,7 +20,7 @@ from harness.log.query import run_query
 from harness.models.linear import Ols
 from harness.samples.splits import Fitting, Window
 from harness.scores.distribution.assess import DistributionRow
-from harness.spec.hypothesis import parse_hypothesis
+from harness.spec.reading import parse_hypothesis
 from harness.walk.fit_cache import FitStore
 from harness.walk.fold_fit import Settings
 from harness.walk.residuals.kept import Keep

@@ -11,7 +11,7 @@ import harness
 from harness.cards.claims_page import claims
 from harness.errors import SpecError
 from harness.log.query import run_query
-from harness.spec.hypothesis import parse_hypothesis
+from harness.spec.reading import parse_hypothesis
 
 TINY = "hypotheses/tiny-har.toml"
 DOCUMENT = """\

@@ -23,7 +23,7 @@ from harness.log.atomic_files import digest, encode
 from harness.log.registrations import DataRead
 from harness.log.run_digests import all_tried
 from harness.log.store import Log
-from harness.spec.hypothesis import parse_hypothesis
+from harness.spec.reading import parse_hypothesis
 
 small = SimpleNamespace(**runpy.run_path(str(Path(__file__).with_name("log_writers.py"))))
 TINY = "hypotheses/tiny-har.toml"

@@ -17,12 +17,12 @@ from worlds import DAY, LEVEL_SIGMA, LOG_SIGMA, make_forecasts, make_samples
 
 import harness
 from harness.cards.fragility_rows import fragility_rows
-from harness.cards.group_rows import rows_of
 from harness.cards.render import render_card
 from harness.durations import parse_duration
 from harness.inference.evidence import Verdict
 from harness.log.store import Log
 from harness.study.study import set_up
+from harness.tables import rows_of
 from harness.types import Measured, Window
 from harness.verdict.fragility.proxies import Proxy, choose, stand_in
 from harness.verdict.fragility.training import halved, other_spans, with_span

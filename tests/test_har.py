@@ -21,7 +21,7 @@ from harness.models.linear import Linear
 from harness.models.protocol import Forecaster, ModelError, make_model
 from harness.models.table import KINDS
 from harness.samples.splits import Fitting, Scheme, make_windows
-from harness.spec.hypothesis import parse_hypothesis
+from harness.spec.reading import parse_hypothesis
 from harness.types import Forecasts, Samples
 from harness.walk.walk_forward import Settings, walk_forward
 

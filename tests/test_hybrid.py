@@ -12,8 +12,8 @@ from test_learned import world
 from worlds import LOG_SIGMA, make_samples, make_task
 
 from harness.models.params import HybridParams, OlsParams, TransferParams
+from harness.models.pretraining import course
 from harness.models.protocol import Contextual, ModelError, looked_back, make_model
-from harness.models.teaching import course
 from harness.samples.target_scale import TargetScale
 
 pytestmark = pytest.mark.skipif(

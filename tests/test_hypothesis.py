@@ -20,13 +20,8 @@ from harness.durations import Duration, parse_moment
 from harness.errors import SpecError, UsageError
 from harness.measures.table import MEASURES
 from harness.models.table import KINDS
-from harness.spec.hypothesis import (
-    Hypothesis,
-    canonical,
-    check_measures,
-    load_hypothesis,
-    parse_hypothesis,
-)
+from harness.spec.hypothesis import Hypothesis, canonical
+from harness.spec.reading import check_measures, load_hypothesis, parse_hypothesis
 
 GOOD = '''
 [hypothesis]
@@ -120,7 +115,7 @@ def test_a_good_file_is_read_whole(tmp_path):
     assert list(h.models) == ["persistence", "smooth", "har-rv", "har-rv-j"]
     assert h.models["smooth"].params.decay == 0.94
     assert h.models["har-rv-j"].params.features[3] == "log1p(j_h)"
-    assert (h.verdict.gain, h.verdict.horizon, h.run.seed) == ("difference", Duration(4, "h"), 1)
+    assert (h.verdict.gain_as, h.verdict.horizon, h.run.seed) == ("difference", Duration(4, "h"), 1)
 
 
 def test_a_hypothesis_is_frozen_and_travels_between_processes():
@@ -407,7 +402,7 @@ def test_whatever_can_change_a_number_or_the_verdict_changes_the_hash(old, new):
 def test_a_relative_gain_is_another_hypothesis_than_a_difference():
     text = changed('metric = "r2_log"', 'metric = "qlike"')
     relative = text.replace("alpha = 0.05", 'alpha = 0.05\ngain = "relative"')
-    assert parse(relative).verdict.gain == "relative"
+    assert parse(relative).verdict.gain_as == "relative"
     assert parse(relative).spec_hash != parse(text).spec_hash
 
 

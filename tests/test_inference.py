@@ -109,13 +109,13 @@ def test_no_difference_or_too_few_dates_reject_nothing():
 
 
 def gains_of(
-    forecasts: Forecasts, metric: str, candidates: tuple[str, ...], *, relative: bool = False
+    forecasts: Forecasts, metric: str, candidates: tuple[str, ...], *, gain_as: str = "difference"
 ) -> tuple[Evidence, ...]:
     outcome, models = series(forecasts, NAIVE)
     scores = score(forecasts, NAIVE, outcome, models)
     base = scores.value("base", metric)
     gains = {
-        name: pooled_gain(metric, base, scores.value(name, metric), relative=relative)
+        name: pooled_gain(metric, base, scores.value(name, metric), gain_as=gain_as)
         for name in candidates
     }
     return evidence(
@@ -125,7 +125,7 @@ def gains_of(
         baseline="base",
         candidates=candidates,
         metric=metric,
-        relative=relative,
+        gain_as=gain_as,
         alpha=0.05,
     )
 
@@ -182,7 +182,7 @@ def test_the_interval_of_a_pooled_figure_is_that_of_its_influence(metric):
 def test_a_relative_gain_knows_that_the_baseline_is_estimated_too():
     forecasts = three_models(250, seed=6)
     outcome, models = series(forecasts, NAIVE)
-    (found,) = gains_of(forecasts, "mse_var", ("good",), relative=True)
+    (found,) = gains_of(forecasts, "mse_var", ("good",), gain_as="relative")
     base, good = (METRICS["mse_var"].losses(outcome, models[name]) for name in ("base", "good"))
     assert found.gain == pytest.approx(1.0 - good.mean() / base.mean(), rel=1e-10)
     # The delta method on 1 - mean(good) / mean(base).

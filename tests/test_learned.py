@@ -23,7 +23,7 @@ from harness.models.protocol import Forecaster, ModelError, Trained, make_model
 from harness.models.sklearn_regressors import MODULES, regressors
 from harness.models.table import KINDS
 from harness.samples.target_scale import TargetScale
-from harness.spec.hypothesis import parse_hypothesis
+from harness.spec.reading import parse_hypothesis
 from harness.types import F64, History, Rows
 
 NAMES = ("x0_1h", "x1_1h", "x2_1h")

@@ -18,8 +18,7 @@ from torch import Tensor, nn
 
 from harness.errors import RunError
 from harness.models.nets import training_loop as loop
-from harness.models.nets.recurrent import LastState, Recurrent
-from harness.models.nets.sequence import SequenceNet
+from harness.models.nets.sequence import LastState, Recurrent, SequenceNet
 from harness.models.nets.training_loop import Course, Schedule, Sequences, repeatable, train
 from harness.models.protocol import ModelError
 from harness.types import Window

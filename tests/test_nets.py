@@ -15,12 +15,17 @@ torch = pytest.importorskip("torch", reason="torch is not installed")
 from torch import Tensor, nn
 
 from harness.models.nets import attention
-from harness.models.nets.attention import Attention, ProbSparse, SelfAttention, attention_weights
-from harness.models.nets.decomposition import Decomposition
+from harness.models.nets.attention import (
+    Attention,
+    Positions,
+    ProbSparse,
+    SelfAttention,
+    attention_weights,
+    sinusoids,
+)
+from harness.models.nets.encoder_decoder import Decomposition
 from harness.models.nets.losses import TargetLoss, gaussian_nll, pinball, student_t_nll
-from harness.models.nets.positions import Positions, sinusoids
-from harness.models.nets.recurrent import LastState, Recurrent
-from harness.models.nets.sequence import SequenceNet
+from harness.models.nets.sequence import LastState, Recurrent, SequenceNet
 from harness.models.nets.training_loop import repeatable
 
 B, L, H = 3, 12, 4

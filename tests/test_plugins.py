@@ -19,7 +19,7 @@ from desk import ROOT
 import harness
 from harness.errors import RunError
 from harness.models import plugins
-from harness.pipeline import set_up
+from harness.study.study import set_up
 from harness.walk import workers
 from harness.walk.workers import Workers
 

@@ -21,7 +21,7 @@ from harness.scores.groups import adaptation, by_group
 from harness.scores.metrics import METRICS
 from harness.scores.regimes import Marked, Shifts, Terciles, mark, parse_condition, z_scores
 from harness.scores.scoring import series
-from harness.spec.hypothesis import parse_hypothesis
+from harness.spec.reading import parse_hypothesis
 from harness.types import Forecasts
 
 

@@ -25,7 +25,7 @@ from harness.log.registrations import (
 )
 from harness.log.run_digests import Tried
 from harness.log.store import Log, RecordError
-from harness.spec.hypothesis import parse_hypothesis
+from harness.spec.reading import parse_hypothesis
 
 AT = datetime(2026, 5, 19, 10, 0, 0, 123_456, tzinfo=UTC)
 DATA = DataRead("tiny", "xxh3:1", ("close",), "2021-01-01", "2021-02-01", 99)

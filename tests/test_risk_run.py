@@ -24,7 +24,7 @@ from harness.samples.splits import Fitting, Window
 from harness.scores.risk.assess import RiskRow, _wins, assess
 from harness.scores.risk.forecasts import tail_forecast
 from harness.scores.scoring import series
-from harness.spec.hypothesis import parse_hypothesis
+from harness.spec.reading import parse_hypothesis
 from harness.walk.fold_fit import Settings
 from harness.walk.residuals.kept import Keep
 from harness.walk.residuals.tails import QUANTILE, RESIDUALS, SHORTFALL, Tails

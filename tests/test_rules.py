@@ -14,219 +14,69 @@ import pytest
 
 import harness
 from harness.cache import code_files
-from harness.samples import measured as store
-from harness.walk import fit_cache as fit_store
+from harness.samples import measured
+from harness.walk import fit_cache
 
 PACKAGE = Path(harness.__file__).parent
 MOST_LINES = 400
 
-# The order of the house: a module imports from lines above its own, and from its own line when
-# it is one that may (a family). pipeline.py alone knows all stages.
-ORDER = """
-errors durations types
-roughness descriptive portfolios
-figures.style
-figures.*
-guard environment
-kept_files
-kernels.compiler
-kernels.loader
-kernels.lanes
-kernels.garch
-kernels.*
-risk.definitions
-distribution.definitions
-models.params
-measures.table models.table sources.table sources.times spec_errors quality row_filter side cleaning
-sessions
-adjust panel_sections selection
-panel_conflicts
-panel_file
-prepare panel_meaning
-sources.files
-sources.*
-labels
+# The order of the house, the way of the data: a room imports from rooms above its own only, and
+# rooms on one line do not know each other. docs/architecture.md has the same table.
+ROOMS = """
+types errors durations tables cache environment
+kernels
+measures figures toml
 panel
-panel_report
-measures.windows
-measures.realised
-measures.ranges
-measures.cascade
-measures.estimate measures.store
-feature_functions
-features scale
-samples splits risk.tails distribution.laws
-keep
-models.protocol
-teaching
-models.pupils models.staged
-models.insanity
-models.linear models.scaling models.volatility
-nets.attention nets.decomposition nets.losses nets.positions nets.recurrent nets.sequence
-nets.hybrid nets.encoder_decoder
-nets.loop
-nets.universal
-models.recurrent models.boosting
-models.transfer
-models.*
-fit_store fit_rows
-swept_rows
-sweeps fold_fits
-chains held_out
-common_rows single_fits training_time
-walk workers
-losses evidence
-means
-metrics
-scoring
-dates
-regimes
-groups tables
-seeds
-risk.losses risk.backtests distribution.scores
-risk.forecasts
-risk.assess distribution.assess
+samples
+models
+walk
+scores
 inference
-ability.hac ability.multiple ability.table
-ability.blocks ability.comparison ability.rationality
-ability.bootstrap
-wins
-ability.*
-reality_check
-verdict
-sections
-regime_specs
-conflicts plugins
-hypothesis
-study
-audit.findings audit.perturb audit.stretch
-audit.columns audit.embargo audit.probe audit.quality audit.quick audit.sentinel
-audit.late
-audit.auditor
-forecast_file
-durable
+spec
 log
-registrations stored
-tried
-standing
-family rivals
-cards.group_rows
-cards.ability_rows cards.coefficient_rows cards.seed_rows cards.training_rows
-cards.distribution_rows cards.fragility_rows cards.risk_rows
-cards.render cards.run_figure
-cards.residual_figures
-cards.figures
-cautions
-ability_table group_tables risk.tables distribution.tables
-fragility.proxies fragility.training
-fragility.rows
-fragility.variants
-judgement
-document_tables fit_tables
-record
-index_tables
-index
-query
+study
+audit verdict history
+cards calibration
+record describe
 pipeline
-fragility.again
-register family_report verify
-published_fits
-published
-calibration.worlds
-calibration.trials
-calibration.rates
-calibration.page
-describe
-describe_page
-audited
-instruments documents
-plan compare catalogue doctor starter screen options
-ability_report
-audit_command panel_commands log_commands describe_command figures_command calibrate_command
-cache_command documents_command register_command family_command verify_command
-fragility_command ability_command
+reanalysis
 cli
 """
-STAGES = [line.split() for line in ORDER.split("\n") if line]
+ORDER = {room: k for k, line in enumerate(ROOMS.split("\n")) for room in line.split()}
+MOST_FILES, MOST_ROOMS = 8, 22
 
-# What the keys of kept results name, and modules from which all that makes them is imported.
+# What the keys of cached results name, and modules from which all that makes them is imported.
 KEYS = {
-    "fits": (fit_store.MADE_BY, ("fold_fits", "held_out", "single_fits", "models.*", "nets.*")),
-    "measures": (store.MADE_BY, ("measures.store",)),
+    "fits": (
+        fit_cache.MADE_BY,
+        ("walk.fold_fit", "walk.fit_jobs", "walk.conformal_refits", "models.*"),
+    ),
+    "measures": (measured.MADE_BY, ("samples.measured",)),
 }
 # They say what went wrong, where things lie and how fits are told apart: results have none of it.
-IN_NO_KEY = {
-    "durations",
-    "environment",
-    "errors",
-    "fit_store",
-    "kept_files",
-    "models.__init__",
-    "portfolios",
-}
+IN_NO_KEY = {"cache", "durations", "environment", "errors", "toml.fields", "toml.problems"}
 
+# Which rooms or modules may import a library that costs time to load or belongs in one place.
 HEAVY = {
     "numba": {"kernels.compiler"},
     "llvmlite": {"kernels.compiler", "kernels.loader"},
-    "duckdb": {"index", "query"},
+    "duckdb": {"log.index", "log.query"},
     "jinja2": {"cards.render"},
-    "rich": {"screen"},
-    "click": {
-        "ability_command",
-        "ability_report",
-        "audit_command",
-        "cache_command",
-        "calibrate_command",
-        "cli",
-        "describe_command",
-        "documents_command",
-        "figures_command",
-        "fragility_command",
-        "guard",
-        "options",
-        "family_command",
-        "log_commands",
-        "panel_commands",
-        "register_command",
-        "screen",
-        "verify_command",
-    },
-    "xxhash": {
-        "fit_store",
-        "panel",
-        "panel_file",
-        "quality",
-        "selection",
-        "hypothesis",
-    },
-    "safetensors": {"fit_store"},
-    "torch": {
-        "models.deepvol",
-        "models.hybrid",
-        "models.recurrent",
-        "models.transfer",
-        "models.transvol",
-        "nets.attention",
-        "nets.decomposition",
-        "nets.hybrid",
-        "nets.encoder_decoder",
-        "nets.loop",
-        "nets.losses",
-        "nets.positions",
-        "nets.recurrent",
-        "nets.sequence",
-        "nets.universal",
-    },
-    "sklearn": {"models.regressors"},
-    "lightgbm": {"models.boosting"},
-    "arch": {"ability.confidence_set"},
+    "rich": {"cli"},
+    "click": {"cli"},
+    "xxhash": {"panel", "spec", "walk.fit_cache"},
+    "safetensors": {"walk.fit_cache"},
+    "torch": {"models"},
+    "sklearn": {"models.sklearn_regressors"},
+    "lightgbm": {"models.lightgbm_trees"},
+    "arch": {"inference.confidence_set"},
     "pandas": set(),
-    "scipy": {"calibration.worlds", "risk.backtests", "risk.forecasts", "risk.tails", "roughness"},
+    "scipy": {"calibration.worlds", "scores.risk", "walk.residuals.tails", "describe.roughness"},
     "scoringrules": set(),
-    "statsmodels": {"descriptive"},
+    "statsmodels": {"describe.statistics"},
     "matplotlib": {"figures.style"},
-    "pywt": {"roughness"},
-    "exchange_calendars": {"sessions"},
+    "pywt": {"describe.roughness"},
+    "exchange_calendars": {"panel.sessions"},
     "pyarrow": set(),
 }
 
@@ -242,84 +92,88 @@ def modules() -> dict[str, tuple[Path, ast.Module]]:
 
 MODULES = sorted(modules())
 CODE = [name for name in MODULES if not name.endswith("__init__")]
+ENTRANCES = {"__main__"}
 
 
-def imports(tree: ast.AST, *, top_only: bool = False) -> Iterator[str]:
-    """What is imported at run time, by full name; not what only the type checker sees."""
+def imports(tree: ast.AST, *, top_only: bool = False, typed: bool = True) -> Iterator[str]:
+    """What is imported, by full name; `typed`: what only the type checker sees, too."""
     for node in ast.iter_child_nodes(tree):
         if isinstance(node, ast.Import):
             yield from (alias.name for alias in node.names)
         elif isinstance(node, ast.ImportFrom):
             yield from (f"{node.module}.{alias.name}" for alias in node.names)
         elif isinstance(node, ast.If) and getattr(node.test, "id", "") == "TYPE_CHECKING":
-            continue
+            if typed:
+                yield from imports(node, top_only=top_only)
         elif not (top_only and isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef)):
-            yield from imports(node, top_only=top_only)
+            yield from imports(node, top_only=top_only, typed=typed)
 
 
-def own(name: str, *, top_only: bool = False) -> set[str]:
+def own(name: str, *, top_only: bool = False, typed: bool = True) -> set[str]:
     """The modules of the package that a module imports."""
     found = set()
-    for full in imports(modules()[name][1], top_only=top_only):
+    for full in imports(modules()[name][1], top_only=top_only, typed=typed):
         if full.startswith("harness."):
             parts = full.split(".")[1:]
             whole = ".".join(parts)
             found.add(whole if whole in modules() else ".".join(parts[:-1]))
-    return found
+    return found - {name}
 
 
-def stage(name: str) -> int:
-    """The line of a module in the order: its own, else its family's."""
-    family = name.split(".")[0] + ".*"
-    for wanted in (name, family):
-        for number, names in enumerate(STAGES):
-            if wanted in names:
-                return number
-    raise AssertionError(
-        f"harness.{name} has no place in ORDER of tests/test_rules.py: give it one"
-    )
+def room(name: str) -> str:
+    """The room of a module: the folder or file of the package that it lies in."""
+    return name.partition(".")[0]
 
 
 @pytest.mark.parametrize("name", CODE)
-def test_a_stage_imports_only_from_earlier_stages(name):
-    late = {other for other in own(name) if stage(other) >= stage(name)}
-    assert not late, f"harness.{name} imports {late}, which come later: see ORDER in test_rules.py"
+def test_a_room_imports_only_from_rooms_before_it(name):
+    if name in ENTRANCES:
+        return
+    place = room(name)
+    assert place in ORDER, f"harness/{place} has no place in ROOMS of tests/test_rules.py"
+    late = {n for n in own(name) if room(n) != place and ORDER[room(n)] >= ORDER[place]}
+    assert not late, f"harness.{name} imports {late}, which come later: see ROOMS in test_rules.py"
 
 
-def test_the_order_names_only_modules_that_exist():
-    named = {n for line in STAGES for n in line if not n.endswith("*")}
-    assert named <= set(CODE), named - set(CODE)
+def test_every_room_of_the_order_exists():
+    assert set(ORDER) == {room(name) for name in CODE} - ENTRANCES
+
+
+def test_no_modules_import_each_other_in_a_circle():
+    # Whatever of the modules is left when those that import none of the others have gone.
+    left = {name: own(name) & set(CODE) for name in CODE}
+    while free := {name for name, needs in left.items() if not needs}:
+        left = {name: needs - free for name, needs in left.items() if name not in free}
+    assert not left, f"circles among {sorted(left)}"
+
+
+def test_the_package_is_few_rooms():
+    files = [p for p in PACKAGE.glob("*.py") if p.stem not in ENTRANCES | {"__init__"}]
+    rooms = [p for p in PACKAGE.iterdir() if p.is_dir() and list(p.glob("*.py"))]
+    assert len(files) <= MOST_FILES
+    assert len(rooms) <= MOST_ROOMS
 
 
 def test_only_the_pipeline_and_what_stands_after_it_know_the_whole_way():
-    stages = {"measures.store", "samples", "walk", "judgement", "record", "log"}
+    stages = {"study.stages", "audit.auditor", "verdict.judge", "record.make", "log.store"}
     assert [name for name in CODE if stages <= own(name)] == ["pipeline"]
 
 
 def test_the_command_line_imports_stages_inside_its_commands_only():
-    light = {
-        "ability_command",
-        "calibrate_command",
-        "describe_command",
-        "environment",
-        "errors",
-        "figures_command",
-        "guard",
-        "options",
-    }
-    light |= {"audit_command", "log_commands", "panel_commands", "fragility_command"}
-    light |= {"cache_command", "register_command", "family_command", "verify_command"}
-    light |= {"documents_command"}
-    for name in light - {"environment", "errors"} | {"cli"}:
-        assert own(name, top_only=True) <= light, name
+    light = {n for n in CODE if room(n) == "cli"} - {
+        "cli.catalogue", "cli.doctor", "cli.terminal", "cli.tests_report",
+    }  # fmt: skip
+    for name in light:
+        known = light | {"environment", "errors", "panel.folders"}
+        assert own(name, top_only=True, typed=False) <= known, name
 
 
 def closure(starts: tuple[str, ...]) -> set[str]:
     """These modules and all that they import, directly or not; `x.*` are those of a folder."""
-    left = [n for n in CODE if n in starts or n.rpartition(".")[0] + ".*" in starts]
+    left = [n for n in CODE if n in starts or f"{room(n)}.*" in starts]
     found = set(left)
     while left:
-        new = own(left.pop()) - found
+        new = own(left.pop(), typed=False) - found
         found |= new
         left += new
     return found
@@ -342,9 +196,13 @@ def test_a_place_without_code_is_refused_as_part_of_a_key():
 @pytest.mark.parametrize("library", HEAVY)
 def test_a_heavy_library_is_imported_only_where_it_is_allowed(library):
     users = {
-        name for name in CODE if library in {i.split(".")[0] for i in imports(modules()[name][1])}
+        name
+        for name in CODE
+        if library in {i.split(".")[0] for i in imports(modules()[name][1], typed=False)}
     }
-    assert users <= HEAVY[library], f"{library} is imported by {users - HEAVY[library]}"
+    allowed = HEAVY[library]
+    stray = {n for n in users if not any(f"{n}.".startswith(f"{place}.") for place in allowed)}
+    assert not stray, f"{library} is imported by {stray}"
 
 
 @pytest.mark.parametrize("name", MODULES)

@@ -22,7 +22,7 @@ from harness.errors import RunError
 from harness.log.index import rebuild_index
 from harness.log.query import run_query
 from harness.log.store import Log
-from harness.spec.hypothesis import parse_hypothesis
+from harness.spec.reading import parse_hypothesis
 
 TORCH = importlib.util.find_spec("torch") is not None
 SWEPT = """[sweep]

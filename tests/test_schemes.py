@@ -11,7 +11,7 @@ import pytest
 
 import harness
 from harness.errors import SpecError
-from harness.spec.hypothesis import parse_hypothesis
+from harness.spec.reading import parse_hypothesis
 
 ROLLING = 'scheme = "rolling"\ntrain = "10d"\ntest = "5d"'
 FIRST = 'first_test = "2021-01-13"'

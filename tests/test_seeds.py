@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 from test_inference import autocorrelated
 from test_run import assert_same, study
-from worlds import make_forecasts
+from worlds import acceptance, make_forecasts
 
 from harness.cards.render import number
 from harness.errors import SpecError
@@ -19,7 +19,7 @@ from harness.log.query import run_query
 from harness.samples.target_scale import TargetScale
 from harness.scores.metrics import METRICS
 from harness.scores.scoring import series
-from harness.spec.hypothesis import parse_hypothesis
+from harness.spec.reading import parse_hypothesis
 from harness.verdict.rule import decide
 
 TREES = """
@@ -186,10 +186,9 @@ def proven(gains: np.ndarray, n: int = 250, *, seed: int = 0, noise: float = 1.0
         seeds.append(Seed(values, {"own": gain}, 10.0))
     (found,) = evidence(
         forecasts, outcome, seeds, baseline="base", candidates=("own",), metric="mae_log",
-        relative=False, alpha=0.05,
+        gain_as="difference", alpha=0.05,
     )  # fmt: skip
-    rule = {"min_gain": 0.0, "alpha": 0.05, "gain_as": "difference", "claim": "better"}
-    return found, decide([found], **rule), shared
+    return found, decide([found], acceptance()), shared
 
 
 def test_seeds_that_agree_change_nothing():

@@ -13,7 +13,7 @@ import harness
 from harness.errors import PanelError
 from harness.panel.panel import read_panel
 from harness.panel.report import check_panel
-from harness.pipeline import set_up
+from harness.study.study import set_up
 
 HYPOTHESES = sorted((ROOT / "hypotheses").glob("*.toml"))
 PANELS = sorted((ROOT / "panels").glob("*.toml"))

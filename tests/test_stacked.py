@@ -19,11 +19,10 @@ from harness.durations import NS_PER_MINUTE
 from harness.errors import RunError, SpecError
 from harness.models.lightgbm_trees import LightGbm
 from harness.models.params import BoostingParams, StackedParams
-from harness.models.protocol import ModelError, make_model
+from harness.models.protocol import FIRST_STAGE_HELD_OUT, ModelError, Staged, make_model
 from harness.models.stacked import FIRST, Stacked
-from harness.models.staged import HELD_OUT, Staged
 from harness.samples.splits import in_stages, make_folds
-from harness.spec.hypothesis import parse_hypothesis
+from harness.spec.reading import parse_hypothesis
 from harness.types import F64, FitTime, Fold, Rows, Samples, Window
 from harness.walk.fit_cache import FitStore
 from harness.walk.fit_rows import fit_rows
@@ -143,7 +142,7 @@ def test_the_share_is_of_the_rows_that_train_and_the_first_holds_out_its_last_qu
     seen = fit_rows(model, SAMPLES, fold(), EMBARGO)
     trained = int(SAMPLES.y.size * 0 + 600 - 8)  # 100 h held out, 3 + 5 h purged before them
     assert abs(seen.train.size - trained / 2) <= 1
-    assert abs(seen.first_held_out.size - HELD_OUT * (trained / 2 - 8)) <= 2
+    assert abs(seen.first_held_out.size - FIRST_STAGE_HELD_OUT * (trained / 2 - 8)) <= 2
 
 
 def test_in_stages_of_nothing_is_nothing():

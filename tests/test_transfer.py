@@ -16,10 +16,9 @@ from worlds import LOG_SIGMA, make_samples, make_task
 
 from harness.errors import SpecError
 from harness.models.params import TransferParams
-from harness.models.pretraining import Lesson, Pupil
+from harness.models.pretraining import Lesson, Pupil, course, known
 from harness.models.protocol import ModelError, make_model
-from harness.models.teaching import course, known
-from harness.spec.hypothesis import parse_hypothesis
+from harness.spec.reading import parse_hypothesis
 from harness.types import FitTime
 
 needs_torch = pytest.mark.skipif(

@@ -17,7 +17,7 @@ from harness.errors import SpecError
 from harness.models.params import TransvolParams
 from harness.models.protocol import Kept, Seeded, Trained, make_model
 from harness.samples.target_scale import TargetScale
-from harness.spec.hypothesis import parse_hypothesis
+from harness.spec.reading import parse_hypothesis
 from harness.types import F64, Rows
 
 if importlib.util.find_spec("torch") is None:

@@ -16,7 +16,7 @@ from harness.durations import parse_moment
 from harness.errors import HarnessError, PanelError, SpecError
 from harness.panel.identity import panel_meaning
 from harness.panel.panel import find_panel, open_panel, read_panel
-from harness.spec.hypothesis import parse_hypothesis
+from harness.spec.reading import parse_hypothesis
 from harness.study.study import set_up
 
 needs_torch = pytest.mark.skipif(

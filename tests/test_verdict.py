@@ -6,6 +6,7 @@ import itertools
 import math
 
 import pytest
+from worlds import acceptance
 
 from harness.inference.evidence import Evidence, Verdict
 from harness.scores.metrics import METRICS
@@ -40,7 +41,7 @@ def evidence(
 def verdict(
     *found: Evidence, min_gain: float = 0.03, gain_as: str = "difference", claim: str = "better"
 ) -> Verdict:
-    return decide(found, min_gain=min_gain, alpha=0.05, gain_as=gain_as, claim=claim)
+    return decide(found, acceptance(min_gain, gain_as, claim))
 
 
 @pytest.mark.parametrize(
@@ -124,10 +125,10 @@ def test_an_inconclusive_verdict_says_what_would_have_been_seen_and_what_would_s
 @pytest.mark.parametrize("metric", METRICS)
 def test_a_gain_is_positive_for_the_better_forecast(metric):
     better, worse = (0.8, 0.5) if METRICS[metric].higher else (0.5, 0.8)
-    assert pooled_gain(metric, worse, better, relative=False) == pytest.approx(0.3)
-    assert pooled_gain(metric, better, worse, relative=False) == pytest.approx(-0.3)
+    assert pooled_gain(metric, worse, better, gain_as="difference") == pytest.approx(0.3)
+    assert pooled_gain(metric, better, worse, gain_as="difference") == pytest.approx(-0.3)
     if not METRICS[metric].higher:
-        assert pooled_gain(metric, worse, better, relative=True) == pytest.approx(0.3 / 0.8)
+        assert pooled_gain(metric, worse, better, gain_as="relative") == pytest.approx(0.3 / 0.8)
 
 
 @pytest.mark.parametrize(
@@ -212,7 +213,5 @@ def test_what_forbids_a_verdict_makes_it_void_whatever_was_gained():
     sure = evidence(0.05, 0.04, 0.06, 0.001)
     why = ("The panel has changed.", "A model saw the future.")
     for claim in ("better", "equal"):
-        found = decide(
-            (sure,), min_gain=0.03, alpha=0.05, gain_as="difference", claim=claim, forbidden=why
-        )
+        found = decide((sure,), acceptance(0.03, claim=claim), forbidden=why)
         assert (found.status, found.reasons, found.evidence) == ("void", why, (sure,))

@@ -14,7 +14,7 @@ from harness.log.atomic_files import digest, encode
 from harness.log.registrations import DataRead, register
 from harness.log.store import Log
 from harness.reanalysis.replay import _words, verify_run
-from harness.spec.hypothesis import parse_hypothesis
+from harness.spec.reading import parse_hypothesis
 
 
 @pytest.fixture

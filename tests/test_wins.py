@@ -11,11 +11,10 @@ import numpy as np
 import polars as pl
 import pytest
 from test_assets_run import asset
-from worlds import make_forecasts
+from worlds import acceptance, make_forecasts
 
 import harness
 from harness.cards.claims_page import claims, page
-from harness.cards.group_rows import rows_of
 from harness.cards.render import render_card
 from harness.errors import HarnessError, RunError
 from harness.inference.evidence import Evidence, Verdict
@@ -23,6 +22,7 @@ from harness.inference.wins import evidence_of_wins
 from harness.samples.target_scale import TargetScale
 from harness.scores.metrics import METRICS
 from harness.scores.scoring import score_groups, series
+from harness.tables import rows_of
 from harness.types import Forecasts
 from harness.verdict.rule import decide
 
@@ -71,7 +71,7 @@ def wins(
 
 
 def judged(found: Evidence, min_gain: float) -> Verdict:
-    return decide([found], min_gain=min_gain, alpha=0.05, gain_as="wins", claim="better")
+    return decide([found], acceptance(min_gain, "wins"))
 
 
 def signs(symbols: int, share: float, size: float = 0.3) -> np.ndarray:

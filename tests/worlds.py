@@ -14,6 +14,7 @@ from harness.durations import NS_PER_MINUTE, parse_duration, parse_moment
 from harness.measures.cascade import CascadePlan, plan_cascade
 from harness.models.protocol import Task
 from harness.samples.target_scale import TargetScale
+from harness.spec.sections import Acceptance
 from harness.types import F64, I64, Bars, FitTime, Forecasts, ModelFit, Rows, Samples, Window
 
 DAY = 1_440 * NS_PER_MINUTE
@@ -252,3 +253,19 @@ class Validated(Studious):
     """The same, with rows held out."""
 
     validates: ClassVar[bool] = True
+
+
+def acceptance(
+    min_gain: float = 0.0, gain_as: str = "difference", claim: str = "better"
+) -> Acceptance:
+    """A rule at a level of 5 %, as [verdict] states one."""
+    return Acceptance(
+        baseline="base",
+        candidates=("own",),
+        metric="mae_log",
+        horizon="1h",
+        min_gain=min_gain,
+        gain=gain_as,
+        alpha=0.05,
+        claim=claim,
+    )

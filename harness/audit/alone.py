@@ -7,10 +7,8 @@ from pathlib import Path
 
 from harness.audit.auditor import FULL, SHORT, Auditor
 from harness.audit.findings import Audit
-from harness.audit.probe import Stages
-from harness.pipeline import decide_on, sample, tested_windows, with_lessons
-from harness.samples.measured import measure_panel
 from harness.spec.hypothesis import Hypothesis
+from harness.study.stages import measure_study, tested_windows
 from harness.study.study import set_up
 
 
@@ -28,15 +26,10 @@ def audit_hypothesis(
     """
     study = set_up(hypothesis, search)
     study.require_validation()
-    measured, facts, _ = measure_panel(
-        study.panel, study.plan, keep=keep_measures, progress=progress
-    )
-    study, _ = with_lessons(study, keep=keep_measures, progress=progress)
-    decided = decide_on(study, measured)
-    stages, form = Stages(decide_on, sample), FULL if full else SHORT
-    auditor = Auditor(study, facts, decided, stages, form=form, tell=progress)
+    measured = measure_study(study, keep=keep_measures, progress=progress)
+    auditor = Auditor(measured, form=FULL if full else SHORT, tell=progress)
     for horizon in map(str, hypothesis.target.horizons):
-        samples = sample(study, decided, horizon)
-        tested_windows(study, samples, study.span(facts))
+        samples = measured.samples(horizon)
+        tested_windows(measured.study, samples, measured.span)
         auditor.rows(samples)
     return auditor.result()

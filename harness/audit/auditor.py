@@ -8,7 +8,6 @@ they are at every horizon.
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -18,7 +17,7 @@ from harness.audit.embargo import embargo_check, stored_check
 from harness.audit.findings import Audit, Check, Failure, merged
 from harness.audit.late_targets import late_check
 from harness.audit.perturb import Change, changed, held, noise, scaled, truncated
-from harness.audit.probe import Known, Probe, Shared, Stages, World, model_at
+from harness.audit.probe import Known, Probe, Shared, World, model_at
 from harness.audit.quality import filled_check, floor_check
 from harness.audit.short_form import NETS, quickened
 from harness.audit.shuffled_targets import shuffled
@@ -27,13 +26,12 @@ from harness.durations import show_moment
 from harness.errors import HarnessError, PanelError, RunError
 from harness.measures.windows import MOST_ORDER
 from harness.models.linear import Linear
-from harness.models.staged import Staged
+from harness.models.protocol import Staged
 from harness.panel.panel import open_panel
 from harness.samples.features import parse_feature
-from harness.samples.measured import PanelFacts
-from harness.samples.rows import Decided
+from harness.study.stages import MeasuredStudy
 from harness.study.study import Study
-from harness.types import I64, Measured, Samples
+from harness.types import I64, Measured, Progress, Samples
 
 # Kinds that are slow to fit on the thousands of rows that targets are shuffled in.
 _SLOW = NETS | {"sklearn", "lightgbm", "stacked"}
@@ -43,8 +41,6 @@ _NOISE, _SCALED = "noise after the origin", "a scaled copy after the origin"
 _TRUNCATED = "bars read to the origin only"
 _RUN = "the run's own measures"
 _ATTEMPTS = 4  # stretches tried before one is given up
-
-Tell = Callable[[str], None]
 
 
 @dataclass(frozen=True)
@@ -76,17 +72,15 @@ class Auditor:
 
     def __init__(
         self,
-        study: Study,
-        facts: PanelFacts,
-        decided: Sequence[Decided],
-        stages: Stages,
+        measured: MeasuredStudy,
         *,
         form: Form = SHORT,
-        tell: Tell = lambda _: None,
+        tell: Progress = lambda _: None,
     ) -> None:
-        self.study, self.facts, self.decided = study, facts, decided
-        self.stages, self.form, self.tell = stages, form, tell
-        self.checks: list[Check] = [filled_check(facts)]
+        study = measured.study
+        self.measured, self.study, self.facts = measured, study, measured.facts
+        self.decided, self.form, self.tell = measured.decided, form, tell
+        self.checks: list[Check] = [filled_check(measured.facts)]
         self.left_out: list[str] = []
         self._compared: set[str] = set()
         digits = study.hypothesis.spec_hash.removeprefix("sha256:")
@@ -97,7 +91,7 @@ class Auditor:
     def rows(self, samples: Samples) -> None:
         """Look at a horizon's rows: features, targets, and what each fit is given of them."""
         study, horizon = self.study, samples.horizon
-        span, models = study.span(self.facts), study.models(horizon)
+        span, models = self.measured.span, study.models(horizon)
         windows = study.windows(horizon, span)
         self.checks.append(embargo_check(study, samples, span, self.form.most_fits))
         self.checks.append(stored_check(samples, windows))
@@ -199,7 +193,7 @@ class Auditor:
         needs = Needs(warm, steps, embargo, validates, staged)
         if times.size < steps + 8:
             raise RunError(f"{measured.symbol}: {times.size} decisions are too few")
-        first = study.windows(horizons[0], study.span(self.facts))[0].cut
+        first = study.windows(horizons[0], self.measured.span)[0].cut
         symbol = measured.symbol
         gaps = [gap for gap in self.facts.gaps if gap.symbol == symbol]
         return place(times, needs, first, gaps, study.plan.bar, self.form.more, self._rng)
@@ -230,7 +224,7 @@ class Auditor:
 
     def _probe(self, stretch: Stretch, names: tuple[str, ...], number: int) -> list[Check]:
         panel = held(self._open(stretch, names, stretch.end).panel)
-        probe = Probe(self._quick, self.stages, stretch, self._horizons())
+        probe = Probe(self._quick, stretch, self._horizons())
         began = time.perf_counter()
         base = probe.world(panel)
         if number == 0 and self.form.whole:

@@ -14,9 +14,8 @@ import numpy as np
 
 from harness.panel.adjust import ADJUSTING
 from harness.panel.panel import Panel
-from harness.panel.quality import PRICES
 from harness.panel.sources.table import RawBars
-from harness.types import F64
+from harness.types import F64, PRICES
 
 _QUOTED = ("adj_close", "pre_close")  # adjusting columns that are prices too
 _SIDES = {"high": 1.0, "low": -1.0}

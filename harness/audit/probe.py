@@ -7,7 +7,7 @@ what each model forecasts and states.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import NamedTuple
 
@@ -22,6 +22,7 @@ from harness.panel.panel import Panel
 from harness.samples.features import parse_feature
 from harness.samples.rows import Decided
 from harness.samples.splits import Fitting
+from harness.study import stages
 from harness.study.study import Study
 from harness.types import F64, I64, Bars, Forecasts, Measured, Samples, Window
 from harness.walk.residuals.kept import NOTHING
@@ -30,13 +31,6 @@ from harness.walk.walk_forward import walk_forward
 _COLUMN = "column "
 _WITH_TARGETS = ("row's ", "model ")  # what there is of decisions whose target is there alone
 _ITS, _MEDIAN = ", its ", ", its median "  # over symbols, between a model and what a fit states
-
-
-class Stages(NamedTuple):
-    """The stages of a run that make rows of measures: the audit calls the very same ones."""
-
-    decide: Callable[[Study, Sequence[Measured]], list[Decided]]
-    sample: Callable[[Study, Sequence[Decided], str], Samples]
 
 
 class Known(NamedTuple):
@@ -58,7 +52,6 @@ class Probe:
     """
 
     study: Study
-    stages: Stages
     stretch: Stretch
     models: Mapping[str, tuple[str, ...]]
     left_out: dict[str, str] = field(default_factory=dict)
@@ -83,7 +76,7 @@ class Probe:
         if not measured:
             raise PanelError("no symbol has bars enough in the stretch")
         self._failed.clear()
-        decided = self.stages.decide(self.study, measured)
+        decided = stages.decide_on(self.study, measured)
         for m in measured:
             for name, values in m.columns.items():
                 found[f"measure {name}", m.symbol] = Known(m.known_at, values)
@@ -105,7 +98,7 @@ class Probe:
     def _rows(self, found: World, decided: list[Decided], horizon: str, origin: int | None) -> None:
         """The horizon's rows and targets, and its models on them."""
         try:
-            samples = self.stages.sample(self.study, decided, horizon)
+            samples = stages.sample(self.study, decided, horizon)
         except HarnessError:  # the bars end before any row is whole
             return
         for code, symbol in enumerate(samples.symbols):

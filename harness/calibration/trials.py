@@ -11,12 +11,13 @@ import numpy as np
 from harness.calibration.worlds import SAMPLINGS, Sampling, make_world
 from harness.durations import parse_duration
 from harness.inference.diebold_mariano import Seed, evidence, student_t_sf
-from harness.inference.evidence import Evidence
+from harness.inference.evidence import Evidence, GainAs
 from harness.models.linear import Linear
 from harness.samples.splits import Fitting, Scheme, make_windows
 from harness.samples.target_scale import TargetScale
 from harness.scores.metrics import METRICS
 from harness.scores.scoring import score, series
+from harness.spec.sections import Acceptance
 from harness.types import F64, Window
 from harness.verdict.rule import decide, pooled_gain
 from harness.walk.fold_fit import Settings
@@ -42,13 +43,8 @@ class Setting:
     candidate: tuple[str, ...]
     loading: float
     metric: str
-    relative: bool
+    gain_as: GainAs
     wanted: tuple[float, float] | None = None
-
-    @property
-    def gain_as(self) -> str:
-        """How its gains are written and judged."""
-        return "relative" if self.relative else "difference"
 
     @property
     def null(self) -> bool:
@@ -57,7 +53,10 @@ class Setting:
 
 
 def _settings() -> Iterable[Setting]:
-    for sampling, metric, relative in (("hourly", "r2_log", False), ("daily", "qlike", True)):
+    for sampling, metric, gain_as in (
+        ("hourly", "r2_log", "difference"),
+        ("daily", "qlike", "relative"),
+    ):
         where = SAMPLINGS[sampling].title
         kinds = (
             ("equal", "two models equally accurate, neither nests the other", ("a",), ("b",),
@@ -66,11 +65,11 @@ def _settings() -> Iterable[Setting]:
         )  # fmt: skip
         for kind, title, base, candidate, wanted in kinds:
             yield Setting(f"{sampling}-{kind}", f"{title}; {where}", sampling, base, candidate,
-                          0.15, metric, relative, wanted)  # fmt: skip
+                          0.15, metric, gain_as, wanted)  # fmt: skip
         for loading in (0.05, 0.1, 0.15, 0.2):
             yield Setting(f"{sampling}-gain-{loading:g}", f"HAR and the same with a feature that "
                           f"moves ln σ by {loading:g}; {where}", sampling, (), ("a",), loading,
-                          metric, relative)  # fmt: skip
+                          metric, gain_as)  # fmt: skip
 
 
 SETTINGS = {s.name: s for s in _settings()}
@@ -86,12 +85,18 @@ class Trial:
     found: Evidence
     plain: float
 
-    def status(self, min_gain: float, alpha: float, gain_as: str) -> str:
+    def status(self, min_gain: float, alpha: float, gain_as: GainAs) -> str:
         """The verdict were this the gain claimed."""
-        verdict = decide(
-            [self.found], min_gain=min_gain, alpha=alpha, gain_as=gain_as, claim="better"
+        rule = Acceptance(
+            baseline=self.found.baseline,
+            candidates=(self.found.candidate,),
+            metric=self.found.metric,
+            horizon=self.found.horizon,
+            min_gain=min_gain,
+            gain=gain_as,
+            alpha=alpha,
         )
-        return verdict.status
+        return decide([self.found], rule).status
 
 
 def try_world(setting: Setting, seed: int, world: int, *, alpha: float) -> Trial:
@@ -115,7 +120,7 @@ def try_world(setting: Setting, seed: int, world: int, *, alpha: float) -> Trial
     outcome, values = series(forecasts, _SCALE)
     found = score(forecasts, _SCALE, outcome, values)
     base, own = (found.value(name, setting.metric) for name in models)
-    gain = pooled_gain(setting.metric, base, own, relative=setting.relative)
+    gain = pooled_gain(setting.metric, base, own, gain_as=setting.gain_as)
     (sure,) = evidence(
         forecasts,
         outcome,
@@ -123,7 +128,7 @@ def try_world(setting: Setting, seed: int, world: int, *, alpha: float) -> Trial
         baseline="baseline",
         candidates=("candidate",),
         metric=setting.metric,
-        relative=setting.relative,
+        gain_as=setting.gain_as,
         alpha=alpha,
     )
     loss = METRICS[setting.metric].losses

@@ -6,12 +6,12 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from harness.cards.group_rows import rows_of
 from harness.cards.render import card_stem, escape, number
 from harness.errors import UsageError
 from harness.log.run_digests import all_tried
 from harness.log.store import Log, RecordError
 from harness.scores.metrics import METRICS
+from harness.tables import rows_of
 from harness.verdict.rule import Show
 
 _INTRODUCTION = """\

@@ -6,7 +6,7 @@ import math
 from collections.abc import Mapping
 from typing import Any
 
-from harness.cards.group_rows import rows_of
+from harness.tables import rows_of
 from harness.verdict.rule import Show, no_gain, p_value
 
 _PARTS = ("year", "regime")

@@ -7,14 +7,10 @@ from collections.abc import Mapping
 from typing import Any
 
 from harness.scores.metrics import METRICS
+from harness.tables import rows_of
 
 _MOST_GROUPS = 40  # rows of one table; the log has all
 _SHOWN_DECISIONS = (1, 2, 3, 5, 10, 15, 20, 40, 60, 100, 250)
-
-
-def rows_of(table: Mapping[str, list[Any]]) -> list[dict[str, Any]]:
-    """A table's rows from its columns."""
-    return [dict(zip(table, row, strict=True)) for row in zip(*table.values(), strict=True)]
 
 
 def group_rows(record: Mapping[str, Any]) -> dict[str, dict[str, Any]]:

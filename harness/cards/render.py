@@ -20,24 +20,21 @@ from typing import Any
 
 import jinja2
 
-from harness.cards.coefficient_rows import coefficient_rows, coefficient_words, medians
-from harness.cards.distribution_rows import distribution_rows
-from harness.cards.evidence_rows import ability_rows
-from harness.cards.fit_rows import training_rows
-from harness.cards.fragility_rows import fragility_rows
-from harness.cards.group_rows import (
-    adaptation_rows,
-    deciding_rows,
-    group_rows,
-    rows_of,
-    sweep_rows,
+from harness.cache import cache_folder
+from harness.cards.evidence_rows import ability_rows, distribution_rows, risk_rows
+from harness.cards.fit_rows import (
+    coefficient_rows,
+    coefficient_words,
+    medians,
+    seed_rows,
+    training_rows,
 )
-from harness.cards.risk_rows import risk_rows
-from harness.cards.seed_rows import seed_rows
-from harness.kernels.loader import cache_folder
+from harness.cards.fragility_rows import fragility_rows
+from harness.cards.group_rows import adaptation_rows, deciding_rows, group_rows, sweep_rows
 from harness.log.store import card_stem
 from harness.models.table import NOTES
 from harness.scores.metrics import METRICS
+from harness.tables import rows_of
 from harness.verdict.rule import Show, p_value
 
 _SPECIAL = re.compile(r"([\\`*_{}\[\]<>|~#!&$^])")

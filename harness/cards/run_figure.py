@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from harness.cards.group_rows import rows_of
+from harness.tables import rows_of
 from harness.types import F64
 
 if TYPE_CHECKING:

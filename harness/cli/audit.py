@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import click
 
-from harness.cli.options import AS_JSON, echo_json, panel_folders
+from harness.cli.options import AS_JSON, echo_json
+from harness.panel.folders import panel_folders
 
 
 @click.command()
@@ -24,7 +25,7 @@ def audit(file: str, full: bool, as_json: bool) -> None:
     """
     from harness.audit.alone import audit_hypothesis
     from harness.cli.terminal import Progress
-    from harness.spec.hypothesis import load_hypothesis
+    from harness.spec.reading import load_hypothesis
 
     hypothesis = load_hypothesis(file)
     with Progress(hypothesis.identity.name) as progress:

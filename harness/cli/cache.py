@@ -36,11 +36,10 @@ def cache(action: str, only: tuple[str, ...], older: str | None, as_json: bool) 
     import math
     import time
 
-    from harness.cache import look, prune
+    from harness.cache import cache_folder, look, prune
     from harness.cli.terminal import show_table
     from harness.durations import parse_duration
     from harness.errors import UsageError
-    from harness.kernels.loader import cache_folder
 
     if older is not None and action == "show":
         raise UsageError("harness cache: --older belongs to prune")

@@ -7,8 +7,9 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from harness.cli.options import AS_JSON, echo_json, panel_folders
+from harness.cli.options import AS_JSON, echo_json
 from harness.errors import UsageError
+from harness.panel.folders import panel_folders
 
 if TYPE_CHECKING:
     from harness.describe.panel import Description
@@ -50,7 +51,7 @@ def describe(
     from harness.describe.page import write_page
     from harness.describe.panel import Question, default_measure, describe_volatility
     from harness.panel.panel import find_panel
-    from harness.spec.sections import FixedDuration, Moment
+    from harness.toml.fields import FixedDuration, Moment
 
     spec = find_panel(panel, panel_folders(None))
     window = _read("--scale", scale, FixedDuration)

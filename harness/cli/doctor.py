@@ -60,7 +60,7 @@ def _writable(folder: Path) -> tuple[str, str]:
 
 
 def _cache() -> tuple[str, str]:
-    from harness.kernels.loader import cache_folder
+    from harness.cache import cache_folder
 
     folder = cache_folder()
     size = sum(p.stat().st_size for p in folder.rglob("*") if p.is_file()) if folder.exists() else 0

@@ -8,8 +8,9 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from harness.cli.options import AS_JSON, LOG, echo_json, panel_folders
+from harness.cli.options import AS_JSON, LOG, echo_json
 from harness.errors import UsageError
+from harness.panel.folders import panel_folders
 
 if TYPE_CHECKING:
     from harness.log.store import Log
@@ -69,7 +70,7 @@ def fragility(run: str, full: bool, log_dir: str | None, as_json: bool) -> None:
 def _newest(log: Log, file: Path) -> str:
     """The id of the newest run of this very hypothesis."""
     from harness.log.query import load_runs
-    from harness.spec.hypothesis import load_hypothesis
+    from harness.spec.reading import load_hypothesis
 
     wanted = load_hypothesis(file).spec_hash
     runs = [run for run in load_runs(log).to_dicts() if run["spec_hash"] == wanted]

@@ -27,13 +27,14 @@ from harness.cli.family import family
 from harness.cli.figures import figures
 from harness.cli.fragility import fragility
 from harness.cli.log import compare, index, list_runs, mark, query, show
-from harness.cli.options import AS_JSON, LOG, echo_json, panel_folders
+from harness.cli.options import AS_JSON, LOG, echo_json
 from harness.cli.panel import panel
 from harness.cli.register import register
 from harness.cli.tests import tests
 from harness.cli.verify import verify
 from harness.environment import one_thread_each
 from harness.errors import HarnessError, nearest
+from harness.panel.folders import panel_folders
 
 
 class Commands(click.Group):
@@ -103,30 +104,29 @@ def run(
     from harness.cli.terminal import Progress, show_outcome, warn_of_figures
     from harness.log.store import open_log, require_writable
     from harness.pipeline import run as run_one
-    from harness.pipeline import set_up
-    from harness.spec.hypothesis import load_hypothesis
+    from harness.spec.reading import load_hypothesis
+    from harness.study.study import set_up
     from harness.walk.workers import available
 
     hypotheses = [load_hypothesis(path) for path in files]
-    for hypothesis in hypotheses:
-        set_up(hypothesis, panel_folders(hypothesis.path))
+    studies = [set_up(h, panel_folders(h.path)) for h in hypotheses]
     log = open_log(log_dir)
     require_writable(log)
     outcomes, failed = [], None
-    for hypothesis in hypotheses:
+    for study in studies:
+        hypothesis = study.hypothesis
         try:
             with Progress(hypothesis.identity.name) as progress:
                 outcome = run_one(
-                    hypothesis,
+                    study,
                     log,
-                    search=panel_folders(hypothesis.path),
                     keep=not fresh,
                     workers=workers or available(),
                     progress=progress,
                     epochs=progress.epochs,
                 )
         except HarnessError as error:
-            if len(hypotheses) == 1:
+            if len(studies) == 1:
                 raise
             named = str(error).startswith(str(hypothesis.path))
             click.echo(f"error: {'' if named else f'{hypothesis.path}: '}{error}", err=True)
@@ -153,7 +153,7 @@ def plan(file: str, as_json: bool) -> None:
     harness plan hypotheses/sp500-har.toml
     """
     from harness.cli.terminal import show_plan
-    from harness.spec.hypothesis import load_hypothesis
+    from harness.spec.reading import load_hypothesis
     from harness.study.plan import plan_run
 
     hypothesis = load_hypothesis(file)

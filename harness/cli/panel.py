@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import click
 
-from harness.cli.options import AS_JSON, echo_json, panel_folders
+from harness.cli.options import AS_JSON, echo_json
+from harness.panel.folders import panel_folders
 
 
 @click.group()

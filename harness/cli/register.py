@@ -7,7 +7,8 @@ from typing import TYPE_CHECKING
 
 import click
 
-from harness.cli.options import AS_JSON, LOG, echo_json, panel_folders
+from harness.cli.options import AS_JSON, LOG, echo_json
+from harness.panel.folders import panel_folders
 
 if TYPE_CHECKING:
     from harness.history.register import Registered
@@ -30,7 +31,7 @@ def register(files: tuple[str, ...], log_dir: str | None, as_json: bool) -> None
     from harness.cli.terminal import Progress
     from harness.history.register import register_hypothesis
     from harness.log.store import open_log, require_writable
-    from harness.spec.hypothesis import load_hypothesis
+    from harness.spec.reading import load_hypothesis
 
     hypotheses = [load_hypothesis(path) for path in files]
     log = open_log(log_dir)

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import click
 
-from harness.cli.options import AS_JSON, LOG, echo_json, panel_folders
+from harness.cli.options import AS_JSON, LOG, echo_json
+from harness.panel.folders import panel_folders
 
 
 @click.command()
@@ -57,11 +58,12 @@ def tests(
         return
     if run is None:
         raise click.UsageError("wanted a RUN, or --list", click.get_current_context())
+    from harness.cli.tests_report import show_report
     from harness.log.store import open_log
-    from harness.reanalysis.ability import show_report, test_run
+    from harness.reanalysis.ability import run_tests
 
     log = open_log(log_dir)
-    report = test_run(
+    report = run_tests(
         log,
         run,
         metric=metric,

@@ -6,8 +6,9 @@ from typing import TYPE_CHECKING
 
 import click
 
-from harness.cli.options import AS_JSON, LOG, echo_json, panel_folders
+from harness.cli.options import AS_JSON, LOG, echo_json
 from harness.errors import UsageError
+from harness.panel.folders import panel_folders
 
 if TYPE_CHECKING:
     from harness.reanalysis.published import Checked

@@ -19,8 +19,8 @@ from harness.log.registrations import DataRead, Registration, register, registra
 from harness.log.run_digests import Tried
 from harness.log.store import Log
 from harness.panel.panel import find_panel
-from harness.samples.measured import measure_panel
 from harness.spec.hypothesis import Hypothesis
+from harness.study.stages import measure_study
 from harness.study.study import set_up
 
 
@@ -84,11 +84,7 @@ def read_data(
     """What a run would read, or why it cannot be read here."""
     panel = find_panel(hypothesis.panel.name, search).name
     try:
-        study = set_up(hypothesis, search)
-        _, facts, _ = measure_panel(study.panel, study.plan, progress=progress)
-        taught = None
-        if study.source is not None:
-            _, taught, _ = measure_panel(study.source.panel, study.source.plan, progress=progress)
+        measured = measure_study(set_up(hypothesis, search), progress=progress)
     except PanelError as error:
         return DataRead.unseen(panel), str(error)
-    return DataRead.by(study, facts, taught), None
+    return measured.data, None

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from harness.errors import HarnessError
@@ -21,7 +20,7 @@ from harness.log.registrations import (
 )
 from harness.log.run_digests import Tried, all_tried, sealed
 from harness.log.store import Log
-from harness.spec.hypothesis import parse_hypothesis
+from harness.spec.reading import stored_hypothesis
 
 if TYPE_CHECKING:
     from harness.spec.hypothesis import Hypothesis
@@ -285,7 +284,7 @@ def _sealed_run(log: Log, version: Version) -> tuple[Tried | None, Mapping[str, 
     if run is None:
         return None, None
     try:
-        spec = parse_hypothesis(log.read(run.run_id)["spec"], Path(run.run_id))
+        spec = stored_hypothesis(log.read(run.run_id))
     except HarnessError:  # a spec that this version of the code does not accept
         return run, None
     return run, rule_of(spec)

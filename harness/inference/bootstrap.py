@@ -19,6 +19,7 @@ from typing import Any
 import numpy as np
 
 from harness.inference.blocks import block_length, bootstrap_sums, long_enough
+from harness.inference.evidence import GainAs
 from harness.scores.decision_times import Dates
 from harness.scores.losses import Values
 from harness.scores.means import Means
@@ -60,7 +61,7 @@ def bootstrap_gains(
     baseline: str,
     candidates: Sequence[str],
     metric: str,
-    relative: bool,
+    gain_as: GainAs,
     overlap: int,
     dates: Dates,
     level: float = 0.9,
@@ -76,7 +77,7 @@ def bootstrap_gains(
         outcome, models: the series, (n,) each, in time order.
         baseline, candidates: names among the models.
         metric: one of METRICS.
-        relative: as a share of the baseline's figure.
+        gain_as: relative is a share of the baseline's figure.
         overlap: decisions whose targets a target shares.
         dates: which rows are of one decision time.
         level: of the interval, two-sided.
@@ -102,7 +103,7 @@ def bootstrap_gains(
         found = {}
         for k, name in enumerate(names):
             if name in candidates:
-                gains = (_gain(f[0], f[k], metric, relative) for f in (whole, drawn))
+                gains = (_gain(f[0], f[k], metric, gain_as) for f in (whole, drawn))
                 found[name] = _summary(*gains, float(np.abs(whole).max()), settings)
     return found
 
@@ -138,9 +139,9 @@ def _block(moved: Sequence[F64], overlap: int, dates: Dates) -> float:
     return max(block_length(x, overlap) for x in known)
 
 
-def _gain(base: F64, candidate: F64, metric: str, relative: bool) -> F64:
+def _gain(base: F64, candidate: F64, metric: str, gain_as: GainAs) -> F64:
     gain = candidate - base if METRICS[metric].higher else base - candidate
-    return gain / base if relative else gain
+    return gain / base if gain_as == "relative" else gain
 
 
 def _summary(whole: F64, drawn: F64, size: float, settings: Mapping[str, Any]) -> BootstrapGain:

@@ -16,7 +16,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from harness.inference.evidence import Evidence
+from harness.inference.evidence import Evidence, GainAs
 from harness.scores.decision_times import Dates, by_date
 from harness.scores.losses import Values
 from harness.scores.metrics import METRICS, Metric
@@ -42,7 +42,7 @@ def evidence(
     baseline: str,
     candidates: tuple[str, ...],
     metric: str,
-    relative: bool,
+    gain_as: GainAs,
     alpha: float,
 ) -> tuple[Evidence, ...]:
     """The evidence for each candidate's gain over the baseline, in the order of the candidates.
@@ -56,7 +56,7 @@ def evidence(
     cosines = cosine_terms(dates.n, forecasts.overlap)
     out = []
     for name in candidates:
-        each = [_differences(m, dates, outcome, s, baseline, name, relative) for s in seeds]
+        each = [_differences(m, dates, outcome, s, baseline, name, gain_as) for s in seeds]
         gains = tuple(s.gains[name] for s in seeds)
         gain = math.fsum(gains) / len(gains)
         moved, losses = (np.mean(part, axis=0) for part in zip(*each, strict=True))
@@ -100,12 +100,12 @@ def _differences(
     seed: Seed,
     baseline: str,
     name: str,
-    relative: bool,
+    gain_as: GainAs,
 ) -> tuple[F64, F64]:
     """By decision time: how each moves the gain, and the loss that is saved, else the gain."""
     base, own = seed.models[baseline], seed.models[name]
     gain, psi = seed.gains[name], _gain_influence(m, outcome, base, own)
-    if relative:
+    if gain_as == "relative":
         psi = (psi - gain * m.influence(outcome, base)) / (seed.base or math.nan)
     moved = dates.averages(psi)
     if m.loss is None:

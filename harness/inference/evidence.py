@@ -4,7 +4,10 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass, field
+from typing import Literal
 
+# How a gain is counted: in the metric's unit, as a share of the baseline's, as symbols won.
+GainAs = Literal["difference", "relative", "wins"]
 HALF = 0.5  # of the symbols: what a candidate wins that is no better
 FEWEST_SYMBOLS = 10  # of which a share is taken
 

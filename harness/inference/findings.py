@@ -14,6 +14,7 @@ from harness.inference.comparison import (
     giacomini_white,
     lagged,
 )
+from harness.inference.evidence import GainAs
 from harness.inference.rationality import encompassing, mincer_zarnowitz
 from harness.scores.decision_times import Dates, by_date
 from harness.scores.losses import Values
@@ -69,7 +70,7 @@ class Compared:
     baseline: str
     candidates: tuple[str, ...]
     metric: str
-    relative: bool
+    gain_as: GainAs
     log_target: bool
     unit: str
     nested: tuple[str, ...] = ()
@@ -139,7 +140,7 @@ def _bootstrap(c: Compared, dates: Dates) -> Iterator[Finding]:
         baseline=c.baseline,
         candidates=c.candidates,
         metric=c.metric,
-        relative=c.relative,
+        gain_as=c.gain_as,
         overlap=c.overlap,
         dates=dates,
         level=c.level,

@@ -6,14 +6,11 @@ import inspect
 import sys
 from functools import cache
 from types import FunctionType
-from typing import TYPE_CHECKING, Any
+from typing import Any, NamedTuple
 
 import llvmlite.binding as llvm
 import numba
 from numba import carray, types
-
-if TYPE_CHECKING:
-    from harness.kernels.loader import Kernel
 
 _TYPES = {"f8": types.float64, "f4": types.float32, "i8": types.int64, "i4": types.int32}
 _OPTIONS = {"nopython": True, "fastmath": False, "error_model": "numpy", "boundscheck": False}
@@ -22,15 +19,24 @@ _INNER = {k: v for k, v in _OPTIONS.items() if k != "nopython"}
 _INNER |= {"no_cpython_wrapper": True, "no_cfunc_wrapper": True}
 
 
-def compile_kernel(kernel: Kernel) -> bytes:
-    """A header line and the relocatable object code of the kernel for this processor.
+class Loop(NamedTuple):
+    """A loop to compile: its name, its Python text, and its signature as `Kernel` describes it."""
+
+    name: str
+    function: FunctionType
+    arguments: tuple[str, ...]
+    result: str
+
+
+def compile_loop(loop: Loop) -> bytes:
+    """A header line and the relocatable object code of the loop for this processor.
 
     The header names the symbol to call, then the symbols of Numba's runtime that its wrapper
     mentions for exceptions and reference counts: a kernel, which allocates and raises nothing,
     never reaches them. ValueError for a kernel that does allocate.
     """
-    print(f"compiling {kernel.name} (once on this machine)", file=sys.stderr)  # noqa: T201 - for people, from any caller
-    function = numba.cfunc(_c_signature(kernel), **_OPTIONS)(_with_pointers(kernel))
+    print(f"compiling {loop.name} (once on this machine)", file=sys.stderr)  # noqa: T201 - for people, from any caller
+    function = numba.cfunc(_c_signature(loop), **_OPTIONS)(_with_pointers(loop))
     llvm.initialize_native_target()
     llvm.initialize_native_asmprinter()
     module = llvm.parse_assembly(function.inspect_llvm())
@@ -48,7 +54,7 @@ def compile_kernel(kernel: Kernel) -> bytes:
         if f.is_declaration and f.name.startswith(("NRT_", "numba_"))
     ]
     if any("Allocate" in name for name in runtime):
-        raise ValueError(f"{kernel.name} allocates memory: pass it working room instead")
+        raise ValueError(f"{loop.name} allocates memory: pass it working room instead")
     header = " ".join([function.native_name, *runtime])
     return header.encode() + b"\n" + machine.emit_object(module)
 
@@ -61,22 +67,22 @@ def _vectorise(module: llvm.ModuleRef, machine: llvm.TargetMachine) -> None:
     passes.getModulePassManager().run(module, passes)
 
 
-def _c_signature(kernel: Kernel) -> Any:
+def _c_signature(loop: Loop) -> Any:
     arguments: list[Any] = []
-    for kind in kernel.arguments:
+    for kind in loop.arguments:
         base = _TYPES[kind[:2]]
         if "[" in kind:
             arguments += [types.CPointer(base)] + [types.int64] * kind.count(":")
         else:
             arguments.append(base)
-    result = types.void if kernel.result == "void" else _TYPES[kernel.result]
+    result = types.void if loop.result == "void" else _TYPES[loop.result]
     return result(*arguments)
 
 
-def _with_pointers(kernel: Kernel) -> FunctionType:
+def _with_pointers(loop: Loop) -> FunctionType:
     """A C-callable front for the kernel: each array comes as a pointer and its lengths."""
     names, passed = [], []
-    for i, kind in enumerate(kernel.arguments):
+    for i, kind in enumerate(loop.arguments):
         names.append(f"a{i}")
         if "[" in kind:
             lengths = [f"n{i}_{d}" for d in range(kind.count(":"))]
@@ -85,7 +91,7 @@ def _with_pointers(kernel: Kernel) -> FunctionType:
         else:
             passed.append(f"a{i}")
     source = f"def front({', '.join(names)}):\n    return loop({', '.join(passed)})\n"
-    scope: dict[str, Any] = {"carray": carray, "loop": _compiled(kernel.plain)}
+    scope: dict[str, Any] = {"carray": carray, "loop": _compiled(loop.function)}
     exec(source, scope)
     return scope["front"]
 

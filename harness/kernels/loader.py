@@ -14,7 +14,6 @@ is off, so the order of every sum is the one written.
 from __future__ import annotations
 
 import ctypes
-import fcntl
 import hashlib
 import importlib.metadata
 import os
@@ -31,6 +30,8 @@ from types import FunctionType
 from typing import Any
 
 import numpy as np
+
+from harness.cache import alone, cache_folder
 
 _SCALARS = {"f8": ctypes.c_double, "i8": ctypes.c_int64}
 _WAITING = (signal.SIGINT, signal.SIGTERM)
@@ -98,9 +99,9 @@ class Kernel:
 
     def _compile(self, path: Path) -> bytes:
         with _undisturbed():
-            from harness.kernels.compiler import compile_kernel
+            from harness.kernels.compiler import Loop, compile_loop
 
-            stored = compile_kernel(self)
+            stored = compile_loop(Loop(self.name, self.plain, self.arguments, self.result))
         _keep(path, stored)
         return stored
 
@@ -126,22 +127,6 @@ def _read(path: Path) -> bytes | None:
 
 
 @contextmanager
-def alone(path: Path) -> Iterator[None]:
-    """Processes that want to make the same thing at once wait for the one that makes it."""
-    try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        handle = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o666)
-    except OSError:  # a read-only cache folder: everyone makes it
-        yield
-        return
-    try:
-        fcntl.flock(handle, fcntl.LOCK_EX)
-        yield
-    finally:
-        os.close(handle)
-
-
-@contextmanager
 def _undisturbed() -> Iterator[None]:
     """Signals wait: LLVM calls back into Python, where an exception of a handler would be lost.
 
@@ -164,15 +149,6 @@ def _undisturbed() -> Iterator[None]:
                 signal.signal(number, handler)
         for number in dict.fromkeys(came):
             signal.raise_signal(number)
-
-
-def cache_folder() -> Path:
-    """Where rebuildable things are kept: HARNESS_CACHE, else the user's cache folder."""
-    named = os.environ.get("HARNESS_CACHE")
-    if named:
-        return Path(named)
-    base = os.environ.get("XDG_CACHE_HOME")
-    return (Path(base) if base else Path.home() / ".cache") / "harness"
 
 
 def _keep(path: Path, content: bytes) -> None:

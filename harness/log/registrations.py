@@ -22,9 +22,9 @@ from harness.log.store import Log, RecordError, read_bytes, read_object
 from harness.panel.identity import panel_meaning
 
 if TYPE_CHECKING:
+    from harness.panel.spec import PanelSpec
     from harness.samples.measured import PanelFacts
     from harness.spec.hypothesis import Hypothesis
-    from harness.study.study import Study
 
 _NAME = re.compile(r"\d{4}-\d\d-\d\d-([a-z0-9][a-z0-9-]*)-[0-9a-f]{8}-([0-9a-f]{16})\.json")
 _TEXTS = ("registered_at", "hypothesis", "spec_hash", "spec")
@@ -62,10 +62,14 @@ class DataRead:
         return cls(str(words.get("name")), words.get("fingerprint"), columns, *rest, taught)
 
     @classmethod
-    def by(cls, study: Study, facts: PanelFacts, taught: PanelFacts | None) -> DataRead:
-        """What measuring a study's panel has read, and its source where it has one."""
-        spec, columns = study.panel_spec, study.plan.inputs
-        learning = study.source is not None and taught is not None
+    def by(
+        cls,
+        spec: PanelSpec,
+        columns: Sequence[str],
+        facts: PanelFacts,
+        source: DataRead | None = None,
+    ) -> DataRead:
+        """What measuring a panel's columns has read."""
         return cls(
             spec.name,
             facts.fingerprint,
@@ -74,7 +78,7 @@ class DataRead:
             iso_moment(facts.end),
             facts.rows,
             panel_meaning(spec, columns),
-            cls.by(study.source, taught, None) if learning else None,
+            source,
         )
 
     def words(self) -> dict[str, Any]:
@@ -142,7 +146,8 @@ class Registration:
 def rule_of(hypothesis: Hypothesis) -> dict[str, Any]:
     """The acceptance rule as plain JSON values, as the file states it."""
     v = hypothesis.verdict
-    return {key: getattr(v, key) for key in RULE} | {
+    own = {field.alias or name: getattr(v, name) for name, field in type(v).model_fields.items()}
+    return {key: own[key] for key in RULE} | {
         "candidates": list(v.candidates),
         "horizon": str(v.horizon),
     }

@@ -13,7 +13,6 @@ import math
 import os
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
-from pathlib import Path
 from typing import Any, NamedTuple
 
 from harness.errors import HarnessError
@@ -148,10 +147,10 @@ def _entry(record: Mapping[str, Any]) -> Tried:
 
 def _comparison_hash(record: Mapping[str, Any]) -> str:
     """Of a record from before it was kept: from its spec, or the spec's own hash."""
-    from harness.spec.hypothesis import parse_hypothesis
+    from harness.spec.reading import stored_hypothesis
 
     try:
-        return parse_hypothesis(record["spec"], Path(record["run_id"])).comparison_hash
+        return stored_hypothesis(record).comparison_hash
     except (HarnessError, KeyError):
         return str(record.get("spec_hash"))
 

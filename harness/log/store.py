@@ -66,6 +66,15 @@ def open_log(path: str | Path | None = None) -> Log:
     return Log(root)
 
 
+def as_log(log: Log | str | Path | None) -> Log:
+    """The log itself, or that of a folder (see `open_log`); UsageError for anything else."""
+    if isinstance(log, Log):
+        return log
+    if log is None or isinstance(log, str | Path):
+        return open_log(log)
+    raise UsageError(f"log: got {type(log).__name__}, wanted a Log or the path of its folder")
+
+
 def require_writable(log: Log) -> None:
     """UsageError where the log's folder, or the one it would be made in, cannot be written."""
     there = next(folder for folder in (log.root, *log.root.parents) if folder.exists())

@@ -19,8 +19,7 @@ from harness.errors import SpecError, nearest
 from harness.kernels import cascade as loops
 from harness.measures import ranges, realised
 from harness.measures.table import JUMP_ALPHA, MEASURES
-from harness.measures.windows import Blocks, Window
-from harness.panel.quality import never_moves
+from harness.measures.windows import Blocks, Window, never_moves
 from harness.types import F64, Bars, Measured
 
 ESTIMATORS = {**realised.ESTIMATORS, **ranges.ESTIMATORS}

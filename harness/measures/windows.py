@@ -14,7 +14,7 @@ from typing import TypeVar
 import numpy as np
 
 from harness.kernels import cascade as loops
-from harness.types import F64
+from harness.types import F64, PRICES
 
 MOST_ORDER = 3  # the longest product of neighbouring returns
 _CHUNK_BARS = 1_440  # a chunk of returns that stays in the first-level cache
@@ -180,3 +180,9 @@ class Window:
 def log_move(now: F64, before: F64) -> F64:
     """ln(now / before), exact to a few units in the last place however small the move."""
     return np.log1p((now - before) / before)
+
+
+def never_moves(columns: Mapping[str, F64]) -> bool:
+    """Whether there are prices among the columns (n,) and every one of them is constant."""
+    prices = [columns[name] for name in PRICES if name in columns]
+    return bool(prices) and all(values.min() == values.max() for values in prices)

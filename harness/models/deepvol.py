@@ -22,9 +22,8 @@ from harness.models.nets import training_loop as loop
 from harness.models.nets import universal
 from harness.models.nets.universal import Diet, HeldOut, Pool, UniversalNet
 from harness.models.params import DeepVolParams
-from harness.models.pretraining import Lesson
+from harness.models.pretraining import Course, Lesson
 from harness.models.protocol import ModelError, Task, versions
-from harness.models.teaching import Course
 from harness.types import F64, FitTime, Rows, Training
 
 _UNIT = "unit"  # among the weights: what returns are divided by

@@ -11,12 +11,11 @@ from torch import nn
 from harness.models.linear import Ols
 from harness.models.nets import training_loop as loop
 from harness.models.nets.hybrid import REGIMES, HybridNet
-from harness.models.nets.recurrent import LastState
+from harness.models.nets.sequence import LastState
 from harness.models.params import HybridParams, OlsParams
-from harness.models.pretraining import Lesson
+from harness.models.pretraining import Course, Lesson
 from harness.models.protocol import Task, own_features
 from harness.models.scaling import Scaling
-from harness.models.teaching import Course
 from harness.models.transfer import TransferNet
 from harness.types import F64, FitTime, Rows
 

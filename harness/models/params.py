@@ -7,6 +7,8 @@ from typing import Annotated, Any, ClassVar, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, JsonValue
 
+from harness.toml.fields import REFIT_WANTED, Refit, Section
+
 Device = Literal["auto", "cpu", "cuda", "mps"]
 _CLASS_WANTED = "a regressor of scikit-learn by its full name, such as sklearn.linear_model.Ridge"
 
@@ -345,3 +347,12 @@ class DeepVolParams(Params):
     def learns_beforehand(self) -> bool:
         """Where it is trained on a source."""
         return self.trains_on == "source"
+
+
+class ModelKeys(Section):
+    """What every `[models.NAME]` may say beside its kind's parameters."""
+
+    scope: Literal["pooled", "effects", "asset"] | None = Field(
+        default=None, description="pooled, effects or asset"
+    )
+    refit: Refit | None = Field(default=None, description=REFIT_WANTED)

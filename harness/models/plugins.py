@@ -20,10 +20,10 @@ from typing import Any
 from harness.measures.table import MEASURES
 from harness.models.foreign import lacking, misfits, told
 from harness.models.linear import Linear
-from harness.models.params import Params
+from harness.models.params import ModelKeys, Params
 from harness.models.protocol import Forecaster, Task
 from harness.models.table import KINDS, Kind
-from harness.spec.sections import NAME, NAME_WANTED, ModelKeys
+from harness.toml.fields import NAME, NAME_WANTED
 
 GROUP = "harness.models"
 _SCOPES = ("pooled", "effects", "asset")

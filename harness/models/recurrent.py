@@ -14,8 +14,7 @@ from torch import nn
 from harness.models.nets import training_loop as loop
 from harness.models.nets.attention import Attention
 from harness.models.nets.losses import TargetLoss
-from harness.models.nets.recurrent import LastState, Recurrent
-from harness.models.nets.sequence import SequenceNet
+from harness.models.nets.sequence import LastState, Recurrent, SequenceNet
 from harness.models.params import RecurrentParams
 from harness.models.protocol import Task, own_features, versions
 from harness.models.scaling import Scaling

@@ -18,12 +18,10 @@ from torch import nn
 
 from harness.models.nets import training_loop as loop
 from harness.models.nets.attention import SelfAttention
-from harness.models.nets.recurrent import LastState, Recurrent
-from harness.models.nets.sequence import SequenceNet
+from harness.models.nets.sequence import LastState, Recurrent, SequenceNet
 from harness.models.params import TransferParams
-from harness.models.pretraining import Lesson
+from harness.models.pretraining import Course, Lesson
 from harness.models.recurrent import RecurrentNet
-from harness.models.teaching import Course
 from harness.types import F64, FitTime, Rows
 
 _ENCODER, _RECURRENT = "encoder", "encoder.recurrent"

@@ -20,8 +20,8 @@ from collections.abc import Mapping
 
 import numpy as np
 
-from harness.panel.quality import PRICES, Problem
-from harness.types import F64
+from harness.panel.quality import Problem
+from harness.types import F64, PRICES
 
 ADJUSTING = ("adj_close", "pre_close", "return")
 

@@ -22,7 +22,7 @@ from harness.panel.sessions import exchanges
 from harness.toml.problems import Problem, unknown_word
 
 if TYPE_CHECKING:
-    from harness.panel.spec import Found
+    from harness.panel.sections import Found
 
 
 def panel_problems(file: Path, panel: PanelTable) -> Iterator[Problem]:

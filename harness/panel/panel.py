@@ -18,29 +18,14 @@ from harness.durations import show_moment
 from harness.errors import PanelError, UsageError, nearest, one_line
 from harness.panel.adjust import adjusted
 from harness.panel.prepare import Prepared, columns_to_read, prepare
-from harness.panel.quality import (
-    PRICES,
-    VOLUME,
-    Problem,
-    carry,
-    check_columns,
-    check_times,
-    find_gaps,
-    fingerprint,
-)
+from harness.panel.quality import Problem, carry, check_columns, check_times, find_gaps, fingerprint
+from harness.panel.reading import BrokenPanel, find_panel, list_panels, read_panel
 from harness.panel.selection import Selection
 from harness.panel.sessions import Sessions, fill_sessions, overnight_column, without_nights
 from harness.panel.side_series import Series, as_of
 from harness.panel.sources.table import KINDS, RawBars, Request, Source
-from harness.panel.spec import (
-    OVERNIGHT,
-    BrokenPanel,
-    PanelSpec,
-    find_panel,
-    list_panels,
-    read_panel,
-)
-from harness.types import F64, I64, Bars, Excluded, Gap
+from harness.panel.spec import OVERNIGHT, PanelSpec
+from harness.types import F64, I64, PRICES, VOLUME, Bars, Excluded, Gap
 
 if TYPE_CHECKING:
     import polars as pl

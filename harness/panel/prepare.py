@@ -9,12 +9,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from harness.panel.adjust import check_adjusting, level
-from harness.panel.quality import PRICES, Problem, inconsistent_rows
+from harness.panel.quality import Problem, inconsistent_rows
 from harness.panel.row_filter import kept_rows
 from harness.panel.sessions import whole_sessions
 from harness.panel.sources.table import RawBars
 from harness.panel.spec import PanelSpec
-from harness.types import F64
+from harness.types import F64, PRICES
 
 _FILTER = "[rows] {}"  # how a column of the file that only a condition reads is named: no panel's
 _OUTSIDE = "rows outside the sessions of {}"

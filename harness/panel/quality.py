@@ -12,10 +12,8 @@ from dataclasses import dataclass
 import numpy as np
 import xxhash
 
-from harness.types import F64, I64, Gap
+from harness.types import F64, I64, PRICES, VOLUME, Gap
 
-PRICES = ("open", "high", "low", "close")
-VOLUME = "volume"
 # Steps between stamps are looked at in pieces that stay in cache, in one reused buffer.
 _BLOCK = 1 << 15
 # Adjusting prices for splits and dividends leaves equal ones some units in the last place apart.
@@ -110,12 +108,6 @@ def inconsistent_rows(columns: Mapping[str, F64]) -> I64:
     """The rows where low <= open, close <= high fails between those of the four that were read."""
     found = [rows for *_, rows in _range_breaks(columns)]
     return np.unique(np.concatenate(found)) if found else _NO_ROWS
-
-
-def never_moves(columns: Mapping[str, F64]) -> bool:
-    """Whether there are prices among the columns (n,) and every one of them is constant."""
-    prices = [columns[name] for name in PRICES if name in columns]
-    return bool(prices) and all(values.min() == values.max() for values in prices)
 
 
 def _check_ranges(prices: Mapping[str, F64]) -> list[Problem]:

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import re
-from typing import Literal
+from dataclasses import dataclass, field
+from typing import Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, create_model, field_validator
 
 from harness.durations import FIXED_EXAMPLES, parse_duration
 from harness.panel.row_filter import WANTED, parse_keep
+from harness.panel.sources.table import Params
 
 OVERNIGHT = "overnight"  # the log return over each night, of a panel that gives it apart
 _BOUND = "a share above 0 such as 0.21"
@@ -135,3 +137,16 @@ class SideSeries(Section):
     @classmethod
     def _has_a_length(cls, max_age: str) -> str:
         return _fixed(max_age)
+
+
+@dataclass
+class Found:
+    """The sections of a file, each checked by itself."""
+
+    kind: str
+    params: Params | None = None
+    panel: PanelTable | None = None
+    columns: Any = None  # a Columns
+    rows: Rows | None = None
+    labels: LabelTable | None = None
+    side: dict[str, SideSeries] = field(default_factory=dict)

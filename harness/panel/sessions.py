@@ -18,8 +18,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from harness.panel.quality import PRICES
-from harness.types import F64, I64, Gap
+from harness.types import F64, I64, PRICES, Gap
 
 _FIRST, _LAST = "1990-01-01", "2035-12-31"
 

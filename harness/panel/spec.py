@@ -2,43 +2,21 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Mapping
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
-import xxhash
-
-from harness.durations import Duration, parse_duration
-from harness.errors import HarnessError, UsageError, nearest, one_line
-from harness.panel.adjust import ADJUSTING
+from harness.durations import Duration
 from harness.panel.cleaning import Cleaning
-from harness.panel.cross_checks import column_problems, name_problems, panel_problems
-from harness.panel.quality import PRICES, VOLUME
-from harness.panel.row_filter import Condition, parse_keep
+from harness.panel.row_filter import Condition
 from harness.panel.sections import (
     OVERNIGHT,
-    Columns,
-    LabelTable,
-    PanelTable,
-    Rows,
-    SideSeries,
 )
 from harness.panel.sessions import Sessions, exchange_sessions
-from harness.panel.sources.table import KINDS, Params, PortfolioParams
-from harness.toml.problems import (
-    Problem,
-    parse_toml,
-    read_spec,
-    refuse,
-    unknown_key,
-    unknown_word,
-    validate,
-)
+from harness.panel.sources.table import Params
+from harness.types import PRICES, VOLUME
 
 BAR_COLUMNS = (*PRICES, VOLUME)
-_MADE = {"simulated": BAR_COLUMNS, "portfolios": ("close",)}  # sources without a file's columns
-_SECTIONS = ("panel", "source", "columns", "rows", "labels", "side")
 
 
 @dataclass(frozen=True)
@@ -135,196 +113,3 @@ class PanelSpec:
         adjusting = self.adjusting
         known = adjusting is not None and name == adjusting.kind
         return adjusting.column if known else self.columns[name]
-
-
-@dataclass(frozen=True)
-class BrokenPanel:
-    """A panel file that cannot be accepted, and why."""
-
-    name: str
-    file: Path
-    error: HarnessError
-
-
-def find_panel(name: str, search: Sequence[Path]) -> PanelSpec:
-    """The panel of this name in the first folder that has one.
-
-    Raises UsageError, with the nearest name and the folders, when there is none; SpecError when
-    its file cannot be accepted.
-    """
-    known = dict(_panel_files(search))
-    if name not in known:
-        near = nearest(name, known)
-        places = ", ".join(str(folder) for folder in search)
-        hint = f"; did you mean '{near}'?" if near else ""
-        raise UsageError(f"no panel {one_line(name)} in {places}{hint}")
-    return read_panel(known[name], search)
-
-
-def list_panels(search: Sequence[Path]) -> list[PanelSpec | BrokenPanel]:
-    """Every panel in these folders by name; a name found twice counts where it is found first."""
-    panels: list[PanelSpec | BrokenPanel] = []
-    for name, file in sorted(_panel_files(search)):
-        try:
-            panels.append(read_panel(file, search))
-        except HarnessError as error:
-            panels.append(BrokenPanel(name, file, error))
-    return panels
-
-
-def _panel_files(search: Sequence[Path]) -> Iterator[tuple[str, Path]]:
-    seen: set[str] = set()
-    for folder in search:
-        for file in sorted(folder.glob("*.toml")):
-            if file.stem not in seen:
-                seen.add(file.stem)
-                yield file.stem, file
-
-
-def read_panel(file: Path, search: Sequence[Path] = ()) -> PanelSpec:
-    """Read and check one panel file.
-
-    Panels of its side series are looked for beside it, then in `search`. Raises SpecError naming
-    file, key, got, wanted and the nearest word; UsageError when the file cannot be read.
-    """
-    return _read(file, dict(_panel_files([file.parent, *search])))
-
-
-def _read(file: Path, known: Mapping[str, Path] | None) -> PanelSpec:
-    """With `known` None side series are left out: a side series' own panel is read so."""
-    text = read_spec(file, "a panel file")
-    raw = parse_toml(text, file)
-    found, problems = _sections(raw)
-    side: dict[str, Side] = {}
-    if not problems:
-        problems = [*panel_problems(file, found.panel), *column_problems(raw, found)]
-        problems += name_problems(found)
-    if not problems and known is not None:
-        side, problems = _side(found.side, known)
-    members = None
-    if not problems and isinstance(found.params, PortfolioParams):
-        members, problems = _members(found, known or dict(_panel_files([file.parent])))
-    if problems:
-        refuse(file, raw, problems)
-    columns, labels = found.columns, found.labels
-    mapped = {name: getattr(columns, name) for name in BAR_COLUMNS}
-    mapped = {name: column for name, column in mapped.items() if column is not None}
-    mapped |= {name: column.column for name, column in columns.extra.items()}
-    kind = next((kind for kind in ADJUSTING if getattr(columns, kind)), None)
-    units = {name: column.unit for name, column in columns.extra.items()}
-    units |= {VOLUME: "none"} if columns.volume else {}
-    units |= {OVERNIGHT: "none"} if found.panel.overnight == "apart" else {}
-    named = [s.panel for s in side.values()] + ([members] if members else [])
-    words = "".join([text, *(panel.digest for panel in named)])
-    return PanelSpec(
-        **found.panel.model_dump(exclude={"bar"}),
-        bar=parse_duration(found.panel.bar),
-        kind=found.kind,
-        params=found.params,
-        time_column=columns.ts,
-        symbol_column=columns.symbol,
-        columns=mapped,
-        extra_units=units | {name: series.unit for name, series in side.items()},
-        adjusting=Adjusting(kind, getattr(columns, kind)) if kind else None,
-        keep=parse_keep(found.rows.keep) if found.rows.keep is not None else (),
-        drop_inconsistent=found.rows.drop_inconsistent,
-        cleaning=Cleaning(**found.rows.model_dump(exclude={"keep", "drop_inconsistent"})),
-        labels=_labels(labels) if labels else None,
-        side=side,
-        file=file,
-        digest=f"xxh3:{xxhash.xxh3_128(words.encode()).hexdigest()}",
-        members=members,
-    )
-
-
-def _labels(table: LabelTable) -> Labels:
-    groups = {
-        name: (made.of, {text: group for group, texts in made.texts.items() for text in texts})
-        for name, made in table.groups.items()
-    }
-    return Labels(table.path, table.symbol, table.columns, groups)
-
-
-@dataclass
-class Found:
-    """The sections of a file, each checked by itself."""
-
-    kind: str
-    params: Params | None = None
-    panel: PanelTable | None = None
-    columns: Any = None  # a Columns
-    rows: Rows | None = None
-    labels: LabelTable | None = None
-    side: dict[str, SideSeries] = field(default_factory=dict)
-
-
-def _sections(raw: Mapping[str, Any]) -> tuple[Found, list[Problem]]:
-    """Each section checked by itself; where there are problems some of them are missing."""
-    problems = [unknown_key((key,), _SECTIONS) for key in raw if key not in _SECTIONS]
-
-    def checked(model: type, table: object, *loc: str, also: tuple[str, ...] = ()) -> Any:
-        section, wrong = validate(model, table, loc, also)
-        problems.extend(wrong)
-        return section
-
-    source = raw.get("source")
-    found = Found(source.get("kind") if isinstance(source, dict) else None)
-    found.panel = checked(PanelTable, raw.get("panel"), "panel")
-    if not isinstance(found.kind, str) or found.kind not in KINDS:
-        problems.append(unknown_word(("source", "kind"), found.kind, KINDS))
-    else:
-        rest = {key: value for key, value in source.items() if key != "kind"}
-        found.params = checked(KINDS[found.kind].params, rest, "source", also=("kind",))
-    if made := _MADE.get(found.kind if isinstance(found.kind, str) else ""):
-        found.columns = Columns(ts="ts", **{name: name for name in made})
-    else:
-        found.columns = checked(Columns, raw.get("columns"), "columns")
-    found.rows = checked(Rows, raw.get("rows", {}), "rows")
-    if "labels" in raw:
-        found.labels = checked(LabelTable, raw["labels"], "labels")
-    side = raw.get("side", {})
-    if not isinstance(side, Mapping):
-        problems.append(Problem(("side",), "tables [side.NAME]", side))
-        side = {}
-    found.side = {name: checked(SideSeries, table, "side", name) for name, table in side.items()}
-    return found, problems
-
-
-def _members(found: Found, known: Mapping[str, Path]) -> tuple[PanelSpec | None, list[Problem]]:
-    """The panel of daily closes that portfolios are made of, with the same bars."""
-    name, loc = found.params.panel, ("source", "panel")
-    if name not in known or name == found.panel.name:
-        places = ", ".join(dict.fromkeys(str(file.parent) for file in known.values()))
-        what = f"another panel with a file in {places}"
-        return None, [Problem(loc, what, name, nearest(name, known))]
-    panel = _read(known[name], None)
-    if "close" not in panel.columns:
-        return None, [Problem(loc, "a panel with a close", name)]
-    if panel.members is not None:
-        return None, [Problem(loc, "a panel whose symbols are no portfolios", name)]
-    if (str(panel.bar), panel.calendar) != (found.panel.bar, found.panel.calendar):
-        wanted = f"a panel of {found.panel.bar} bars and calendar '{found.panel.calendar}'"
-        return None, [Problem(loc, wanted, f"{name}: {panel.bar}, {panel.calendar}")]
-    return panel, []
-
-
-def _side(
-    wanted: Mapping[str, SideSeries], known: Mapping[str, Path]
-) -> tuple[dict[str, Side], list[Problem]]:
-    """Each side series with its panel, read from the file that `known` has for its name."""
-    side: dict[str, Side] = {}
-    problems: list[Problem] = []
-    for name, series in wanted.items():
-        if series.panel not in known:
-            places = ", ".join(dict.fromkeys(str(file.parent) for file in known.values()))
-            near = nearest(series.panel, known)
-            what = f"a panel with a file in {places}"
-            problems.append(Problem(("side", name, "panel"), what, series.panel, near))
-            continue
-        panel = _read(known[series.panel], None)
-        if series.column not in panel.columns:
-            problems.append(unknown_word(("side", name, "column"), series.column, panel.columns))
-            continue
-        unit = panel.extra_units.get(series.column, "none")
-        side[name] = Side(panel, series.column, unit, parse_duration(series.max_age).ns)
-    return side, problems

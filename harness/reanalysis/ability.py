@@ -3,16 +3,11 @@
 from __future__ import annotations
 
 import math
-import textwrap
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
-import click
-
-from harness.cards.evidence_rows import WORDS
-from harness.cli.terminal import show_table
 from harness.errors import UsageError, nearest
 from harness.inference.confidence_set import (
     ConfidenceSet,
@@ -20,6 +15,7 @@ from harness.inference.confidence_set import (
     model_confidence_set,
     superior_ability,
 )
+from harness.inference.evidence import GainAs
 from harness.inference.findings import Compared, Finding, findings, loss_series, nests
 from harness.log.store import Log
 from harness.log.stored_forecasts import stored_forecasts, testable_metrics
@@ -27,12 +23,10 @@ from harness.reanalysis.instruments import known_instruments, read_instruments
 from harness.scores.decision_times import by_date
 from harness.scores.metrics import METRICS
 from harness.scores.scoring import series
-from harness.verdict.rule import Show, p_value
 
 _SIZE = 0.1  # of the model confidence set, 90 % confidence
 _SECONDS = 3e-7  # of arch's bootstraps, per draw, run of decisions and model, on a slow core
 _LONG = 5.0
-_WIDTH = 80
 
 
 @dataclass(frozen=True)
@@ -48,7 +42,7 @@ class Report:
     horizon: str
     regime: str | None
     metric: str
-    relative: bool
+    gain_as: GainAs
     baseline: str
     rows: int
     findings: tuple[Finding, ...]
@@ -60,7 +54,7 @@ class Report:
         return _plain(asdict(self))
 
 
-def test_run(
+def run_tests(
     log: Log,
     run: str,
     *,
@@ -84,6 +78,7 @@ def test_run(
     known = known_instruments(record, forecasts, wanted, search) if wanted else None
     outcome, values = series(forecasts, scale)
     baseline = rule["baseline"]
+    shares = rule["gain_as"] == "relative" and metric == rule["metric"]
     others = tuple(name for name in values if name != baseline)
     compared = Compared(
         outcome,
@@ -93,7 +88,7 @@ def test_run(
         baseline=baseline,
         candidates=others,
         metric=metric,
-        relative=rule["gain_as"] == "relative" and metric == rule["metric"],
+        gain_as="relative" if shares else "difference",
         log_target=scale.is_log,
         unit=scale.unit,
         nested=tuple(name for name in others if nests(models[name], models[baseline])),
@@ -108,7 +103,7 @@ def test_run(
         forecasts.horizon,
         rule.get("regime"),
         metric,
-        compared.relative,
+        compared.gain_as,
         baseline,
         forecasts.y.size,
         found,
@@ -148,114 +143,6 @@ def _sets(
         model_confidence_set(losses, c.overlap, size=_SIZE, **settings),
         superior_ability(losses, c.baseline, c.overlap, size=alpha, **settings),
     )
-
-
-def show_report(report: Report) -> None:
-    """Tables that fit 80 columns, each with its units above it."""
-    r, show = report, Show(report.metric, "relative" if report.relative else "difference")
-    by = {test: [f for f in r.findings if f.test == test] for test in {f.test for f in r.findings}}
-    n = max((f.n for f in r.findings), default=0)
-    click.echo(f"{r.hypothesis} {r.run_id}: {r.metric} at {r.horizon}, baseline {r.baseline}")
-    click.echo(f"{r.rows:,} forecasts at {n:,} decision times; `harness tests --list` defines all")
-    if r.regime is not None:
-        click.echo(f"over all of them: the verdict and its card's tests are on {r.regime} alone")
-    _show_gains(by.get("bootstrap", []), show)
-    _show_pairs([f for test in WORDS for f in by.get(test, [])], r.metric)
-    _show_calibration(by.get("mincer-zarnowitz", []))
-    if r.confidence_set is not None and r.superior is not None:
-        _show_sets(r.confidence_set, r.superior, r)
-
-
-def _show_gains(rows: Sequence[Finding], show: Show) -> None:
-    if not rows:
-        return
-    level, draws = rows[0].level or 0.0, max(f.draws or 0 for f in rows)
-    _title(f"Gain, {show.unit}: {level:.0%} interval, stationary bootstrap, {draws:,} draws")
-    columns = ("model", "gain", "low", "high", "std. error", "p", "block")
-    cells = [
-        [f.model, *(_gain(show, x) for x in (f.effect, f.low, f.high)),
-         _gain(show, f.standard_error).lstrip("+"), _drawn(f.p_value, draws), f"{f.block:.1f}"]
-        for f in rows
-    ]  # fmt: skip
-    show_table(columns, cells)
-
-
-def _show_pairs(rows: Sequence[Finding], metric: str) -> None:
-    if not rows:
-        return
-    given = next((f.instruments for f in rows if f.instruments), "")
-    losses = _losses(metric)
-    _title(f"Against the baseline. GW: losses are {losses}; conditional on {given}")
-    columns = ("test", "model", "in", "effect", "statistic", "p", "n")
-    short = {"giacomini-white-conditional": "GW conditional", "giacomini-white": "GW"}
-    cells = [
-        [short.get(f.test, WORDS[f.test]), f.model, f.quantity, _num(f.effect),
-         f"{f.statistic:.2f}", p_value(f.p_value), f.n]
-        for f in rows
-    ]  # fmt: skip
-    show_table(columns, cells)
-
-
-def _losses(metric: str) -> str:
-    """The losses that are compared for a metric, in words."""
-    loss = METRICS[metric].loss
-    if loss is None:
-        return f"influence values of {metric}, turned round: the loss that it is to first order"
-    return f"{loss.words}, {loss.unit}"
-
-
-def _show_calibration(rows: Sequence[Finding]) -> None:
-    if not rows:
-        return
-    _title("Mincer-Zarnowitz: outcome = a + b forecast; a in the unit named, b and R² none")
-    columns = ("model", "in", "a", "b", "R²", "statistic", "p")
-    cells = [
-        [f.model, f.quantity, _num(f.a), _num(f.effect), _num(f.r2), f"{f.statistic:.2f}",
-         p_value(f.p_value)]
-        for f in rows
-    ]  # fmt: skip
-    show_table(columns, cells)
-
-
-def _show_sets(s: ConfidenceSet, a: SuperiorAbility, r: Report) -> None:
-    _title(f"Model confidence set, {1 - s.size:.0%}: mean {r.metric} loss above the least, p")
-    show_table(
-        ("model", "excess loss", "p", f"in the {1 - s.size:.0%} set", f"beats {r.baseline}"),
-        [
-            [name, _num(s.excess[name]), _drawn(p, s.draws), name in s.included,
-             "-" if name == r.baseline else "yes" if name in a.superior else "no"]
-            for name, p in s.p_values.items()
-        ],
-    )  # fmt: skip
-    best = f"best {a.best}, gain in loss {_num(a.gain)}, t {a.statistic:.2f}, " if a.best else ""
-    p, lower, upper = (_drawn(x, a.draws) for x in (a.p_value, a.p_lower, a.p_upper))
-    _wrapped(
-        f"beats {r.baseline}: StepM at a family-wise error of {a.size:g}. SPA: {best}p {p}, bounds "
-        f"{lower} and {upper}. Mean blocks of {s.block:.1f} decisions in the set, {a.block:.1f} in "
-        f"SPA and StepM, {a.draws:,} draws."
-    )
-
-
-def _title(words: str) -> None:
-    click.echo("")
-    click.secho(textwrap.fill(words, _WIDTH), bold=True)
-
-
-def _wrapped(words: str) -> None:
-    click.echo(textwrap.fill(words, _WIDTH))
-
-
-def _drawn(p: float, draws: int) -> str:
-    """A p-value that counts draws: none of them is not a probability of zero."""
-    return p_value(p) if p > 0.0 else f"< {1.0 / max(draws, 1):.2g}"
-
-
-def _gain(show: Show, value: float | None) -> str:
-    return "n/a" if value is None or not math.isfinite(value) else show(value)
-
-
-def _num(value: float | None) -> str:
-    return "n/a" if value is None or not math.isfinite(value) else f"{value:.4g}"
 
 
 def _plain(value: Any) -> Any:

@@ -12,7 +12,7 @@ from harness.errors import RunError, UsageError, nearest, one_line
 from harness.samples.features import Expression, FeatureError, parse_feature
 from harness.samples.measured import measure_panel
 from harness.samples.rows import Decided
-from harness.spec.hypothesis import parse_hypothesis
+from harness.spec.reading import stored_hypothesis
 from harness.study.study import set_up
 from harness.types import F64, Forecasts
 
@@ -57,8 +57,7 @@ def known_instruments(
     values = {name: nothing.copy() for name in wanted}
     if not any(wanted.values()):
         return values
-    spec = Path(f"hypothesis of run {record['run_id']}")
-    study = set_up(parse_hypothesis(record["spec"], spec), search)
+    study = set_up(stored_hypothesis(record), search)
     measured, facts, _ = measure_panel(study.panel, study.plan)
     if facts.fingerprint != record["panel"]["fingerprint"]:
         raise RunError(

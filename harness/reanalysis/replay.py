@@ -20,7 +20,7 @@ import numpy as np
 
 from harness.log.store import Log
 from harness.pipeline import run
-from harness.spec.hypothesis import parse_hypothesis
+from harness.spec.reading import stored_hypothesis
 
 if TYPE_CHECKING:
     import polars as pl
@@ -138,7 +138,7 @@ def verify_run(
 
 def _hypothesis(stored: Mapping[str, Any]) -> Hypothesis:
     """The spec that the run was made from, without its figures: they are no numbers."""
-    found = parse_hypothesis(stored["spec"], Path(f"spec of run {stored['run_id']}"))
+    found = stored_hypothesis(stored)
     return replace(found, run=found.run.model_copy(update={"figures": False}))
 
 

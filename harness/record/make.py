@@ -14,16 +14,17 @@ from harness.cards.render import render_card
 from harness.durations import iso_moment as _iso
 from harness.durations import show_moment
 from harness.inference.evidence import Evidence, Verdict
-from harness.log.registrations import DataRead, moment_words
+from harness.log.registrations import moment_words
 from harness.log.store import HorizonForecasts
 from harness.panel.identity import panel_meaning
-from harness.record.ability_table import ability_table
-from harness.record.distribution_tables import distribution_tables
-from harness.record.document_tables import document_tables
 from harness.record.fit_tables import fit_tables
-from harness.record.risk_tables import risk_tables
-from harness.record.tables import group_tables
-from harness.samples.measured import PanelFacts
+from harness.record.tables import (
+    ability_table,
+    distribution_tables,
+    document_tables,
+    group_tables,
+    risk_tables,
+)
 from harness.scores.metrics import METRICS
 from harness.scores.scoring import Scores
 from harness.scores.seeds import seeds_table
@@ -45,6 +46,7 @@ from harness.verdict.rule import Show
 if TYPE_CHECKING:
     from harness.spec.hypothesis import Hypothesis
     from harness.spec.sections import WalkForward
+    from harness.study.stages import MeasuredStudy
     from harness.study.study import Study
     from harness.verdict.judge import Judged
 
@@ -71,10 +73,7 @@ def horizon_forecasts(forecasts: Forecasts) -> HorizonForecasts:
 def make_record(
     run_id: str,
     *,
-    study: Study,
-    facts: PanelFacts,
-    taught: PanelFacts | None,
-    kept: bool,
+    measured: MeasuredStudy,
     dropped: Mapping[str, int],
     forecasts: Mapping[str, Forecasts],
     judged: Judged,
@@ -90,6 +89,7 @@ def make_record(
 
     `tried` is what the log knew: its keys `registration` and `family`.
     """
+    study, facts = measured.study, measured.facts
     h, scores, verdict = study.hypothesis, judged.scores, judged.verdict
     record = {
         "run_id": run_id,
@@ -105,9 +105,9 @@ def make_record(
         "seconds": round(seconds, 3),
         "status": verdict.status,
         "seed": h.run.seed,
-        "panel": _panel(study, facts, kept, dropped)
+        "panel": _panel(measured, dropped)
         | {"unfitted": {name: dict(part.unfitted) for name, part in forecasts.items()}},
-        "source": _source(study, taught),
+        "source": _source(measured),
         "settings": _settings(study, forecasts),
         "environment": dict(environment),
         "verdict": _verdict(study, verdict),
@@ -123,7 +123,7 @@ def make_record(
                 forecasts[str(h.verdict.horizon)], (h.verdict.baseline, verdict.best.candidate)
             ),
             *_of_its_laws(h, judged),
-            *of_the_source(*_both(study, taught)),
+            *of_the_source(*_both(measured)),
             *of_the_records(h.panel.min_record),
         ],
         "tables": {
@@ -152,11 +152,10 @@ def make_record(
 
 
 def _panel(
-    study: Study,
-    facts: PanelFacts,
-    kept: bool,
+    measured: MeasuredStudy,
     dropped: Mapping[str, int],
 ) -> dict[str, Any]:
+    study, facts = measured.study, measured.facts
     spec = study.panel_spec
     gaps = sorted(facts.gaps, key=lambda g: (-g.missing, g.start))
     return {
@@ -202,7 +201,7 @@ def _panel(
             {"symbol": g.symbol, "start": _iso(g.start), "end": _iso(g.end), "missing": g.missing}
             for g in gaps[:_MOST_GAPS]
         ],
-        "measures_kept": kept,
+        "measures_kept": measured.cached,
         "dropped": dict(dropped),
     }
 
@@ -224,24 +223,27 @@ def _of_its_laws(h: Hypothesis, judged: Judged) -> list[str]:
     return of_the_laws(pooled, h.distribution.levels)
 
 
-def _both(study: Study, taught: PanelFacts | None) -> tuple[Sequence[str], Sequence[str], bool]:
+def _both(measured: MeasuredStudy) -> tuple[Sequence[str], Sequence[str], bool]:
     """The symbols tested, those learned from, and whether both are of one panel."""
-    if taught is None:
+    study, source_facts = measured.study, measured.source_facts
+    if study.source is None or source_facts is None:
         return study.panel.symbols, (), False
-    return study.panel.symbols, taught.symbols, study.source.panel_spec == study.panel_spec
+    same = study.source.panel_spec == study.panel_spec
+    return study.panel.symbols, source_facts.symbols, same
 
 
-def _source(study: Study, taught: PanelFacts | None) -> dict[str, Any] | None:
+def _source(measured: MeasuredStudy) -> dict[str, Any] | None:
     """The panel that models learned from beforehand, where there is one."""
-    if taught is None:
+    study, read = measured.study, measured.data.source
+    if study.source is None or measured.source_facts is None or read is None:
         return None
     spec = study.source.panel_spec
-    return DataRead.by(study.source, taught, None).words() | {
+    return read.words() | {
         "title": spec.title,
         "digest": spec.digest,
         "bar": str(spec.bar),
         "calendar": spec.calendar,
-        "symbols": list(taught.symbols),
+        "symbols": list(measured.source_facts.symbols),
         "lesson_rows": {h: int(samples.y.size) for h, samples in study.lessons.items()},
     }
 
@@ -316,8 +318,8 @@ def _verdict(study: Study, verdict: Verdict) -> dict[str, Any]:
         "gain": best.gain,
         "gain_low": best.gain_low,
         "gain_high": best.gain_high,
-        "gain_as": rule.gain,
-        "unit": Show(rule.metric, rule.gain).unit,
+        "gain_as": rule.gain_as,
+        "unit": Show(rule.metric, rule.gain_as).unit,
         "min_gain": rule.min_gain,
         "alpha": rule.alpha,
         "p_value": best.p_adjusted,

@@ -1,14 +1,27 @@
-"""Scores by group and adaptation after shifts as a record's tables."""
+"""What scores and tests found, as a record's tables: groups, tests, VaR, laws, documents."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import fields
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from harness.durations import iso_moment
+from harness.inference.findings import Finding
+from harness.scores.distribution.assess import (
+    CoverageRow,
+    DistributionRow,
+    Distributions,
+    FanRow,
+    PitRow,
+    QuantileRow,
+)
 from harness.scores.groups import Adaptation, GroupScores
 from harness.scores.metrics import METRICS
+from harness.scores.risk.assess import PathRow, Risk, RiskRow, WinRow
+from harness.spec.sections import Document
 from harness.tables import Table, table
 from harness.types import F64
 
@@ -65,3 +78,59 @@ def _adaptation(adaptations: Sequence[Adaptation]) -> list[tuple[Any, ...]]:
         for model, path in a.cumulative.items()
         for day, value in enumerate(path.tolist(), 1)
     ]
+
+
+_COLUMNS = tuple(field.name for field in fields(Finding))
+
+
+def ability_table(horizon: str, findings: Sequence[Finding]) -> Table:
+    """One row a test and model, its figures as ability/table.py defines them."""
+    rows = [(horizon, *(getattr(f, name) for name in _COLUMNS)) for f in findings]
+    return table(("horizon", *_COLUMNS), rows)
+
+
+def distribution_tables(found: Sequence[Distributions]) -> dict[str, Table]:
+    """`distribution`, `quantiles`, `coverage`, `pit` and `fan`; none without [distribution]."""
+    if not found:
+        return {}
+    fans = [f._replace(formed_at=iso_moment(f.formed_at)) for part in found for f in part.fans]
+    return {
+        "distribution": table(DistributionRow._fields, [r for part in found for r in part.rows]),
+        "quantiles": table(QuantileRow._fields, [r for part in found for r in part.quantiles]),
+        "coverage": table(CoverageRow._fields, [r for part in found for r in part.coverage]),
+        "pit": table(PitRow._fields, [r for part in found for r in part.pits]),
+        "fan": table(FanRow._fields, fans),
+    }
+
+
+def document_tables(document: Document | None) -> dict[str, Table]:
+    """`documents`, one row, and `reported`, a row per figure; neither without [document]."""
+    if document is None:
+        return {}
+    d = document
+    figures = [
+        (metric, model, value)
+        for metric, by_model in d.figures.items()
+        for model, value in by_model.items()
+    ]
+    head = ("title", "place", "says", "differs", "right_if", "gain")
+    return {
+        "documents": table(head, [tuple(getattr(d, key) for key in head)]),
+        "reported": table(("metric", "model", "value"), figures),
+    }
+
+
+def risk_tables(risks: Sequence[Risk]) -> dict[str, Table]:
+    """`risk`, `risk_wins` and `risk_path`, column by column; none of them without [risk]."""
+    if not risks:
+        return {}
+    paths = [p._replace(formed_at=_iso(p.formed_at)) for risk in risks for p in risk.paths]
+    return {
+        "risk": table(RiskRow._fields, [row for risk in risks for row in risk.rows]),
+        "risk_wins": table(WinRow._fields, [row for risk in risks for row in risk.wins]),
+        "risk_path": table(PathRow._fields, paths),
+    }
+
+
+def _iso(moment_ns: int) -> str:
+    return f"{np.datetime64(moment_ns, 'ns').astype('M8[us]')}+00:00"

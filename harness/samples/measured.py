@@ -21,9 +21,8 @@ from pathlib import Path
 import numpy as np
 import polars as pl
 
-from harness.cache import code_hash
+from harness.cache import cache_folder, code_hash
 from harness.errors import PanelError
-from harness.kernels.loader import cache_folder
 from harness.measures.cascade import CascadePlan, measure, why_unfit
 from harness.panel.panel import Panel, panel_fingerprint
 from harness.types import Bars, Excluded, Gap, Measured

@@ -309,12 +309,12 @@ def _verdict_conflicts(h: Hypothesis) -> Iterator[Problem]:
     if rule.claim == "equal" and not rule.min_gain:
         wanted = "above 0: how far apart equal models may be"
         yield Problem(("verdict", "min_gain"), wanted, rule.min_gain)
-    if rule.gain == "relative" and not METRICS[rule.metric].has_share:
+    if rule.gain_as == "relative" and not METRICS[rule.metric].has_share:
         signed = METRICS[rule.metric].signed
         why = "can be negative: there is no zero from" if signed else "is no loss of"
         wanted = f"'difference': {rule.metric} {why} which a share could be saved"
-        yield Problem(("verdict", "gain"), wanted, rule.gain)
-    if rule.gain == "wins":
+        yield Problem(("verdict", "gain"), wanted, rule.gain_as)
+    if rule.gain_as == "wins":
         yield from _wins_conflicts(h)
 
 
@@ -323,7 +323,7 @@ def _wins_conflicts(h: Hypothesis) -> Iterator[Problem]:
     rule, panel = h.verdict, h.panel
     if METRICS[rule.metric].loss is None:
         wanted = f"'difference': {rule.metric} has no loss of a forecast, by which symbols are won"
-        yield Problem(("verdict", "gain"), wanted, rule.gain)
+        yield Problem(("verdict", "gain"), wanted, rule.gain_as)
     if rule.claim == "equal":
         wanted = "'better' beside gain = 'wins': equal models win half of the symbols by chance"
         yield Problem(("verdict", "claim"), wanted, rule.claim)

@@ -10,7 +10,7 @@ from pydantic import Field
 
 from harness.samples.features import OWN_SCALE, FeatureError, parse_feature, split_column
 from harness.scores.regimes import THIRDS, Regime, Shifts, Terciles, parse_condition
-from harness.spec.sections import NAME, NAME_WANTED, Section
+from harness.toml.fields import NAME, NAME_WANTED, Section
 from harness.toml.problems import Loc, Problem, unknown_word, validate
 
 _REGIME_WANTED = (

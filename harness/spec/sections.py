@@ -8,32 +8,33 @@ from __future__ import annotations
 
 import re
 import unicodedata
-from datetime import UTC, date, datetime
 from typing import Annotated, Any, Literal
 
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field, PlainValidator
+from pydantic import AfterValidator, Field, PlainValidator
 
 from harness.durations import (
     EXAMPLES,
     FIXED_EXAMPLES,
-    Duration,
-    parse_duration,
-    parse_moment,
 )
+from harness.inference.evidence import GainAs
 from harness.measures.table import JUMP_ALPHA, MEASURES
 from harness.scores.metrics import METRICS
+from harness.toml.fields import (
+    MOMENT_WANTED,
+    NAME_WANTED,
+    REFIT_WANTED,
+    AnyDuration,
+    FixedDuration,
+    Moment,
+    Name,
+    Refit,
+    Section,
+)
 from harness.walk.residuals.laws import LAWS
 from harness.walk.residuals.tails import RESIDUALS
 
-_DAY_NS = 86_400_000_000_000
-# With moments from 1900 to 2199 and spans up to 50 years every sum stays within int64 nanoseconds.
-_YEARS = range(1900, 2200)
-_LONGEST_MONTHS, _LONGEST_NS = 600, 50 * 366 * _DAY_NS
-NAME = re.compile(r"[a-z0-9][a-z0-9-]{0,59}")
 _MEASURE = re.compile(r"[a-z][a-z0-9_]{0,59}")
-NAME_WANTED = "a name of a-z, 0-9 and '-' that starts with a letter or digit, at most 60 long"
 _MEASURE_WANTED = f"a measure ({', '.join(MEASURES)}, or a panel's extra column)"
-_REFIT_WANTED = "'never' or a duration above 0 such as '1d', '3mo' or '1y'"
 _SHARES_WANTED = (
     "three shares of the span that add up to 1: to train, to stop early, to test, such as "
     "[0.5, 0.25, 0.25]"
@@ -44,13 +45,6 @@ _DISTRIBUTIONS_WANTED = f"a list of some of {', '.join(LAWS)}"
 _QUANTILES_WANTED = (
     "a list of two to twenty levels that differ, above 0 and below 1: [0.05, 0.5, 0.95]"
 )
-_MOMENT_WANTED = "a date such as 2021-01-02 or 2021-01-02T06:00Z, from 1900 to 2199"
-
-
-def _name(value: object) -> str:
-    if not isinstance(value, str) or not NAME.fullmatch(value):
-        raise ValueError(NAME_WANTED)
-    return value
 
 
 def _measure(value: object) -> str:
@@ -83,33 +77,6 @@ def _prose(value: object) -> str:
 def _has_controls(text: str) -> bool:
     """Control characters and line separators: they could drive a terminal or break a heading."""
     return any(unicodedata.category(sign) in ("Cc", "Zl", "Zp") for sign in text)
-
-
-def _duration(value: object) -> Duration:
-    duration = parse_duration(value)
-    months = duration.count * (12 if duration.unit == "y" else 1)
-    if months > _LONGEST_MONTHS if duration.is_calendar else duration.ns > _LONGEST_NS:
-        raise ValueError(f"{EXAMPLES}, at most 50 years")
-    return duration
-
-
-def _fixed(value: object) -> Duration:
-    try:
-        duration = _duration(value)
-    except ValueError:
-        raise ValueError(FIXED_EXAMPLES) from None
-    if duration.is_calendar:
-        raise ValueError(f"{FIXED_EXAMPLES} (months and years have no fixed length)")
-    return duration
-
-
-def _refit(value: object) -> Duration | str:
-    if value == "never":
-        return "never"
-    try:
-        return _duration(value)
-    except ValueError:
-        raise ValueError(_REFIT_WANTED) from None
 
 
 def _shares(value: object) -> tuple[float, ...]:
@@ -150,23 +117,7 @@ def _some_distributions(laws: tuple[str, ...]) -> tuple[str, ...]:
     return laws
 
 
-def _moment(value: object) -> int:
-    try:
-        moment = parse_moment(value.isoformat() if isinstance(value, date) else value)
-    except (TypeError, ValueError, OverflowError):
-        raise ValueError(_MOMENT_WANTED) from None
-    year = datetime.fromtimestamp(moment // 1_000_000_000, UTC).year
-    if year not in _YEARS:
-        raise ValueError(_MOMENT_WANTED)
-    return moment
-
-
-Name = Annotated[str, PlainValidator(_name)]
 MeasureName = Annotated[str, PlainValidator(_measure)]
-AnyDuration = Annotated[Duration, PlainValidator(_duration)]
-FixedDuration = Annotated[Duration, PlainValidator(_fixed)]
-Moment = Annotated[int, PlainValidator(_moment)]
-Refit = Annotated[Duration | str, PlainValidator(_refit)]
 Laws = Annotated[tuple[Literal[RESIDUALS], ...], AfterValidator(_some)]
 Levels = Annotated[tuple[float, ...], PlainValidator(_levels)]
 Distributions = Annotated[tuple[Literal[LAWS], ...], AfterValidator(_some_distributions)]
@@ -177,12 +128,6 @@ Shares = Annotated[tuple[float, float, float], PlainValidator(_shares)]
 def _many(wanted: str) -> Any:
     # TOML has arrays only; strict mode would refuse to make tuples of them.
     return Field(strict=False, min_length=1, description=wanted)
-
-
-class Section(BaseModel):
-    """One table of the file: unknown keys refused, no silent conversion, frozen."""
-
-    model_config = ConfigDict(extra="forbid", frozen=True, strict=True, allow_inf_nan=False)
 
 
 class Identity(Section):
@@ -204,8 +149,8 @@ class PanelSpan(Section):
     """
 
     name: Name = Field(description="a panel's name")
-    start: Moment | None = Field(default=None, description=_MOMENT_WANTED)
-    end: Moment | None = Field(default=None, description=_MOMENT_WANTED)
+    start: Moment | None = Field(default=None, description=MOMENT_WANTED)
+    end: Moment | None = Field(default=None, description=MOMENT_WANTED)
     symbols: tuple[str, ...] | None = Field(
         default=None, strict=False, min_length=1, description="a list of symbols such as ['SPY']"
     )
@@ -263,12 +208,12 @@ class WalkForward(Section):
     test: AnyDuration = Field(description=EXAMPLES)
     step: AnyDuration = Field(default_factory=lambda data: data["test"], description=EXAMPLES)
     embargo: FixedDuration = Field(description=FIXED_EXAMPLES)
-    first_test: Moment | None = Field(default=None, description=_MOMENT_WANTED)
+    first_test: Moment | None = Field(default=None, description=MOMENT_WANTED)
     validation: AnyDuration | None = Field(default=None, description=EXAMPLES)
-    train_from: Moment | None = Field(default=None, description=_MOMENT_WANTED)
-    validate_from: Moment | None = Field(default=None, description=_MOMENT_WANTED)
+    train_from: Moment | None = Field(default=None, description=MOMENT_WANTED)
+    validate_from: Moment | None = Field(default=None, description=MOMENT_WANTED)
     shares: Shares | None = Field(default=None, description=_SHARES_WANTED)
-    refit: Refit | None = Field(default=None, description=_REFIT_WANTED)
+    refit: Refit | None = Field(default=None, description=REFIT_WANTED)
     min_train: int = Field(default=100, ge=2, description="a whole number from 2 on")
 
 
@@ -281,15 +226,6 @@ SCHEMES: dict[str, tuple[tuple[str, ...], tuple[str, ...]]] = {
 }
 
 
-class ModelKeys(Section):
-    """What every `[models.NAME]` may say beside its kind's parameters."""
-
-    scope: Literal["pooled", "effects", "asset"] | None = Field(
-        default=None, description="pooled, effects or asset"
-    )
-    refit: Refit | None = Field(default=None, description=_REFIT_WANTED)
-
-
 class Acceptance(Section):
     """`[verdict]`: the rule, fixed before the run, by which the claim stands or falls."""
 
@@ -298,7 +234,7 @@ class Acceptance(Section):
     metric: Literal[tuple(METRICS)] = Field(description=f"one of {', '.join(METRICS)}")
     horizon: FixedDuration = Field(description="one of target.horizons")
     min_gain: float = Field(ge=0.0, description="a number from 0 on")
-    gain: Literal["difference", "relative", "wins"] = "difference"
+    gain_as: GainAs = Field(default="difference", alias="gain")
     alpha: float = Field(gt=0.0, lt=0.5, description="a number above 0 and below 0.5")
     claim: Literal["better", "equal"] = Field(default="better", description="better or equal")
     regime: Name | None = Field(default=None, description="a group of [regimes]")

@@ -9,9 +9,8 @@ from typing import Any
 
 from harness.durations import show_moment
 from harness.errors import of_the_file
-from harness.pipeline import decide_on, plan_forecast, sample, with_lessons
-from harness.samples.measured import measure_panel
 from harness.spec.hypothesis import Hypothesis
+from harness.study.stages import measure_study, plan_forecast
 from harness.study.study import set_up
 from harness.walk.training_time import TrainingTime
 from harness.walk.workers import Workers, available
@@ -33,16 +32,15 @@ def plan_run(hypothesis: Hypothesis, search: Sequence[Path]) -> dict[str, Any]:
     began = time.perf_counter()
     study = set_up(hypothesis, search)
     study.require_validation()
-    measured, facts, _ = measure_panel(study.panel, study.plan, keep=False)
-    study, taught = with_lessons(study, keep=False)
-    span = study.span(facts)
-    decided = decide_on(study, measured)
+    measured = measure_study(study, keep=False)
+    study, span = measured.study, measured.span
+    facts, source_facts = measured.facts, measured.source_facts
     times: list[TrainingTime] = []
     pool, cores, typical, most = Workers(available()), 1, 0.0, 0.0
     windows: list[dict[str, Any]] = []
     for horizon in map(str, hypothesis.target.horizons):
         with of_the_file(hypothesis.path):
-            part = plan_forecast(study, sample(study, decided, horizon), span)
+            part = plan_forecast(study, measured.samples(horizon), span)
         times += part.times
         on_one = sum(t.typical for t in part.times)
         used = pool.used(on_one)
@@ -68,8 +66,8 @@ def plan_run(hypothesis: Hypothesis, search: Sequence[Path]) -> dict[str, Any]:
         "panel": study.panel_spec.name,
         "symbols": len(facts.symbols),
         **(
-            {"source": f"{hypothesis.source.name}, {_count(len(taught.symbols), 'symbol')}"}
-            if taught
+            {"source": f"{hypothesis.source.name}, {_count(len(source_facts.symbols), 'symbol')}"}
+            if source_facts
             else {}
         ),
         **({"split over assets": "yes"} if hypothesis.panel.unseen else {}),

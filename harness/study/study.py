@@ -24,7 +24,8 @@ from harness.samples.splits import (
     make_windows,
 )
 from harness.samples.target_scale import TargetScale
-from harness.spec.hypothesis import Hypothesis, ModelSpec, check_measures
+from harness.spec.hypothesis import Hypothesis, ModelSpec
+from harness.spec.reading import check_measures
 from harness.types import Samples, Window
 from harness.walk.fit_cache import FitStore, fits_folder
 from harness.walk.fold_fit import Settings

@@ -10,7 +10,6 @@ from harness.inference.diebold_mariano import Seed, evidence
 from harness.inference.evidence import Evidence, Verdict
 from harness.inference.findings import Compared, Finding, findings, nests
 from harness.inference.wins import evidence_of_wins
-from harness.samples.rows import Decided
 from harness.scores.distribution.assess import Distributions
 from harness.scores.distribution.assess import assess as assess_laws
 from harness.scores.groups import Adaptation, GroupScores, adaptation, by_group, of_group, only
@@ -20,6 +19,7 @@ from harness.scores.risk.assess import Risk, assess
 from harness.scores.scoring import Scores, score, series
 from harness.scores.seeds import SeedScores, by_seed, groups_over_seeds, over_seeds
 from harness.spec.sections import Acceptance
+from harness.study.stages import MeasuredStudy
 from harness.study.study import Study
 from harness.types import Forecasts
 from harness.verdict.fragility.rows import Registered, Row
@@ -48,13 +48,12 @@ class Judged:
 
 
 def judge(
-    study: Study,
-    decided: Sequence[Decided],
+    measured: MeasuredStudy,
     forecasts: Mapping[str, Forecasts],
-    labels: Mapping[str, Mapping[str, str]],
     forbidden: Sequence[str] = (),
 ) -> Judged:
     """Score every horizon and decide on the declared one; `forbidden` makes the verdict void."""
+    study, labels = measured.study, measured.facts.labels
     h, rule = study.hypothesis, study.hypothesis.verdict
     scores: list[Scores] = []
     groups: list[GroupScores] = []
@@ -70,7 +69,7 @@ def judge(
         each = [score(part, study.scale, outcome, of) for of in (models, *again)]
         scores.append(over_seeds(each))
         spread += by_seed(h.run.seed, each)
-        marked = mark(decided, part, h.regimes)
+        marked = mark(measured.decided, part, h.regimes)
         regimes = [by_group(part, outcome, of, marked, labels) for of in (models, *again)]
         mine = groups_over_seeds(regimes)
         groups += mine
@@ -96,15 +95,7 @@ def judge(
         ]
         found = _evidence(rule, part, outcome, seeds, h.run.seed)
         ability = findings(_compared(study, part, outcome, models))
-    verdict = decide(
-        found,
-        min_gain=rule.min_gain,
-        alpha=rule.alpha,
-        gain_as=rule.gain,
-        claim=rule.claim,
-        regime=rule.regime,
-        forbidden=forbidden,
-    )
+    verdict = decide(found, rule, forbidden=forbidden)
     return Judged(
         tuple(scores),
         tuple(groups),
@@ -151,7 +142,7 @@ def _compared(
         baseline=rule.baseline,
         candidates=rule.candidates,
         metric=rule.metric,
-        relative=rule.gain == "relative",
+        gain_as=rule.gain_as,
         log_target=study.scale.is_log,
         unit=study.scale.unit,
         nested=tuple(name for name in rule.candidates if nests(words[name], base)),
@@ -161,9 +152,9 @@ def _compared(
 
 
 def _seed(rule: Acceptance, models: dict[str, Values], figures: Mapping[str, float]) -> Seed:
-    base, relative = figures[rule.baseline], rule.gain == "relative"
+    base = figures[rule.baseline]
     gains = {
-        name: pooled_gain(rule.metric, base, figures[name], relative=relative)
+        name: pooled_gain(rule.metric, base, figures[name], gain_as=rule.gain_as)
         for name in rule.candidates
     }
     return Seed(models, gains, base)
@@ -172,7 +163,7 @@ def _seed(rule: Acceptance, models: dict[str, Values], figures: Mapping[str, flo
 def _evidence(
     rule: Acceptance, part: Forecasts, outcome: Values, seeds: Sequence[Seed], seed: int
 ) -> tuple[Evidence, ...]:
-    if rule.gain == "wins":
+    if rule.gain_as == "wins":
         return evidence_of_wins(
             part,
             outcome,
@@ -190,7 +181,7 @@ def _evidence(
         baseline=rule.baseline,
         candidates=rule.candidates,
         metric=rule.metric,
-        relative=rule.gain == "relative",
+        gain_as=rule.gain_as,
         alpha=rule.alpha,
     )
 

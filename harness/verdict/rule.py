@@ -5,42 +5,33 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 
-from harness.inference.evidence import HALF, Evidence, Verdict
+from harness.inference.evidence import HALF, Evidence, GainAs, Verdict
 from harness.scores.metrics import METRICS
+from harness.spec.sections import Acceptance
 
 _MOST_WINDOWS = 1_000_000
 
 
-def pooled_gain(metric: str, baseline: float, candidate: float, *, relative: bool) -> float:
-    """The candidate's gain, positive for better; as a share of the baseline's loss if relative.
+def pooled_gain(metric: str, baseline: float, candidate: float, *, gain_as: GainAs) -> float:
+    """The candidate's gain, positive for better; as a share of the baseline's loss if `relative`.
 
     NaN for a share of a baseline without loss.
     """
     gain = candidate - baseline if METRICS[metric].higher else baseline - candidate
-    if not relative:
+    if gain_as != "relative":
         return gain
     return gain / baseline if baseline else math.nan
 
 
-def no_gain(gain_as: str) -> float:
+def no_gain(gain_as: GainAs) -> float:
     """The gain of a candidate that is no better: of wins half of the symbols, else nothing."""
     return HALF if gain_as == "wins" else 0.0
 
 
 def decide(
-    evidence: Sequence[Evidence],
-    *,
-    min_gain: float,
-    alpha: float,
-    gain_as: str,
-    claim: str,
-    regime: str | None = None,
-    forbidden: Sequence[str] = (),
+    evidence: Sequence[Evidence], rule: Acceptance, *, forbidden: Sequence[str] = ()
 ) -> Verdict:
-    """`confirmed`, `refuted` or `inconclusive`, and the candidate that decides.
-
-    `gain_as` is `difference`, `relative` (a share of the baseline's loss) or `wins` (a share of the
-    symbols, of which a half is "no gain").
+    """`confirmed`, `refuted` or `inconclusive` by the acceptance rule, and what decides.
 
     confirmed: the gain of a candidate reaches min_gain and "no gain" is rejected for it at alpha,
     adjusted for the number of candidates. refuted: the whole interval of every candidate lies
@@ -60,26 +51,26 @@ def decide(
         best = max(defined or by_name, key=lambda e: e.gain)
         return Verdict("void", tuple(forbidden), best, tuple(evidence))
     undefined = [e for e in by_name if not math.isfinite(e.gain)]
-    if not defined or (claim == "equal" and undefined):
+    if not defined or (rule.claim == "equal" and undefined):
         lost = undefined[0]
         why = f"{lost.metric} is not defined for {lost.candidate} or for {lost.baseline}."
         return Verdict("void", (why,), lost, tuple(evidence))
-    if claim == "equal":
-        status, reasons, best = _equal(by_name, min_gain, _Words(gain_as, regime))
+    words = _Words(rule, len(evidence))
+    if rule.claim == "equal":
+        status, reasons, best = _equal(by_name, rule.min_gain, words)
     else:
-        words = _Words(gain_as, regime, len(evidence))
-        status, reasons, best = _better(defined, min_gain, alpha, words)
+        status, reasons, best = _better(defined, rule, words)
     if best.seeds:
-        reasons = (*reasons, _Words(gain_as, regime).seeds(best))
+        reasons = (*reasons, words.seeds(best))
     return Verdict(status, reasons, best, tuple(evidence))
 
 
 class _Words:
     """Sentences about the evidence for one candidate, of so many."""
 
-    def __init__(self, gain_as: str, regime: str | None, candidates: int = 1) -> None:
-        self.gain_as, self.candidates = gain_as, candidates
-        self.where = f" in {regime}" if regime else ""
+    def __init__(self, rule: Acceptance, candidates: int) -> None:
+        self.gain_as, self.candidates = rule.gain_as, candidates
+        self.where = f" in {rule.regime}" if rule.regime else ""
 
     def show(self, e: Evidence) -> Show:
         """How its gains are written."""
@@ -128,7 +119,8 @@ class _Words:
 Decision = tuple[str, tuple[str, ...], Evidence]
 
 
-def _better(found: Sequence[Evidence], min_gain: float, alpha: float, words: _Words) -> Decision:
+def _better(found: Sequence[Evidence], rule: Acceptance, words: _Words) -> Decision:
+    min_gain, alpha = rule.min_gain, rule.alpha
     more = min_gain != no_gain(words.gain_as)
     claim = f"the {words.show(found[0])(min_gain)} claimed" if more else "any gain"
     enough = f"at least {claim}" if more else "and any gain is claimed"
@@ -204,7 +196,7 @@ def p_value(p: float) -> str:
 class Show:
     """How gains in a metric are written: points for R2, percent for shares, the metric's unit."""
 
-    def __init__(self, metric: str, gain_as: str) -> None:
+    def __init__(self, metric: str, gain_as: GainAs) -> None:
         self.metric, self.gain_as = metric, gain_as
 
     @property

@@ -24,15 +24,14 @@ from typing import Any
 import numpy as np
 import xxhash
 
-from harness.cache import code_hash
+from harness.cache import alone, cache_folder, code_hash
 from harness.errors import RunError
-from harness.kernels.loader import alone, cache_folder
 from harness.types import Rows
 
 _LAYOUT = 1
 _FOLDER = "fits"
 # All code that a fit runs. Rows are hashed as they are, so nothing that makes them is named here.
-MADE_BY = ("kernels", "models", "samples", "walk", "types.py")
+MADE_BY = ("kernels", "measures", "models", "samples", "walk", "types.py")
 Arrays = Mapping[str, np.ndarray]
 
 

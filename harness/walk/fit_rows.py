@@ -5,8 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from harness.errors import RunError
-from harness.models.protocol import Forecaster
-from harness.models.staged import FEWEST, HELD_OUT, Staged
+from harness.models.protocol import FEWEST_STAGE_ROWS, FIRST_STAGE_HELD_OUT, Forecaster, Staged
 from harness.samples.splits import hold_out, in_stages, where
 from harness.types import I64, Fold, Samples
 
@@ -35,13 +34,13 @@ def fit_rows(model: Forecaster, samples: Samples, fold: Fold, embargo: int) -> F
     first, later = in_stages(samples, train, model.share, embargo)
     first_held_out = None
     if model.first_validates:
-        first, first_held_out = in_stages(samples, first, 1.0 - HELD_OUT, embargo)
+        first, first_held_out = in_stages(samples, first, 1.0 - FIRST_STAGE_HELD_OUT, embargo)
     sizes = [part.size for part in (first, first_held_out, later) if part is not None]
-    if min(sizes) < FEWEST:
+    if min(sizes) < FEWEST_STAGE_ROWS:
         *before, last = map(str, sizes)
         raise RunError(
             f"{where(samples, fold.window)}: {' and '.join(before)} rows for the first stage, "
-            f"{last} for the second, of {FEWEST} at least: between them lie {samples.horizon} and "
-            "the embargo; a longer walk_forward.train or another share?"
+            f"{last} for the second, of {FEWEST_STAGE_ROWS} at least: between them lie "
+            f"{samples.horizon} and the embargo; a longer walk_forward.train or another share?"
         )
     return FitRows(later, held_out, first, first_held_out)

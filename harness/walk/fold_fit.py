@@ -23,17 +23,16 @@ from harness.models.foreign import (
     training_of,
 )
 from harness.models.linear import Linear
-from harness.models.pretraining import Lesson, Pupil
+from harness.models.pretraining import Course, Lesson, Pupil, course
 from harness.models.protocol import (
     Contextual,
     Forecaster,
     Kept,
     ModelError,
     Recursive,
+    Staged,
     looked_back,
 )
-from harness.models.staged import Staged
-from harness.models.teaching import Course, course
 from harness.samples.target_scale import TargetScale
 from harness.types import F64, I64, FitReport, Fold, Rows, Samples, Training
 from harness.walk.fit_cache import Entry, FitStore

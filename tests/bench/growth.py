@@ -12,10 +12,10 @@ from timing import Figure, Taken, clocked, exponents, interleave, milliseconds
 
 from harness.durations import Duration, parse_duration, parse_moment
 from harness.models.params import OlsParams
-from harness.pipeline import decide_on, forecast, sample
 from harness.samples.measured import measure_panel
 from harness.scores.scoring import score, series
 from harness.spec.hypothesis import Hypothesis, ModelSpec
+from harness.study.stages import decide_on, forecast, sample
 from harness.study.study import Span, Study, set_up
 from harness.types import Samples
 

@@ -15,8 +15,9 @@ from functools import cached_property
 from pathlib import Path
 
 import harness
-from harness.kernels.loader import cache_folder
-from harness.spec.hypothesis import Hypothesis, load_hypothesis
+from harness.cache import cache_folder
+from harness.spec.hypothesis import Hypothesis
+from harness.spec.reading import load_hypothesis
 
 ROOT = Path(harness.__file__).parents[1]
 DAYS = 2_284  # 2020-01-01 to 2026-04-03: 3,288,960 minutes
@@ -134,8 +135,8 @@ def simulate_file(path: Path, *, start: str, days: int, symbol: int) -> None:
     """Write simulated minutes as Parquet: timestamp (ms, UTC), OHLC and volume in float64."""
     import polars as pl
 
+    from harness.panel.reading import read_panel
     from harness.panel.sources.simulated import simulate
-    from harness.panel.spec import read_panel
 
     print(f"simulating {days:,} days for {path.name}", file=sys.stderr)
     shipped = read_panel(ROOT / "panels/simulated-1m.toml").params

@@ -5,10 +5,11 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
-from harness.pipeline import Timer, decide_on, forecast, sample
+from harness.pipeline import Timer
 from harness.samples.measured import measure_panel
 from harness.scores.scoring import Scores, score, series
 from harness.spec.hypothesis import Hypothesis
+from harness.study.stages import decide_on, forecast, sample
 from harness.study.study import set_up
 from harness.verdict.judge import judge
 

@@ -21,8 +21,7 @@ from harness.models.nets.attention import Attention, SelfAttention
 from harness.models.nets.encoder_decoder import EncoderDecoder, Shape
 from harness.models.nets.hybrid import HybridNet
 from harness.models.nets.losses import TargetLoss
-from harness.models.nets.recurrent import LastState, Recurrent
-from harness.models.nets.sequence import SequenceNet
+from harness.models.nets.sequence import LastState, Recurrent, SequenceNet
 from harness.models.nets.training_loop import Schedule, Sequences, repeatable, train
 from harness.models.nets.universal import EPOCH, Batch, Diet, Pool, UniversalNet, mean_nll
 

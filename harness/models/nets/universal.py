@@ -17,11 +17,11 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
+from harness.measures.portfolios import draw_portfolio, portfolio_returns
 from harness.models.nets import training_loop as loop
 from harness.models.nets.losses import gaussian_nll
-from harness.models.nets.recurrent import Recurrent
+from harness.models.nets.sequence import Recurrent
 from harness.models.protocol import ModelError
-from harness.panel.sources.portfolios_weights import draw_portfolio, portfolio_returns
 from harness.types import F64, FitTime
 
 EPOCH = 50  # mini-batches between two looks at how training goes

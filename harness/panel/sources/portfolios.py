@@ -16,8 +16,8 @@ import numpy as np
 
 from harness.durations import parse_moment
 from harness.errors import PanelError
+from harness.measures.portfolios import draw_portfolio, portfolio_returns
 from harness.panel.selection import Selection
-from harness.panel.sources.portfolios_weights import draw_portfolio, portfolio_returns
 from harness.panel.sources.table import OpenMembers, PortfolioParams, RawBars, Request
 from harness.types import F64, I64, Bars, Excluded
 

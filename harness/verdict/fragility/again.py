@@ -3,23 +3,20 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from functools import partial
 from pathlib import Path
 from typing import Any
 
-from harness.cards.group_rows import rows_of
 from harness.errors import RunError, UsageError
-from harness.pipeline import decide_on, forecast, sample, with_lessons
-from harness.samples.measured import measure_panel
-from harness.spec.hypothesis import parse_hypothesis
+from harness.spec.reading import stored_hypothesis
+from harness.study.stages import measure_study
 from harness.study.study import Study, set_up
+from harness.tables import rows_of
+from harness.types import Progress
 from harness.verdict.fragility.rows import Registered, Row
 from harness.verdict.fragility.training import costly, other_spans
 from harness.verdict.fragility.variants import Basis, training_rows
-
-Progress = Callable[[str], None]
 
 
 def stored_rows(record: Mapping[str, Any]) -> list[Row]:
@@ -46,7 +43,7 @@ class Missing:
 def missing(record: Mapping[str, Any], search: Sequence[Path]) -> Missing | None:
     """The fits that the run left out because they are costly; None where it left out none."""
     rows = stored_rows(record)
-    hypothesis = parse_hypothesis(record["spec"], Path(f"run {record['run_id']}"))
+    hypothesis = stored_hypothesis(record)
     study, verdict = set_up(hypothesis, search), record["verdict"]
     spans = len(other_spans(hypothesis.walk_forward))
     pair = verdict["baseline"], verdict["candidate"]
@@ -72,28 +69,22 @@ def completed(
 
     RunError where the panel or its source is not what it was when the run was made.
     """
-    study, rows = lacking.study, stored_rows(record)
-    measured, facts, _ = measure_panel(study.panel, study.plan, progress=progress)
-    study, taught = with_lessons(study, progress=progress)
-    for key, read in (("panel", facts), ("source", taught)):
+    rows = stored_rows(record)
+    measured = measure_study(lacking.study, progress=progress)
+    for key, read in (("panel", measured.facts), ("source", measured.source_facts)):
         if read is not None and read.fingerprint != record[key]["fingerprint"]:
             raise RunError(
                 f"the panel {record[key]['name']} has changed since run {record['run_id']}: "
                 "run the hypothesis again"
             )
     horizon = record["verdict"]["horizon"]
-    decided = decide_on(study, measured)
-    samples = sample(study, decided, horizon)
-    walk = partial(
-        forecast, samples=samples, span=study.span(facts), progress=progress, epochs=epochs
-    )
-    basis = Basis(study, decided, samples, walk, facts.start)
+    basis = Basis(measured, measured.samples(horizon), progress=progress, epochs=epochs)
     same = {
         (row["refit"], row["window"], row["n_train"])
         for row in rows_of(record["tables"]["folds"])
         if row["horizon"] == horizon
     }
-    fitted = training_rows(basis, _registered(record, study), same, full=True)
+    fitted = training_rows(basis, _registered(record, lacking.study), same, full=True)
     made = {row.variant: row for row in fitted}
     return [made.get(row.variant, row) if row.kind == "training" else row for row in rows]
 

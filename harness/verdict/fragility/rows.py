@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 from harness.errors import RunError
 from harness.inference.diebold_mariano import Seed, evidence
-from harness.inference.evidence import Evidence, Verdict
+from harness.inference.evidence import Evidence, GainAs, Verdict
 from harness.inference.wins import evidence_of_wins
 from harness.scores.losses import Values
 from harness.scores.metrics import METRICS
@@ -39,7 +39,7 @@ class Row:
     candidate: str
     baseline: str
     metric: str
-    gain_as: str
+    gain_as: GainAs
     gain: float | None = None
     gain_low: float | None = None
     gain_high: float | None = None
@@ -90,7 +90,7 @@ class Registered:
         """From the verdict itself."""
         best, any_gain = verdict.best, None
         if rule.claim == "better":
-            any_gain = decided(rule, best, no_gain(rule.gain), rule.gain).status
+            any_gain = decided(rule, best, no_gain(rule.gain_as), rule.gain_as).status
         return cls(rule, best.candidate, best.gain, verdict.status, any_gain, seed)
 
     def head(self, kind: str, variant: str, metric: str | None = None) -> Row:
@@ -98,7 +98,7 @@ class Registered:
         metric = metric or self.rule.metric
         m = METRICS[metric]
         possible = {"difference": True, "relative": m.has_share, "wins": m.loss is not None}
-        gain_as = self.rule.gain if possible[self.rule.gain] else "difference"
+        gain_as = self.rule.gain_as if possible[self.rule.gain_as] else "difference"
         return Row(kind, variant, self.candidate, self.rule.baseline, metric, gain_as)
 
     def without(self, kind: str, variant: str, why: str, metric: str | None = None) -> Row:
@@ -141,7 +141,7 @@ class Registered:
             min_gain=self.rule.min_gain,
             status=self.status,
         )
-        anything = no_gain(self.rule.gain)
+        anything = no_gain(self.rule.gain_as)
         if self.any_gain is None or self.rule.min_gain == anything:
             return [row]
         anyhow = "as registered, but for any gain"
@@ -150,8 +150,7 @@ class Registered:
     def _evidence(self, scored: Scored, head: Row) -> Evidence:
         column = list(METRICS).index(head.metric)
         base, own = (float(scored.figures[n][column]) for n in (head.baseline, head.candidate))
-        relative = head.gain_as == "relative"
-        gain = pooled_gain(head.metric, base, own, relative=relative)
+        gain = pooled_gain(head.metric, base, own, gain_as=head.gain_as)
         same = {
             "baseline": head.baseline, "candidates": (head.candidate,), "metric": head.metric,
             "alpha": self.rule.alpha,
@@ -161,7 +160,7 @@ class Registered:
             (found,) = evidence_of_wins(*read, [scored.models], seed=self.seed, **same)
         else:
             seed = Seed(scored.models, {head.candidate: gain}, base)
-            (found,) = evidence(*read, [seed], relative=relative, **same)
+            (found,) = evidence(*read, [seed], gain_as=head.gain_as, **same)
         # It was chosen among all candidates, whatever it is scored by now.
         tried = len(self.rule.candidates)
         return replace(found, p_adjusted=min(1.0, found.p_value * tried))
@@ -183,13 +182,14 @@ class Registered:
             min_gain=least,
             status=status,
             agrees=status == (self.status if carried else self.any_gain),
-            same_sign=_sign(found.gain - anything) == _sign(self.gain - no_gain(rule.gain)),
+            same_sign=_sign(found.gain - anything) == _sign(self.gain - no_gain(rule.gain_as)),
         )
 
 
-def decided(rule: Acceptance, found: Evidence, min_gain: float, gain_as: str) -> Verdict:
+def decided(rule: Acceptance, found: Evidence, min_gain: float, gain_as: GainAs) -> Verdict:
     """The registered rule on one candidate's evidence, with another least gain."""
-    return decide([found], min_gain=min_gain, alpha=rule.alpha, gain_as=gain_as, claim=rule.claim)
+    own = {"min_gain": min_gain, "gain_as": gain_as, "regime": None}
+    return decide([found], rule.model_copy(update=own))
 
 
 def _sign(value: float) -> int:

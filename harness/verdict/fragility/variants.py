@@ -7,7 +7,7 @@ trains otherwise; all else is scored again as it was forecast.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
@@ -22,36 +22,44 @@ from harness.scores.losses import Values
 from harness.scores.metrics import METRICS
 from harness.scores.regimes import Terciles, mark
 from harness.scores.scoring import score_groups, series
+from harness.study.stages import MeasuredStudy, forecast
 from harness.study.study import Study
-from harness.types import F64, I64, Forecasts, LeakProof, Samples
+from harness.types import F64, I64, Forecasts, LeakProof, Progress, Samples
 from harness.verdict.fragility.proxies import find_proxy, stand_in
 from harness.verdict.fragility.rows import Registered, Row, Scored
 from harness.verdict.fragility.training import costly, other_spans, with_span
 
 if TYPE_CHECKING:
-    from harness.samples.rows import Decided
+    pass
 
 LOSSES = ("qlike", "mse", "mae", "r2_log")
 BEST_WINDOWS = 3
 _FEWEST_ROWS = 2
 
-Forecast = Callable[[Study], Forecasts]
 Fitted = set[tuple[str, int, int]]
 
 
 @dataclass(frozen=True)
 class Basis:
-    """What the registered verdict was made of, at its horizon; times UTC ns.
+    """What the registered verdict was made of, at its horizon.
 
-    `forecast` walks a changed study forward over the same samples. `begin` is where the data do.
+    `progress` and `epochs` are told of models that are fitted anew.
     """
 
-    study: Study
-    decided: Sequence[Decided]
+    measured: MeasuredStudy
     samples: Samples
-    forecast: Forecast
-    begin: int
     keep_measures: bool = True
+    progress: Progress = lambda _: None
+    epochs: Progress = lambda _: None
+
+    @property
+    def study(self) -> Study:
+        """The study as registered."""
+        return self.measured.study
+
+    def forecast(self, study: Study) -> Forecasts:
+        """Walk a changed study forward over the same samples."""
+        return forecast(study, self.samples, self.measured.span, self.progress, self.epochs)
 
     @property
     def horizon(self) -> str:
@@ -64,7 +72,7 @@ class Basis:
         name = h.verdict.regime
         if name is None:
             return np.arange(forecasts.y.size)
-        return mark(self.decided, forecasts, h.regimes).groups[name]
+        return mark(self.measured.decided, forecasts, h.regimes).groups[name]
 
 
 @dataclass(frozen=True)
@@ -194,7 +202,7 @@ def _trained(
     rows = basis.verdict_rows(forecasts)
     if rows.size < _FEWEST_ROWS:
         return registered.without("training", name, _few(rows))
-    short = sum(p.train_start < basis.begin for p in forecasts.proofs)
+    short = sum(p.train_start < basis.measured.facts.start for p in forecasts.proofs)
     note = f"the data begin within {short} of {len(forecasts.proofs)} training spans" * bool(short)
     pair = Pair.of(forecasts, basis.study.scale, registered.rule.metric)
     return registered.row("training", name, pair.scored(rows), note=note)
@@ -206,7 +214,7 @@ def _proxy_row(basis: Basis, registered: Registered, pair: Pair, rows: I64) -> R
     target = study.hypothesis.target.measure
     name = f"another measure than {target}"
     try:
-        proxy = find_proxy(study, basis.decided, horizon, keep=basis.keep_measures)
+        proxy = find_proxy(study, basis.measured.decided, horizon, keep=basis.keep_measures)
     except HarnessError as error:
         return registered.without("proxy", name, str(error))
     if isinstance(proxy, str):
@@ -267,7 +275,7 @@ def _regime_rows(basis: Basis, registered: Registered, pair: Pair) -> list[Row]:
     regimes = h.regimes or {
         "volatility": Terciles(parse_feature(f"{h.target.measure}_{basis.horizon}"))
     }
-    groups = mark(basis.decided, pair.forecasts, regimes).groups
+    groups = mark(basis.measured.decided, pair.forecasts, regimes).groups
     named = {f"regime {name}": rows for name, rows in groups.items() if name != own}
     return _group_rows(registered, pair, "regime", named)
 

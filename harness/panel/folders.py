@@ -1,0 +1,16 @@
+"""Where panels are looked for."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+
+def panel_folders(hypothesis: Path | None, log: Path | None = None) -> list[Path]:
+    """Where panels are looked for: `panels` beside the hypothesis' folder, the log's, then here."""
+    folders = [Path("panels")]
+    if log is not None:
+        folders.insert(0, log.resolve().parent / "panels")
+    if hypothesis is not None:
+        folders.insert(0, hypothesis.resolve().parent.parent / "panels")
+    unique = {folder.resolve(): folder for folder in reversed(folders)}
+    return list(reversed(unique.values()))

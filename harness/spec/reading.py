@@ -1,0 +1,245 @@
+"""Reading hypothesis files: TOML to a frozen, checked Hypothesis."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Mapping
+from pathlib import Path
+from typing import Any
+
+from harness.measures.table import MEASURES
+from harness.models.params import ModelKeys, Params
+from harness.models.plugins import Plugin
+from harness.models.table import KINDS, Kind
+from harness.samples.features import FeatureError, parse_feature
+from harness.spec.cross_checks import conflicts
+from harness.spec.hypothesis import Hypothesis, ModelSpec, hash_of
+from harness.spec.regimes_and_sweeps import Sweep, as_written, expand_sweep, read_regimes
+from harness.spec.sections import SECTIONS, DistributionSpec, Document, PanelSpan, RiskSpec
+from harness.toml.fields import NAME, NAME_WANTED
+from harness.toml.problems import (
+    Loc,
+    Problem,
+    parse_toml,
+    read_spec,
+    refuse,
+    unknown_key,
+    unknown_word,
+    validate,
+)
+
+_KEYS = (
+    "hypothesis", "panel", "sample", "target", "walk_forward", "models", "verdict", "regimes",
+    "sweep", "risk", "distribution", "run", "source", "document",
+)  # fmt: skip
+_OPTIONAL = {
+    "risk": RiskSpec, "distribution": DistributionSpec, "source": PanelSpan, "document": Document,
+}  # fmt: skip
+_USABLE = "a kind that can be used"
+
+
+def load_hypothesis(path: str | Path) -> Hypothesis:
+    """Read and check a hypothesis file.
+
+    Raises UsageError when the file cannot be read and SpecError for anything wrong in it.
+    """
+    path = Path(path)
+    return parse_hypothesis(read_spec(path, "a hypothesis file"), path)
+
+
+def parse_hypothesis(text: str, path: Path) -> Hypothesis:
+    """Check a hypothesis given as text; `path` is named in errors. Raises SpecError."""
+    raw = parse_toml(text, path)
+    problems = [unknown_key((key,), _KEYS) for key in raw if key not in _KEYS]
+    meant = {problem.nearest for problem in problems}
+    sections: dict[str, Any] = {}
+    for key, (attribute, model) in SECTIONS.items():
+        if key not in raw and key != "run":
+            if key not in meant:
+                problems.append(_missing_section(key))
+            continue
+        sections[attribute], found = validate(model, raw.get(key, {}), (key,))
+        problems += found
+    models: dict[str, ModelSpec] = {}
+    sweep: Sweep | None = None
+    if "models" in raw:
+        tables = raw["models"]
+        if "sweep" in raw:
+            tables, sweep, found = expand_sweep(raw["sweep"], tables)
+            problems += found
+        models, found = _models(tables)
+        problems += found
+    elif "models" not in meant:
+        problems.append(_missing_section("models.NAME"))
+    regimes, found = read_regimes(raw.get("regimes", {}))
+    problems += found
+    for key, model in _OPTIONAL.items():
+        sections[key], found = validate(model, raw[key], (key,)) if key in raw else (None, [])
+        problems += found
+    if not problems:
+        tables = {"models": models, "regimes": regimes, "sweep": sweep}
+        hypothesis = Hypothesis(**sections, **tables, path=path, text=text)
+        problems = list(conflicts(hypothesis))
+    if problems:
+        told: list[Problem] = []
+        for problem in (as_written(p, sweep) for p in problems):
+            if problem not in told:  # what all models of a sweep share is one mistake
+                told.append(problem)
+        refuse(path, raw, told)
+    return hypothesis
+
+
+def stored_hypothesis(record: Mapping[str, Any]) -> Hypothesis:
+    """The hypothesis of a logged run, from the text in its record; SpecError names the run."""
+    return parse_hypothesis(
+        record["spec"], Path(f"the hypothesis stored in run {record['run_id']}")
+    )
+
+
+def check_measures(hypothesis: Hypothesis, extra: Collection[str]) -> None:
+    """Refuse measures that are neither in the table nor among the panel's `extra` columns.
+
+    Raises SpecError naming the first one and the nearest right word.
+    """
+    known = [*MEASURES, *sorted(extra)]
+    named = [(("sample", "measures", i), m) for i, m in enumerate(hypothesis.sample.measures)]
+    named.append((("target", "measure"), hypothesis.target.measure))
+    problems = [unknown_word(loc, measure, known) for loc, measure in named if measure not in known]
+    if problems:
+        refuse(hypothesis.path, parse_toml(hypothesis.text, hypothesis.path), problems)
+
+
+def _missing_section(key: str) -> Problem:
+    return Problem(tuple(key.split(".")), f"a section [{key}], which is missing")
+
+
+def _models(table: object) -> tuple[dict[str, ModelSpec], list[Problem]]:
+    """Every `[models.NAME]`, its parameters checked by its kind's own model."""
+    if not isinstance(table, Mapping) or not table:
+        return {}, [Problem(("models",), "at least one table [models.NAME]", table)]
+    models: dict[str, ModelSpec] = {}
+    problems: list[Problem] = []
+    for name, settings in table.items():
+        loc: Loc = ("models", name)
+        if not NAME.fullmatch(name):
+            problems.append(Problem(loc, NAME_WANTED, name))
+        if not isinstance(settings, Mapping):
+            problems.append(Problem(loc, "a table with a kind", settings))
+        elif "kind" not in settings:
+            wanted = f"this key, which is missing: one of {', '.join(_every_kind())}"
+            problems.append(Problem((*loc, "kind"), wanted))
+        else:
+            model, found = _of_kind(settings, loc)
+            problems += found
+            if model is not None:
+                models[name] = model
+    return models, problems
+
+
+def _every_kind() -> list[str]:
+    from harness.models.plugins import offers
+
+    return list(dict.fromkeys([*KINDS, *offers()]))
+
+
+def _of_kind(settings: Mapping[str, Any], loc: Loc) -> tuple[ModelSpec | None, list[Problem]]:
+    """A model of the kind that its table names; packages are looked at for no built-in kind."""
+    word = settings["kind"]
+    if isinstance(word, str) and word in KINDS:
+        return _model(settings, loc, KINDS[word], None)
+    return _plugged(settings, loc, word)
+
+
+def _plugged(
+    settings: Mapping[str, Any], loc: Loc, word: object
+) -> tuple[ModelSpec | None, list[Problem]]:
+    """A model of a kind that an installed package offers."""
+    from harness.models.foreign import told
+    from harness.models.plugins import Unusable, load, offers
+
+    offered, where = offers(), (*loc, "kind")
+    if not isinstance(word, str) or word not in offered:
+        return None, [unknown_word(where, word, _every_kind())]
+    try:
+        plugin = load(word, offered[word])
+    except Unusable as error:
+        return None, [Problem(where, f"{_USABLE}: {error}", word)]
+    try:
+        model, problems = _model(settings, loc, plugin.kind, plugin)
+        if model is not None:
+            hash_of(model.words())
+            tuple(model.params.made)
+    except Exception as error:  # its parameters' code is the package's own
+        why = f"its parameters: {told(error, plugin.kind.params.__module__)}"
+        return None, [Problem(where, f"{_USABLE}: {plugin.offer}: {why}", word)]
+    return model, problems
+
+
+def _model(
+    settings: Mapping[str, Any], loc: Loc, kind: Kind, plugin: Plugin | None
+) -> tuple[ModelSpec | None, list[Problem]]:
+    common = {"kind", *ModelKeys.model_fields}
+    given = {key: value for key, value in settings.items() if key not in common}
+    inner, problems = _inner(given, loc, kind)
+    if problems:
+        return None, problems
+    also = "kind", *ModelKeys.model_fields
+    params, problems = validate(kind.params, given | inner, loc, also=also)
+    shared = {key: settings[key] for key in ModelKeys.model_fields if key in settings}
+    keys, found = validate(ModelKeys, shared, loc)
+    problems += found
+    if keys is not None and keys.scope not in (None, *kind.scopes):
+        problems.append(unknown_word((*loc, "scope"), keys.scope, kind.scopes))
+    if params is None or keys is None:
+        return None, problems
+    params, found = _canonical_params(params, loc)
+    found += [
+        Problem((*loc, *wrong.place), wrong.wanted, wrong.got, wrong.nearest)
+        for wrong in kind.mistakes(params)
+    ]
+    scope = keys.scope or kind.scopes[0]
+    return ModelSpec(kind.name, params, scope, keys.refit, plugin), [*problems, *found]
+
+
+def _inner(
+    given: Mapping[str, Any], loc: Loc, kind: Kind
+) -> tuple[dict[str, Params], list[Problem]]:
+    """The parameters of the models that stand in a table of this one, checked by their kinds'."""
+    found: dict[str, Params] = {}
+    problems: list[Problem] = []
+    for key, kinds in kind.params.tables.items():
+        table, where = given.get(key), (*loc, key)
+        if not isinstance(table, Mapping) or "kind" not in table:
+            wanted = f"a table with a kind, one of {', '.join(kinds)}, and its own keys"
+            problems.append(Problem(where, wanted, table))
+        elif table["kind"] not in kinds:
+            problems.append(unknown_word((*where, "kind"), table["kind"], kinds))
+        else:
+            params, wrong = validate(kinds[table["kind"]], table, where)
+            problems += wrong
+            if params is not None:
+                found[key] = params
+    return found, problems
+
+
+def _canonical_params(params: Params, loc: Loc) -> tuple[Params, list[Problem]]:
+    """The parameters with every feature expression in its canonical text."""
+    problems: list[Problem] = []
+    update: dict[str, Any] = {}
+    for key in params.lists:
+        if texts := getattr(params, key, None):
+            update[key] = [_expression(t, (*loc, key, i), problems) for i, t in enumerate(texts)]
+    for key in params.expressions:
+        update[key] = _expression(getattr(params, key), (*loc, key), problems)
+    for key, inner in params.inner.items():
+        update[key], found = _canonical_params(inner, (*loc, key))
+        problems += found
+    return params.model_copy(update=update), problems
+
+
+def _expression(text: str, loc: Loc, problems: list[Problem]) -> str:
+    try:
+        return parse_feature(text).text
+    except FeatureError as error:
+        wanted = f"a feature expression ({error})"
+        problems.append(Problem(loc, wanted, text, error.nearest))
+        return text

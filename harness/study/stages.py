@@ -1,0 +1,167 @@
+"""The stages of a study, from its bars to its forecasts."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from typing import Any
+
+from harness.durations import show_moment
+from harness.errors import SpecError
+from harness.log.registrations import DataRead
+from harness.models.protocol import looked_back
+from harness.samples.features import Expression, parse_feature
+from harness.samples.measured import PanelFacts, measure_panel
+from harness.samples.rows import Decided, LookBack, build_samples
+from harness.samples.splits import require_windows
+from harness.study.study import Span, Study
+from harness.types import Forecasts, Measured, Progress, Samples, Window
+from harness.walk.walk_forward import Foreseen, foresee, walk_forward
+from harness.walk.workers import Workers
+
+
+def decide_on(study: Study, measured: Sequence[Measured]) -> list[Decided]:
+    """Every symbol's measures at its decisions; what features are made of."""
+    floor = study.hypothesis.sample.floor
+    return [Decided(m, study.plan.units, floor) for m in measured]
+
+
+def sample(
+    study: Study, decided: Sequence[Decided], horizon: str, *, lesson: bool = False
+) -> Samples:
+    """Rows and targets of one horizon, with the features that its models ask for.
+
+    Of a `lesson` those alone that pupils look back over.
+    """
+    h = study.hypothesis
+    wanted: dict[str, Expression] = {}
+    past: list[LookBack] = []
+    for model in study.models(horizon).values():
+        behind = looked_back(model)
+        wanted |= {text: parse_feature(text) for text in (behind if lesson else model.features)}
+        if model.look_back:
+            past.append(LookBack(model.look_back, tuple(map(parse_feature, behind))))
+    return build_samples(
+        decided,
+        horizon=horizon,
+        bars=study.plan.windows[horizon],
+        target=study.target(horizon),
+        window=study.plan.windows.get(str(h.target.window)),
+        scale=study.scale,
+        features=list(wanted.values()),
+        look_back=past,
+        returns=h.risk is not None,
+    )
+
+
+@dataclass(frozen=True)
+class MeasuredStudy:
+    """A study whose panel has been read and measured: rows of every horizon are made of it.
+
+    `study` has the rows of its source panel, if it has one. `facts` say what was read of the panel,
+    `source_facts` of the source panel; `cached` whether the measures are those of an earlier run.
+    """
+
+    study: Study
+    decided: tuple[Decided, ...]
+    facts: PanelFacts
+    source_facts: PanelFacts | None
+    cached: bool
+
+    @property
+    def span(self) -> Span:
+        """What is walked over."""
+        return self.study.span(self.facts)
+
+    @property
+    def data(self) -> DataRead:
+        """What was read, as registrations and records keep it."""
+        study, source, taught = self.study, None, self.source_facts
+        if study.source is not None and taught is not None:
+            source = DataRead.by(study.source.panel_spec, study.source.plan.inputs, taught)
+        return DataRead.by(study.panel_spec, study.plan.inputs, self.facts, source)
+
+    def samples(self, horizon: str) -> Samples:
+        """Rows and targets of one horizon."""
+        return sample(self.study, self.decided, horizon)
+
+
+def measure_study(
+    study: Study, *, keep: bool = True, progress: Progress = lambda _: None
+) -> MeasuredStudy:
+    """Read and measure a study's panel, and its source panel where models learn from one.
+
+    With `keep` false no measures of an earlier run are taken and none are kept. Raises PanelError
+    as `measure_panel` does.
+    """
+    measured, facts, cached = measure_panel(study.panel, study.plan, keep=keep, progress=progress)
+    source, source_facts = study.source, None
+    if source is not None:
+        its, source_facts, _ = measure_panel(
+            source.panel, source.plan, keep=keep, progress=progress
+        )
+        decided = decide_on(source, its)
+        horizons = map(str, study.hypothesis.target.horizons)
+        lessons = {h: sample(source, decided, h, lesson=True) for h in horizons}
+        study = replace(study, lessons=lessons)
+    return MeasuredStudy(study, tuple(decide_on(study, measured)), facts, source_facts, cached)
+
+
+def forecast(
+    study: Study,
+    samples: Samples,
+    span: Span,
+    progress: Progress = lambda _: None,
+    epochs: Progress = lambda _: None,
+    *,
+    seeds: int = 1,
+    keep: bool = False,
+    workers: Workers | None = None,
+) -> Forecasts:
+    """Walk one horizon forward over the panel's span.
+
+    Models that draw are fitted with `seeds` seeds; `keep` takes fits that are kept already, and
+    keeps the others.
+    """
+    *walk, settings = _walk(study, samples, span)
+    store = study.fits(samples.horizon) if keep else None
+    settings = replace(settings, seeds=seeds, store=store)
+    mapper = (workers or Workers(1)).mapper
+    return walk_forward(*walk, settings, mapper=mapper, progress=progress, epochs=epochs)
+
+
+def plan_forecast(study: Study, samples: Samples, span: Span) -> Foreseen:
+    """The fits of one horizon; what training will take is estimated, all else is walked."""
+    *walk, settings = _walk(study, samples, span)
+    return foresee(*walk, replace(settings, seeds=study.hypothesis.run.seeds))
+
+
+def _walk(study: Study, samples: Samples, span: Span) -> tuple[Any, ...]:
+    """The models, rows, windows, fittings and settings of one horizon's walk."""
+    horizon = samples.horizon
+    windows = tested_windows(study, samples, span)
+    return (
+        study.models(horizon),
+        samples,
+        windows,
+        study.fittings(horizon, span, windows),
+        study.settings(horizon),
+    )
+
+
+def tested_windows(study: Study, samples: Samples, span: Span) -> tuple[Window, ...]:
+    """The windows of a horizon; UsageError where there is none or nothing to train the first on."""
+    windows = study.windows(samples.horizon, span)
+    path, first_test = study.hypothesis.path, study.scheme(span).first_test
+    require_windows(windows, path, first_test, span.end)
+    first, resolved = windows[0], int(samples.resolved_at.min())
+    if resolved > first.limit:
+        earliest = show_moment(resolved + first.cut - first.limit)
+        raise SpecError(
+            path,
+            "walk_forward.first_test",
+            got=show_moment(first.cut),
+            wanted=f"{earliest} or later: before it no training row at horizon {samples.horizon} "
+            "has resolved, the embargo included",
+        )
+    return windows
