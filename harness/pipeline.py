@@ -17,7 +17,7 @@ from harness.errors import HarnessError, UsageError, of_the_file
 from harness.history.family import Known, look_up
 from harness.history.family_forecasts import check, setting_of, targets_differ
 from harness.inference.evidence import Verdict
-from harness.log.run_digests import remember
+from harness.log.run_digests import append_digest
 from harness.log.store import Log, as_log
 from harness.panel.folders import panel_folders
 from harness.record.make import horizon_forecasts, make_record
@@ -158,7 +158,7 @@ def run(
 
         run_id = log.publish(record_of, [horizon_forecasts(f) for f in forecasts.values()])
         models = {name: list(part.yhat) for name, part in forecasts.items()}
-        remember(log, record | {"forecasts": models})
+        append_digest(log, record | {"forecasts": models})
         card = log.write_card(record)
     return Outcome(
         run_id,

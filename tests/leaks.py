@@ -250,8 +250,8 @@ def validated_on_test(patch: Patch) -> None:
 def target_among_features(patch: Patch) -> None:
     """Rows whose first feature is their own target."""
 
-    def leaky(study: Study, decided: Sequence[object], horizon: str) -> Samples:
-        samples = sample(study, decided, horizon)
+    def leaky(study: Study, by_symbol: Sequence[object], horizon: str) -> Samples:
+        samples = sample(study, by_symbol, horizon)
         X = samples.rows.X.copy(order="F")
         X[:, 0] = samples.y
         return replace(samples, rows=replace(samples.rows, X=X))

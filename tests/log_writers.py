@@ -13,7 +13,7 @@ from pathlib import Path
 
 import polars as pl
 
-from harness.log.run_digests import remember
+from harness.log.run_digests import append_digest
 from harness.log.store import HorizonForecasts, Log
 
 MODELS = ("har", "persistence")
@@ -84,7 +84,7 @@ def small_forecasts() -> list[HorizonForecasts]:
 def publish(log: Log) -> None:
     run_id = log.publish(small_record, small_forecasts())
     models = {"1h": list(MODELS), "4h": list(MODELS)}
-    remember(log, small_record(run_id) | {"run_id": run_id, "forecasts": models})
+    append_digest(log, small_record(run_id) | {"run_id": run_id, "forecasts": models})
     print(run_id, flush=True)
 
 

@@ -17,7 +17,7 @@ from harness.inference.comparison import (
 from harness.inference.diebold_mariano import cosine_terms, diebold_mariano, f_sf
 from harness.inference.hac import least_squares
 from harness.inference.rationality import encompassing, mincer_zarnowitz
-from harness.scores.decision_times import by_date
+from harness.scores.forecast_origins import by_origin
 
 
 def autocorrelated(n: int, seed: int, lag: int = 5) -> np.ndarray:
@@ -145,7 +145,7 @@ def ragged_panel(seed: int) -> tuple[np.ndarray, ...]:
 
 def test_rows_of_one_moment_are_clustered_as_driscoll_and_kraay_have_it():
     formed, y, base, candidate = ragged_panel(seed=2)
-    dates = by_date(formed)
+    dates = by_origin(formed)
     assert (dates.n, dates.rows) == (120, formed.size)
     found = mincer_zarnowitz(y, base, 4, dates)
     wanted = f_test(*fitted(y, sm.add_constant(base), 4, formed), np.array([0.0, 1.0]))
@@ -158,11 +158,11 @@ def test_rows_of_one_moment_are_clustered_as_driscoll_and_kraay_have_it():
 
 def test_averages_by_date_keep_the_mean_of_the_rows():
     formed, y, _, _ = ragged_panel(seed=4)
-    dates = by_date(formed)
+    dates = by_origin(formed)
     averages = dates.averages(y)
     assert averages.shape == (120,)
     assert averages.mean() == pytest.approx(y.mean(), rel=1e-12)
-    balanced = by_date(np.repeat(np.arange(10), 3))
+    balanced = by_origin(np.repeat(np.arange(10), 3))
     np.testing.assert_allclose(balanced.averages(y[:30]), y[:30].reshape(10, 3).mean(axis=1))
 
 

@@ -24,7 +24,7 @@ from harness.errors import PanelError, RunError
 from harness.panel.panel import Panel
 from harness.panel.sources.table import RawBars
 from harness.samples.measured import measure_panel
-from harness.study.stages import decide_on, sample
+from harness.study.stages import at_origins, sample
 from harness.study.study import Study, set_up
 from harness.types import Forecasts
 
@@ -32,14 +32,14 @@ from harness.types import Forecasts
 def over_seeds(study: Study, seeds: int) -> list[Audit]:
     """Its audits under as many claims: each has another hash, and so looks elsewhere."""
     measured, facts, _ = measure_panel(study.panel, study.plan, keep=False)
-    decided = decide_on(study, measured)
+    by_symbol = at_origins(study, measured)
     h = study.hypothesis
-    rows = [sample(study, decided, horizon) for horizon in map(str, h.target.horizons)]
+    rows = [sample(study, by_symbol, horizon) for horizon in map(str, h.target.horizons)]
     found = []
     for seed in range(seeds):
         identity = h.identity.model_copy(update={"claim": f"claim {seed}"})
         other = replace(study, hypothesis=replace(h, identity=identity))
-        auditor = Auditor(other, facts, decided, Stages(decide_on, sample))
+        auditor = Auditor(other, facts, by_symbol, Stages(at_origins, sample))
         for samples in rows:
             auditor.rows(samples)
         found.append(auditor.result())

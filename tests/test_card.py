@@ -115,8 +115,8 @@ def test_a_card_holds_every_part(record, part):
 def test_a_decision_fills_its_one_line_of_the_card(record):
     card = render_card(record)
     entry = {"decision": "dropped", "decided_at": "2026-05-20T10:00:00+00:00", "note": "no use"}
-    decided = with_decision(card, entry)
-    changed = set(decided.splitlines()) - set(card.splitlines())
+    by_symbol = with_decision(card, entry)
+    changed = set(by_symbol.splitlines()) - set(card.splitlines())
     assert len(changed) == 1
     assert "dropped" in changed.pop()
     assert card.count("Decision: ") == 1

@@ -12,7 +12,7 @@ from desk import changed
 from test_assets import history, read, write
 
 from harness.errors import SpecError
-from harness.panel.identity import panel_meaning
+from harness.panel.identity import panel_identity
 from harness.panel.panel import open_panel, read_panel
 from harness.panel.prepare import prepare
 from harness.panel.report import check_panel
@@ -163,17 +163,17 @@ def test_a_label_made_of_another_groups_its_texts_and_knows_no_others(tmp_path):
     assert panel.labels["sector"] == {"A": "money", "B": "money", "C": "unknown", "D": "unknown"}
     assert panel.labels["industry"]["C"] == "ships"
     plain = dataclasses.replace(spec, labels=dataclasses.replace(spec.labels, groups={}))
-    assert panel_meaning(spec, ["close"]) != panel_meaning(plain, ["close"])
+    assert panel_identity(spec, ["close"]) != panel_identity(plain, ["close"])
 
 
 def test_cleaning_at_its_defaults_says_nothing_of_how_bars_are_read(tmp_path):
     plain = read_panel(write(tmp_path, history(5, seed=1), PRE))
-    meaning = panel_meaning(plain, ["close"])
+    meaning = panel_identity(plain, ["close"])
     for more in ("drop_repeated = true", "largest_move = 0.2", "largest_adjustment = 0.2"):
         other = read_panel(write(tmp_path, history(5, seed=1), PRE + f"[rows]\n{more}\n"))
-        assert panel_meaning(other, ["close"]) != meaning
+        assert panel_identity(other, ["close"]) != meaning
     off = read_panel(write(tmp_path, history(5, seed=1), PRE + "[rows]\ndrop_repeated = false\n"))
-    assert panel_meaning(off, ["close"]) == meaning
+    assert panel_identity(off, ["close"]) == meaning
 
 
 def test_symbols_without_a_whole_record_are_excluded_with_their_count(tmp_path):

@@ -13,11 +13,11 @@ from worlds import LEVEL_SIGMA, LOG_SIGMA, make_task
 from harness.durations import parse_duration
 from harness.measures.portfolios import draw_portfolio, portfolio_returns
 from harness.models.params import DeepVolParams
-from harness.models.pretraining import Pupil, TimedPupil, course
+from harness.models.pretraining import PretrainedModel, TimedPretraining, pretraining_rows
 from harness.models.protocol import ModelError, Recursive, make_model
 from harness.samples.splits import Scheme, make_folds, make_windows
 from harness.types import History, Rows, Samples
-from harness.walk.fit_cache import FitStore
+from harness.walk.fit_cache import FitCache
 from harness.walk.fold_fit import Settings, fit_fold
 
 pytestmark = pytest.mark.skipif(
@@ -330,10 +330,10 @@ def test_a_horizon_of_several_steps_and_a_loss_that_is_no_number_are_named(world
 def test_an_estimate_grows_with_epochs_and_no_lesson_is_in_a_pupils_fit(world):
     own = model(epochs=50).estimate(1_000, 0)
     assert own.most == own.typical > 0.0
-    given = course(world, ("ret_1d",), int(world.resolved_at.max()), DAY, holds_out=False)
+    given = pretraining_rows(world, ("ret_1d",), int(world.resolved_at.max()), DAY, holds_out=False)
     pupil = model(trains_on="source", epochs=50)
-    assert isinstance(pupil, Pupil) and isinstance(pupil, TimedPupil)
-    assert pupil.lesson_time(given).most > 3.0 * pupil.estimate(1_000, 0).most
+    assert isinstance(pupil, PretrainedModel) and isinstance(pupil, TimedPretraining)
+    assert pupil.pretraining_time(given).most > 3.0 * pupil.estimate(1_000, 0).most
 
 
 # --- lessons
@@ -343,11 +343,11 @@ def walk(world: Samples, tmp_path: Any, monkeypatch: Any, **changes: Any) -> tup
     """A fit on the world taught by five other series, and the seeds of the lessons given."""
     from harness.models.deepvol import DeepVol
 
-    lessons: list[int] = []
-    teach = DeepVol.lesson
+    pretraining: list[int] = []
+    teach = DeepVol.pretrained
 
     def counted(self: Any, given: Any, *, seed: int = 0) -> Any:
-        lessons.append(seed)
+        pretraining.append(seed)
         return teach(self, given, seed=seed)
 
     monkeypatch.setattr(DeepVol, "lesson", counted)
@@ -356,23 +356,23 @@ def walk(world: Samples, tmp_path: Any, monkeypatch: Any, **changes: Any) -> tup
     (window,) = make_windows(scheme, test=days, step=days, span_end=299 * DAY, embargo=DAY)
     fold = make_folds(world, [window])[0]
     net = model(trains_on="source", **changes)
-    store = FitStore(tmp_path, {"net": net.subject})
+    store = FitCache(tmp_path, {"net": net.subject})
     usual = Settings(DAY, LEVEL_SIGMA, seed=1, store=store, source=source)
 
     def fit(world: Samples = world, **settings: Any) -> Any:
         return fit_fold("net", net, world, replace(usual, **settings), fold)
 
-    return fit, lessons
+    return fit, pretraining
 
 
 def test_a_pupil_forecasts_with_what_it_learned_and_a_rerun_learns_nothing(
     world, tmp_path, monkeypatch
 ):
-    fit, lessons = walk(world, tmp_path, monkeypatch)
+    fit, pretraining = walk(world, tmp_path, monkeypatch)
     first = fit()
-    assert lessons == [1] and first.report.training.train_loss
+    assert pretraining == [1] and first.report.training.train_loss
     again = fit()
-    assert lessons == [1] and again.yhat.tobytes() == first.yhat.tobytes()
+    assert pretraining == [1] and again.yhat.tobytes() == first.yhat.tobytes()
     assert again.report.kept == 1
     assert again.report.training.train_loss == first.report.training.train_loss
     # The panel's rows teach nothing: other training rows, the same weights.
@@ -382,7 +382,7 @@ def test_a_pupil_forecasts_with_what_it_learned_and_a_rerun_learns_nothing(
 def test_a_changed_return_before_the_test_makes_the_forecasts_anew_but_no_lesson(
     world, tmp_path, monkeypatch
 ):
-    fit, lessons = walk(world, tmp_path, monkeypatch)
+    fit, pretraining = walk(world, tmp_path, monkeypatch)
     first = fit()
     values = world.rows.history.values.copy()
     values[0, 195] += 0.03  # of a row that is no test row: the state runs through it
@@ -390,7 +390,7 @@ def test_a_changed_return_before_the_test_makes_the_forecasts_anew_but_no_lesson
     history = replace(world.rows.history, values=values)
     moved = replace(world, rows=replace(world.rows, X=X, history=history))
     second = fit(world=moved)
-    assert lessons == [1]
+    assert pretraining == [1]
     assert second.yhat.tobytes() != first.yhat.tobytes()
     assert second.report.kept == 0
 
@@ -410,9 +410,9 @@ def test_what_resolves_after_the_cut_less_the_embargo_teaches_nothing(world, tmp
 
 def test_a_lesson_holds_rows_out_for_a_pupil_with_patience_alone(world):
     limit = int(world.resolved_at.max())
-    whole = course(world, ("ret_1d",), limit, DAY, holds_out=False)
+    whole = pretraining_rows(world, ("ret_1d",), limit, DAY, holds_out=False)
     assert whole.y.size == world.y.size and not whole.held_out_y.size
-    apart = course(world, ("ret_1d",), limit, DAY)
+    apart = pretraining_rows(world, ("ret_1d",), limit, DAY)
     assert apart.held_out_y.size > 400
     assert (
         model(trains_on="source", patience=2).holds_out and not model(trains_on="source").holds_out

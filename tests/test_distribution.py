@@ -12,7 +12,7 @@ from worlds import make_forecasts
 
 from harness.scores.distribution.assess import assess, intervals
 from harness.scores.distribution.scores import crps_and_pit, interval_score, pinball
-from harness.walk.residuals.kept import Keep, stacked
+from harness.walk.residuals.kept import ResidualPlan, stacked
 from harness.walk.residuals.laws import COUNT, LAWS, MIDDLES, SHARES, Laws
 
 LEVELS = (0.05, 0.1, 0.25, 0.5, 0.75, 0.9, 0.95)
@@ -89,7 +89,7 @@ def test_without_rows_held_out_there_is_no_conformal_law():
 
 
 def test_what_a_fit_leaves_is_stacked_and_put_in_place():
-    keep = Keep(laws=Laws((0.25, 0.75), ("normal",)))
+    keep = ResidualPlan(laws=Laws((0.25, 0.75), ("normal",)))
     e = np.random.default_rng(3).normal(size=40)
     one = keep.of(e, e, None, 0.0)
     assert one.tails is None
@@ -98,7 +98,7 @@ def test_what_a_fit_leaves_is_stacked_and_put_in_place():
     assert np.isfinite(many.laws).sum() == one.laws.size
     assert (many.laws[1, 2] == one.laws).all()
     assert stacked([one, one]).laws.shape == (2, 1, 3 + SHARES)
-    assert not Keep()
+    assert not ResidualPlan()
 
 
 # -- scores ------------------------------------------------------------------------------------

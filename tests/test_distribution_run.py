@@ -21,9 +21,9 @@ from harness.models.linear import Ols
 from harness.samples.splits import Fitting, Window
 from harness.scores.distribution.assess import DistributionRow
 from harness.spec.reading import parse_hypothesis
-from harness.walk.fit_cache import FitStore
+from harness.walk.fit_cache import FitCache
 from harness.walk.fold_fit import Settings
-from harness.walk.residuals.kept import Keep
+from harness.walk.residuals.kept import ResidualPlan
 from harness.walk.residuals.laws import COUNT, LAWS, Laws
 from harness.walk.walk_forward import foresee, walk_forward
 from harness.walk.workers import Workers
@@ -84,7 +84,7 @@ def windows_of(samples, held_out=60):
 def walked(samples, model, scope="pooled", *, laws=LAWS, held_out=60, store=None, **run):
     windows = windows_of(samples, held_out)
     fitting = {"m": Fitting(windows, windows, scope=scope)}
-    keep = Keep(laws=Laws(LEVELS, laws))
+    keep = ResidualPlan(laws=Laws(LEVELS, laws))
     settings = Settings(HOUR, LOG_SIGMA, min_train=20, keep=keep, store=store)
     return walk_forward({"m": model}, samples, windows, fitting, settings, **run)
 
@@ -221,7 +221,7 @@ class Remembered(Nearest):
 
 def test_fits_before_the_slice_are_kept_too_and_asking_is_another_fit(tmp_path):
     samples, model = make_samples(n=300), Remembered(FEATURES)
-    store = FitStore(tmp_path / "fits", {"m": "a model"})
+    store = FitCache(tmp_path / "fits", {"m": "a model"})
     first = walked(samples, model, store=store)
     assert len(model.made) == 4  # two windows, each on all rows and before its slice
     again = walked(samples, model, store=store)
@@ -236,7 +236,9 @@ def test_fits_before_the_slice_count_in_what_training_will_take():
     samples = make_samples(n=300)
     windows = windows_of(samples)
     fitting = {"m": Fitting(windows, windows)}
-    settings = [Settings(HOUR, LOG_SIGMA, keep=Keep(laws=Laws(LEVELS, (law,)))) for law in LAWS[:2]]
+    settings = [
+        Settings(HOUR, LOG_SIGMA, keep=ResidualPlan(laws=Laws(LEVELS, (law,)))) for law in LAWS[:2]
+    ]
     for model, fits in ((Studious(FEATURES), [2, 2]), (Validated(FEATURES), [2])):
         foreseen = [foresee({"m": model}, samples, windows, fitting, s) for s in settings]
         assert [t.fits for t in foreseen[0].times] == fits

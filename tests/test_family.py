@@ -21,7 +21,7 @@ from harness.history.family import adjust, comparisons, family_of
 from harness.history.family_report import check_all, report_family
 from harness.log.atomic_files import digest, encode
 from harness.log.registrations import DataRead
-from harness.log.run_digests import all_tried
+from harness.log.run_digests import all_digests
 from harness.log.store import Log
 from harness.spec.reading import parse_hypothesis
 
@@ -63,7 +63,7 @@ def test_every_comparison_counts_once_with_the_p_of_its_latest_run(tmp_path):
     tried(log, "a", [0.04, 0.5])
     tried(log, "a", [0.03, 0.4], started="2026-05-20T00:00:00+00:00")
     tried(log, "b", [None], started="2026-05-18T00:00:00+00:00")
-    runs, unreadable = all_tried(log)
+    runs, unreadable = all_digests(log)
     assert [r.hypothesis for r in runs] == ["b", "a", "a"]
     assert unreadable == []
     found = comparisons(runs)
@@ -82,7 +82,7 @@ def test_only_runs_of_the_same_panel_at_the_same_time_are_family(tmp_path):
     tried(log, "elsewhere", [0.04], panel={"name": "eth", "fingerprint": "xxh3:2"})
     renamed = tried(log, "renamed", [0.04], panel={"name": "a-copy"})
     data = DataRead("btc", "xxh3:1", ("close",), None, None, None)
-    found = {r.run_id for r in family_of(all_tried(log)[0], data, SPAN)}
+    found = {r.run_id for r in family_of(all_digests(log)[0], data, SPAN)}
     assert found == {here, renamed}
 
 
@@ -90,29 +90,29 @@ def test_the_entries_kept_are_those_of_the_records_whatever_happens_to_their_fil
     log = Log(tmp_path)
     for k in range(3):
         tried(log, f"h{k}", [0.1 * k])
-    first = all_tried(log)
+    first = all_digests(log)
     path = tmp_path / "tried.jsonl"
     kept = path.read_bytes()
-    assert all_tried(log) == first
+    assert all_digests(log) == first
     assert path.read_bytes() == kept
     lines = kept.splitlines(keepends=True)
     for damage in (b"", b"\x00\xff", kept[:-30], b"[1, 2]\n" + kept, kept + lines[-1][:50]):
         path.write_bytes(damage)
-        assert all_tried(log) == first
+        assert all_digests(log) == first
         tried(log, "after", [0.5])  # a line after one that was cut short is not lost
-        assert {t.hypothesis for t in all_tried(log)[0]} >= {"h0", "h1", "h2", "after"}
-        first = all_tried(log)
+        assert {t.hypothesis for t in all_digests(log)[0]} >= {"h0", "h1", "h2", "after"}
+        first = all_digests(log)
     path.unlink()
-    assert all_tried(log) == first
+    assert all_digests(log) == first
 
 
 def test_a_record_that_was_changed_is_left_out_and_named(tmp_path):
     log = Log(tmp_path)
     kept, gone = tried(log, "a", [0.1]), tried(log, "b", [0.2])
-    all_tried(log)
+    all_digests(log)
     path = tmp_path / "runs" / f"run_id={gone}" / "record.json"
     path.write_bytes(path.read_bytes().replace(b"0.2", b"0.00002"))
-    runs, unreadable = all_tried(log)
+    runs, unreadable = all_digests(log)
     assert [r.run_id for r in runs] == [kept]
     assert unreadable == [gone]
     assert report_family(log, "btc").unreadable == (gone,)
@@ -126,7 +126,7 @@ def test_a_log_that_may_not_be_written_to_is_read_all_the_same(tmp_path, monkeyp
         raise OSError(30, "Read-only file system")
 
     monkeypatch.setattr("harness.log.run_digests.os.open", refuse)
-    assert len(all_tried(log)[0]) == 1
+    assert len(all_digests(log)[0]) == 1
     assert not (tmp_path / "tried.jsonl").exists()
 
 
@@ -135,10 +135,10 @@ def test_a_void_run_has_found_nothing_and_replaces_no_valid_p(tmp_path):
     tried(log, "a", [0.04])
     tried(log, "a", [0.001], status="void", started="2026-05-20T00:00:00+00:00")
     tried(log, "b", [0.002], status="void", started="2026-05-20T00:00:00+00:00")
-    found = comparisons(all_tried(log)[0])
+    found = comparisons(all_digests(log)[0])
     assert found == {("sha256:a", "c0"): 0.04, ("sha256:b", "c0"): 1.0}
     tried(log, "b", [0.03], started="2026-05-21T00:00:00+00:00")
-    assert comparisons(all_tried(log)[0])["sha256:b", "c0"] == 0.03
+    assert comparisons(all_digests(log)[0])["sha256:b", "c0"] == 0.03
 
 
 def test_a_void_run_is_listed_with_the_p_that_counts(tmp_path):
@@ -192,7 +192,7 @@ def test_records_from_before_comparisons_were_hashed_are_known_by_their_spec(tmp
         spec = desk.changed(("min_gain = 0.01", f"min_gain = {gain}"))
         tried(log, "tiny-har", [0.04], spec=spec, spec_hash=f"sha256:{gain}")
     want = parse_hypothesis(desk.HYPOTHESIS, Path(TINY)).comparison_hash
-    assert list(comparisons(all_tried(log)[0])) == [(want, "c0")]
+    assert list(comparisons(all_digests(log)[0])) == [(want, "c0")]
 
 
 def test_variants_and_reruns_are_counted_on_the_card(at_desk, command):
@@ -435,13 +435,13 @@ def test_a_family_of_an_empty_log_is_refused(tmp_path):
 def test_a_record_whose_seal_fits_again_is_read_anew(tmp_path):
     log = Log(tmp_path)
     run_id = tried(log, "a", [0.1])
-    all_tried(log)
+    all_digests(log)
     folder = tmp_path / "runs" / f"run_id={run_id}"
     record = json.loads((folder / "record.json").read_bytes())
     record["tables"]["tests"]["p_value"] = [0.9]
     (folder / "record.json").write_bytes(encode(record))
     (folder / "record.sha256").write_bytes(digest(encode(record)))
-    assert [r.comparisons["c0"][1] for r in all_tried(log)[0]] == [0.9]
+    assert [r.comparisons["c0"][1] for r in all_digests(log)[0]] == [0.9]
 
 
 def test_a_gain_confirmed_alone_but_not_among_all_that_was_tried_carries_a_caution(

@@ -26,7 +26,7 @@ from harness.errors import RunError
 from harness.samples.splits import Fitting
 from harness.types import F64, Forecasts, Rows, Samples
 from harness.walk import fit_cache as fit_store
-from harness.walk.fit_cache import FitStore
+from harness.walk.fit_cache import FitCache
 from harness.walk.fold_fit import Settings
 from harness.walk.walk_forward import foresee, walk_forward
 from harness.walk.workers import Workers
@@ -70,15 +70,15 @@ def counted() -> Iterator[None]:
 
 
 @pytest.fixture
-def store(tmp_path: Path) -> FitStore:
-    return FitStore(tmp_path / "fits", {"net": "a model", "other": "another"})
+def store(tmp_path: Path) -> FitCache:
+    return FitCache(tmp_path / "fits", {"net": "a model", "other": "another"})
 
 
 SAMPLES = make_samples(400, seed=2, symbols=2)
 
 
 def walked(
-    store: FitStore | None,
+    store: FitCache | None,
     samples: Samples = SAMPLES,
     names: tuple[str, ...] = ("net",),
     scope: str = "pooled",
@@ -165,7 +165,7 @@ def test_another_seed_model_or_parameter_is_another_fit(store):
     assert made() == each
     walked(store, names=("net", "other"))
     assert made() == each
-    walked(FitStore(store.folder, {"net": "a model with another parameter"}))
+    walked(FitCache(store.folder, {"net": "a model with another parameter"}))
     assert made() == each
     walked(store)
     assert made() == 0
@@ -229,7 +229,7 @@ def test_fits_that_are_kept_are_not_estimated(store):
     assert not foresee(*ask).times
 
 
-def whole_file(store: FitStore) -> Path:
+def whole_file(store: FitCache) -> Path:
     walked(store)
     made()
     return min(store.folder.iterdir())
@@ -278,11 +278,11 @@ def test_a_fit_under_anothers_name_is_refused(store):
 
 def test_a_folder_that_cannot_be_written_costs_time_only(tmp_path):
     (tmp_path / "fits").write_text("a file")
-    blocked = FitStore(tmp_path / "fits" / "deeper", {"net": "a model"})
+    blocked = FitCache(tmp_path / "fits" / "deeper", {"net": "a model"})
     first = walked(None)
     with pytest.raises(RunError, match="a kept fit, Not a directory"):
         walked(blocked)
-    empty = FitStore(tmp_path / "new", {"net": "a model"})
+    empty = FitCache(tmp_path / "new", {"net": "a model"})
     empty.folder.mkdir()
     empty.folder.chmod(0o500)
     assert walked(empty).yhat["net"].tobytes() == first.yhat["net"].tobytes()

@@ -18,7 +18,7 @@ from harness.models.garch_likelihood import fit, parameter_names, refit_chain
 from harness.models.protocol import Chained, Forecaster, ModelError, make_model
 from harness.models.table import KINDS
 from harness.samples.features import parse_feature
-from harness.samples.rows import Decided, LookBack, build_samples
+from harness.samples.rows import LookBack, OriginMeasures, build_samples
 from harness.samples.target_scale import TargetScale
 from harness.types import F64, Bars, Rows, Samples
 
@@ -40,7 +40,7 @@ def samples_of(bars: list[Bars], model: Forecaster, scale: TargetScale, horizon:
     )  # fmt: skip
     features = [parse_feature(text) for text in model.features]
     return build_samples(
-        [Decided(measure(b, plan), plan.units, 1e-6) for b in bars],
+        [OriginMeasures(measure(b, plan), plan.units, 1e-6) for b in bars],
         horizon=horizon,
         bars=plan.windows[horizon],
         target=f"rv_{horizon}",

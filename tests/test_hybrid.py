@@ -12,7 +12,7 @@ from test_learned import world
 from worlds import LOG_SIGMA, make_samples, make_task
 
 from harness.models.params import HybridParams, OlsParams, TransferParams
-from harness.models.pretraining import course
+from harness.models.pretraining import pretraining_rows
 from harness.models.protocol import Contextual, ModelError, looked_back, make_model
 from harness.samples.target_scale import TargetScale
 
@@ -154,22 +154,22 @@ def test_constant_context_is_a_named_error():
 def test_the_lesson_is_that_of_the_net_without_har_and_teaches_the_encoder():
     rows, y = world(200, seed=9)
     source = replace(make_samples(200, seed=3), rows=rows, y=y, resolved_at=rows.formed_at + 1)
-    given = course(source, ("x0_1h",), int(rows.formed_at[-1]) + 1, 1)
+    given = pretraining_rows(source, ("x0_1h",), int(rows.formed_at[-1]) + 1, 1)
     alone = make_model(
         "transfer", TransferParams(**TINY, strategy="full"), make_task(scale=LOG_SIGMA)
     )
     hybrid = model("residual", strategy="frozen")
     assert hybrid.learns and not model("residual").learns
     assert hybrid.subject == alone.subject
-    lesson, other = (m.lesson(given, seed=7) for m in (hybrid, alone))
-    assert all(lesson.weights[k].tobytes() == w.tobytes() for k, w in other.weights.items())
-    assert len(lesson.train_loss) == lesson.epochs == len(lesson.validation_loss)
+    pretrained, other = (m.pretrained(given, seed=7) for m in (hybrid, alone))
+    assert all(pretrained.weights[k].tobytes() == w.tobytes() for k, w in other.weights.items())
+    assert len(pretrained.train_loss) == pretrained.epochs == len(pretrained.validation_loss)
     mine, target = data()
     held = mine.take(np.arange(110, 150)), target[110:]
-    made = hybrid.after(lesson).fit(
+    made = hybrid.after(pretrained).fit(
         mine.take(np.arange(110)), target[:110], validation=held, seed=4
     )
     for name, weights in made.weights().items():
         if name.startswith("encoder."):
-            assert weights.tobytes() == lesson.weights[name].tobytes()
-    assert made.training.lesson_validation_loss == lesson.validation_loss
+            assert weights.tobytes() == pretrained.weights[name].tobytes()
+    assert made.training.lesson_validation_loss == pretrained.validation_loss

@@ -21,7 +21,7 @@ from desk import ROOT
 
 from harness.errors import RunError, UsageError
 from harness.log.query import run_query
-from harness.log.run_digests import all_tried
+from harness.log.run_digests import all_digests
 from harness.log.store import Log, RecordError, find_log, with_decision
 
 WRITERS = Path(__file__).with_name("log_writers.py")
@@ -258,7 +258,7 @@ def test_processes_that_write_at_once_lose_nothing_and_readers_never_fail(tmp_pa
     assert all(log.read_forecasts(run_id).height == 16 for run_id in ids)
     kept = (root / "tried.jsonl").read_text()
     assert all(kept.count(f'["{run_id}"') == 1 for run_id in ids)
-    assert {run.run_id for run in all_tried(log)[0]} == set(ids)
+    assert {run.run_id for run in all_digests(log)[0]} == set(ids)
     assert (root / "tried.jsonl").read_text() == kept  # every entry was whole: none was read again
 
 

@@ -19,7 +19,13 @@ from torch import Tensor, nn
 from harness.errors import RunError
 from harness.models.nets import training_loop as loop
 from harness.models.nets.sequence import LastState, Recurrent, SequenceNet
-from harness.models.nets.training_loop import Course, Schedule, Sequences, repeatable, train
+from harness.models.nets.training_loop import (
+    PretrainingRows,
+    Schedule,
+    Sequences,
+    repeatable,
+    train,
+)
 from harness.models.protocol import ModelError
 from harness.types import Window
 from harness.walk import training_time
@@ -61,7 +67,7 @@ def trained(
     rows: Sequences = TRAIN,
     held: Sequences | None = HELD,
     progress: Callable[[str], None] = lambda _: None,
-) -> Course:
+) -> PretrainingRows:
     return train(net, squares, rows, held, schedule, torch.Generator().manual_seed(1), progress)
 
 
@@ -107,11 +113,13 @@ def steps_seen(monkeypatch: pytest.MonkeyPatch) -> list[list[float]]:
 def test_the_weights_of_the_best_epoch_are_kept_and_training_stops_when_none_follows(monkeypatch):
     scripted(monkeypatch, [3.0, 1.0, 2.0, 1.0, 1.5, 9.0])
     net, after = fresh(), []
-    course = trained(
+    pretraining_rows = trained(
         net, replace(SHORT, epochs=6, patience=3), progress=lambda _: after.append(weights(net))
     )
-    assert course.best == 2 and len(after) == len(course.train_loss) == 5  # a tie is no gain
-    assert course.validation_loss == (3.0, 1.0, 2.0, 1.0, 1.5)
+    assert (
+        pretraining_rows.best == 2 and len(after) == len(pretraining_rows.train_loss) == 5
+    )  # a tie is no gain
+    assert pretraining_rows.validation_loss == (3.0, 1.0, 2.0, 1.0, 1.5)
     assert weights(net) == after[1] and len(set(after)) == 5
     assert not net.training
 
@@ -119,9 +127,15 @@ def test_the_weights_of_the_best_epoch_are_kept_and_training_stops_when_none_fol
 def test_without_rows_held_out_every_epoch_is_run_and_the_last_weights_stay():
     net, after = fresh(), []
     schedule = replace(SHORT, epochs=5, patience=1, plateau=1)
-    course = trained(net, schedule, held=None, progress=lambda _: after.append(weights(net)))
-    assert (course.best, len(course.train_loss), course.validation_loss) == (5, 5, ())
-    assert course.halved == () and weights(net) == after[-1] != after[-2]
+    pretraining_rows = trained(
+        net, schedule, held=None, progress=lambda _: after.append(weights(net))
+    )
+    assert (
+        pretraining_rows.best,
+        len(pretraining_rows.train_loss),
+        pretraining_rows.validation_loss,
+    ) == (5, 5, ())
+    assert pretraining_rows.halved == () and weights(net) == after[-1] != after[-2]
 
 
 def test_a_loss_that_is_no_number_names_its_epoch(monkeypatch):
@@ -151,8 +165,8 @@ def test_rates_are_halved_when_torchs_scheduler_halves_them(plateau, monkeypatch
     scripted(monkeypatch, LOSSES)
     seen = steps_seen(monkeypatch)
     schedule = replace(SHORT, batch=40, epochs=12, plateau=plateau, rates={"output": 0.2})
-    course = trained(fresh(), schedule)
-    assert list(course.halved) == want != []
+    pretraining_rows = trained(fresh(), schedule)
+    assert list(pretraining_rows.halved) == want != []
     assert seen == [[0.01 * r, 0.2 * r] for r in rates]
 
 
@@ -270,7 +284,7 @@ def raises(error: Exception) -> Callable[[], object]:
 
 NO_MEMORY = {
     "CPU": lambda: torch.empty(10**15),
-    "CUDA": raises(torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 2.00 GiB.")),
+    "CUDA": raises(torch.OutOfMemoryError("CUDA out of memory. RunDigest to allocate 2.00 GiB.")),
     "MPS": raises(RuntimeError("MPS backend out of memory (MPS allocated: 9.06 GB)")),
     "cuBLAS": raises(RuntimeError("CUBLAS_STATUS_ALLOC_FAILED when calling cublasCreate(handle)")),
 }

@@ -248,8 +248,8 @@ def by_hand(part: ProbSparse, x: Tensor) -> tuple[np.ndarray, list[int]]:
             mean = np.empty_like(v)
             attended.append(0)
             for t in range(length):
-                rivals = m[:t] >= m[t] if part.causal else m > m[t]
-                if np.sum(rivals) < count:
+                family_runs = m[:t] >= m[t] if part.causal else m > m[t]
+                if np.sum(family_runs) < count:
                     weights = np.exp(scores[t, : reach[t]])
                     mean[t] = weights @ v[: reach[t]] / weights.sum()
                     attended[-1] += 1

@@ -24,7 +24,7 @@ from harness.models.table import KINDS
 from harness.samples import features as feature_table
 from harness.samples.feature_functions import FUNCTIONS, Function
 from harness.samples.features import parse_feature
-from harness.samples.rows import Decided, LookBack, build_samples
+from harness.samples.rows import LookBack, OriginMeasures, build_samples
 from harness.samples.splits import Fitting, Scheme, make_windows
 from harness.scores.distribution.scores import laws_of_rows
 from harness.scores.metrics import METRICS
@@ -33,7 +33,7 @@ from harness.scores.risk.forecasts import tail_forecast
 from harness.scores.scoring import score, score_groups, series
 from harness.types import F64, I64, Bars, Forecasts, Measured, Rows
 from harness.walk.fold_fit import Settings
-from harness.walk.residuals.kept import Keep
+from harness.walk.residuals.kept import ResidualPlan
 from harness.walk.residuals.laws import LAWS, Laws
 from harness.walk.residuals.tails import RESIDUALS, Tails
 from harness.walk.walk_forward import walk_forward
@@ -188,8 +188,8 @@ class World:
         """Everything the chain gives, and when each number was known."""
         found: Known = {}
         measured = [measurer(b, self.plan) for b in bars]
-        decided = [Decided(m, self.plan.units, 1e-6) for m in measured]
-        for m, d in zip(measured, decided, strict=True):
+        by_symbol = [OriginMeasures(m, self.plan.units, 1e-6) for m in measured]
+        for m, d in zip(measured, by_symbol, strict=True):
             for column, values in m.columns.items():
                 name = self.plan.columns[column][0]
                 found["measure", name, f"{m.symbol} {column}"] = m.known_at, values
@@ -197,16 +197,16 @@ class World:
             for name, function in FUNCTIONS.items():
                 text = feature_of(function).replace("4h", self.own)
                 found["feature", name, m.symbol] = formed, d.feature(parse_feature(text))
-        self._walked(found, decided, models or models_of(self.horizon))
+        self._walked(found, by_symbol, models or models_of(self.horizon))
         return found
 
     def _walked(
-        self, found: Known, decided: list[Decided], models: Mapping[str, Forecaster]
+        self, found: Known, by_symbol: list[OriginMeasures], models: Mapping[str, Forecaster]
     ) -> None:
         length = parse_duration(self.horizon).ns
         texts = dict.fromkeys(f for m in models.values() for f in m.features)
         samples = build_samples(
-            decided,
+            by_symbol,
             horizon=self.horizon,
             bars=self.plan.windows[self.horizon],
             target=f"rv_{self.horizon}",
@@ -236,7 +236,7 @@ class World:
         tails = Tails((0.05,), RESIDUALS, self.plan.windows[self.horizon], LOG_SIGMA)
         # What is taught comes from the same bars, whose noise must not reach an earlier lesson.
         laws = Laws((0.2, 0.8), LAWS)
-        keep = Keep(tails, laws)
+        keep = ResidualPlan(tails, laws)
         settings = Settings(length, LOG_SIGMA, keep=keep, source=samples)
         part = walk_forward(models, samples, spans[0], fittings, settings)
         outcome, values_of = series(part, LOG_SIGMA)
@@ -259,13 +259,15 @@ class World:
                 for column in (0, 1, 2, 50):
                     quantile = part.yhat[name] + own[row, column]
                     found["law", law, f"{name} {column}"] = part.formed_at, quantile
-        self._grouped(found, decided, part, np.array(last))
+        self._grouped(found, by_symbol, part, np.array(last))
 
-    def _grouped(self, found: Known, decided: list[Decided], part: Forecasts, last: I64) -> None:
+    def _grouped(
+        self, found: Known, by_symbol: list[OriginMeasures], part: Forecasts, last: I64
+    ) -> None:
         """Which group a forecast is in is known with it; a window's group scores when it ended."""
         regimes = {"calm": parse_condition(f"rv_{self.own} < 1e-3"),
                    "thirds": Terciles(parse_feature(f"log(rv_{self.own})"))}  # fmt: skip
-        marked = mark(decided, part, regimes)
+        marked = mark(by_symbol, part, regimes)
         outcome, values = series(part, LOG_SIGMA)
         for name, rows in marked.groups.items():
             kind = "terciles" if name.startswith("thirds") else "when"
@@ -275,7 +277,7 @@ class World:
             windows = [rows[part.window[rows] == k] for k in range(last.size)]
             for model, figures in score_groups(outcome, values, windows).items():
                 found["regime", "scores", f"{name} {model}"] = last, figures
-        for d in decided:
+        for d in by_symbol:
             formed = d.measured.known_at[d.measured.decisions]
             size = z_scores(d.feature(parse_feature(f"log(rv_{self.own})")), 10)
             found["regime", "shifts", d.measured.symbol] = formed, size

@@ -7,7 +7,7 @@ from pathlib import Path
 import desk
 import pytest
 
-from harness.panel.identity import panel_meaning
+from harness.panel.identity import panel_identity
 from harness.panel.panel import read_panel
 
 READ = ("close", "rv5", "vix")
@@ -68,7 +68,7 @@ vix = { column = "vix", unit = "sigma" }
 def meaning(folder: Path, panel: str = PANEL, fear: str = FEAR) -> str:
     (folder / "fear.toml").write_text(fear)
     (folder / "p.toml").write_text(panel)
-    return panel_meaning(read_panel(folder / "p.toml"), READ)
+    return panel_identity(read_panel(folder / "p.toml"), READ)
 
 
 @pytest.mark.parametrize(

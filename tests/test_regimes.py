@@ -16,7 +16,7 @@ from harness.cards.render import number
 from harness.errors import SpecError
 from harness.measures.cascade import measure
 from harness.samples.features import FeatureError, parse_feature
-from harness.samples.rows import Decided
+from harness.samples.rows import OriginMeasures
 from harness.scores.groups import adaptation, by_group
 from harness.scores.metrics import METRICS
 from harness.scores.regimes import Marked, Shifts, Terciles, mark, parse_condition, z_scores
@@ -37,40 +37,40 @@ def test_a_condition_has_one_spelling_and_none_but_comparisons_are_read():
         parse_condition("2 < 3")
 
 
-def world(n: int = 120, symbols: int = 2) -> tuple[list[Decided], Forecasts]:
+def world(n: int = 120, symbols: int = 2) -> tuple[list[OriginMeasures], Forecasts]:
     """Decisions of a daily panel, and a forecast for the last 80 of each symbol."""
     plan = make_plan(every="1d", scales=["1d"], horizons=["1d"], measures=["rv"],
                      calendar="sessions")  # fmt: skip
     ts = sessions(n)
     bars = [make_bars(n, seed=k, ts=ts, symbol=f"S{k}") for k in range(symbols)]
-    decided = [Decided(measure(b, plan), plan.units, 1e-6) for b in bars]
-    formed = np.repeat(decided[0].measured.known_at[-80:], symbols)
+    by_symbol = [OriginMeasures(measure(b, plan), plan.units, 1e-6) for b in bars]
+    formed = np.repeat(by_symbol[0].measured.known_at[-80:], symbols)
     y = np.random.default_rng(3).normal(size=formed.size)
     part = make_forecasts(y, {"a": y + 0.1, "b": 0.5 * y}, symbols=symbols)
-    return decided, Forecasts(**{**vars(part), "formed_at": formed})
+    return by_symbol, Forecasts(**{**vars(part), "formed_at": formed})
 
 
 def test_a_row_is_in_a_regime_by_what_its_own_symbol_had_at_its_decision():
-    decided, part = world()
-    bound = float(np.nanmedian(decided[0].feature(parse_feature("rv_1d"))))
-    marked = mark(decided, part, {"calm": parse_condition(f"rv_1d < {bound!r}")})
+    by_symbol, part = world()
+    bound = float(np.nanmedian(by_symbol[0].feature(parse_feature("rv_1d"))))
+    marked = mark(by_symbol, part, {"calm": parse_condition(f"rv_1d < {bound!r}")})
     rows = set(marked.groups["calm"].tolist())
     for row in range(part.y.size):
-        d = decided[part.symbol[row]]
+        d = by_symbol[part.symbol[row]]
         place = int(np.searchsorted(d.measured.known_at, part.formed_at[row]))
         assert (row in rows) == (d.measured.columns["rv_1d"][place] < bound)
     assert 20 < len(rows) < 140
 
 
 def test_terciles_are_counted_among_the_values_before():
-    decided, part = world()
+    by_symbol, part = world()
     expression = parse_feature("rv_1d")
-    groups = mark(decided, part, {"vol": Terciles(expression)}).groups
+    groups = mark(by_symbol, part, {"vol": Terciles(expression)}).groups
     assert list(groups) == ["vol-low", "vol-middle", "vol-high"]
     assert sum(rows.size for rows in groups.values()) == part.y.size
     for k, rows in enumerate(groups.values()):
         for row in rows:
-            d = decided[part.symbol[row]]
+            d = by_symbol[part.symbol[row]]
             values = d.feature(expression)
             place = int(np.searchsorted(d.measured.known_at, part.formed_at[row]))
             past = values[1:place]  # the first bar has no return
@@ -84,10 +84,10 @@ def test_the_largest_shifts_are_taken_apart_from_each_other_and_counted_from_the
     past = values[60:80]
     assert z[80] == pytest.approx((values[80] - past.mean()) / past.std(ddof=1))
     assert np.isnan(z[:20]).all()
-    decided, part = world(200, 1)
+    by_symbol, part = world(200, 1)
     expression = parse_feature("rv_1d")
-    decided[0]._features[expression.text] = values
-    marked = mark(decided, part, {"shift": Shifts(expression, 2, 10, 20)})
+    by_symbol[0]._features[expression.text] = values
+    marked = mark(by_symbol, part, {"shift": Shifts(expression, 2, 10, 20)})
     # Of the tested decisions, 120 to 199: 120 is the largest, then 150.
     assert marked.groups["shift"].tolist() == [*range(10), *range(30, 40)]
     assert marked.since["shift"].tolist() == [*range(10), *range(10)]

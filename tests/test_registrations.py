@@ -23,7 +23,7 @@ from harness.log.registrations import (
     registration_files,
     registrations,
 )
-from harness.log.run_digests import Tried
+from harness.log.run_digests import RunDigest
 from harness.log.store import Log, RecordError
 from harness.spec.reading import parse_hypothesis
 
@@ -213,7 +213,7 @@ def test_what_a_card_says_is_read_from_records_not_from_what_is_derived(at_desk,
     command("register", TINY).done()
     kept = log.root / "tried.jsonl"
     entry = json.loads(kept.read_bytes())
-    fields = dict(zip(Tried._fields, entry[2], strict=True)) | {"registered": True}
+    fields = dict(zip(RunDigest._fields, entry[2], strict=True)) | {"registered": True}
     kept.write_bytes(encode([*entry[:2], list(fields.values())]))
     log, second = run(command)
     assert words_of(log, second).startswith(f"Not registered before its first run (run {first} of")

@@ -26,7 +26,7 @@ from harness.scores.risk.forecasts import tail_forecast
 from harness.scores.scoring import series
 from harness.spec.reading import parse_hypothesis
 from harness.walk.fold_fit import Settings
-from harness.walk.residuals.kept import Keep
+from harness.walk.residuals.kept import ResidualPlan
 from harness.walk.residuals.tails import QUANTILE, RESIDUALS, SHORTFALL, Tails
 from harness.walk.walk_forward import walk_forward
 
@@ -51,7 +51,7 @@ def walked(samples, model, scope, levels=(0.05,)):
     )
     tails = Tails(levels, RESIDUALS, 4, LOG_SIGMA)
     fitting = {"m": Fitting(windows, windows, scope=scope)}
-    settings = Settings(HOUR, LOG_SIGMA, min_train=20, keep=Keep(tails=tails))
+    settings = Settings(HOUR, LOG_SIGMA, min_train=20, keep=ResidualPlan(tails=tails))
     return walk_forward({"m": model}, samples, windows, fitting, settings), windows, tails
 
 

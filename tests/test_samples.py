@@ -12,7 +12,7 @@ from harness.durations import NS_PER_MINUTE, parse_duration
 from harness.errors import RunError
 from harness.measures.cascade import CascadePlan, measure
 from harness.samples.features import parse_feature
-from harness.samples.rows import Decided, LookBack, build_samples
+from harness.samples.rows import LookBack, OriginMeasures, build_samples
 from harness.samples.target_scale import TargetScale
 from harness.types import Bars, Samples
 
@@ -29,7 +29,7 @@ def samples_of(
     target: str = "rv",
 ) -> Samples:
     return build_samples(
-        [Decided(measure(b, plan), plan.units, 1e-6) for b in bars],
+        [OriginMeasures(measure(b, plan), plan.units, 1e-6) for b in bars],
         horizon=horizon,
         bars=plan.windows[horizon],
         target=f"{target}_{horizon}",
@@ -148,21 +148,21 @@ def test_a_look_back_gives_each_row_its_own_past_and_drops_what_has_none():
     plan = make_plan(
         every="1d", scales=["1d", "3d"], horizons=["1d"], measures=["rv"], calendar="sessions"
     )
-    decided = [Decided(measure(b, plan), plan.units, 1e-6) for b in (one, two)]
+    by_symbol = [OriginMeasures(measure(b, plan), plan.units, 1e-6) for b in (one, two)]
     features = [parse_feature("rv_1d"), parse_feature("rv_3d")]
     settings = {
         "horizon": "1d", "bars": 1, "target": "rv_1d", "scale": LOG_SIGMA, "features": features
     }  # fmt: skip
-    plain = build_samples(decided, **settings)
-    samples = build_samples(decided, **settings, look_back=[LookBack(5, features[:1])])
+    plain = build_samples(by_symbol, **settings)
+    samples = build_samples(by_symbol, **settings, look_back=[LookBack(5, features[:1])])
     # rv_3d begins at the fourth bar; five of rv_1d, which begins at the second, at the sixth.
     assert samples.dropped == plain.dropped + 2 * 2
     past = samples.rows.columns(("rv_1d",)).sequences(5)
     assert past.shape == (samples.y.size, 5, 1)
     for row in range(samples.y.size):
         code = samples.rows.symbol[row]
-        values = decided[code].feature(features[0])
-        known = decided[code].measured.known_at
+        values = by_symbol[code].feature(features[0])
+        known = by_symbol[code].measured.known_at
         place = int(np.searchsorted(known, samples.rows.formed_at[row]))
         assert np.array_equal(past[row, :, 0], values[place - 4 : place + 1])
     few = samples.rows.take(np.array([7, 3]))
@@ -176,8 +176,8 @@ def test_a_target_over_a_window_of_its_own_is_read_at_the_horizons_end():
     )
     measured = measure(bars, plan)
     settings = {"horizon": "1d", "bars": 1, "scale": LEVEL_SIGMA, "features": []}
-    decided = [Decided(measured, plan.units, 1e-6)]
-    samples = build_samples(decided, **settings, target="rv_5d", window=5)
+    by_symbol = [OriginMeasures(measured, plan.units, 1e-6)]
+    samples = build_samples(by_symbol, **settings, target="rv_5d", window=5)
     column = measured.columns["rv_5d"]
     place = np.searchsorted(measured.known_at, samples.rows.formed_at)
     assert samples.y.tolist() == column[place + 1].tolist()
@@ -185,4 +185,4 @@ def test_a_target_over_a_window_of_its_own_is_read_at_the_horizons_end():
     assert samples.resolved_at.tolist() == measured.known_at[place + 1].tolist()
     # Four of the five bars of a target are in each of the next four.
     assert samples.overlap == 4
-    assert build_samples(decided, **settings, target="rv_1d").overlap == 0
+    assert build_samples(by_symbol, **settings, target="rv_1d").overlap == 0

@@ -24,7 +24,7 @@ from harness.models.stacked import FIRST, Stacked
 from harness.samples.splits import in_stages, make_folds
 from harness.spec.reading import parse_hypothesis
 from harness.types import F64, FitTime, Fold, Rows, Samples, Window
-from harness.walk.fit_cache import FitStore
+from harness.walk.fit_cache import FitCache
 from harness.walk.fit_rows import fit_rows
 from harness.walk.fold_fit import Settings, fit_fold
 from harness.walk.training_time import training_time
@@ -265,7 +265,7 @@ def entries(folder: Path) -> int:
 
 
 def test_a_kept_fit_knows_the_rows_of_both_stages(tmp_path):
-    store = FitStore(tmp_path / "fits", {"two": "two stages"})
+    store = FitCache(tmp_path / "fits", {"two": "two stages"})
     model, asked = real(early_stopping=5), settings(store=store)
     first = fit_fold("two", model, SAMPLES, asked, fold())
     again = fit_fold("two", model, SAMPLES, asked, fold())

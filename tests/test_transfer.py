@@ -16,7 +16,7 @@ from worlds import LOG_SIGMA, make_samples, make_task
 
 from harness.errors import SpecError
 from harness.models.params import TransferParams
-from harness.models.pretraining import Lesson, Pupil, course, known
+from harness.models.pretraining import PretrainedModel, PretrainedWeights, known, pretraining_rows
 from harness.models.protocol import ModelError, make_model
 from harness.spec.reading import parse_hypothesis
 from harness.types import FitTime
@@ -59,18 +59,20 @@ def test_what_resolves_later_changes_no_lesson_and_what_did_before_does():
     source = make_samples(300, seed=1)
     limit = int(source.resolved_at[200])
     later = replace(source, y=np.where(source.resolved_at > limit, 99.0, source.y))
-    first, second = (course(s, source.rows.names, limit, HOUR) for s in (source, later))
+    first, second = (pretraining_rows(s, source.rows.names, limit, HOUR) for s in (source, later))
     for name in ("y", "held_out_y"):
         assert getattr(first, name).tobytes() == getattr(second, name).tobytes()
     assert first.rows.X.tobytes() == second.rows.X.tobytes()
     earlier = replace(source, y=np.where(source.resolved_at <= limit, 99.0, source.y))
-    assert course(earlier, source.rows.names, limit, HOUR).y.tobytes() != first.y.tobytes()
+    assert (
+        pretraining_rows(earlier, source.rows.names, limit, HOUR).y.tobytes() != first.y.tobytes()
+    )
 
 
 def test_too_short_a_source_is_told_in_numbers():
     source = make_samples(300, seed=1)
     with pytest.raises(ModelError, match="12 rows to learn from and 7 to hold out"):
-        course(source, source.rows.names, int(source.resolved_at[20]), 0)
+        pretraining_rows(source, source.rows.names, int(source.resolved_at[20]), 0)
 
 
 # --- the net
@@ -89,30 +91,32 @@ def a_course() -> Any:
         y=y,
         resolved_at=rows.formed_at + 1,
     )
-    return course(source, ("x0_1h",), int(rows.formed_at[-1]) + 1, 1)
+    return pretraining_rows(source, ("x0_1h",), int(rows.formed_at[-1]) + 1, 1)
 
 
-def fitted(strategy: str, lesson: Lesson | None, **changes: Any) -> Any:
+def fitted(strategy: str, pretrained: PretrainedWeights | None, **changes: Any) -> Any:
     rows, y = world(150, seed=2)
     early, late = np.arange(110), np.arange(110, 150)
     model = net(strategy, **changes)
-    if lesson is not None:
-        model = model.after(lesson)
+    if pretrained is not None:
+        model = model.after(pretrained)
     mine = rows.columns(("x0_1h",))
     return model.fit(mine.take(early), y[early], validation=(mine.take(late), y[late]), seed=4)
 
 
 @pytest.fixture(scope="module")
-def lesson() -> Lesson:
-    return net("full").lesson(a_course(), seed=7)
+def pretrained() -> PretrainedWeights:
+    return net("full").pretrained(a_course(), seed=7)
 
 
-def moved(model: Any, lesson: Lesson) -> dict[str, bool]:
+def moved(model: Any, pretrained: PretrainedWeights) -> dict[str, bool]:
     """By part of the net: whether any weight is another than the lesson left."""
     parts: dict[str, bool] = {}
     for name, weights in model.weights().items():
         part = "head" if name.startswith("output") else name.split(".")[1]
-        parts[part] = parts.get(part, False) or weights.tobytes() != lesson.weights[name].tobytes()
+        parts[part] = (
+            parts.get(part, False) or weights.tobytes() != pretrained.weights[name].tobytes()
+        )
     return parts
 
 
@@ -121,14 +125,14 @@ def moved(model: Any, lesson: Lesson) -> dict[str, bool]:
     ("strategy", "encoder"),
     [("frozen", False), ("full", True), ("differential", True), ("aggressive", True)],
 )
-def test_a_strategy_moves_what_it_says_and_nothing_else(strategy, encoder, lesson):
-    model = fitted(strategy, lesson)
-    assert moved(model, lesson) == {"recurrent": encoder, "attention": encoder, "head": True}
+def test_a_strategy_moves_what_it_says_and_nothing_else(strategy, encoder, pretrained):
+    model = fitted(strategy, pretrained)
+    assert moved(model, pretrained) == {"recurrent": encoder, "attention": encoder, "head": True}
 
 
 @needs_torch
-def test_gradual_unfreezing_opens_one_part_after_the_other(lesson):
-    opened = [fitted("gradual", lesson, epochs=3)]
+def test_gradual_unfreezing_opens_one_part_after_the_other(pretrained):
+    opened = [fitted("gradual", pretrained, epochs=3)]
     assert opened[0].training.epochs == 3  # one epoch of each third
     net_, schedules = net("gradual"), net("gradual")._schedules
     assert [dict(s.rates) for s in schedules] == [
@@ -137,25 +141,25 @@ def test_gradual_unfreezing_opens_one_part_after_the_other(lesson):
         {},
     ]
     assert {s.epochs for s in schedules} == {net_.params.epochs // 3}
-    assert moved(opened[0], lesson)["head"]
+    assert moved(opened[0], pretrained)["head"]
 
 
 @needs_torch
-def test_differential_rates_move_the_encoder_less_than_full_ones(lesson):
+def test_differential_rates_move_the_encoder_less_than_full_ones(pretrained):
     def distance(strategy: str) -> float:
-        own = fitted(strategy, lesson, learning_rate=1e-2, epochs=1).weights()
+        own = fitted(strategy, pretrained, learning_rate=1e-2, epochs=1).weights()
         name = "encoder.attention.merge.weight"
-        return float(np.abs(own[name] - lesson.weights[name]).max())
+        return float(np.abs(own[name] - pretrained.weights[name]).max())
 
     assert 0.0 < distance("differential") < 0.5 * distance("full")
 
 
 @needs_torch
-def test_a_lesson_is_the_same_bytes_from_a_seed_and_known_by_what_it_depends_on(lesson):
-    again = net("frozen").lesson(a_course(), seed=7)
-    assert all(again.weights[k].tobytes() == w.tobytes() for k, w in lesson.weights.items())
-    other = net("full").lesson(a_course(), seed=8)
-    assert any(other.weights[k].tobytes() != w.tobytes() for k, w in lesson.weights.items())
+def test_a_lesson_is_the_same_bytes_from_a_seed_and_known_by_what_it_depends_on(pretrained):
+    again = net("frozen").pretrained(a_course(), seed=7)
+    assert all(again.weights[k].tobytes() == w.tobytes() for k, w in pretrained.weights.items())
+    other = net("full").pretrained(a_course(), seed=8)
+    assert any(other.weights[k].tobytes() != w.tobytes() for k, w in pretrained.weights.items())
     subjects = {net(strategy).subject for strategy in STRATEGIES}
     assert len(subjects) == 1
     assert net("full", epochs=9, learning_rate=0.1, batch=7).subject in subjects
@@ -164,11 +168,11 @@ def test_a_lesson_is_the_same_bytes_from_a_seed_and_known_by_what_it_depends_on(
 
 
 @needs_torch
-def test_a_pupil_begins_where_the_lesson_ended(lesson):
-    taught, untaught = fitted("full", lesson), fitted("full", None)
-    assert isinstance(net("full"), Pupil)
+def test_a_pupil_begins_where_the_lesson_ended(pretrained):
+    taught, untaught = fitted("full", pretrained), fitted("full", None)
+    assert isinstance(net("full"), PretrainedModel)
     assert taught.training.train_loss[0] != untaught.training.train_loss[0]
-    wanted = sum(w.size for w in lesson.weights.values())
+    wanted = sum(w.size for w in pretrained.weights.values())
     assert taught.training.parameters == wanted
 
 
@@ -226,12 +230,12 @@ def fits(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 def test_a_run_tells_its_source_and_a_rerun_learns_and_fits_nothing(tmp_path, fits, monkeypatch):
     from harness.models.transfer import TransferNet
 
-    lessons: list[int] = []
-    teach = TransferNet.lesson
+    pretraining: list[int] = []
+    teach = TransferNet.pretrained
 
-    def counted(model: Any, given: Any, *, seed: int = 0) -> Lesson:
+    def counted(model: Any, given: Any, *, seed: int = 0) -> PretrainedWeights:
         if model.params.lesson_epochs > 1:  # the audit's own are not counted
-            lessons.append(seed)
+            pretraining.append(seed)
         return teach(model, given, seed=seed)
 
     monkeypatch.setattr(TransferNet, "lesson", counted)
@@ -239,12 +243,12 @@ def test_a_run_tells_its_source_and_a_rerun_learns_and_fits_nothing(tmp_path, fi
     log, run_id = study(tmp_path, SPEC)
     record = log.read(run_id)
     windows = len(set(record["tables"]["folds"]["window"]))
-    assert len(lessons) == windows  # one for both strategies
+    assert len(pretraining) == windows  # one for both strategies
     assert record["source"]["name"] == "other" and record["source"]["lesson_rows"]["4h"] > 500
     assert "| learned from beforehand | other: " in record["card"]
     assert record["source"]["fingerprint"] in record["card"]
     again = study(tmp_path, SPEC)
-    assert len(lessons) == windows
+    assert len(pretraining) == windows
     assert_same((log, run_id), again)
     fresh = study(tmp_path, SPEC, keep=False)
     assert_same((log, run_id), fresh)

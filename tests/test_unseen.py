@@ -14,7 +14,7 @@ from test_run import assert_same, study
 
 from harness.durations import parse_moment
 from harness.errors import HarnessError, PanelError, SpecError
-from harness.panel.identity import panel_meaning
+from harness.panel.identity import panel_identity
 from harness.panel.panel import find_panel, open_panel, read_panel
 from harness.spec.reading import parse_hypothesis
 from harness.study.study import set_up
@@ -159,13 +159,13 @@ def test_a_portfolio_is_the_same_whatever_span_and_symbols_are_read(folder):
 
 def test_a_portfolio_s_identity_and_meaning_follow_its_members(folder):
     before = opened(folder).identity()
-    meaning = panel_meaning(read_panel(folder / "panels/baskets.toml"), ("close",))
+    meaning = panel_identity(read_panel(folder / "panels/baskets.toml"), ("close",))
     write_stocks(folder / "panels", days=499)
     assert opened(folder).identity() != before
     stocks = folder / "panels/stocks.toml"
     stocks.write_text(STOCKS.replace('timezone = "UTC"', 'timezone = "UTC"\non_bad = "exclude"'))
     spec = read_panel(folder / "panels/baskets.toml")
-    assert panel_meaning(spec, ("close",)) != meaning
+    assert panel_identity(spec, ("close",)) != meaning
     assert spec.levelled and spec.members.name == "stocks"
 
 

@@ -19,7 +19,7 @@ from harness.audit.late_targets import late_check
 from harness.audit.perturb import Change, changed, held, noise, scaled, truncated
 from harness.audit.probe import Known, Probe, Shared, World, model_at
 from harness.audit.quality import filled_check, floor_check
-from harness.audit.short_form import NETS, quickened
+from harness.audit.short_form import NETS, in_short_form
 from harness.audit.shuffled_targets import shuffled
 from harness.audit.stretch import Needs, Stretch, look_back, place
 from harness.durations import show_moment
@@ -79,12 +79,12 @@ class Auditor:
     ) -> None:
         study = measured.study
         self.measured, self.study, self.facts = measured, study, measured.facts
-        self.decided, self.form, self.tell = measured.decided, form, tell
+        self.by_symbol, self.form, self.tell = measured.by_symbol, form, tell
         self.checks: list[Check] = [filled_check(measured.facts)]
         self.left_out: list[str] = []
         self._compared: set[str] = set()
         digits = study.hypothesis.spec_hash.removeprefix("sha256:")
-        self._quick = study if form.whole else quickened(study)
+        self._quick = study if form.whole else in_short_form(study)
         self._seed = int(digits[:12], 16)
         self._rng = np.random.default_rng([self._seed, self.form.whole])
 
@@ -150,9 +150,9 @@ class Auditor:
         """Probe a stretch, another where the bars of one are too few; None if it is always so."""
         why = ""
         for _ in range(_ATTEMPTS):
-            first = int(self._rng.integers(len(self.decided)))
+            first = int(self._rng.integers(len(self.by_symbol)))
             try:
-                stretch = self._stretch(self.decided[first].measured)
+                stretch = self._stretch(self.by_symbol[first].measured)
                 names = self._beside(first, stretch)
                 self.checks += self._probe(stretch, names, number)
             except HarnessError as error:
@@ -166,13 +166,13 @@ class Auditor:
         """A stretch's own symbol and, by chance, others that decide in it by its first origin."""
         begin, end = stretch.start or 0, stretch.origins[0]
         near = []
-        for code, d in enumerate(self.decided):
+        for code, d in enumerate(self.by_symbol):
             times = d.measured.known_at
             if code != first and np.searchsorted(times, begin) < np.searchsorted(times, end):
                 near.append(code)
         count = min(self.form.symbols - 1, len(near))
         drawn = self._rng.choice(near, count, replace=False).tolist() if count else []
-        return tuple(self.decided[code].measured.symbol for code in (first, *drawn))
+        return tuple(self.by_symbol[code].measured.symbol for code in (first, *drawn))
 
     def _stretch(self, measured: Measured) -> Stretch:
         """Where to look at a symbol; RunError where it has too few decisions."""
@@ -255,7 +255,7 @@ class Auditor:
             return Check(_RUN, "not compared: prices are adjusted", 0)
         failures, count = [], 0
         longest = max(self.study.plan.windows.values())
-        for d in self.decided:
+        for d in self.by_symbol:
             m = d.measured
             full = longest // m.block + MOST_ORDER - 1  # blocks without a whole window before them
             for name, values in m.columns.items():

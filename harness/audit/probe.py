@@ -20,7 +20,7 @@ from harness.measures import cascade
 from harness.models.linear import Linear
 from harness.panel.panel import Panel
 from harness.samples.features import parse_feature
-from harness.samples.rows import Decided
+from harness.samples.rows import OriginMeasures
 from harness.samples.splits import Fitting
 from harness.study import stages
 from harness.study.study import Study
@@ -76,29 +76,31 @@ class Probe:
         if not measured:
             raise PanelError("no symbol has bars enough in the stretch")
         self._failed.clear()
-        decided = stages.decide_on(self.study, measured)
+        by_symbol = stages.at_origins(self.study, measured)
         for m in measured:
             for name, values in m.columns.items():
                 found[f"measure {name}", m.symbol] = Known(m.known_at, values)
         for horizon in map(str, self.study.hypothesis.target.horizons):
-            self._features(found, decided, horizon)
+            self._features(found, by_symbol, horizon)
             if fit:
-                self._rows(found, decided, horizon, origin)
+                self._rows(found, by_symbol, horizon, origin)
         return found
 
-    def _features(self, found: World, decided: list[Decided], horizon: str) -> None:
+    def _features(self, found: World, by_symbol: list[OriginMeasures], horizon: str) -> None:
         models = self.study.models(horizon)
         for text in dict.fromkeys(f for m in models.values() for f in m.features):
-            for d in decided:
+            for d in by_symbol:
                 formed = d.measured.known_at[d.measured.decisions]
                 key = f"feature {text}", d.measured.symbol
                 if key not in found:
                     found[key] = Known(formed, d.feature(parse_feature(text)))
 
-    def _rows(self, found: World, decided: list[Decided], horizon: str, origin: int | None) -> None:
+    def _rows(
+        self, found: World, by_symbol: list[OriginMeasures], horizon: str, origin: int | None
+    ) -> None:
         """The horizon's rows and targets, and its models on them."""
         try:
-            samples = stages.sample(self.study, decided, horizon)
+            samples = stages.sample(self.study, by_symbol, horizon)
         except HarnessError:  # the bars end before any row is whole
             return
         for code, symbol in enumerate(samples.symbols):

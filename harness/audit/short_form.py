@@ -22,7 +22,7 @@ _FEW_SERIES = {"epochs": 1, "batch": 2}
 _STRETCH = 60
 
 
-def quickened(study: Study) -> Study:
+def in_short_form(study: Study) -> Study:
     """The study with models that are as small, and learn as little, as the audit can do with."""
     h = study.hypothesis
     models = {

@@ -8,7 +8,7 @@ from typing import Any
 
 from harness.cards.render import card_stem, escape, number
 from harness.errors import UsageError
-from harness.log.run_digests import all_tried
+from harness.log.run_digests import all_digests
 from harness.log.store import Log, RecordError
 from harness.scores.metrics import METRICS
 from harness.tables import rows_of
@@ -125,7 +125,7 @@ class Claim:
 
 def claims(log: Log) -> tuple[list[Claim], list[str]]:
     """Every claim by document and hypothesis, and the runs that cannot be read."""
-    runs, unreadable = all_tried(log)
+    runs, unreadable = all_digests(log)
     found = []
     for run in {run.hypothesis: run for run in runs}.values():
         try:

@@ -22,7 +22,7 @@ import numpy as np
 from harness.history.registration_status import Contradiction, history
 from harness.inference.multiple_testing import benjamini_hochberg, holm
 from harness.log.registrations import DataRead, moment_words
-from harness.log.run_digests import Tried, all_tried
+from harness.log.run_digests import RunDigest, all_digests
 from harness.log.store import Log
 
 if TYPE_CHECKING:
@@ -42,7 +42,7 @@ class Known:
     """
 
     hypothesis: Hypothesis
-    members: tuple[Tried, ...]
+    members: tuple[RunDigest, ...]
     registration: Mapping[str, Any]
     forbidden: tuple[str, ...]
     unreadable: tuple[str, ...]
@@ -82,7 +82,7 @@ def look_up(
 
     `started` is when its run began; `contradiction` as in `history`.
     """
-    runs, unreadable = all_tried(log)
+    runs, unreadable = all_digests(log)
     past = history(log, hypothesis, runs, data, contradiction)
     registration = past.words(log, moment_words(started))
     changes = past.changes
@@ -97,12 +97,14 @@ def look_up(
     )
 
 
-def family_of(runs: Sequence[Tried], data: DataRead, tested: tuple[str, str]) -> list[Tried]:
+def family_of(
+    runs: Sequence[RunDigest], data: DataRead, tested: tuple[str, str]
+) -> list[RunDigest]:
     """The runs on the same panel that were tested at some moment of `tested`."""
     return [run for run in runs if _same_panel(run.data, data) and run.overlaps(tested)]
 
 
-def comparisons(runs: Sequence[Tried]) -> dict[Key, float]:
+def comparisons(runs: Sequence[RunDigest]) -> dict[Key, float]:
     """The p-value of every comparison of these runs, oldest first: the latest of each.
 
     A void run's p-values are not to be believed: its comparison was made and found nothing, unless

@@ -19,11 +19,11 @@ from harness.errors import RunError
 from harness.inference.blocks import block_length, long_enough
 from harness.inference.bootstrap import DRAWS
 from harness.inference.reality_check import reality_check
-from harness.log.run_digests import Tried, target_words
+from harness.log.run_digests import RunDigest, target_words
 from harness.log.store import Log, RecordError
 from harness.log.stored_forecasts import stored_forecasts, testable_metrics
 from harness.samples.target_scale import TargetScale
-from harness.scores.decision_times import by_date
+from harness.scores.forecast_origins import by_origin
 from harness.scores.losses import Values
 from harness.scores.metrics import METRICS
 from harness.scores.scoring import moving
@@ -133,13 +133,13 @@ def check(
     made = {(known.hypothesis.comparison_hash, name) for name in own}
     others = eligible(log, known.members, made, setting)
     losses, left = list(own.values()), _MOST_BYTES
-    for k, rival in enumerate(others):
-        left -= rival.bytes
-        numbers = setting.y.size * (len(losses) + len(rival.candidates))
+    for k, family_run in enumerate(others):
+        left -= family_run.bytes
+        numbers = setting.y.size * (len(losses) + len(family_run.candidates))
         if left < 0 or numbers > _MOST_NUMBERS:
-            beyond = sum(len(rival.candidates) for rival in others[k:])
+            beyond = sum(len(family_run.candidates) for family_run in others[k:])
             return tested(setting, benchmark, losses) | {"left_out": beyond}
-        losses += rival_losses(log, rival.run, setting, rival.candidates).values()
+        losses += family_losses(log, family_run.run, setting, family_run.candidates).values()
     return tested(setting, benchmark, losses) | {"left_out": 0}
 
 
@@ -151,13 +151,13 @@ class Reach:
     bytes: int
 
 
-def reach_of(log: Log, runs: Sequence[Tried]) -> Reach:
+def reach_of(log: Log, runs: Sequence[RunDigest]) -> Reach:
     """What the full checks of these runs would read."""
     sizes = [size for run in runs if (size := _bytes(log, run))]
     return Reach(len(sizes), sum(sizes))
 
 
-def full_check(log: Log, members: Sequence[Tried], run: Tried) -> dict[str, Any]:
+def full_check(log: Log, members: Sequence[RunDigest], run: RunDigest) -> dict[str, Any]:
     """The reality check of a stored run over all candidates of its family, as `check` has it.
 
     `members` are the runs of its family, itself among them. RecordError when its record cannot be
@@ -174,17 +174,17 @@ def full_check(log: Log, members: Sequence[Tried], run: Tried) -> dict[str, Any]
     setting = _stored_setting(log, run, record)
     if setting is None:
         return {"why": "its forecasts are gone"}
-    own = rival_losses(log, run, setting, (run.baseline, *run.comparisons))
+    own = family_losses(log, run, setting, (run.baseline, *run.comparisons))
     if run.baseline not in own or len(own) == 1:
         return {"why": "the log does not hold the way back of models fitted symbol by symbol"}
     benchmark = own.pop(run.baseline)
     losses = list(own.values())
-    for rival in eligible(log, members, {(run.comparison, name) for name in own}, setting):
-        losses += rival_losses(log, rival.run, setting, rival.candidates).values()
+    for family_run in eligible(log, members, {(run.comparison, name) for name in own}, setting):
+        losses += family_losses(log, family_run.run, setting, family_run.candidates).values()
     return tested(setting, benchmark, losses) | {"left_out": 0}
 
 
-def _stored_setting(log: Log, run: Tried, record: Mapping[str, Any]) -> Setting | None:
+def _stored_setting(log: Log, run: RunDigest, record: Mapping[str, Any]) -> Setting | None:
     """The setting of a stored run; None where its forecasts cannot be read."""
     import polars as pl
 
@@ -207,17 +207,17 @@ def _stored_setting(log: Log, run: Tried, record: Mapping[str, Any]) -> Setting 
 
 
 @dataclass(frozen=True)
-class Rival:
+class FamilyRun:
     """A run, those of its candidates that no later run compared, its stored forecasts in bytes."""
 
-    run: Tried
+    run: RunDigest
     candidates: tuple[str, ...]
     bytes: int
 
 
 def eligible(
-    log: Log, runs: Sequence[Tried], made: Collection[Key], setting: Setting
-) -> list[Rival]:
+    log: Log, runs: Sequence[RunDigest], made: Collection[Key], setting: Setting
+) -> list[FamilyRun]:
     """Every comparison of these runs but those already `made`, of its latest run, newest first.
 
     Of the same target and horizon. Runs whose forecasts are gone, and void ones, are left out.
@@ -227,14 +227,14 @@ def eligible(
         same = run.horizon == setting.horizon and run.target == setting.target
         names = tuple(name for name in run.comparisons if (run.comparison, name) not in seen)
         if same and names and run.status != "void" and (size := _bytes(log, run)):
-            found.append(Rival(run, names, size))
+            found.append(FamilyRun(run, names, size))
             seen |= {(run.comparison, name) for name in names}
     return found
 
 
 def tested(setting: Setting, benchmark: F64, losses: Sequence[F64]) -> dict[str, Any]:
     """The reality check of losses (n,) each against the benchmark's (n,), by decision time."""
-    dates = by_date(setting.formed_at)
+    dates = by_origin(setting.formed_at)
     gains = benchmark[:, None] - np.column_stack(losses)
     if not np.isfinite(gains).all():
         return {"why": f"{setting.metric} is not defined for every forecast"}
@@ -249,7 +249,9 @@ def tested(setting: Setting, benchmark: F64, losses: Sequence[F64]) -> dict[str,
     }  # fmt: skip
 
 
-def rival_losses(log: Log, run: Tried, setting: Setting, models: Sequence[str]) -> dict[str, F64]:
+def family_losses(
+    log: Log, run: RunDigest, setting: Setting, models: Sequence[str]
+) -> dict[str, F64]:
     """Model -> its losses (n,), from a run's stored forecasts; {} where they do not compare.
 
     Not the same decisions, other targets, forecasts that are gone or cannot be read, or a way back
@@ -320,7 +322,7 @@ def _first_difference(stored: pl.DataFrame, horizon: str, part: Forecasts) -> st
     return f"{target} was {row['y']:.8g} and is {row['now']:.8g}"
 
 
-def _stored(log: Log, run: Tried, setting: Setting) -> pl.DataFrame | None:
+def _stored(log: Log, run: RunDigest, setting: Setting) -> pl.DataFrame | None:
     """A run's forecasts, where they are of the setting's targets at its decisions."""
     import polars as pl
 
@@ -335,7 +337,7 @@ def _stored(log: Log, run: Tried, setting: Setting) -> pl.DataFrame | None:
     return frame if same else None
 
 
-def _forecasts(log: Log, run: Tried) -> pl.DataFrame | None:
+def _forecasts(log: Log, run: RunDigest) -> pl.DataFrame | None:
     """What a run forecast at its verdict's horizon; None where it cannot be read any more."""
     import polars as pl
 
@@ -348,11 +350,11 @@ def _forecasts(log: Log, run: Tried) -> pl.DataFrame | None:
     return frame.filter(pl.col("horizon") == run.horizon)
 
 
-def _path(log: Log, run: Tried) -> Path:
+def _path(log: Log, run: RunDigest) -> Path:
     return log.runs_directory / f"run_id={run.run_id}" / "forecasts.parquet"
 
 
-def _bytes(log: Log, run: Tried) -> int:
+def _bytes(log: Log, run: RunDigest) -> int:
     try:
         return _path(log, run).stat().st_size
     except OSError:

@@ -15,7 +15,7 @@ from harness.log.registrations import (
     read_registration,
     registration_files,
 )
-from harness.log.run_digests import Tried, all_tried
+from harness.log.run_digests import RunDigest, all_digests
 from harness.log.store import Log, RecordError
 
 
@@ -37,7 +37,7 @@ class Entry:
     first_run: str | None
     runs: int
     registered: str
-    latest: Tried | None = None
+    latest: RunDigest | None = None
     gain: float | None = None
     p_value: float | None = None
     p_holm: float | None = None
@@ -76,7 +76,7 @@ class FamilyReport:
 
 def report_family(log: Log, panel: str) -> FamilyReport:
     """Everything on the panel of this name; UsageError when the log has nothing on it."""
-    runs, unreadable = all_tried(log)
+    runs, unreadable = all_digests(log)
     registered, torn = _all_registrations(log)
     known = {run.panel for run in runs} | {r.data.panel for r in registered}
     if panel not in known:
@@ -88,9 +88,9 @@ def report_family(log: Log, panel: str) -> FamilyReport:
     return FamilyReport(panel, len(mine), len(comparisons(mine)), entries, (*unreadable, *torn))
 
 
-def latest_runs(log: Log, panel: str) -> list[Tried]:
+def latest_runs(log: Log, panel: str) -> list[RunDigest]:
     """The latest run of every hypothesis on the panel, oldest first."""
-    runs = all_tried(log)[0]
+    runs = all_digests(log)[0]
     return list({run.spec_hash: run for run in _on_panel(runs, panel, runs)}.values())
 
 
@@ -99,9 +99,9 @@ def reach(log: Log, panel: str) -> Reach:
     return reach_of(log, latest_runs(log, panel))
 
 
-def check_all(log: Log, panel: str) -> Iterator[tuple[Tried, dict[str, Any]]]:
+def check_all(log: Log, panel: str) -> Iterator[tuple[RunDigest, dict[str, Any]]]:
     """The reality check of every hypothesis on the panel, nothing left out, one by one."""
-    runs = all_tried(log)[0]
+    runs = all_digests(log)[0]
     for run in latest_runs(log, panel):
         try:
             found = full_check(log, _family(runs, run), run)
@@ -110,10 +110,10 @@ def check_all(log: Log, panel: str) -> Iterator[tuple[Tried, dict[str, Any]]]:
         yield run, found
 
 
-_Read = TypeVar("_Read", Tried, Registration)
+_Read = TypeVar("_Read", RunDigest, Registration)
 
 
-def _on_panel(what: Sequence[_Read], panel: str, runs: Sequence[Tried]) -> list[_Read]:
+def _on_panel(what: Sequence[_Read], panel: str, runs: Sequence[RunDigest]) -> list[_Read]:
     """Those on the panel of this name, or on one of another name that gave a run the same bytes."""
     prints = {run.fingerprint for run in runs if run.panel == panel} - {None}
     return [one for one in what if one.data.panel == panel or one.data.fingerprint in prints]
@@ -129,14 +129,14 @@ def _all_registrations(log: Log) -> tuple[list[Registration], list[str]]:
     return sorted(found, key=lambda r: r.registered_at), torn
 
 
-def _family(runs: Sequence[Tried], run: Tried) -> list[Tried]:
+def _family(runs: Sequence[RunDigest], run: RunDigest) -> list[RunDigest]:
     tested = (run.tested_from or "", run.tested_until or "9999")
     return family_of(runs, run.data, tested)
 
 
 def _entries(
-    runs: Sequence[Tried],
-    mine: Sequence[Tried],
+    runs: Sequence[RunDigest],
+    mine: Sequence[RunDigest],
     registered: Sequence[Registration],
     here: Sequence[Registration],
 ) -> Iterator[Entry]:
@@ -166,8 +166,8 @@ def _entries(
 def _state(
     spec_hash: str,
     own: Sequence[Registration],
-    first: Tried | None,
-    runs: Sequence[Tried],
+    first: RunDigest | None,
+    runs: Sequence[RunDigest],
     registered: Sequence[Registration],
 ) -> str:
     """See Entry; `own` are the hypothesis' registrations, `first` its first run, if any."""

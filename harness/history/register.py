@@ -14,9 +14,9 @@ from pathlib import Path
 from typing import Any
 
 from harness.errors import PanelError
-from harness.history.registration_status import precedes, standing
+from harness.history.registration_status import current_registration, precedes
 from harness.log.registrations import DataRead, Registration, register, registration_path
-from harness.log.run_digests import Tried
+from harness.log.run_digests import RunDigest
 from harness.log.store import Log
 from harness.panel.panel import find_panel
 from harness.spec.hypothesis import Hypothesis
@@ -35,7 +35,7 @@ class Registered:
     path: Path
     new: bool
     missing: str | None
-    first: Tried | None
+    first: RunDigest | None
 
     def as_json(self) -> dict[str, Any]:
         """What `harness register --json` says of it."""
@@ -70,7 +70,7 @@ def register_hypothesis(
     UsageError for a mistake in the files, RunError when the disk refuses.
     """
     data, missing = read_data(hypothesis, search, progress)
-    found, first = standing(log, hypothesis, data)
+    found, first = current_registration(log, hypothesis, data)
     new = found is None
     if found is None:
         found = register(log, hypothesis, data, clock())

@@ -18,7 +18,7 @@ from harness.log.registrations import (
     rule_difference,
     rule_of,
 )
-from harness.log.run_digests import Tried, all_tried, sealed
+from harness.log.run_digests import RunDigest, all_digests, sealed_digests
 from harness.log.store import Log
 from harness.spec.reading import stored_hypothesis
 
@@ -71,7 +71,7 @@ class Version:
 
     spec_hash: str
     registration: Registration | None
-    run: Tried | None
+    run: RunDigest | None
 
     @property
     def at(self) -> str:
@@ -89,14 +89,14 @@ class History:
     """
 
     hypothesis: Hypothesis
-    own: tuple[Tried, ...]
-    others: tuple[Tried, ...]
+    own: tuple[RunDigest, ...]
+    others: tuple[RunDigest, ...]
     named: tuple[Registration, ...]
     changes: tuple[Change, ...]
     torn: tuple[str, ...]
     unreadable: tuple[str, ...]
 
-    def standing(self) -> tuple[Registration | None, Tried | None]:
+    def current_registration(self) -> tuple[Registration | None, RunDigest | None]:
         """The first registration since the data last changed, and the first run on this data."""
         other = {key for change in self.changes for key in (change.run, change.file)}
         since = self.changes[-1].at if self.changes else ""
@@ -114,7 +114,7 @@ class History:
 
     def words(self, log: Log, started: str) -> dict[str, Any]:
         """What the record of a run begun at `started` keeps, in words too."""
-        found, first = self.standing()
+        found, first = self.current_registration()
         before = found is not None and precedes(found, first, started)
         h = self.hypothesis
         begun = first.started if first else started
@@ -142,7 +142,7 @@ class History:
 def history(
     log: Log,
     hypothesis: Hypothesis,
-    runs: Sequence[Tried],
+    runs: Sequence[RunDigest],
     data: DataRead,
     contradiction: Contradiction = lambda _: None,
 ) -> History:
@@ -152,7 +152,7 @@ def history(
     is not the beginning of this data, None where nothing does.
     """
     name, spec_hash = hypothesis.identity.name, hypothesis.spec_hash
-    own, unreadable = sealed(log, [run for run in runs if run.spec_hash == spec_hash])
+    own, unreadable = sealed_digests(log, [run for run in runs if run.spec_hash == spec_hash])
     alike = name, hypothesis.comparison_hash
     others = [run for run in runs if run.spec_hash != spec_hash and _version_of(run, alike)]
     named, torn = registrations(log, name)
@@ -161,14 +161,16 @@ def history(
     return History(hypothesis, *map(tuple, parts))
 
 
-def standing(
+def current_registration(
     log: Log, hypothesis: Hypothesis, data: DataRead
-) -> tuple[Registration | None, Tried | None]:
+) -> tuple[Registration | None, RunDigest | None]:
     """The registration that stands for a hypothesis on this data, and its first run on it."""
-    return history(log, hypothesis, all_tried(log)[0], data).standing()
+    return history(log, hypothesis, all_digests(log)[0], data).current_registration()
 
 
-def precedes(registration: Registration, first: Tried | None, started: str | None = None) -> bool:
+def precedes(
+    registration: Registration, first: RunDigest | None, started: str | None = None
+) -> bool:
     """Whether it precedes the first run; where there is none, the run begun at `started`, if any.
 
     Runs know it but for old ones, which tell seconds only.
@@ -180,7 +182,7 @@ def precedes(registration: Registration, first: Tried | None, started: str | Non
     return first.registered
 
 
-def _version_of(run: Tried, alike: tuple[str, str | None]) -> bool:
+def _version_of(run: RunDigest, alike: tuple[str, str | None]) -> bool:
     """Whether a run is of this name, or of this very comparison under another name."""
     return run.hypothesis == alike[0] or run.comparison == alike[1]
 
@@ -189,7 +191,7 @@ def versions_before(
     alike: tuple[str, str | None],
     spec_hash: str,
     moment: str,
-    runs: Sequence[Tried],
+    runs: Sequence[RunDigest],
     registered: Sequence[Registration],
 ) -> list[Version]:
     """The other specs that were registered or run before a moment, latest last.
@@ -212,7 +214,7 @@ def versions_before(
 
 
 def _changes(
-    own: Sequence[Tried],
+    own: Sequence[RunDigest],
     registered: Sequence[Registration],
     now: DataRead,
     contradiction: Contradiction,
@@ -240,7 +242,7 @@ def _reach(data: DataRead) -> str:
 
 
 def _registered(
-    found: Registration | None, first: Tried | None, before: bool, changes: Sequence[Change]
+    found: Registration | None, first: RunDigest | None, before: bool, changes: Sequence[Change]
 ) -> str:
     if found is None:
         other = next((c for c in changes if c.run is None), None)
@@ -275,9 +277,9 @@ def _altered(log: Log, hypothesis: Hypothesis, versions: Sequence[Version]) -> s
     return f"Altered before that: {', '.join(told)}.{many}"
 
 
-def _sealed_run(log: Log, version: Version) -> tuple[Tried | None, Mapping[str, Any] | None]:
+def _sealed_run(log: Log, version: Version) -> tuple[RunDigest | None, Mapping[str, Any] | None]:
     """A version's run as its record has it, and the version's rule; None for what is not known."""
-    found = sealed(log, [version.run])[0] if version.run else []
+    found = sealed_digests(log, [version.run])[0] if version.run else []
     run = found[0] if found else None
     if version.registration is not None:
         return run, version.registration.rule

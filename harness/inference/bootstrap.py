@@ -20,7 +20,7 @@ import numpy as np
 
 from harness.inference.blocks import block_length, bootstrap_sums, long_enough
 from harness.inference.evidence import GainAs
-from harness.scores.decision_times import Dates
+from harness.scores.forecast_origins import ForecastOrigins
 from harness.scores.losses import Values
 from harness.scores.means import Means
 from harness.scores.metrics import METRICS
@@ -63,7 +63,7 @@ def bootstrap_gains(
     metric: str,
     gain_as: GainAs,
     overlap: int,
-    dates: Dates,
+    dates: ForecastOrigins,
     level: float = 0.9,
     draws: int = DRAWS,
     seed: int = 0,
@@ -120,7 +120,7 @@ def _columns(
     outcome: Values,
     models: Sequence[Values],
     moved: Sequence[F64],
-    dates: Dates,
+    dates: ForecastOrigins,
 ) -> tuple[F64, list[slice]]:
     """Row counts, the outcome's columns and every model's by decision time; the models' places."""
     parts = [np.ones(dates.rows), *means.outcome(outcome)]
@@ -132,7 +132,7 @@ def _columns(
     return dates.sums(np.column_stack(parts)), places
 
 
-def _block(moved: Sequence[F64], overlap: int, dates: Dates) -> float:
+def _block(moved: Sequence[F64], overlap: int, dates: ForecastOrigins) -> float:
     """The longest block that the gain of any model over the first asks for."""
     gains = [dates.averages(psi - moved[0]) for psi in moved[1:]]
     known = [x for x in gains if np.isfinite(x).all()] or [np.zeros(dates.n)]

@@ -19,7 +19,7 @@ from numpy.typing import NDArray
 from harness.inference.blocks import block_length, long_enough
 from harness.inference.bootstrap import DRAWS
 from harness.inference.diebold_mariano import cosine_terms, standard_error
-from harness.scores.decision_times import Dates
+from harness.scores.forecast_origins import ForecastOrigins
 from harness.types import F64
 
 _ROUNDING = 1e-12  # of the size of losses
@@ -232,7 +232,7 @@ def in_runs(table: F64, block: float) -> tuple[F64, int]:
     n = table.shape[0]
     count = n // max(1, int(block // 8))
     starts = np.arange(count, dtype=np.int64) * n // count
-    runs = Dates(starts, n)
+    runs = ForecastOrigins(starts, n)
     averages = np.column_stack([runs.averages(column) for column in table.T])
     return averages, max(1, min(math.ceil(block * count / n), count))
 

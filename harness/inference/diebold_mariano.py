@@ -17,7 +17,7 @@ from typing import NamedTuple
 import numpy as np
 
 from harness.inference.evidence import Evidence, GainAs
-from harness.scores.decision_times import Dates, by_date
+from harness.scores.forecast_origins import ForecastOrigins, by_origin
 from harness.scores.losses import Values
 from harness.scores.metrics import METRICS, Metric
 from harness.types import F64, Forecasts
@@ -52,7 +52,7 @@ def evidence(
     gain is that of training by any seed, their mean, and how much they differ widens both.
     """
     m, alpha_each = METRICS[metric], alpha / len(candidates)
-    dates = by_date(forecasts.formed_at)
+    dates = by_origin(forecasts.formed_at)
     cosines = cosine_terms(dates.n, forecasts.overlap)
     out = []
     for name in candidates:
@@ -95,7 +95,7 @@ def evidence(
 
 def _differences(
     m: Metric,
-    dates: Dates,
+    dates: ForecastOrigins,
     outcome: Values,
     seed: Seed,
     baseline: str,

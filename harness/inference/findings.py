@@ -16,7 +16,7 @@ from harness.inference.comparison import (
 )
 from harness.inference.evidence import GainAs
 from harness.inference.rationality import encompassing, mincer_zarnowitz
-from harness.scores.decision_times import Dates, by_date
+from harness.scores.forecast_origins import ForecastOrigins, by_origin
 from harness.scores.losses import Values
 from harness.scores.metrics import METRICS
 from harness.types import F64, I64
@@ -87,7 +87,7 @@ def findings(c: Compared, known: Mapping[str, F64] | None = None) -> tuple[Findi
     A model whose losses or forecasts are not finite, or too large to be squared, is left out of
     the tests that would need them.
     """
-    dates = by_date(c.formed_at)
+    dates = by_origin(c.formed_at)
     with np.errstate(over="ignore", invalid="ignore"):
         found = [*_bootstrap(c, dates)]
         for name in c.candidates:
@@ -133,7 +133,7 @@ def loss_series(outcome: Values, f: Values, metric: str) -> F64:
         return -to_first_order if m.higher else to_first_order
 
 
-def _bootstrap(c: Compared, dates: Dates) -> Iterator[Finding]:
+def _bootstrap(c: Compared, dates: ForecastOrigins) -> Iterator[Finding]:
     gains = bootstrap_gains(
         c.outcome,
         c.models,
@@ -156,7 +156,7 @@ def _bootstrap(c: Compared, dates: Dates) -> Iterator[Finding]:
 
 
 def _giacomini_white(
-    c: Compared, name: str, dates: Dates, known: Mapping[str, F64] | None
+    c: Compared, name: str, dates: ForecastOrigins, known: Mapping[str, F64] | None
 ) -> Iterator[Finding]:
     losses = (loss_series(c.outcome, c.models[m], c.metric) for m in (c.baseline, name))
     d = np.subtract(*losses)
@@ -176,7 +176,7 @@ def _giacomini_white(
 
 
 def _instruments(
-    d: F64, overlap: int, dates: Dates, known: Mapping[str, F64] | None
+    d: F64, overlap: int, dates: ForecastOrigins, known: Mapping[str, F64] | None
 ) -> tuple[F64, str]:
     """The instruments by decision time (t, q), those of a panel averaged, and their names."""
     default = lagged(d, overlap)
@@ -188,7 +188,7 @@ def _instruments(
     return np.column_stack(columns), ", ".join(("constant", *known))
 
 
-def _averages(dates: Dates, values: F64) -> F64:
+def _averages(dates: ForecastOrigins, values: F64) -> F64:
     """Averages by decision time of what is known there; NaN where nothing is."""
     there = np.isfinite(values)
     count = dates.sums(there.astype(np.float64))
@@ -196,7 +196,7 @@ def _averages(dates: Dates, values: F64) -> F64:
     return np.divide(sums, count, out=np.full(dates.n, np.nan), where=count > 0.0)
 
 
-def _pairs(c: Compared, name: str, dates: Dates) -> Iterator[Finding]:
+def _pairs(c: Compared, name: str, dates: ForecastOrigins) -> Iterator[Finding]:
     """Clark-West where the baseline is nested, and encompassing, on the target's scale."""
     y, base, own = (v.y for v in (c.outcome, c.models[c.baseline], c.models[name]))
     if not _usable(y, base, own):
@@ -216,7 +216,7 @@ def _pairs(c: Compared, name: str, dates: Dates) -> Iterator[Finding]:
     )  # fmt: skip
 
 
-def _calibration(c: Compared, name: str, dates: Dates) -> Iterator[Finding]:
+def _calibration(c: Compared, name: str, dates: ForecastOrigins) -> Iterator[Finding]:
     """Mincer-Zarnowitz: of a log target in ln sigma and in variance, else in its own unit."""
     series: dict[str, Callable[[Values], F64]] = {
         "ln sigma": lambda v: v.log_sigma,

@@ -16,7 +16,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from harness.inference.diebold_mariano import cosine_projections, cosine_terms, f_sf
-from harness.scores.decision_times import Dates
+from harness.scores.forecast_origins import ForecastOrigins
 from harness.types import F64
 
 _NOTHING = 1e-13  # of the size of y: residuals below are rounding
@@ -63,7 +63,7 @@ class Fit:
         return statistic, f_sf(statistic, r, freedom)
 
 
-def least_squares(y: F64, x: F64, overlap: int, dates: Dates | None = None) -> Fit:
+def least_squares(y: F64, x: F64, overlap: int, dates: ForecastOrigins | None = None) -> Fit:
     """Least squares of y (n,) on the columns of x (n, q), with a HAC covariance of its estimate.
 
     `overlap` counts decision times; without `dates` every row is one. A column that the others

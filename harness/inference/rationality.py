@@ -8,7 +8,7 @@ import numpy as np
 
 from harness.inference.diebold_mariano import student_t_sf
 from harness.inference.hac import least_squares
-from harness.scores.decision_times import Dates
+from harness.scores.forecast_origins import ForecastOrigins
 from harness.types import F64
 
 
@@ -48,7 +48,7 @@ class MincerZarnowitz:
 
 
 def encompassing(
-    y: F64, baseline: F64, candidate: F64, overlap: int, dates: Dates | None = None
+    y: F64, baseline: F64, candidate: F64, overlap: int, dates: ForecastOrigins | None = None
 ) -> Encompassing:
     """Does the candidate hold anything that the baseline does not?
 
@@ -77,7 +77,7 @@ def encompassing(
 
 
 def mincer_zarnowitz(
-    y: F64, forecast: F64, overlap: int, dates: Dates | None = None
+    y: F64, forecast: F64, overlap: int, dates: ForecastOrigins | None = None
 ) -> MincerZarnowitz:
     """Is a forecast right on average, whatever its level?
 

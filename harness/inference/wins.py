@@ -31,7 +31,7 @@ from harness.errors import RunError
 from harness.inference.blocks import block_length, bootstrap_sums, long_enough
 from harness.inference.bootstrap import DRAWS
 from harness.inference.evidence import FEWEST_SYMBOLS, HALF, Evidence
-from harness.scores.decision_times import Dates, by_date
+from harness.scores.forecast_origins import ForecastOrigins, by_origin
 from harness.scores.losses import Values
 from harness.scores.metrics import METRICS, Metric
 from harness.scores.scoring import taken
@@ -50,7 +50,7 @@ class _Panel:
     """
 
     rows: I64
-    dates: Dates
+    dates: ForecastOrigins
     cell: I64
     symbols: int
     counts: F64 | None
@@ -69,7 +69,7 @@ class _Saved:
     """
 
     sums: F64
-    by_date: F64
+    by_origin: F64
     still: F64
 
 
@@ -151,7 +151,7 @@ def _panel(forecasts: Forecasts, m: Metric, outcome: Values) -> _Panel:
             f"verdict.gain wins: {names.size} symbols have forecasts that {m.name} counts, wanted "
             f"at least {FEWEST_SYMBOLS}"
         )
-    dates = by_date(forecasts.formed_at[counted])
+    dates = by_origin(forecasts.formed_at[counted])
     date = np.repeat(np.arange(dates.n), np.diff(dates.starts, append=dates.rows))
     cell = date * names.size + code
     panel = _Panel(counted, dates, cell, names.size, None)
@@ -175,7 +175,7 @@ def _saved(
 
 def _block(saved: _Saved, overlap: int) -> float:
     """What the panel's mean loss difference asks for: of all symbols it is the common part."""
-    x = saved.by_date
+    x = saved.by_origin
     return block_length(x if np.isfinite(x).all() else np.zeros(x.size), overlap)
 
 

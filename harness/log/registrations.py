@@ -19,7 +19,7 @@ from typing import TYPE_CHECKING, Any
 from harness.durations import iso_moment
 from harness.log.atomic_files import encode, sync, write
 from harness.log.store import Log, RecordError, read_bytes, read_object
-from harness.panel.identity import panel_meaning
+from harness.panel.identity import panel_identity
 
 if TYPE_CHECKING:
     from harness.panel.spec import PanelSpec
@@ -39,7 +39,7 @@ class DataRead:
     """What was read of a panel: how its bytes are told apart, and how far they reach.
 
     `columns` are those that the fingerprint covers, `start` and `end` the first bar's start and
-    the last one's end (ISO 8601, UTC); `meaning` is that of the panel file (see panel_meaning).
+    the last one's end (ISO 8601, UTC); `meaning` is that of the panel file (see panel_identity).
     The fingerprint is None where the data was not at hand, `meaning` in what is older than it.
     `source` is what was read of the panel that models learned from beforehand, if any.
     """
@@ -77,7 +77,7 @@ class DataRead:
             iso_moment(facts.start),
             iso_moment(facts.end),
             facts.rows,
-            panel_meaning(spec, columns),
+            panel_identity(spec, columns),
             source,
         )
 

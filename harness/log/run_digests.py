@@ -24,7 +24,7 @@ from harness.log.store import Log, RecordError
 _LAYOUT = 4
 
 
-class Tried(NamedTuple):
+class RunDigest(NamedTuple):
     """A run: what it claimed, on which data, and every comparison it made.
 
     `columns`, `start`, `end`, `rows` and `meaning` as in DataRead, `source` that of its source in
@@ -78,7 +78,7 @@ class Tried(NamedTuple):
         return self.tested_from < tested[1] and tested[0] < self.tested_until
 
 
-def all_tried(log: Log) -> tuple[list[Tried], list[str]]:
+def all_digests(log: Log) -> tuple[list[RunDigest], list[str]]:
     """Every run of the log, oldest first, and the ids of those whose records cannot be read."""
     kept = _load(log)
     found, fresh, unreadable = [], [], []
@@ -97,7 +97,7 @@ def all_tried(log: Log) -> tuple[list[Tried], list[str]]:
     return sorted(found, key=lambda t: (t.started, t.run_id)), unreadable
 
 
-def sealed(log: Log, runs: Sequence[Tried]) -> tuple[list[Tried], list[str]]:
+def sealed_digests(log: Log, runs: Sequence[RunDigest]) -> tuple[list[RunDigest], list[str]]:
     """These runs as their sealed records have them, and the ids of those that cannot be read."""
     found, unreadable = [], []
     for run in runs:
@@ -108,7 +108,7 @@ def sealed(log: Log, runs: Sequence[Tried]) -> tuple[list[Tried], list[str]]:
     return found, unreadable
 
 
-def remember(log: Log, record: Mapping[str, Any]) -> None:
+def append_digest(log: Log, record: Mapping[str, Any]) -> None:
     """Keep the entry of a run just published, so that no reader needs its record for it."""
     with suppress(OSError):
         _append(log, [(_stamp(log, record["run_id"]), _entry(record))])
@@ -120,9 +120,9 @@ def target_words(settings: Mapping[str, Any]) -> str:
     return " ".join(str(settings.get(key)) for key in keys)
 
 
-def _entry(record: Mapping[str, Any]) -> Tried:
+def _entry(record: Mapping[str, Any]) -> RunDigest:
     verdict, panel = record.get("verdict") or {}, record.get("panel") or {}
-    return Tried(
+    return RunDigest(
         record["run_id"],
         record["started"],
         record["hypothesis"],
@@ -181,7 +181,7 @@ def _stamp(log: Log, run_id: str) -> list[int]:
     return [stat.st_size, stat.st_mtime_ns]
 
 
-def _load(log: Log) -> dict[str, tuple[list[int], Tried]]:
+def _load(log: Log) -> dict[str, tuple[list[int], RunDigest]]:
     """The kept entries by run, each with its record's stamp; none where there is no such file."""
     try:
         lines = (log.root / "tried.jsonl").read_bytes().splitlines()
@@ -192,13 +192,13 @@ def _load(log: Log) -> dict[str, tuple[list[int], Tried]]:
         try:
             layout, stamp, words = json.loads(line)
             if layout == _LAYOUT:
-                kept[words[0]] = stamp, Tried(*words)
+                kept[words[0]] = stamp, RunDigest(*words)
         except (ValueError, TypeError):  # cut short: the run's record is read again
             continue
     return kept
 
 
-def _append(log: Log, entries: Sequence[tuple[list[int], Tried]]) -> None:
+def _append(log: Log, entries: Sequence[tuple[list[int], RunDigest]]) -> None:
     """Append entries in one write each, which others' do not tear; a log may be read-only."""
     if not entries:
         return

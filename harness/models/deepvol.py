@@ -22,7 +22,7 @@ from harness.models.nets import training_loop as loop
 from harness.models.nets import universal
 from harness.models.nets.universal import Diet, HeldOut, Pool, UniversalNet
 from harness.models.params import DeepVolParams
-from harness.models.pretraining import Course, Lesson
+from harness.models.pretraining import PretrainedWeights, PretrainingRows
 from harness.models.protocol import ModelError, Task, versions
 from harness.types import F64, FitTime, Rows, Training
 
@@ -54,7 +54,7 @@ class DeepVol:
     features: tuple[str, ...]
     task: Task
     params: DeepVolParams
-    learned: Lesson | None = None
+    learned: PretrainedWeights | None = None
     taught: _Taught | None = None
     offset: float | None = None
     progress: Callable[[str], None] = _silent
@@ -80,7 +80,7 @@ class DeepVol:
     @property
     def learns(self) -> bool:
         """Whether it is trained on a source."""
-        return self.params.learns_beforehand
+        return self.params.pretrains
 
     @property
     def subject(self) -> str:
@@ -92,17 +92,17 @@ class DeepVol:
         """The same model, telling `progress` of every epoch."""
         return replace(self, progress=progress)
 
-    def lesson(self, course: Course, *, seed: int = 0) -> Lesson:
+    def pretrained(self, pretraining_rows: PretrainingRows, *, seed: int = 0) -> PretrainedWeights:
         """The net trained on the course; ModelError as `fit` raises it."""
-        taught = self._trained(course.rows, course.held_out, seed)
+        taught = self._trained(pretraining_rows.rows, pretraining_rows.held_out, seed)
         told = taught.training
-        return Lesson(
+        return PretrainedWeights(
             taught.weights(), told.epochs, told.best, told.train_loss, told.validation_loss
         )
 
-    def after(self, lesson: Lesson) -> Self:
+    def after(self, pretrained: PretrainedWeights) -> Self:
         """The same model, which forecasts with what the lesson left."""
-        return replace(self, learned=lesson)
+        return replace(self, learned=pretrained)
 
     def fit(
         self, rows: Rows, y: F64, *, validation: tuple[Rows, F64] | None = None, seed: int = 0
@@ -167,10 +167,10 @@ class DeepVol:
         longest = max(n_rows // (self.params.most_stocks if self.params.portfolios else 1), 1)
         return self._time(longest, self._schedule, forecasts=2 * n_rows + n_validation)
 
-    def lesson_time(self, course: Course) -> FitTime:
+    def pretraining_time(self, pretraining_rows: PretrainingRows) -> FitTime:
         """Seconds of a lesson, by timing a few batches of made-up series."""
-        longest = int(np.bincount(course.rows.symbol).max())
-        return self._time(longest, self._schedule, forecasts=course.held_out_y.size)
+        longest = int(np.bincount(pretraining_rows.rows.symbol).max())
+        return self._time(longest, self._schedule, forecasts=pretraining_rows.held_out_y.size)
 
     def _time(self, longest: int, schedule: loop.Schedule, *, forecasts: int) -> FitTime:
         steps = min(longest, self.params.sequence_length or longest)
@@ -189,24 +189,30 @@ class DeepVol:
             checked = _held_out(rows, held_out.columns(self.features), pool.unit)
         with loop.repeatable(seed, device):
             net = self._fresh().to(device)
-            course = universal.train(
+            pretraining_rows = universal.train(
                 net, pool, checked, self._schedule, seed, device, self.progress
             )
-        told = self._told(net, len(course.train_loss), course.best)
-        losses = {"train_loss": course.train_loss, "validation_loss": course.validation_loss}
+        told = self._told(net, len(pretraining_rows.train_loss), pretraining_rows.best)
+        losses = {
+            "train_loss": pretraining_rows.train_loss,
+            "validation_loss": pretraining_rows.validation_loss,
+        }
         return _Taught(net, pool.unit, replace(told, **losses))
 
-    def _recalled(self, lesson: Lesson) -> _Taught:
+    def _recalled(self, pretrained: PretrainedWeights) -> _Taught:
         """The net as the lesson left it."""
         device = loop.choose_device(self.params.device)
         with loop.repeatable(0, device):
             net = self._fresh()
-            weights = {k: torch.from_numpy(np.array(w)) for k, w in lesson.weights.items()}
+            weights = {k: torch.from_numpy(np.array(w)) for k, w in pretrained.weights.items()}
             unit = float(weights.pop(_UNIT)[0])
             net.load_state_dict(weights)
             net.to(device).eval()
-        told = self._told(net, lesson.epochs, lesson.best)
-        losses = {"train_loss": lesson.train_loss, "validation_loss": lesson.validation_loss}
+        told = self._told(net, pretrained.epochs, pretrained.best)
+        losses = {
+            "train_loss": pretrained.train_loss,
+            "validation_loss": pretrained.validation_loss,
+        }
         return _Taught(net, unit, replace(told, **losses))
 
     def _known(self, rows: Rows) -> tuple[F64, Any]:

@@ -13,7 +13,7 @@ from harness.models.nets import training_loop as loop
 from harness.models.nets.hybrid import REGIMES, HybridNet
 from harness.models.nets.sequence import LastState
 from harness.models.params import HybridParams, OlsParams
-from harness.models.pretraining import Course, Lesson
+from harness.models.pretraining import PretrainedWeights, PretrainingRows
 from harness.models.protocol import Task, own_features
 from harness.models.scaling import Scaling
 from harness.models.transfer import TransferNet
@@ -52,13 +52,13 @@ class Hybrid(TransferNet):
         """HAR's features, wanted at the decision alone."""
         return self.har.features
 
-    def lesson(self, course: Course, *, seed: int = 0) -> Lesson:
+    def pretrained(self, pretraining_rows: PretrainingRows, *, seed: int = 0) -> PretrainedWeights:
         """What the net without HAR learns from the course."""
-        return self._alone.lesson(course, seed=seed)
+        return self._alone.pretrained(pretraining_rows, seed=seed)
 
-    def lesson_time(self, course: Course) -> FitTime:
+    def pretraining_time(self, pretraining_rows: PretrainingRows) -> FitTime:
         """As of the net without HAR."""
-        return self._alone.lesson_time(course)
+        return self._alone.pretraining_time(pretraining_rows)
 
     def fit(
         self, rows: Rows, y: F64, *, validation: tuple[Rows, F64] | None = None, seed: int = 0

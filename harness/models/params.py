@@ -29,7 +29,7 @@ class Params(BaseModel):
     tables: ClassVar[Mapping[str, Mapping[str, type[Params]]]] = {}
 
     @property
-    def learns_beforehand(self) -> bool:
+    def pretrains(self) -> bool:
         """Whether it wants rows of a [source] panel to learn from before its fits."""
         return False
 
@@ -220,7 +220,7 @@ class TransferParams(Params):
     device: Device = "auto"
 
     @property
-    def learns_beforehand(self) -> bool:
+    def pretrains(self) -> bool:
         """All but training from scratch."""
         return self.strategy != "scratch"
 
@@ -344,7 +344,7 @@ class DeepVolParams(Params):
     device: Device = "auto"
 
     @property
-    def learns_beforehand(self) -> bool:
+    def pretrains(self) -> bool:
         """Where it is trained on a source."""
         return self.trains_on == "source"
 

@@ -14,7 +14,7 @@ from harness.types import F64, I64, FitTime, Rows, Samples
 
 
 @dataclass(frozen=True)
-class Lesson:
+class PretrainedWeights:
     """What was learned from a source: weights by name, epochs run and the one kept (from 1).
 
     Losses after every epoch: of training, and of the source's rows held out.
@@ -40,7 +40,7 @@ class Lesson:
 
 
 @runtime_checkable
-class Pupil(Protocol):
+class PretrainedModel(Protocol):
     """A model whose fits begin with what it learned from a source panel."""
 
     features: tuple[str, ...]
@@ -65,20 +65,20 @@ class Pupil(Protocol):
         """As of Kept."""
         ...
 
-    def lesson(self, course: Course, *, seed: int = 0) -> Lesson:
+    def pretrained(self, pretraining_rows: PretrainingRows, *, seed: int = 0) -> PretrainedWeights:
         """What the course teaches; ModelError where it teaches nothing."""
         ...
 
-    def after(self, lesson: Lesson) -> Self:
+    def after(self, pretrained: PretrainedWeights) -> Self:
         """The unfitted model, whose fits will begin with this lesson."""
         ...
 
 
 @runtime_checkable
-class TimedPupil(Protocol):
+class TimedPretraining(Protocol):
     """A pupil that says what its lessons will take."""
 
-    def lesson_time(self, course: Course) -> FitTime:
+    def pretraining_time(self, pretraining_rows: PretrainingRows) -> FitTime:
         """Seconds of one lesson, by timing a few steps."""
         ...
 
@@ -88,7 +88,7 @@ _FEWEST = 30  # rows on either side: fewer teach nothing
 
 
 @dataclass(frozen=True)
-class Course:
+class PretrainingRows:
     """The source's rows for one fit, with targets: those to train on and those held out, if any."""
 
     rows: Rows
@@ -98,14 +98,14 @@ class Course:
     symbols: tuple[str, ...]
 
 
-def course(
+def pretraining_rows(
     source: Samples,
     features: tuple[str, ...],
     limit: int,
     embargo: int,
     *,
     holds_out: bool = True,
-) -> Course:
+) -> PretrainingRows:
     """What a fit with this `limit` (cut - embargo, UTC ns) may be taught.
 
     ModelError where too few rows had resolved by then.
@@ -118,7 +118,7 @@ def course(
             f"fit, of {_FEWEST} at least"
         )
     rows = source.rows.columns(features)
-    return Course(
+    return PretrainingRows(
         rows.take(train), source.y[train], rows.take(held_out), source.y[held_out], source.symbols
     )
 

@@ -115,14 +115,18 @@ class RecurrentNet:
             attention = None
             if self.weighs:
                 _, attention = loop.outputs(net, train if checked is None else checked)
-        before = sum(len(course.train_loss) for course in courses[:-1])
-        weighed = [weights for course in courses for weights in course.weighed]
+        before = sum(len(pretraining_rows.train_loss) for pretraining_rows in courses[:-1])
+        weighed = [weights for pretraining_rows in courses for weights in pretraining_rows.weighed]
         told = Training(
             parameters=sum(p.numel() for p in net.parameters()),
             epochs=before + len(courses[-1].train_loss),
             best=before + courses[-1].best,
-            train_loss=tuple(loss for course in courses for loss in course.train_loss),
-            validation_loss=tuple(loss for course in courses for loss in course.validation_loss),
+            train_loss=tuple(
+                loss for pretraining_rows in courses for loss in pretraining_rows.train_loss
+            ),
+            validation_loss=tuple(
+                loss for pretraining_rows in courses for loss in pretraining_rows.validation_loss
+            ),
             attention=() if attention is None else tuple(attention.tolist()),
             weights=_by_name(self.weighted, weighed),
         )

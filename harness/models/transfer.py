@@ -20,7 +20,7 @@ from harness.models.nets import training_loop as loop
 from harness.models.nets.attention import SelfAttention
 from harness.models.nets.sequence import LastState, Recurrent, SequenceNet
 from harness.models.params import TransferParams
-from harness.models.pretraining import Course, Lesson
+from harness.models.pretraining import PretrainedWeights, PretrainingRows
 from harness.models.recurrent import RecurrentNet
 from harness.types import F64, FitTime, Rows
 
@@ -35,12 +35,12 @@ class TransferNet(RecurrentNet):
     cell: ClassVar[str] = "lstm"
     weighs: ClassVar[bool] = False
     params: TransferParams
-    learned: Lesson | None = None
+    learned: PretrainedWeights | None = None
 
     @property
     def learns(self) -> bool:
         """All but training from scratch."""
-        return self.params.learns_beforehand
+        return self.params.pretrains
 
     @property
     def holds_out(self) -> bool:
@@ -60,17 +60,23 @@ class TransferNet(RecurrentNet):
         }
         return json.dumps(own, sort_keys=True)
 
-    def lesson(self, course: Course, *, seed: int = 0) -> Lesson:
+    def pretrained(self, pretraining_rows: PretrainingRows, *, seed: int = 0) -> PretrainedWeights:
         """The net trained on the course alone; ModelError as `fit` raises it."""
-        held_out = course.held_out, course.held_out_y
-        taught = self._trained(course.rows, course.y, held_out, seed, self._fresh, [self._lessons])
+        held_out = pretraining_rows.held_out, pretraining_rows.held_out_y
+        taught = self._trained(
+            pretraining_rows.rows, pretraining_rows.y, held_out, seed, self._fresh, [self._lessons]
+        )
         weights = {name: w.cpu().numpy() for name, w in taught.net.state_dict().items()}
         told = taught.training
-        return Lesson(weights, told.epochs, told.best, told.train_loss, told.validation_loss)
+        return PretrainedWeights(
+            weights, told.epochs, told.best, told.train_loss, told.validation_loss
+        )
 
-    def lesson_time(self, course: Course) -> FitTime:
+    def pretraining_time(self, pretraining_rows: PretrainingRows) -> FitTime:
         """Seconds of a lesson, by timing a few batches of made-up rows."""
-        return self._time([self._lessons], course.y.size, course.held_out_y.size)
+        return self._time(
+            [self._lessons], pretraining_rows.y.size, pretraining_rows.held_out_y.size
+        )
 
     def fit(
         self, rows: Rows, y: F64, *, validation: tuple[Rows, F64] | None = None, seed: int = 0
@@ -85,9 +91,9 @@ class TransferNet(RecurrentNet):
         )
         return replace(fitted, training=told)
 
-    def after(self, lesson: Lesson) -> Self:
+    def after(self, pretrained: PretrainedWeights) -> Self:
         """The same model, whose fits begin with the lesson's weights."""
-        return replace(self, learned=lesson)
+        return replace(self, learned=pretrained)
 
     def _begun(self) -> nn.Module:
         net = self._fresh()

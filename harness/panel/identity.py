@@ -24,7 +24,7 @@ _UNSAID = {key: field.default for key, field in PanelTable.model_fields.items()}
 }  # fmt: skip
 
 
-def panel_meaning(spec: PanelSpec, columns: Collection[str]) -> str:
+def panel_identity(spec: PanelSpec, columns: Collection[str]) -> str:
     """`sha256:` and a hash of all that the file says of these columns, but for words and paths.
 
     The panels of side series among the columns are part of it. Keys at their default say nothing,

@@ -20,7 +20,7 @@ from harness.inference.findings import Compared, Finding, findings, loss_series,
 from harness.log.store import Log
 from harness.log.stored_forecasts import stored_forecasts, testable_metrics
 from harness.reanalysis.instruments import known_instruments, read_instruments
-from harness.scores.decision_times import by_date
+from harness.scores.forecast_origins import by_origin
 from harness.scores.metrics import METRICS
 from harness.scores.scoring import series
 
@@ -129,7 +129,7 @@ def _sets(
     c: Compared, alpha: float, say: Callable[[str], None]
 ) -> tuple[ConfidenceSet | None, SuperiorAbility | None]:
     """The confidence set, SPA and StepM over all models."""
-    dates = by_date(c.formed_at)
+    dates = by_origin(c.formed_at)
     losses = {name: loss_series(c.outcome, f, c.metric) for name, f in c.models.items()}
     if len(losses) < 2 or not all(math.isfinite(float(x @ x)) for x in losses.values()):
         return None, None

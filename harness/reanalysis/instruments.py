@@ -11,7 +11,7 @@ import numpy as np
 from harness.errors import RunError, UsageError, nearest, one_line
 from harness.samples.features import Expression, FeatureError, parse_feature
 from harness.samples.measured import measure_panel
-from harness.samples.rows import Decided
+from harness.samples.rows import OriginMeasures
 from harness.spec.reading import stored_hypothesis
 from harness.study.study import set_up
 from harness.types import F64, Forecasts
@@ -68,12 +68,12 @@ def known_instruments(
     for m in measured:
         if m.symbol not in forecasts.symbols:
             continue
-        decided = Decided(m, study.plan.units, study.hypothesis.sample.floor)
+        by_symbol = OriginMeasures(m, study.plan.units, study.hypothesis.sample.floor)
         rows = np.flatnonzero(forecasts.symbol == forecasts.symbols.index(m.symbol))
         at = np.searchsorted(m.known_at[m.decisions], forecasts.formed_at[rows])
         for name, expression in wanted.items():
             if expression is not None:
-                values[name][rows] = decided.feature(expression)[at]
+                values[name][rows] = by_symbol.feature(expression)[at]
     return values
 
 

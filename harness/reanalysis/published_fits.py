@@ -18,7 +18,7 @@ from harness.models.protocol import Forecaster, Task, make_model
 from harness.models.table import KINDS
 from harness.panel.panel import PanelSpec, open_panel, read_panel
 from harness.samples.features import parse_feature
-from harness.samples.rows import Decided, LookBack, build_samples
+from harness.samples.rows import LookBack, OriginMeasures, build_samples
 from harness.samples.splits import Fitting
 from harness.samples.target_scale import TargetScale
 from harness.types import F64, Bars, Samples, Window
@@ -66,7 +66,7 @@ def one_day_ahead(
     models = {name: make_model(k, KINDS[k].params(**p), task) for name, (k, p) in asked.items()}
     texts = dict.fromkeys(text for model in models.values() for text in model.features)
     samples = build_samples(
-        [Decided(measure(bars, plan), plan.units, _FLOOR)],
+        [OriginMeasures(measure(bars, plan), plan.units, _FLOOR)],
         horizon="1d",
         bars=1,
         target=f"{target}_1d",
@@ -126,7 +126,7 @@ def volatility_model(bars: Bars, kind: str, **params: object) -> tuple[F64, F64]
     model = make_model(kind, KINDS[kind].params(**params), _task("rv", scale))
     features = [parse_feature(text) for text in model.features]
     samples = build_samples(
-        [Decided(measure(bars, plan), plan.units, _FLOOR)],
+        [OriginMeasures(measure(bars, plan), plan.units, _FLOOR)],
         horizon="1d",
         bars=1,
         target="rv_1d",

@@ -16,7 +16,7 @@ from harness.durations import show_moment
 from harness.inference.evidence import Evidence, Verdict
 from harness.log.registrations import moment_words
 from harness.log.store import HorizonForecasts
-from harness.panel.identity import panel_meaning
+from harness.panel.identity import panel_identity
 from harness.record.fit_tables import fit_tables
 from harness.record.tables import (
     ability_table,
@@ -163,7 +163,7 @@ def _panel(
         "title": spec.title,
         "note": spec.note,
         "digest": spec.digest,
-        "meaning": panel_meaning(spec, study.plan.inputs),
+        "meaning": panel_identity(spec, study.plan.inputs),
         "source": spec.kind,
         "calendar": spec.calendar,
         "bar": str(spec.bar),
@@ -244,7 +244,7 @@ def _source(measured: MeasuredStudy) -> dict[str, Any] | None:
         "bar": str(spec.bar),
         "calendar": spec.calendar,
         "symbols": list(measured.source_facts.symbols),
-        "lesson_rows": {h: int(samples.y.size) for h, samples in study.lessons.items()},
+        "lesson_rows": {h: int(samples.y.size) for h, samples in study.pretraining.items()},
     }
 
 

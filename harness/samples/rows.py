@@ -19,7 +19,7 @@ from harness.samples.target_scale import TargetScale
 from harness.types import F64, I64, History, Measured, Rows, Samples
 
 
-class Decided:
+class OriginMeasures:
     """One symbol's columns at its decisions, and the features made of them, each made once."""
 
     def __init__(self, measured: Measured, units: Mapping[str, str], floor: float) -> None:
@@ -47,7 +47,7 @@ class LookBack:
 
 
 def build_samples(
-    decided: Sequence[Decided],
+    by_symbol: Sequence[OriginMeasures],
     *,
     horizon: str,
     bars: int,
@@ -65,7 +65,7 @@ def build_samples(
     decision with a feature or a target that is not finite, or with one that a model looks back on,
     is dropped and counted; an unknown return drops none. RunError when nothing is left.
     """
-    parts = [_symbol_rows(d, target, bars, scale, features, look_back) for d in decided]
+    parts = [_symbol_rows(d, target, bars, scale, features, look_back) for d in by_symbol]
     moves = np.concatenate([p.column(f"ret_{horizon}") for p in parts]) if returns else None
     formed = np.concatenate([p.formed_at for p in parts])
     resolved = np.concatenate([p.resolved_at for p in parts])
@@ -74,7 +74,7 @@ def build_samples(
     symbol = np.repeat(
         np.arange(len(parts), dtype=np.int32), np.array([p.formed_at.size for p in parts])
     )
-    history, at = _history(decided, parts, look_back) if look_back else (None, None)
+    history, at = _history(by_symbol, parts, look_back) if look_back else (None, None)
     if len(parts) > 1:
         order = np.lexsort((symbol, formed))
         formed, resolved, symbol = formed[order], resolved[order], symbol[order]
@@ -85,9 +85,9 @@ def build_samples(
     if not formed.size:
         raise RunError(
             f"horizon {horizon}: no decision has complete features and a target: "
-            + _why_none(decided, features)
+            + _why_none(by_symbol, features)
         )
-    measured = [d.measured for d in decided]
+    measured = [d.measured for d in by_symbol]
     names = tuple(e.text for e in features)
     return Samples(
         horizon=horizon,
@@ -102,9 +102,9 @@ def build_samples(
     )
 
 
-def _why_none(decided: Sequence[Decided], features: Collection[Expression]) -> str:
+def _why_none(by_symbol: Sequence[OriginMeasures], features: Collection[Expression]) -> str:
     for expression in features:
-        if not any(np.isfinite(d.feature(expression)).any() for d in decided):
+        if not any(np.isfinite(d.feature(expression)).any() for d in by_symbol):
             return f"{expression.text} is no number at any (does it look back beyond the span?)"
     return "the span is shorter than the longest window or look-back"
 
@@ -130,25 +130,25 @@ class _SymbolRows:
 
 
 def _symbol_rows(
-    decided: Decided,
+    by_symbol: OriginMeasures,
     target: str,
     bars: int,
     scale: TargetScale,
     features: Collection[Expression],
     look_back: Collection[LookBack],
 ) -> _SymbolRows:
-    measured = decided.measured
+    measured = by_symbol.measured
     at = measured.decisions
     end = at + bars // measured.block
     inside = end < measured.known_at.size
     end = np.minimum(end, measured.known_at.size - 1)
     z = np.empty((len(features) + 1, at.size))
     for j, expression in enumerate(features):
-        z[j] = decided.feature(expression)
+        z[j] = by_symbol.feature(expression)
     z[-1] = scale.target(measured.columns[target][end])
     keep = inside & np.isfinite(z).all(axis=0)
     for past in look_back:
-        keep &= _complete(decided, past)
+        keep &= _complete(by_symbol, past)
     kept = np.flatnonzero(keep)
     if kept.size and kept[-1] - kept[0] + 1 == kept.size:  # as a rule: only the ends are dropped
         rows = slice(kept[0], kept[-1] + 1)
@@ -160,25 +160,27 @@ def _symbol_rows(
     return _SymbolRows(measured, end[rows], known[begin], known[end[rows]], last, z, rows)
 
 
-def _complete(decided: Decided, past: LookBack) -> NDArray[np.bool_]:
+def _complete(by_symbol: OriginMeasures, past: LookBack) -> NDArray[np.bool_]:
     """Whether every feature is finite at the last `past.decisions` decisions (D,)."""
-    finite = np.ones(decided.measured.decisions.size, bool)
+    finite = np.ones(by_symbol.measured.decisions.size, bool)
     for expression in past.features:
-        finite &= np.isfinite(decided.feature(expression))
+        finite &= np.isfinite(by_symbol.feature(expression))
     place = np.arange(finite.size)
     gap = np.maximum.accumulate(np.where(finite, -1, place))  # the last incomplete one so far
     return place - gap >= past.decisions
 
 
 def _history(
-    decided: Sequence[Decided], parts: Sequence[_SymbolRows], look_back: Collection[LookBack]
+    by_symbol: Sequence[OriginMeasures],
+    parts: Sequence[_SymbolRows],
+    look_back: Collection[LookBack],
 ) -> tuple[History, I64]:
     """Every decision's features that are looked back on, and each row's place among them."""
     wanted = {e.text: e for past in look_back for e in past.features}
-    sizes = [d.measured.decisions.size for d in decided]
+    sizes = [d.measured.decisions.size for d in by_symbol]
     begins = np.cumsum([0, *sizes], dtype=np.int64)
     values = np.empty((len(wanted), begins[-1]))
-    for d, a, b in zip(decided, begins[:-1], begins[1:], strict=True):
+    for d, a, b in zip(by_symbol, begins[:-1], begins[1:], strict=True):
         for j, expression in enumerate(wanted.values()):
             values[j, a:b] = d.feature(expression)
     at = [

@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 
 from harness.kernels import ranks as rank_loops
 from harness.samples.features import Expression, FeatureError, parse_feature
-from harness.samples.rows import Decided
+from harness.samples.rows import OriginMeasures
 from harness.types import F64, I64, Forecasts
 
 _SIGNS = {ast.Lt: "<", ast.LtE: "<=", ast.Gt: ">", ast.GtE: ">="}
@@ -147,11 +147,13 @@ class Marked:
     since: Mapping[str, I64]
 
 
-def mark(decided: Sequence[Decided], forecasts: Forecasts, regimes: Mapping[str, Regime]) -> Marked:
+def mark(
+    by_symbol: Sequence[OriginMeasures], forecasts: Forecasts, regimes: Mapping[str, Regime]
+) -> Marked:
     """Which forecasts belong to which regime."""
     if not regimes:
         return Marked({}, {})
-    places = list(_places(decided, forecasts))
+    places = list(_places(by_symbol, forecasts))
     groups: dict[str, I64] = {}
     since: dict[str, I64] = {}
     for name, regime in regimes.items():
@@ -170,18 +172,20 @@ def mark(decided: Sequence[Decided], forecasts: Forecasts, regimes: Mapping[str,
     return Marked(groups, since)
 
 
-def _places(decided: Sequence[Decided], forecasts: Forecasts) -> Iterator[tuple[Decided, I64, I64]]:
+def _places(
+    by_symbol: Sequence[OriginMeasures], forecasts: Forecasts
+) -> Iterator[tuple[OriginMeasures, I64, I64]]:
     """Each symbol with its forecasts' rows and the decisions they were made at."""
-    for code, d in enumerate(decided):
+    for code, d in enumerate(by_symbol):
         rows = np.flatnonzero(forecasts.symbol == code)
         known = d.measured.known_at[d.measured.decisions]
         yield d, rows, np.searchsorted(known, forecasts.formed_at[rows])
 
 
 def _over(
-    places: Sequence[tuple[Decided, I64, I64]],
+    places: Sequence[tuple[OriginMeasures, I64, I64]],
     forecasts: Forecasts,
-    of: Callable[[Decided], Flags | I64],
+    of: Callable[[OriginMeasures], Flags | I64],
 ) -> I64:
     """A code per decision of every symbol, at the forecasts' rows."""
     out = np.zeros(forecasts.y.size, np.int64)
@@ -190,18 +194,18 @@ def _over(
     return out
 
 
-def _holds(regime: When, decided: Decided) -> Flags:
+def _holds(regime: When, by_symbol: OriginMeasures) -> Flags:
     """A value that is missing is in no regime."""
     with np.errstate(invalid="ignore"):
         flags = [
-            _COMPARE[c.sign](decided.feature(c.expression), c.bound) for c in regime.conditions
+            _COMPARE[c.sign](by_symbol.feature(c.expression), c.bound) for c in regime.conditions
         ]
     return np.logical_and.reduce(flags)
 
 
-def _thirds(regime: Terciles, decided: Decided) -> I64:
+def _thirds(regime: Terciles, by_symbol: OriginMeasures) -> I64:
     """0, 1, 2 by the share of earlier values below; -1 while they are few or where missing."""
-    values = decided.feature(regime.expression)
+    values = by_symbol.feature(regime.expression)
     known = np.flatnonzero(np.isfinite(values))
     out = np.full(values.size, -1, np.int64)
     below, past = _earlier_below(values[known])[_FEWEST:], np.arange(_FEWEST, known.size)

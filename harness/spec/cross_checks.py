@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from harness.spec.hypothesis import Hypothesis
 
 
-def conflicts(h: Hypothesis) -> Iterator[Problem]:
+def cross_checks(h: Hypothesis) -> Iterator[Problem]:
     """What is wrong between keys that are each right alone."""
     yield from _scheme_conflicts(h)
     yield from _panel_conflicts("panel", h.panel)
@@ -91,7 +91,7 @@ def _source_conflicts(h: Hypothesis) -> Iterator[Problem]:
         )
     if h.source is not None and h.source.unseen:
         yield Problem(("source", "unseen"), "no such key: it is of [panel]", True)
-    pupils = [name for name, model in h.models.items() if model.params.learns_beforehand]
+    pupils = [name for name, model in h.models.items() if model.params.pretrains]
     if h.source is None:
         if pupils:
             wanted = f"this section, since models.{pupils[0]} learns from another panel beforehand"

@@ -11,7 +11,7 @@ from harness.models.params import ModelKeys, Params
 from harness.models.plugins import Plugin
 from harness.models.table import KINDS, Kind
 from harness.samples.features import FeatureError, parse_feature
-from harness.spec.cross_checks import conflicts
+from harness.spec.cross_checks import cross_checks
 from harness.spec.hypothesis import Hypothesis, ModelSpec, hash_of
 from harness.spec.regimes_and_sweeps import Sweep, as_written, expand_sweep, read_regimes
 from harness.spec.sections import SECTIONS, DistributionSpec, Document, PanelSpan, RiskSpec
@@ -78,7 +78,7 @@ def parse_hypothesis(text: str, path: Path) -> Hypothesis:
     if not problems:
         tables = {"models": models, "regimes": regimes, "sweep": sweep}
         hypothesis = Hypothesis(**sections, **tables, path=path, text=text)
-        problems = list(conflicts(hypothesis))
+        problems = list(cross_checks(hypothesis))
     if problems:
         told: list[Problem] = []
         for problem in (as_written(p, sweep) for p in problems):

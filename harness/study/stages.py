@@ -12,7 +12,7 @@ from harness.log.registrations import DataRead
 from harness.models.protocol import looked_back
 from harness.samples.features import Expression, parse_feature
 from harness.samples.measured import PanelFacts, measure_panel
-from harness.samples.rows import Decided, LookBack, build_samples
+from harness.samples.rows import LookBack, OriginMeasures, build_samples
 from harness.samples.splits import require_windows
 from harness.study.study import Span, Study
 from harness.types import Forecasts, Measured, Progress, Samples, Window
@@ -20,29 +20,35 @@ from harness.walk.walk_forward import Foreseen, foresee, walk_forward
 from harness.walk.workers import Workers
 
 
-def decide_on(study: Study, measured: Sequence[Measured]) -> list[Decided]:
+def at_origins(study: Study, measured: Sequence[Measured]) -> list[OriginMeasures]:
     """Every symbol's measures at its decisions; what features are made of."""
     floor = study.hypothesis.sample.floor
-    return [Decided(m, study.plan.units, floor) for m in measured]
+    return [OriginMeasures(m, study.plan.units, floor) for m in measured]
 
 
 def sample(
-    study: Study, decided: Sequence[Decided], horizon: str, *, lesson: bool = False
+    study: Study,
+    by_symbol: Sequence[OriginMeasures],
+    horizon: str,
+    *,
+    for_pretraining: bool = False,
 ) -> Samples:
     """Rows and targets of one horizon, with the features that its models ask for.
 
-    Of a `lesson` those alone that pupils look back over.
+    With `for_pretraining` those alone that pretrained models look back over.
     """
     h = study.hypothesis
     wanted: dict[str, Expression] = {}
     past: list[LookBack] = []
     for model in study.models(horizon).values():
         behind = looked_back(model)
-        wanted |= {text: parse_feature(text) for text in (behind if lesson else model.features)}
+        wanted |= {
+            text: parse_feature(text) for text in (behind if for_pretraining else model.features)
+        }
         if model.look_back:
             past.append(LookBack(model.look_back, tuple(map(parse_feature, behind))))
     return build_samples(
-        decided,
+        by_symbol,
         horizon=horizon,
         bars=study.plan.windows[horizon],
         target=study.target(horizon),
@@ -63,7 +69,7 @@ class MeasuredStudy:
     """
 
     study: Study
-    decided: tuple[Decided, ...]
+    by_symbol: tuple[OriginMeasures, ...]
     facts: PanelFacts
     source_facts: PanelFacts | None
     cached: bool
@@ -83,7 +89,7 @@ class MeasuredStudy:
 
     def samples(self, horizon: str) -> Samples:
         """Rows and targets of one horizon."""
-        return sample(self.study, self.decided, horizon)
+        return sample(self.study, self.by_symbol, horizon)
 
 
 def measure_study(
@@ -100,11 +106,11 @@ def measure_study(
         its, source_facts, _ = measure_panel(
             source.panel, source.plan, keep=keep, progress=progress
         )
-        decided = decide_on(source, its)
+        by_symbol = at_origins(source, its)
         horizons = map(str, study.hypothesis.target.horizons)
-        lessons = {h: sample(source, decided, h, lesson=True) for h in horizons}
-        study = replace(study, lessons=lessons)
-    return MeasuredStudy(study, tuple(decide_on(study, measured)), facts, source_facts, cached)
+        pretraining = {h: sample(source, by_symbol, h, for_pretraining=True) for h in horizons}
+        study = replace(study, pretraining=pretraining)
+    return MeasuredStudy(study, tuple(at_origins(study, measured)), facts, source_facts, cached)
 
 
 def forecast(

@@ -27,9 +27,9 @@ from harness.samples.target_scale import TargetScale
 from harness.spec.hypothesis import Hypothesis, ModelSpec
 from harness.spec.reading import check_measures
 from harness.types import Samples, Window
-from harness.walk.fit_cache import FitStore, fits_folder
+from harness.walk.fit_cache import FitCache, fits_folder
 from harness.walk.fold_fit import Settings
-from harness.walk.residuals.kept import Keep
+from harness.walk.residuals.kept import ResidualPlan
 from harness.walk.residuals.laws import Laws
 from harness.walk.residuals.tails import Tails
 
@@ -54,7 +54,7 @@ class Study:
     """A hypothesis set up on its panel: nothing read, nothing measured yet.
 
     `source` is the same hypothesis, with the models that learn from it, on the panel that they
-    learn from; `lessons` its rows by horizon, once it is measured.
+    learn from; `pretraining` its rows by horizon, once it is measured.
     """
 
     hypothesis: Hypothesis
@@ -62,7 +62,7 @@ class Study:
     panel: Panel
     plan: CascadePlan
     source: Study | None = None
-    lessons: Mapping[str, Samples] = field(default_factory=dict)
+    pretraining: Mapping[str, Samples] = field(default_factory=dict)
 
     @cached_property
     def scale(self) -> TargetScale:
@@ -106,8 +106,8 @@ class Study:
             self.scale,
             h.run.seed,
             h.walk_forward.min_train,
-            Keep(self.tails(horizon), self.laws),
-            source=self.lessons.get(horizon),
+            ResidualPlan(self.tails(horizon), self.laws),
+            source=self.pretraining.get(horizon),
         )
 
     def span(self, facts: PanelFacts) -> Span:
@@ -211,7 +211,7 @@ class Study:
     def _models(self) -> dict[str, dict[str, Forecaster]]:
         return {}
 
-    def fits(self, horizon: str) -> FitStore:
+    def fits(self, horizon: str) -> FitCache:
         """Where fits at this horizon are kept, and what its models are in words."""
         task = asdict(self._task(horizon))
         words = {}
@@ -222,7 +222,7 @@ class Study:
                 if own["plugin"]["source"] is None:  # whether it was changed cannot be seen
                     continue
             words[name] = json.dumps(own, sort_keys=True)
-        return FitStore(fits_folder(), words)
+        return FitCache(fits_folder(), words)
 
     def models(self, horizon: str) -> dict[str, Forecaster]:
         """Every model of the hypothesis, unfitted, for one horizon.
@@ -271,7 +271,7 @@ def _found(h: Hypothesis, section: str, name: str, search: Sequence[Path]) -> Pa
 
 def _beforehand(h: Hypothesis, search: Sequence[Path]) -> Study:
     """The models that learn from the source, on it."""
-    pupils = {name: model for name, model in h.models.items() if model.params.learns_beforehand}
+    pupils = {name: model for name, model in h.models.items() if model.params.pretrains}
     bare = {"source": None, "regimes": {}, "risk": None, "distribution": None}
     alone = replace(h, panel=h.source, models=pupils, **bare)
     return on_panel(alone, _found(h, "source", h.source.name, search), section="source")

@@ -69,7 +69,7 @@ def judge(
         each = [score(part, study.scale, outcome, of) for of in (models, *again)]
         scores.append(over_seeds(each))
         spread += by_seed(h.run.seed, each)
-        marked = mark(measured.decided, part, h.regimes)
+        marked = mark(measured.by_symbol, part, h.regimes)
         regimes = [by_group(part, outcome, of, marked, labels) for of in (models, *again)]
         mine = groups_over_seeds(regimes)
         groups += mine

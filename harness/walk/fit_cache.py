@@ -110,7 +110,7 @@ class Entry:
 
 
 @dataclass(frozen=True)
-class FitStore:
+class FitCache:
     """Where fits are kept, and by name in words what those models are that keep theirs."""
 
     folder: Path

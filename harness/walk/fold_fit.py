@@ -23,7 +23,12 @@ from harness.models.foreign import (
     training_of,
 )
 from harness.models.linear import Linear
-from harness.models.pretraining import Course, Lesson, Pupil, course
+from harness.models.pretraining import (
+    PretrainedModel,
+    PretrainedWeights,
+    PretrainingRows,
+    pretraining_rows,
+)
 from harness.models.protocol import (
     Contextual,
     Forecaster,
@@ -35,9 +40,9 @@ from harness.models.protocol import (
 )
 from harness.samples.target_scale import TargetScale
 from harness.types import F64, I64, FitReport, Fold, Rows, Samples, Training
-from harness.walk.fit_cache import Entry, FitStore
+from harness.walk.fit_cache import Entry, FitCache
 from harness.walk.fit_rows import FitRows, fit_rows
-from harness.walk.residuals.kept import NONE_LEFT, NOTHING, Keep, Left
+from harness.walk.residuals.kept import NO_SUMMARY, NOTHING, ResidualPlan, ResidualSummary
 
 MIN_TRAIN = 100  # training rows from which on a symbol is fitted by itself
 
@@ -56,8 +61,8 @@ class Settings:
     scale: TargetScale
     seed: int = 0
     min_train: int = MIN_TRAIN
-    keep: Keep = NOTHING
-    store: FitStore | None = None
+    keep: ResidualPlan = NOTHING
+    store: FitCache | None = None
     seeds: int = 1
     source: Samples | None = None
 
@@ -73,7 +78,7 @@ class FoldResult:
     stated: Mapping[str, float]
     shifts: tuple[float, float]
     report: FitReport
-    left: Left = NONE_LEFT
+    left: ResidualSummary = NO_SUMMARY
 
 
 def fit_fold(
@@ -92,7 +97,7 @@ def fit_fold(
     train, validation = seen.train, _taken(rows, y, seen.held_out)
     with named(name, model, samples, fold):
         began = clock()
-        model = _begun(_taught(model, settings, fold), rows, y, seen, settings.seed)
+        model = _begun(_with_pretraining(model, settings, fold), rows, y, seen, settings.seed)
         fitted = model.fit(rows.take(train), y[train], validation=validation, seed=settings.seed)
         seconds = clock() - began
         require_fitted(model, fitted)
@@ -115,18 +120,18 @@ def _begun(model: Forecaster, rows: Rows, y: F64, seen: FitRows, seed: int) -> F
     return model.begun(rows.take(seen.first), y[seen.first], validation=validation, seed=seed)
 
 
-def learns(model: Forecaster, settings: Settings) -> TypeGuard[Pupil]:
+def learns(model: Forecaster, settings: Settings) -> TypeGuard[PretrainedModel]:
     """Whether it learns from a source before its fits, and there is one."""
-    return settings.source is not None and isinstance(model, Pupil) and model.learns
+    return settings.source is not None and isinstance(model, PretrainedModel) and model.learns
 
 
-def _taught(model: Forecaster, settings: Settings, fold: Fold) -> Forecaster:
+def _with_pretraining(model: Forecaster, settings: Settings, fold: Fold) -> Forecaster:
     """A pupil with what it learned from the source, now or before from the same rows."""
     if not learns(model, settings):
         return model
-    given = course_of(model, settings, fold)
+    given = pretraining_rows_of(model, settings, fold)
     if settings.store is None:
-        return model.after(model.lesson(given, seed=settings.seed))
+        return model.after(model.pretrained(given, seed=settings.seed))
     entry = settings.store.entry(
         f"lesson: {model.subject}",
         made_by=model.made_by(),
@@ -137,26 +142,28 @@ def _taught(model: Forecaster, settings: Settings, fold: Fold) -> Forecaster:
     )
     with entry.alone():
         if (found := entry.read()) is None:
-            lesson = model.lesson(given, seed=settings.seed)
-            entry.write(lesson.weights, lesson.words())
+            pretrained = model.pretrained(given, seed=settings.seed)
+            entry.write(pretrained.weights, pretrained.words())
         else:
-            lesson = Lesson.of(*found)
-    return model.after(lesson)
+            pretrained = PretrainedWeights.of(*found)
+    return model.after(pretrained)
 
 
-def course_of(model: Pupil, settings: Settings, fold: Fold) -> Course:
+def pretraining_rows_of(model: PretrainedModel, settings: Settings, fold: Fold) -> PretrainingRows:
     """The source's rows that teach a fit; ModelError where they are too few."""
     assert settings.source is not None, "asked of a model that learns"
     limit, held = fold.window.limit, model.holds_out
-    return course(settings.source, looked_back(model), limit, settings.embargo, holds_out=held)
+    return pretraining_rows(
+        settings.source, looked_back(model), limit, settings.embargo, holds_out=held
+    )
 
 
-def _seen(model: Kept | Pupil) -> int | None:
+def _seen(model: Kept | PretrainedModel) -> int | None:
     """How many decisions' features a fit and its forecasts see of each row's history."""
     return None if isinstance(model, Recursive) and model.recursive else model.look_back
 
 
-def _lesson_rows(given: Course) -> dict[str, tuple[Rows, tuple[str, ...]]]:
+def _lesson_rows(given: PretrainingRows) -> dict[str, tuple[Rows, tuple[str, ...]]]:
     return {
         "lesson": (given.rows, given.symbols),
         "lesson held out": (given.held_out, given.symbols),
@@ -197,7 +204,7 @@ def _entry(
     named_parts = {key: (part, samples.symbols) for key, part in parts.items()}
     if learns(model, settings):
         with named(name, model, samples, fold):
-            given = course_of(model, settings, fold)
+            given = pretraining_rows_of(model, settings, fold)
         named_parts |= _lesson_rows(given)
         numbers |= {"lesson": given.y, "lesson held out": given.held_out_y}
     if settings.keep.tails is not None:
@@ -235,7 +242,7 @@ def _unpacked(arrays: Mapping[str, np.ndarray], words: Mapping[str, Any]) -> Fol
         words["stated"],
         (first, second),
         FitReport(**report | {"kept": 1}),
-        Left(arrays.get("tails"), arrays.get("laws")),
+        ResidualSummary(arrays.get("tails"), arrays.get("laws")),
     )
 
 

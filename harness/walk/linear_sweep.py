@@ -19,7 +19,7 @@ from harness.models.linear import Linear, Moments, WindowError
 from harness.samples.splits import make_folds
 from harness.samples.target_scale import TargetScale
 from harness.types import F64, I64, FitReport, Fold, Samples, Window, middle
-from harness.walk.residuals.kept import NONE_LEFT, NOTHING, Keep, Left
+from harness.walk.residuals.kept import NO_SUMMARY, NOTHING, ResidualPlan, ResidualSummary
 from harness.walk.sweep_rows import Leaving, Series
 
 
@@ -36,7 +36,7 @@ class Walked:
     var_shift: F64
     sigma_shift: F64
     reports: tuple[FitReport, ...]
-    left: Left = NONE_LEFT
+    left: ResidualSummary = NO_SUMMARY
 
 
 @dataclass(frozen=True)
@@ -78,7 +78,7 @@ def sweep(
     folds: Sequence[Fold],
     beyond: Sequence[Window],
     scale: TargetScale,
-    keep: Keep = NOTHING,
+    keep: ResidualPlan = NOTHING,
 ) -> dict[str, Walked]:
     """One symbol's models, training rows in slices. SweepError names the window of a failure."""
     began = clock()
@@ -111,7 +111,7 @@ def sweep_together(
     *,
     effects: bool,
     least: int,
-    keep: Keep = NOTHING,
+    keep: ResidualPlan = NOTHING,
 ) -> dict[str, Walked]:
     """Slopes shared by all symbols; with effects, a symbol's own intercept from `least` rows on."""
     began, w = clock(), len(parts[0].folds)
@@ -162,7 +162,7 @@ def sweep_apart(
     scale: TargetScale,
     *,
     least: int,
-    keep: Keep = NOTHING,
+    keep: ResidualPlan = NOTHING,
 ) -> dict[str, Walked]:
     """Every symbol fitted alone, in the windows in which it has `least` training rows."""
     w, s, size = len(parts[0].folds), len(parts), sum(p.places.size for p in parts)

@@ -11,7 +11,7 @@ from harness.models.insanity_filter import Sanity
 from harness.models.linear import Linear, Moments, linear_forecasts, window_moments
 from harness.samples.target_scale import TargetScale
 from harness.types import F64, I64, Fold, Samples, Window
-from harness.walk.residuals.kept import NONE_LEFT, Keep, Left, stacked
+from harness.walk.residuals.kept import NO_SUMMARY, ResidualPlan, ResidualSummary, stacked
 
 
 class Series:
@@ -94,7 +94,7 @@ class Series:
 class Leaving:
     """What a sweep's fits leave of their residuals; `seconds` it took are no part of a fit."""
 
-    def __init__(self, keep: Keep) -> None:
+    def __init__(self, keep: ResidualPlan) -> None:
         self.keep, self.seconds = keep, 0.0
 
     def of(
@@ -103,10 +103,10 @@ class Leaving:
         parts: Sequence[tuple[Series, F64]],
         var_shift: F64,
         windows: I64 | None = None,
-    ) -> Left:
+    ) -> ResidualSummary:
         """Of every window asked (w, …), over all parts' rows together; a part is rows and beta."""
         if not self.keep:
-            return NONE_LEFT
+            return NO_SUMMARY
         began, of = clock(), self.keep.of
         trained = [series.in_training(model, beta, windows) for series, beta in parts]
         joined = [

@@ -8,11 +8,11 @@ from statistics import fmean
 
 import numpy as np
 
-from harness.models.pretraining import TimedPupil
+from harness.models.pretraining import TimedPretraining
 from harness.models.protocol import Forecaster, Trained
 from harness.types import Fold, Samples
 from harness.walk.fit_rows import fit_rows
-from harness.walk.fold_fit import Settings, course_of, learns, named
+from harness.walk.fold_fit import Settings, learns, named, pretraining_rows_of
 
 
 @dataclass(frozen=True)
@@ -33,12 +33,12 @@ def training_time(
     *,
     horizon: str,
     settings: Settings,
-    lessons: int = 0,
+    pretraining: int = 0,
 ) -> TrainingTime:
     """The estimate for these fits: as many times that of a fit on their mean number of rows.
 
-    Seconds grow with the rows, so that the mean stands for all of them; of the `lessons` that are
-    taught for them the last is the longest and stands for all. RunError as the fits themselves
+    Seconds grow with the rows, so that the mean stands for all of them; of the `pretraining`
+    runs before them the last is the longest and stands for all. RunError as the fits themselves
     would have it, for one with no rows to train on or to hold out, for too few to learn from
     beforehand, and where memory does not suffice for a batch.
     """
@@ -50,15 +50,17 @@ def training_time(
         typical, most = len(fits) * float(one.typical), len(fits) * float(one.most)
         if learns(model, settings):
             # The earliest fit has the fewest rows to learn from: too few are told before training.
-            course_of(model, settings, min((fold for _, fold in fits), key=_limit))
-            if isinstance(model, TimedPupil):
-                lesson = model.lesson_time(course_of(model, settings, fits[-1][1]))
-                typical += lessons * lesson.typical
-                most += lessons * lesson.most
+            pretraining_rows_of(model, settings, min((fold for _, fold in fits), key=_limit))
+            if isinstance(model, TimedPretraining):
+                pretrained = model.pretraining_time(
+                    pretraining_rows_of(model, settings, fits[-1][1])
+                )
+                typical += pretraining * pretrained.typical
+                most += pretraining * pretrained.most
     return TrainingTime(horizon, name, len(fits), typical, most)
 
 
-def lessons_of(
+def pretraining_of(
     model: Forecaster, limits: Iterable[tuple[int, int]], settings: Settings
 ) -> set[tuple[str, int, int]]:
     """The lessons before fits of these limits and seeds; models with one subject share them."""

@@ -34,7 +34,7 @@ from harness.walk.linear_sweep import (
     sweep_together,
 )
 from harness.walk.residuals.kept import NOTHING, stacked
-from harness.walk.training_time import TrainingTime, in_words, lessons_of, training_time
+from harness.walk.training_time import TrainingTime, in_words, pretraining_of, training_time
 
 
 def _silent(_: str) -> None:
@@ -169,11 +169,13 @@ class _Walk:
                 if not is_made(job, self.settings)
             ]
             limits = {(job.fold.window.limit, job.seed) for job in jobs}
-            lessons = lessons_of(model, limits, self.settings) - taught
-            taught |= lessons
+            pretraining = pretraining_of(model, limits, self.settings) - taught
+            taught |= pretraining
             if jobs:
                 fits = [(job.samples, job.fold) for job in jobs]
-                found.append(training_time(name, model, fits, lessons=len(lessons), **where))
+                found.append(
+                    training_time(name, model, fits, pretraining=len(pretraining), **where)
+                )
         return tuple(found)
 
     def every_time(

@@ -15,7 +15,7 @@ from harness.models.params import OlsParams
 from harness.samples.measured import measure_panel
 from harness.scores.scoring import score, series
 from harness.spec.hypothesis import Hypothesis, ModelSpec
-from harness.study.stages import decide_on, forecast, sample
+from harness.study.stages import at_origins, forecast, sample
 from harness.study.study import Span, Study, set_up
 from harness.types import Samples
 
@@ -93,7 +93,7 @@ def _one_horizon(
     opened = set_up(inputs.hypothesis, [inputs.panels])
     measured, facts, _ = measure_panel(opened.panel, opened.plan)
     opened = replace(opened, hypothesis=replace(opened.hypothesis, models=regressions))
-    samples = sample(opened, decide_on(opened, measured), _HORIZON)
+    samples = sample(opened, at_origins(opened, measured), _HORIZON)
     return opened, samples, opened.span(facts)
 
 

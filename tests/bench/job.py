@@ -9,7 +9,7 @@ from harness.pipeline import Timer
 from harness.samples.measured import measure_panel
 from harness.scores.scoring import Scores, score, series
 from harness.spec.hypothesis import Hypothesis
-from harness.study.stages import decide_on, forecast, sample
+from harness.study.stages import at_origins, forecast, sample
 from harness.study.study import set_up
 from harness.verdict.judge import judge
 
@@ -27,15 +27,15 @@ def study(
         opened = set_up(hypothesis, [panels])
     with timer("measure"):
         measured, facts, _ = measure_panel(opened.panel, opened.plan, keep=keep)
-    decided, forecasts = decide_on(opened, measured), {}
+    by_symbol, forecasts = at_origins(opened, measured), {}
     for horizon in map(str, hypothesis.target.horizons):
         with timer("features and targets"):
-            samples = sample(opened, decided, horizon)
+            samples = sample(opened, by_symbol, horizon)
         with timer("fit and forecast"):
             forecasts[horizon] = forecast(opened, samples, opened.span(facts))
     if decide:
         with timer("score, test and decide"):
-            return judge(opened, decided, forecasts, {}).scores, timer.stages
+            return judge(opened, by_symbol, forecasts, {}).scores, timer.stages
     with timer("score"):
         scale = opened.scale
         scores = [score(part, scale, *series(part, scale)) for part in forecasts.values()]

@@ -81,7 +81,7 @@ class Sequences:
 
 
 @dataclass(frozen=True)
-class Course:
+class PretrainingRows:
     """How training went: losses after each epoch, the best epoch, those that ended on a plateau.
 
     Epochs count from 1; rates were halved after those in `halved`. A training loss is the mean over
@@ -165,7 +165,7 @@ def train(
     schedule: Schedule,
     order: torch.Generator,
     progress: Callable[[str], None],
-) -> Course:
+) -> PretrainingRows:
     """Train the net in place; it ends with the weights of the epoch with the least validation loss.
 
     Without validation rows every epoch is run at the same rates and the last weights stay. Frozen
@@ -191,7 +191,7 @@ def run_epochs(
     epoch_of: Callable[[], float],
     check: Callable[[], tuple[float, Tensor | None]] | None,
     progress: Callable[[str], None],
-) -> Course:
+) -> PretrainingRows:
     """Epochs of any kind by the schedule: early stopping, plateaus, the best weights, a history.
 
     `epoch_of` trains for one and gives its mean loss, `check` what of `mean_loss` is held out; None
@@ -225,7 +225,7 @@ def run_epochs(
     if kept is not None:
         net.load_state_dict(kept)
     net.eval()
-    return Course(tuple(losses), tuple(checked), best, tuple(halved), tuple(weighed))
+    return PretrainingRows(tuple(losses), tuple(checked), best, tuple(halved), tuple(weighed))
 
 
 def make_optimiser(net: nn.Module, schedule: Schedule) -> torch.optim.Optimizer:

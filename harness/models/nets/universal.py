@@ -183,7 +183,7 @@ def train(
     seed: int,
     device: torch.device,
     progress: Callable[[str], None],
-) -> loop.Course:
+) -> loop.PretrainingRows:
     """Train the net in place, by epochs of EPOCH mini-batches; Adam at one rate.
 
     With something held out it ends with the weights of the epoch with the least loss there, and

@@ -26,7 +26,7 @@ from harness.types import F64, I32, I64, Forecasts, Measured, Samples
 
 if TYPE_CHECKING:
     from harness.panel.panel import PanelSpec
-    from harness.samples.rows import Decided
+    from harness.samples.rows import OriginMeasures
     from harness.study.study import Study
 
 # What stands in for a measure, the first that the panel's columns and the horizon allow.
@@ -84,7 +84,7 @@ def _ended_at(measured: Measured, column: str, moments: I64) -> F64:
 
 
 def find_proxy(
-    study: Study, decided: Sequence[Decided], horizon: str, *, keep: bool
+    study: Study, by_symbol: Sequence[OriginMeasures], horizon: str, *, keep: bool
 ) -> str | Proxy:
     """The proxy at this horizon, measured where the run has not; or why there is none."""
     target = study.hypothesis.target.measure
@@ -96,7 +96,7 @@ def find_proxy(
         return f"the panel allows no other measure of what {target} measures over {horizon}"
     column, noisy = f"{name}_{horizon}", name == "rv" and bars == 1
     if column in study.plan.columns:
-        measured = tuple(d.measured for d in decided)
+        measured = tuple(d.measured for d in by_symbol)
         return Proxy(name, column, study.plan.units[column], measured, noisy)
     other = _alone(study, name, horizon)
     measured, _, _ = measure_panel(other.panel, other.plan, keep=keep)

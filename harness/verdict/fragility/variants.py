@@ -72,7 +72,7 @@ class Basis:
         name = h.verdict.regime
         if name is None:
             return np.arange(forecasts.y.size)
-        return mark(self.measured.decided, forecasts, h.regimes).groups[name]
+        return mark(self.measured.by_symbol, forecasts, h.regimes).groups[name]
 
 
 @dataclass(frozen=True)
@@ -214,7 +214,7 @@ def _proxy_row(basis: Basis, registered: Registered, pair: Pair, rows: I64) -> R
     target = study.hypothesis.target.measure
     name = f"another measure than {target}"
     try:
-        proxy = find_proxy(study, basis.measured.decided, horizon, keep=basis.keep_measures)
+        proxy = find_proxy(study, basis.measured.by_symbol, horizon, keep=basis.keep_measures)
     except HarnessError as error:
         return registered.without("proxy", name, str(error))
     if isinstance(proxy, str):
@@ -275,7 +275,7 @@ def _regime_rows(basis: Basis, registered: Registered, pair: Pair) -> list[Row]:
     regimes = h.regimes or {
         "volatility": Terciles(parse_feature(f"{h.target.measure}_{basis.horizon}"))
     }
-    groups = mark(basis.measured.decided, pair.forecasts, regimes).groups
+    groups = mark(basis.measured.by_symbol, pair.forecasts, regimes).groups
     named = {f"regime {name}": rows for name, rows in groups.items() if name != own}
     return _group_rows(registered, pair, "regime", named)
 

@@ -13,13 +13,13 @@ from harness.walk.residuals.laws import Laws
 from harness.walk.residuals.tails import Tails
 
 
-class Left(NamedTuple):
+class ResidualSummary(NamedTuple):
     """Tails and laws of one fit, or of many (w, …) or (w, s, …); None for what nobody asks for."""
 
     tails: F64 | None = None
     laws: F64 | None = None
 
-    def put(self, at: Any, own: Left) -> None:
+    def put(self, at: Any, own: ResidualSummary) -> None:
         """Those of some fits at their places among many."""
         for every, some in zip(self, own, strict=True):
             if every is not None:
@@ -27,7 +27,7 @@ class Left(NamedTuple):
 
 
 @dataclass(frozen=True)
-class Keep:
+class ResidualPlan:
     """What is asked of every fit: with `tails` the samples have returns."""
 
     tails: Tails | None = None
@@ -43,19 +43,19 @@ class Keep:
         returns: F64 | None,
         var_shift: float,
         held_out: F64 | None = None,
-    ) -> Left:
+    ) -> ResidualSummary:
         """Of training rows (n,): targets, residuals and returns; residuals of rows held out (m,).
 
         `var_shift` is the forecasts' way back to a variance.
         """
-        return Left(
+        return ResidualSummary(
             None if self.tails is None else self.tails.of(returns, y - residuals, var_shift),
             None if self.laws is None else self.laws.of(residuals, held_out),
         )
 
-    def unknown(self, *shape: int) -> Left:
+    def unknown(self, *shape: int) -> ResidualSummary:
         """Of so many fits nothing yet: NaN."""
-        return Left(
+        return ResidualSummary(
             *(
                 None if asked is None else np.full((*shape, *asked.unknown.shape), np.nan)
                 for asked in (self.tails, self.laws)
@@ -63,10 +63,10 @@ class Keep:
         )
 
 
-NOTHING, NONE_LEFT = Keep(), Left()
+NOTHING, NO_SUMMARY = ResidualPlan(), ResidualSummary()
 
 
-def stacked(fits: Sequence[Left]) -> Left:
+def stacked(fits: Sequence[ResidualSummary]) -> ResidualSummary:
     """Fit after fit (w, …)."""
     columns = (list(column) for column in zip(*fits, strict=True))
-    return Left(*(None if column[0] is None else np.array(column) for column in columns))
+    return ResidualSummary(*(None if column[0] is None else np.array(column) for column in columns))

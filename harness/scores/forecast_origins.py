@@ -10,7 +10,7 @@ from harness.types import F64, I64
 
 
 @dataclass(frozen=True)
-class Dates:
+class ForecastOrigins:
     """The rows of a panel grouped by decision time: `starts` (t,) of each, of `rows` in all."""
 
     starts: I64
@@ -36,7 +36,7 @@ class Dates:
         return self.sums(x - mean) * (self.n / self.rows) + mean
 
 
-def by_date(formed_at: I64) -> Dates:
+def by_origin(formed_at: I64) -> ForecastOrigins:
     """The groups of rows in time order (n,) that were formed at one moment."""
     starts = np.flatnonzero(np.diff(formed_at, prepend=formed_at[:1] - 1))
-    return Dates(starts, formed_at.size)
+    return ForecastOrigins(starts, formed_at.size)
