@@ -119,7 +119,7 @@ def run(
                     epochs,
                     seeds=h.run.seeds,
                     keep=keep,
-                    workers=pool,
+                    executor=pool,
                 )
             with timer("audit"):
                 auditor.rows(samples)

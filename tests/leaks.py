@@ -256,7 +256,7 @@ def target_among_features(patch: Patch) -> None:
         X[:, 0] = samples.y
         return replace(samples, rows=replace(samples.rows, X=X))
 
-    patch.setattr("harness.audit.alone.sample", leaky)
+    patch.setattr("harness.study.stages.sample", leaky)
 
 
 def joined_without_lag(patch: Patch) -> None:

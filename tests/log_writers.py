@@ -13,8 +13,9 @@ from pathlib import Path
 
 import polars as pl
 
+from harness.log.forecast_file import HorizonForecasts
 from harness.log.run_digests import append_digest
-from harness.log.store import HorizonForecasts, Log
+from harness.log.store import Log
 
 MODELS = ("har", "persistence")
 

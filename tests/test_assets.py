@@ -14,7 +14,8 @@ from worlds import make_plan
 from harness.durations import parse_moment
 from harness.errors import PanelError, SpecError
 from harness.measures.cascade import measure
-from harness.panel.panel import find_panel, list_panels, open_panel, read_panel
+from harness.panel.panel import open_panel
+from harness.panel.reading import find_panel, list_panels, read_panel
 from harness.panel.report import check_panel, describe_panel
 from harness.panel.selection import Selection
 from harness.samples.measured import measure_panel

@@ -22,11 +22,9 @@ from harness.audit.alone import audit_hypothesis
 from harness.audit.auditor import Auditor
 from harness.audit.columns import column_checks
 from harness.audit.findings import Audit, Check, Failure, audit_table, merged
-from harness.audit.probe import Stages
 from harness.durations import parse_moment
 from harness.models.linear import Ols
-from harness.samples.measured import measure_panel
-from harness.study.stages import at_origins, sample
+from harness.study.stages import measure_study
 from harness.study.study import set_up
 
 DATA = os.environ.get("HARNESS_DATA")
@@ -380,15 +378,14 @@ CHEAP = ["sp500-har", "har-rv-j-simulated", *(["har-rv-j", "estimator-fx"] if DA
 @pytest.mark.parametrize("name", CHEAP)
 def test_a_shipped_hypothesis_raises_no_false_alarm_over_twenty_seeds(name):
     study = set_up(harness.load_hypothesis(ROOT / f"hypotheses/{name}.toml"), [ROOT / "panels"])
-    measured, facts, _ = measure_panel(study.panel, study.plan)
-    by_symbol = at_origins(study, measured)
+    measured = measure_study(study)
     h = study.hypothesis
-    rows = [sample(study, by_symbol, horizon) for horizon in map(str, h.target.horizons)]
+    rows = [measured.samples(horizon) for horizon in map(str, h.target.horizons)]
     for seed in range(20):
         # Another claim is another hash, and so other origins, stretches and shuffles.
         identity = h.identity.model_copy(update={"claim": f"claim {seed}"})
         other = replace(study, hypothesis=replace(h, identity=identity))
-        auditor = Auditor(other, facts, by_symbol, Stages(at_origins, sample))
+        auditor = Auditor(replace(measured, study=other))
         for samples in rows:
             auditor.rows(samples)
         audit = auditor.result()

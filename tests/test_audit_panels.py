@@ -18,28 +18,26 @@ from harness.audit import probe
 from harness.audit.auditor import Auditor
 from harness.audit.findings import Audit
 from harness.audit.perturb import noise, scaled
-from harness.audit.probe import Probe, Stages, World
+from harness.audit.probe import Probe, World
 from harness.audit.stretch import Stretch
 from harness.errors import PanelError, RunError
 from harness.panel.panel import Panel
 from harness.panel.sources.table import RawBars
-from harness.samples.measured import measure_panel
-from harness.study.stages import at_origins, sample
+from harness.study.stages import measure_study
 from harness.study.study import Study, set_up
 from harness.types import Forecasts
 
 
 def over_seeds(study: Study, seeds: int) -> list[Audit]:
     """Its audits under as many claims: each has another hash, and so looks elsewhere."""
-    measured, facts, _ = measure_panel(study.panel, study.plan, keep=False)
-    by_symbol = at_origins(study, measured)
+    measured = measure_study(study, keep=False)
     h = study.hypothesis
-    rows = [sample(study, by_symbol, horizon) for horizon in map(str, h.target.horizons)]
+    rows = [measured.samples(horizon) for horizon in map(str, h.target.horizons)]
     found = []
     for seed in range(seeds):
         identity = h.identity.model_copy(update={"claim": f"claim {seed}"})
         other = replace(study, hypothesis=replace(h, identity=identity))
-        auditor = Auditor(other, facts, by_symbol, Stages(at_origins, sample))
+        auditor = Auditor(replace(measured, study=other))
         for samples in rows:
             auditor.rows(samples)
         found.append(auditor.result())

@@ -13,8 +13,9 @@ from test_assets import history, read, write
 
 from harness.errors import SpecError
 from harness.panel.identity import panel_identity
-from harness.panel.panel import open_panel, read_panel
+from harness.panel.panel import open_panel
 from harness.panel.prepare import prepare
+from harness.panel.reading import read_panel
 from harness.panel.report import check_panel
 from harness.panel.selection import Selection
 from harness.spec.reading import parse_hypothesis

@@ -14,7 +14,7 @@ from desk import ROOT
 from harness.cards.render import number
 from harness.describe.panel import Question, default_measure, describe_volatility
 from harness.durations import parse_duration
-from harness.panel.panel import find_panel, read_panel
+from harness.panel.reading import find_panel, read_panel
 
 PANELS = ROOT / "panels"
 HOURLY = ("--scale", "1h", "--every", "1h")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass, replace
 from itertools import pairwise
 from pathlib import Path
@@ -18,9 +19,10 @@ from harness.cards.render import render_card
 from harness.errors import RunError, SpecError
 from harness.log.query import run_query
 from harness.models.linear import Ols
-from harness.samples.splits import Fitting, Window
+from harness.samples.splits import Fitting
 from harness.scores.distribution.assess import DistributionRow
 from harness.spec.reading import parse_hypothesis
+from harness.types import Window
 from harness.walk.fit_cache import FitCache
 from harness.walk.fold_fit import Settings
 from harness.walk.residuals.kept import ResidualPlan
@@ -181,7 +183,7 @@ def test_the_same_bytes_here_and_in_worker_processes():
     samples = make_samples(n=200, symbols=2)
     here = walked(samples, MODEL["nearest"], "asset")
     with Workers(2) as workers:
-        there = walked(samples, MODEL["nearest"], "asset", mapper=lambda _: workers.mapper(1e9))
+        there = walked(samples, MODEL["nearest"], "asset", executor=workers.suited(math.inf))
     assert here.fits["m"].laws.tobytes() == there.fits["m"].laws.tobytes()
 
 

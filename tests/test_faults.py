@@ -149,7 +149,7 @@ def test_a_run_out_of_memory_is_one_line(at_desk, command, monkeypatch):
     def greedy(*_: object, **__: object) -> None:
         raise MemoryError
 
-    monkeypatch.setattr("harness.pipeline.measure_panel", greedy)
+    monkeypatch.setattr("harness.pipeline.measure_study", greedy)
     assert "out of memory" in command("run", FILE).refused(1)
 
 

@@ -221,10 +221,10 @@ def test_fits_that_are_kept_are_not_estimated(store):
     ask = {"net": Both((X0,))}, SAMPLES, windows, {"net": fitting()}, settings
     said: list[str] = []
     assert foresee(*ask).times[0].fits == len(windows)
-    walk_forward(*ask, mapper=Workers(1).mapper, progress=said.append)
+    walk_forward(*ask, executor=Workers(1), progress=said.append)
     assert any("training net" in line for line in said)
     said.clear()
-    walk_forward(*ask, mapper=Workers(1).mapper, progress=said.append)
+    walk_forward(*ask, executor=Workers(1), progress=said.append)
     assert not any("training" in line for line in said)
     assert not foresee(*ask).times
 

@@ -23,7 +23,8 @@ from harness.models.table import KINDS
 from harness.samples.splits import Fitting, Scheme, make_windows
 from harness.spec.reading import parse_hypothesis
 from harness.types import Forecasts, Samples
-from harness.walk.walk_forward import Settings, walk_forward
+from harness.walk.fold_fit import Settings
+from harness.walk.walk_forward import walk_forward
 
 HOUR = 60 * NS_PER_MINUTE
 EMBARGO = 3 * HOUR

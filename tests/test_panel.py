@@ -14,15 +14,8 @@ from desk import ROOT
 
 from harness.durations import NS_PER_MINUTE, parse_moment
 from harness.errors import PanelError, SpecError, UsageError
-from harness.panel.panel import (
-    BrokenPanel,
-    find_panel,
-    list_panels,
-    load_frame,
-    open_panel,
-    panel_fingerprint,
-    read_panel,
-)
+from harness.panel.panel import load_frame, open_panel, panel_fingerprint
+from harness.panel.reading import BrokenPanel, find_panel, list_panels, read_panel
 from harness.panel.report import check_panel, describe_panel
 
 PANELS = ROOT / "panels"

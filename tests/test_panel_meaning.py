@@ -8,7 +8,7 @@ import desk
 import pytest
 
 from harness.panel.identity import panel_identity
-from harness.panel.panel import read_panel
+from harness.panel.reading import read_panel
 
 READ = ("close", "rv5", "vix")
 PANEL = """\

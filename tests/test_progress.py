@@ -12,7 +12,7 @@ import desk
 import pytest
 from test_run_figures import HELD_OUT, NET
 from test_walk import EMBARGO, LINEAR, SAMPLES, X0, spans, walk
-from worlds import LOG_SIGMA, Studious, Validated, make_samples
+from worlds import LOG_SIGMA, Elsewhere, Studious, Validated, make_samples
 
 from harness.cli import terminal as screen
 from harness.cli.terminal import Progress
@@ -31,7 +31,7 @@ needs_torch = pytest.mark.skipif(
 def test_the_estimate_comes_before_the_first_epoch_and_every_fit_tells_of_its_epochs():
     said: list[str] = []
     models = {"base": LINEAR["persistence"], "net": Studious((X0,))}
-    got = walk(models, mapper=Workers(1).mapper, progress=said.append, epochs=said.append)
+    got = walk(models, executor=Workers(1), progress=said.append, epochs=said.append)
     n, w = [p.n_train for p in got.proofs], len(got.windows)
     mean = round(sum(n) / w)
     assert said[0] == (
@@ -54,7 +54,7 @@ def test_being_watched_changes_no_byte_and_worker_processes_still_get_the_model(
     context = multiprocessing.get_context("spawn")
     with ProcessPoolExecutor(1, mp_context=context) as pool:
         made: list[str] = []
-        shared = walk(models, mapper=lambda _: pool.map, epochs=made.append)
+        shared = walk(models, executor=Elsewhere(pool, 1), epochs=made.append)
     w = len(alone.windows)
     assert said
     assert made == [f"1h: net, fit {k} of {w}: done, {k} of {w} in all" for k in range(1, w + 1)]
@@ -66,7 +66,7 @@ def test_models_fitted_by_symbol_count_every_fit_and_name_the_symbol():
     samples = make_samples(400, seed=2, symbols=2)
     said: list[str] = []
     got = walk({"net": Studious((X0,))}, samples, scope="asset",
-               mapper=Workers(1).mapper, progress=said.append, epochs=said.append)  # fmt: skip
+               executor=Workers(1), progress=said.append, epochs=said.append)  # fmt: skip
     fits = sum(r.fits for r in got.fits["net"].reports)
     assert said[0].startswith(f"1h: training net: {fits} fits, ")
     assert {s.split(",")[1].strip() for s in said if "epoch" in s} == {"S0", "S1"}

@@ -18,7 +18,8 @@ from arch import arch_model
 from desk import ROOT
 
 from harness.models.garch_likelihood import log_likelihood
-from harness.panel.panel import find_panel, open_panel
+from harness.panel.panel import open_panel
+from harness.panel.reading import find_panel
 from harness.reanalysis.published import REFERENCES, Reference, check, check_published
 from harness.reanalysis.published_fits import volatility_model
 

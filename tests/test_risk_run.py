@@ -19,12 +19,14 @@ from harness.cards.render import render_card
 from harness.errors import SpecError
 from harness.log.query import run_query
 from harness.models.linear import Ols
-from harness.panel.panel import load_frame, read_panel
-from harness.samples.splits import Fitting, Window
+from harness.panel.panel import load_frame
+from harness.panel.reading import read_panel
+from harness.samples.splits import Fitting
 from harness.scores.risk.assess import RiskRow, _wins, assess
 from harness.scores.risk.forecasts import tail_forecast
 from harness.scores.scoring import series
 from harness.spec.reading import parse_hypothesis
+from harness.types import Window
 from harness.walk.fold_fit import Settings
 from harness.walk.residuals.kept import ResidualPlan
 from harness.walk.residuals.tails import QUANTILE, RESIDUALS, SHORTFALL, Tails

@@ -13,7 +13,7 @@ import pytest
 import harness
 from harness.errors import SpecError, UsageError
 from harness.log.store import Log
-from harness.panel.panel import find_panel
+from harness.panel.reading import find_panel
 
 VOLATILE = ("run_id", "started", "seconds", "card", "registration", "family")
 

@@ -14,9 +14,11 @@ from worlds import make_plan
 from harness.durations import NS_PER_MINUTE, parse_moment
 from harness.errors import PanelError, SpecError
 from harness.measures.cascade import CascadePlan, measure
-from harness.panel.panel import PanelSpec, open_panel, read_panel
+from harness.panel.panel import open_panel
+from harness.panel.reading import read_panel
 from harness.panel.report import check_panel
 from harness.panel.sessions import exchange_sessions
+from harness.panel.spec import PanelSpec
 from harness.types import Bars
 
 DATA = os.environ.get("HARNESS_DATA")

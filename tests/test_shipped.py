@@ -11,7 +11,7 @@ from desk import ROOT
 
 import harness
 from harness.errors import PanelError
-from harness.panel.panel import read_panel
+from harness.panel.reading import read_panel
 from harness.panel.report import check_panel
 from harness.study.study import set_up
 

@@ -13,7 +13,8 @@ import pytest
 from desk import ROOT
 
 from harness.errors import PanelError
-from harness.panel.panel import find_panel, load_frame, open_panel, read_panel
+from harness.panel.panel import load_frame, open_panel
+from harness.panel.reading import find_panel, read_panel
 from harness.panel.sources import files
 
 HEAD = """[panel]

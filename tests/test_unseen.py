@@ -15,7 +15,8 @@ from test_run import assert_same, study
 from harness.durations import parse_moment
 from harness.errors import HarnessError, PanelError, SpecError
 from harness.panel.identity import panel_identity
-from harness.panel.panel import find_panel, open_panel, read_panel
+from harness.panel.panel import open_panel
+from harness.panel.reading import find_panel, read_panel
 from harness.spec.reading import parse_hypothesis
 from harness.study.study import set_up
 

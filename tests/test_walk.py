@@ -9,7 +9,7 @@ from typing import ClassVar
 
 import numpy as np
 import pytest
-from worlds import LOG_SIGMA, Nearest, close_to, make_samples
+from worlds import LOG_SIGMA, Elsewhere, Nearest, close_to, make_samples
 
 from harness.durations import NS_PER_MINUTE, parse_duration
 from harness.errors import RunError
@@ -19,6 +19,7 @@ from harness.models.protocol import Forecaster
 from harness.samples.splits import Fitting, Scheme, make_folds, make_refits, make_windows
 from harness.samples.target_scale import TargetScale
 from harness.types import Forecasts, Rows, Samples, Window
+from harness.walk.executors import HERE
 from harness.walk.fold_fit import Settings, fit_fold
 from harness.walk.walk_forward import walk_forward
 
@@ -157,10 +158,10 @@ def test_ragged_panels_are_fitted_fold_by_fold_on_the_rows_that_had_resolved():
 
 def test_worker_processes_give_the_bytes_of_one_process():
     models = {"nearest": Nearest((X0, X2)), "all": LINEAR["all"]}
-    alone = walk(models, mapper=lambda _: map)
+    alone = walk(models, executor=HERE)
     context = multiprocessing.get_context("spawn")
     with ProcessPoolExecutor(2, mp_context=context) as pool:
-        shared = walk(models, mapper=lambda _: pool.map)
+        shared = walk(models, executor=Elsewhere(pool, 2))
     for name in models:
         assert shared.yhat[name].tobytes() == alone.yhat[name].tobytes()
         assert shared.fits[name].shifted.tobytes() == alone.fits[name].shifted.tobytes()

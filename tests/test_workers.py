@@ -15,6 +15,7 @@ import pytest
 from desk import ROOT
 
 from harness.errors import RunError
+from harness.walk.executors import HERE
 from harness.walk.workers import Workers, available
 
 
@@ -62,11 +63,11 @@ def assert_gone(processes: list[int]) -> None:
 
 
 def test_short_work_stays_here_and_long_work_goes_to_workers():
-    assert Workers(1).mapper(1e9) is map
+    assert Workers(1).suited(1e9) is HERE
     with Workers(2) as workers:
-        assert workers.mapper(5.0) is map
-        assert list(workers.mapper(100.0)(slow_square, range(4))) == [0, 1, 4, 9]
-        assert list(workers.mapper(100.0)(slow_square, range(3))) == [0, 1, 4]
+        assert workers.suited(5.0) is HERE
+        assert list(workers.suited(100.0).map(slow_square, range(4))) == [0, 1, 4, 9]
+        assert list(workers.suited(100.0).map(slow_square, range(3))) == [0, 1, 4]
     assert 1 <= available() <= (os.cpu_count() or 1)
 
 

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from concurrent.futures import ProcessPoolExecutor
 from dataclasses import dataclass, replace
 from itertools import pairwise
-from typing import ClassVar, Self
+from typing import Any, ClassVar, Self
 
 import numpy as np
 
@@ -253,6 +254,21 @@ class Validated(Studious):
     """The same, with rows held out."""
 
     validates: ClassVar[bool] = True
+
+
+class Elsewhere:
+    """An executor on a pool of processes that takes work of any length."""
+
+    in_process = False
+
+    def __init__(self, pool: ProcessPoolExecutor, count: int) -> None:
+        self.pool, self.count = pool, count
+
+    def suited(self, seconds: float) -> Elsewhere:
+        return self
+
+    def map(self, function: Callable[[Any], Any], items: Iterable[Any]) -> Iterator[Any]:
+        return self.pool.map(function, items)
 
 
 def acceptance(

@@ -73,7 +73,7 @@ def calibrate(
         for name in names:
             tried = partial(try_world, SETTINGS[name], seed, alpha=alpha)
             trials = []
-            for trial in pool.mapper(math.inf)(tried, range(worlds)):
+            for trial in pool.suited(math.inf).map(tried, range(worlds)):
                 trials.append(trial)
                 if len(trials) % _CHUNK == 0:
                     progress(f"{name}: {len(trials):,} of {worlds:,} worlds")

@@ -6,10 +6,10 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from harness.cards.render import card_stem, escape, number
+from harness.cards.render import escape, number
 from harness.errors import UsageError
 from harness.log.run_digests import all_digests
-from harness.log.store import Log, RecordError
+from harness.log.store import Log, RecordError, card_stem
 from harness.scores.metrics import METRICS
 from harness.tables import rows_of
 from harness.verdict.rule import Show

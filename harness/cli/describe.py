@@ -50,7 +50,7 @@ def describe(
     from harness.cli.terminal import Progress
     from harness.describe.page import write_page
     from harness.describe.panel import Question, default_measure, describe_volatility
-    from harness.panel.panel import find_panel
+    from harness.panel.reading import find_panel
     from harness.toml.fields import FixedDuration, Moment
 
     spec = find_panel(panel, panel_folders(None))

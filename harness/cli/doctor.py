@@ -108,7 +108,7 @@ def _plugins() -> list[Check]:
 
 
 def _panels(search: Sequence[Path]) -> tuple[str, str]:
-    from harness.panel.panel import BrokenPanel, list_panels
+    from harness.panel.reading import BrokenPanel, list_panels
 
     found = list_panels(search)
     broken = [p.name for p in found if isinstance(p, BrokenPanel)]

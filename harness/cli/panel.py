@@ -22,7 +22,7 @@ def panel_list(as_json: bool) -> None:
     harness panel list
     """
     from harness.cli.terminal import show_table
-    from harness.panel.panel import BrokenPanel, list_panels
+    from harness.panel.reading import BrokenPanel, list_panels
 
     rows = []
     for spec in list_panels(panel_folders(None)):
@@ -48,7 +48,7 @@ def panel_check(name: str, as_json: bool) -> None:
     harness panel check btcusdt-1m
     """
     from harness.cli.terminal import show_panel_report
-    from harness.panel.panel import find_panel
+    from harness.panel.reading import find_panel
     from harness.panel.report import check_panel
 
     report = check_panel(find_panel(name, panel_folders(None)))
@@ -72,7 +72,7 @@ def panel_describe(name: str, as_json: bool) -> None:
     harness panel describe sp500-daily
     """
     from harness.cli.terminal import show_fields
-    from harness.panel.panel import find_panel
+    from harness.panel.reading import find_panel
     from harness.panel.report import describe_panel
 
     found = describe_panel(find_panel(name, panel_folders(None)))

@@ -14,8 +14,9 @@ from harness.durations import Duration, show_moment
 from harness.errors import SpecError, UsageError, nearest
 from harness.measures.cascade import CascadePlan, plan_cascade
 from harness.measures.table import MEASURES
-from harness.panel.panel import Panel, PanelSpec, open_panel
+from harness.panel.panel import Panel, open_panel
 from harness.panel.selection import Selection
+from harness.panel.spec import PanelSpec
 from harness.samples.measured import PanelFacts, measure_panel
 from harness.types import F64, I64, Measured
 

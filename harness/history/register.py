@@ -18,7 +18,7 @@ from harness.history.registration_status import current_registration, precedes
 from harness.log.registrations import DataRead, Registration, register, registration_path
 from harness.log.run_digests import RunDigest
 from harness.log.store import Log
-from harness.panel.panel import find_panel
+from harness.panel.reading import find_panel
 from harness.spec.hypothesis import Hypothesis
 from harness.study.stages import measure_study
 from harness.study.study import set_up

@@ -28,7 +28,7 @@ import duckdb
 
 from harness.errors import UsageError, one_line
 from harness.log.index import Warn, forecasts_pattern, literal, open_index, to_stderr
-from harness.log.store import Log
+from harness.log.store import Log, as_log
 
 if TYPE_CHECKING:
     import polars as pl
@@ -71,13 +71,16 @@ def run_query(
     return [name for name, _ in columns], rows
 
 
-def load_runs(log: Log, warn: Warn = to_stderr) -> pl.DataFrame:
-    """The index's table `runs`, oldest first, as a Polars frame (`started`: Datetime us)."""
+def load_runs(log: Log | str | Path | None = None, warn: Warn = to_stderr) -> pl.DataFrame:
+    """The index's table `runs`, oldest first, as a Polars frame (`started`: Datetime us).
+
+    `log` is a log or its folder; None: HARNESS_LOG, else ./reports.
+    """
     import polars as pl
 
     kinds = {"DOUBLE": pl.Float64, "BIGINT": pl.Int64, "TIMESTAMP": pl.Datetime("us")}
     # Not as an Arrow stream, which DuckDB hands to Polars well, but at exit with a page of noise.
-    with _index(log, warn) as connection:
+    with _index(as_log(log), warn) as connection:
         connection.execute("FROM runs ORDER BY started, run_id")
         schema = {
             name: kinds.get(str(kind), pl.String) for name, kind, *_ in connection.description

@@ -19,28 +19,16 @@ from harness.errors import PanelError, UsageError, nearest, one_line
 from harness.panel.adjust import adjusted
 from harness.panel.prepare import Prepared, columns_to_read, prepare
 from harness.panel.quality import Problem, carry, check_columns, check_times, find_gaps, fingerprint
-from harness.panel.reading import BrokenPanel, find_panel, list_panels, read_panel
+from harness.panel.sections import OVERNIGHT
 from harness.panel.selection import Selection
 from harness.panel.sessions import Sessions, fill_sessions, overnight_column, without_nights
 from harness.panel.side_series import Series, as_of
 from harness.panel.sources.table import KINDS, RawBars, Request, Source
-from harness.panel.spec import OVERNIGHT, PanelSpec
+from harness.panel.spec import PanelSpec
 from harness.types import F64, I64, PRICES, VOLUME, Bars, Excluded, Gap
 
 if TYPE_CHECKING:
     import polars as pl
-
-__all__ = [
-    "BrokenPanel",
-    "Panel",
-    "PanelSpec",
-    "find_panel",
-    "list_panels",
-    "load_frame",
-    "open_panel",
-    "panel_fingerprint",
-    "read_panel",
-]
 
 
 @dataclass(frozen=True)
@@ -208,16 +196,21 @@ class Panel:
 def open_panel(
     spec: PanelSpec,
     *,
-    start: int | None,
-    end: int | None,
-    columns: Collection[str],
+    start: int | None = None,
+    end: int | None = None,
+    columns: Collection[str] | None = None,
     select: Selection | None = None,
 ) -> Panel:
     """Open the bars with start <= ts and ts + bar <= end (UTC ns; None: open) and these columns.
 
-    Raises UsageError for a column the panel has not, SpecError for symbols that `select` cannot
-    have, PanelError for files that are missing (with how to get them) or are no such files.
+    Columns are all of the panel's where none are named. Raises UsageError for a column that the
+    panel does not have, SpecError for symbols that `select` cannot have, PanelError for files that
+    are missing (with how to get them) or are no such files.
     """
+    if not isinstance(spec, PanelSpec):
+        wanted = "a PanelSpec, as harness.find_panel(name) gives one"
+        raise UsageError(f"panel: got {one_line(spec)}, wanted {wanted}")
+    columns = spec.names if columns is None else columns
     for name in columns:
         if name not in spec.names:
             near = nearest(name, spec.names)
@@ -364,7 +357,7 @@ def load_frame(spec: PanelSpec, start: int | None = None, end: int | None = None
     import polars as pl
 
     frames = []
-    for bars in open_panel(spec, start=start, end=end, columns=spec.names).bars():
+    for bars in open_panel(spec, start=start, end=end).bars():
         ts = bars.ts if bars.ts is not None else bars.start + np.arange(bars.n) * bars.bar
         stamps = pl.Series("ts", ts).cast(pl.Datetime("ns", "UTC"))
         symbol = pl.repeat(bars.symbol, bars.n, eager=True).alias("symbol")

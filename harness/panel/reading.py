@@ -50,12 +50,16 @@ class BrokenPanel:
     error: HarnessError
 
 
-def find_panel(name: str, search: Sequence[Path]) -> PanelSpec:
+def find_panel(name: str, search: Sequence[str | Path] = ("panels",)) -> PanelSpec:
     """The panel of this name in the first folder that has one.
 
     Raises UsageError, with the nearest name and the folders, when there is none; SpecError when
     its file cannot be accepted.
     """
+    if not isinstance(name, str) or isinstance(search, str):
+        wanted = "the panel's name and a list of folders"
+        raise UsageError(f"find_panel: got {one_line(name)}, {one_line(search)}, wanted {wanted}")
+    search = [Path(folder) for folder in search]
     known = dict(_panel_files(search))
     if name not in known:
         near = nearest(name, known)

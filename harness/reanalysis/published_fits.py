@@ -16,13 +16,16 @@ from harness.measures.cascade import CascadePlan, measure, plan_cascade
 from harness.models.garch_likelihood import parameter_names
 from harness.models.protocol import Forecaster, Task, make_model
 from harness.models.table import KINDS
-from harness.panel.panel import PanelSpec, open_panel, read_panel
+from harness.panel.panel import open_panel
+from harness.panel.reading import read_panel
+from harness.panel.spec import PanelSpec
 from harness.samples.features import parse_feature
 from harness.samples.rows import LookBack, OriginMeasures, build_samples
 from harness.samples.splits import Fitting
 from harness.samples.target_scale import TargetScale
 from harness.types import F64, Bars, Samples, Window
-from harness.walk.walk_forward import Settings, walk_forward
+from harness.walk.fold_fit import Settings
+from harness.walk.walk_forward import walk_forward
 
 _DAY_NS = 86_400_000_000_000
 _FLOOR = 1e-6

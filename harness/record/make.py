@@ -14,8 +14,8 @@ from harness.cards.render import render_card
 from harness.durations import iso_moment as _iso
 from harness.durations import show_moment
 from harness.inference.evidence import Evidence, Verdict
+from harness.log.forecast_file import HorizonForecasts
 from harness.log.registrations import moment_words
-from harness.log.store import HorizonForecasts
 from harness.panel.identity import panel_identity
 from harness.record.fit_tables import fit_tables
 from harness.record.tables import (

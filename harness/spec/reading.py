@@ -6,6 +6,7 @@ from collections.abc import Collection, Mapping
 from pathlib import Path
 from typing import Any
 
+from harness.errors import UsageError, one_line
 from harness.measures.table import MEASURES
 from harness.models.params import ModelKeys, Params
 from harness.models.plugins import Plugin
@@ -42,6 +43,8 @@ def load_hypothesis(path: str | Path) -> Hypothesis:
 
     Raises UsageError when the file cannot be read and SpecError for anything wrong in it.
     """
+    if not isinstance(path, str | Path):
+        raise UsageError(f"hypothesis: got {one_line(path)}, wanted the path of its file")
     path = Path(path)
     return parse_hypothesis(read_spec(path, "a hypothesis file"), path)
 

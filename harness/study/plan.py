@@ -43,7 +43,7 @@ def plan_run(hypothesis: Hypothesis, search: Sequence[Path]) -> dict[str, Any]:
             part = plan_forecast(study, measured.samples(horizon), span)
         times += part.times
         on_one = sum(t.typical for t in part.times)
-        used = pool.used(on_one)
+        used = pool.suited(on_one).count
         cores = max(cores, used)
         typical += on_one / used
         most += sum(t.most for t in part.times) / used

@@ -16,8 +16,8 @@ from harness.samples.rows import LookBack, OriginMeasures, build_samples
 from harness.samples.splits import require_windows
 from harness.study.study import Span, Study
 from harness.types import Forecasts, Measured, Progress, Samples, Window
+from harness.walk.executors import HERE, Executor
 from harness.walk.walk_forward import Foreseen, foresee, walk_forward
-from harness.walk.workers import Workers
 
 
 def at_origins(study: Study, measured: Sequence[Measured]) -> list[OriginMeasures]:
@@ -122,7 +122,7 @@ def forecast(
     *,
     seeds: int = 1,
     keep: bool = False,
-    workers: Workers | None = None,
+    executor: Executor | None = None,
 ) -> Forecasts:
     """Walk one horizon forward over the panel's span.
 
@@ -132,8 +132,8 @@ def forecast(
     *walk, settings = _walk(study, samples, span)
     store = study.fits(samples.horizon) if keep else None
     settings = replace(settings, seeds=seeds, store=store)
-    mapper = (workers or Workers(1)).mapper
-    return walk_forward(*walk, settings, mapper=mapper, progress=progress, epochs=epochs)
+    executor = executor or HERE
+    return walk_forward(*walk, settings, executor=executor, progress=progress, epochs=epochs)
 
 
 def plan_forecast(study: Study, samples: Samples, span: Span) -> Foreseen:

@@ -13,8 +13,10 @@ from harness.durations import parse_duration
 from harness.errors import SpecError, UsageError
 from harness.measures.cascade import CascadePlan, plan_cascade
 from harness.models.protocol import Forecaster, Task, make_model
-from harness.panel.panel import Panel, PanelSpec, find_panel, open_panel
+from harness.panel.panel import Panel, open_panel
+from harness.panel.reading import find_panel
 from harness.panel.selection import Selection
+from harness.panel.spec import PanelSpec
 from harness.samples.measured import PanelFacts
 from harness.samples.splits import (
     Fitting,

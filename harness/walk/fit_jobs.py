@@ -7,16 +7,14 @@ whatever the number of workers.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
 
 from harness.models.protocol import Forecaster, Trained
-from harness.types import Fold, Samples
+from harness.types import Fold, Progress, Samples
+from harness.walk.executors import Executor
 from harness.walk.fold_fit import FoldResult, Settings, fit_fold, is_kept, named
-
-Mapper = Callable[[Callable[..., object], Iterable[object]], Iterable[object]]
-Tell = Callable[[str], None]
 
 
 @dataclass(frozen=True)
@@ -48,22 +46,22 @@ def numbered(
 
 
 def results(
-    jobs: Sequence[Job], settings: Settings, mapper: Mapper, epochs: Tell
+    jobs: Sequence[Job], settings: Settings, executor: Executor, epochs: Progress
 ) -> Iterator[FoldResult]:
     """What the jobs give, in their order, each made when it is asked for or before.
 
-    `epochs` is told of every epoch where `mapper` is `map`, else of every job that is done.
+    `epochs` is told of every epoch of fits made in this process, else of every job that is done.
     """
-    if mapper is map:
+    if executor.in_process:
         for job in jobs:
             yield _made(settings, job, partial(_tell, epochs, job.label))
         return
-    for number, result in enumerate(mapper(partial(_made, settings), jobs), 1):
+    for number, result in enumerate(executor.map(partial(_made, settings), jobs), 1):
         epochs(f"{jobs[number - 1].label}: done, {number} of {len(jobs)} in all")
         yield result
 
 
-def _made(settings: Settings, job: Job, tell: Tell | None = None) -> FoldResult:
+def _made(settings: Settings, job: Job, tell: Progress | None = None) -> FoldResult:
     model = job.model
     if tell is not None and isinstance(model, Trained):
         with named(job.name, model, job.samples, job.fold):
@@ -76,5 +74,5 @@ def is_made(job: Job, settings: Settings) -> bool:
     return is_kept(job.name, job.model, job.samples, replace(settings, seed=job.seed), job.fold)
 
 
-def _tell(epochs: Tell, label: str, epoch: str) -> None:
+def _tell(epochs: Progress, label: str, epoch: str) -> None:
     epochs(f"{label}: {epoch}")

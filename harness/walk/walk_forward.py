@@ -1,8 +1,8 @@
 """The walk forward: fold by fold, prove no leak, fit on the training rows, forecast the test rows.
 
 Linear models are fitted together in sweeps over shared sums, some others symbol by symbol in a
-chain of fits; whatever is left is fitted fold by fold through `mapper`, the one seam for running
-fits in worker processes. All give the same bytes whatever the number of workers.
+chain of fits; whatever is left is fitted fold by fold by an `executor`, the one seam for running
+fits in other processes. All give the same bytes whatever the number of workers.
 """
 
 from __future__ import annotations
@@ -18,11 +18,12 @@ from harness.errors import RunError
 from harness.models.linear import Linear
 from harness.models.protocol import Chained, Forecaster, Seeded, Trained
 from harness.samples.splits import Fitting, alike, make_folds, prove_no_leak
-from harness.types import F64, I64, Fold, Forecasts, LeakProof, Samples, Window, middle
+from harness.types import F64, I64, Fold, Forecasts, LeakProof, Progress, Samples, Window, middle
 from harness.walk.chained_fits import chained
 from harness.walk.common_rows import over_common_rows
 from harness.walk.conformal_refits import before_slices, told, with_conformal
-from harness.walk.fit_jobs import Job, Mapper, Tell, is_made, numbered, results
+from harness.walk.executors import HERE, Executor
+from harness.walk.fit_jobs import Job, is_made, numbered, results
 from harness.walk.fold_fit import FoldResult, Settings, failed, merged
 from harness.walk.linear_sweep import (
     Part,
@@ -48,9 +49,9 @@ def walk_forward(
     fittings: Mapping[str, Fitting],
     settings: Settings,
     *,
-    mapper: Callable[[float], Mapper] | None = None,
-    progress: Tell = _silent,
-    epochs: Tell = _silent,
+    executor: Executor | None = None,
+    progress: Progress = _silent,
+    epochs: Progress = _silent,
 ) -> Forecasts:
     """Forecasts of every model on every test row of one horizon, with the leak proofs of all fits.
 
@@ -59,22 +60,22 @@ def walk_forward(
     counted. RunError names the window and the model of a fit that failed, and the window of a
     leak.
 
-    `mapper` says, for the seconds that training will take, how fits are to be run; without one
-    they are made here, and nothing is estimated. `progress` is told what has been done and, before
+    `executor` makes the fits if training takes long enough to be worth it; without one they are
+    made here, and nothing is estimated. `progress` is told what has been done and, before
     models are trained, what that will take; `epochs` how far a fit that trains is, or which fits
     are made where they are not made in this process.
     """
     walk = _Walk(samples, windows, settings, progress)
     walk.prove(fittings)
     blind = walk.before_slices(models, fittings)
-    run: Mapper = map
-    if mapper is not None:
+    runs = HERE
+    if executor is not None:
         times = walk.every_time(models, fittings, blind)
         if times:
             progress(in_words(times))
-        run = mapper(sum(t.typical for t in times))
-    done, repeats = walk.walked(models, fittings, run, epochs)
-    done |= walk.calibrated(done, models, fittings, blind, run, epochs)
+        runs = executor.suited(sum(t.typical for t in times))
+    done, repeats = walk.walked(models, fittings, runs, epochs)
+    done |= walk.calibrated(done, models, fittings, blind, runs, epochs)
     return walk.forecasts(done, repeats, fittings)
 
 
@@ -103,7 +104,7 @@ def foresee(
     blind = walk.before_slices(models, fittings)
     rest = {name: m for name, m in models.items() if name not in trained}
     if rest:
-        walk.forecasts(*walk.walked(rest, fittings, map, _silent), fittings)
+        walk.forecasts(*walk.walked(rest, fittings, HERE, _silent), fittings)
     return Foreseen(walk.every_proof, walk.every_time(models, fittings, blind))
 
 
@@ -115,7 +116,7 @@ class _Walk:
         samples: Samples,
         windows: Sequence[Window],
         settings: Settings,
-        progress: Tell,
+        progress: Progress,
     ) -> None:
         self.samples, self.settings, self.progress = samples, settings, progress
         self.folds = make_folds(samples, windows)
@@ -215,14 +216,14 @@ class _Walk:
         models: Mapping[str, Forecaster],
         fittings: Mapping[str, Fitting],
         blind: Blind,
-        mapper: Mapper,
-        epochs: Tell,
+        executor: Executor,
+        epochs: Progress,
     ) -> dict[str, Walked]:
         """Those of the models that are walked before the slices, with conformal laws."""
         found = {}
         for walk, own in blind:
             with told():
-                seen, _ = walk.walked({n: models[n] for n in own}, own, mapper, epochs)
+                seen, _ = walk.walked({n: models[n] for n in own}, own, executor, epochs)
             for name, again in seen.items():
                 limits = [f.window.limit for f in self.folds_of(fittings[name])]
                 rows = self.samples, walk.folds, again, limits
@@ -241,8 +242,8 @@ class _Walk:
         self,
         models: Mapping[str, Forecaster],
         fittings: Mapping[str, Fitting],
-        mapper: Mapper,
-        epochs: Tell,
+        executor: Executor,
+        epochs: Progress,
     ) -> tuple[dict[str, Walked], dict[int, dict[str, Walked]]]:
         """Every model's fits and forecasts: swept, in chains, and the rest one by one.
 
@@ -260,7 +261,7 @@ class _Walk:
         left = [(seed, n) for n in models if n not in done for seed in self._seeds(models[n])]
         left.sort(key=lambda one: one[0])
         jobs = [job for seed, n in left for job in self._jobs(n, models[n], fittings[n], seed)]
-        made = results(jobs, self.settings, mapper, epochs)
+        made = results(jobs, self.settings, executor, epochs)
         repeats: dict[int, dict[str, Walked]] = {}
         for seed, name in left:
             found = self._one_by_one(fittings[name], made)

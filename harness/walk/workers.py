@@ -14,13 +14,11 @@ from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import Future, ProcessPoolExecutor, wait
 from concurrent.futures.process import BrokenProcessPool
 from types import TracebackType
-from typing import TYPE_CHECKING, Self
+from typing import Self
 
 from harness.environment import one_thread_each
 from harness.errors import RunError
-
-if TYPE_CHECKING:
-    from harness.walk.fit_jobs import Mapper
+from harness.walk.executors import HERE, Executor, Item, Result
 
 _BETWEEN_LOOKS = 0.5  # seconds
 _WORTH = 30.0  # seconds of training from which on starting workers, which import torch, pays
@@ -38,15 +36,16 @@ class Workers:
         self.count = count
         self._pool: ProcessPoolExecutor | None = None
 
-    def mapper(self, seconds: float) -> Mapper:
-        """How to run fits that will take so many seconds: here, or in the workers."""
-        return map if self.count < 2 or seconds < _WORTH else self.map
+    @property
+    def in_process(self) -> bool:
+        """Never: a pool of one process is one of its own, too."""
+        return False
 
-    def used(self, seconds: float) -> int:
-        """How many processes make fits that will take so many seconds of one core."""
-        return 1 if self.mapper(seconds) is map else self.count
+    def suited(self, seconds: float) -> Executor:
+        """These processes, or this one where there would be one only, or it is too little work."""
+        return HERE if self.count < 2 or seconds < _WORTH else self
 
-    def map(self, function: Callable[..., object], items: Iterable[object]) -> Iterator[object]:
+    def map(self, function: Callable[[Item], Result], items: Iterable[Item]) -> Iterator[Result]:
         """function(item) of every item, in their order.
 
         RunError where a worker has died; what it had finished is kept by the fits themselves.
@@ -54,7 +53,7 @@ class Workers:
         if self._pool is None:
             context = multiprocessing.get_context("spawn")
             self._pool = ProcessPoolExecutor(self.count, context, _begin)
-        asked: list[Future[object]] = []
+        asked: list[Future[Result]] = []
         try:
             asked = [self._pool.submit(function, item) for item in items]
             for future in asked:

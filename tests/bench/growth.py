@@ -12,10 +12,9 @@ from timing import Figure, Taken, clocked, exponents, interleave, milliseconds
 
 from harness.durations import Duration, parse_duration, parse_moment
 from harness.models.params import OlsParams
-from harness.samples.measured import measure_panel
 from harness.scores.scoring import score, series
 from harness.spec.hypothesis import Hypothesis, ModelSpec
-from harness.study.stages import at_origins, forecast, sample
+from harness.study.stages import forecast, measure_study
 from harness.study.study import Span, Study, set_up
 from harness.types import Samples
 
@@ -91,10 +90,9 @@ def _one_horizon(
     inputs: Inputs, regressions: Mapping[str, ModelSpec]
 ) -> tuple[Study, Samples, Span]:
     opened = set_up(inputs.hypothesis, [inputs.panels])
-    measured, facts, _ = measure_panel(opened.panel, opened.plan)
     opened = replace(opened, hypothesis=replace(opened.hypothesis, models=regressions))
-    samples = sample(opened, at_origins(opened, measured), _HORIZON)
-    return opened, samples, opened.span(facts)
+    measured = measure_study(opened)
+    return opened, measured.samples(_HORIZON), measured.span
 
 
 def _regressions(count: int) -> dict[str, ModelSpec]:

@@ -14,7 +14,8 @@ from harness.models.linear import Linear
 from harness.samples.splits import Fitting
 from harness.samples.target_scale import TargetScale
 from harness.types import F64, Rows, Samples, Window
-from harness.walk.walk_forward import Settings, walk_forward
+from harness.walk.fold_fit import Settings
+from harness.walk.walk_forward import walk_forward
 
 _ASSETS = (5, 50, 400)
 _REFITS, _WINDOW = 900, 1_000

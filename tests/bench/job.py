@@ -6,10 +6,9 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from harness.pipeline import Timer
-from harness.samples.measured import measure_panel
 from harness.scores.scoring import Scores, score, series
 from harness.spec.hypothesis import Hypothesis
-from harness.study.stages import at_origins, forecast, sample
+from harness.study.stages import forecast, measure_study
 from harness.study.study import set_up
 from harness.verdict.judge import judge
 
@@ -26,16 +25,16 @@ def study(
     with timer("set up"):
         opened = set_up(hypothesis, [panels])
     with timer("measure"):
-        measured, facts, _ = measure_panel(opened.panel, opened.plan, keep=keep)
-    by_symbol, forecasts = at_origins(opened, measured), {}
+        measured = measure_study(opened, keep=keep)
+    forecasts = {}
     for horizon in map(str, hypothesis.target.horizons):
         with timer("features and targets"):
-            samples = sample(opened, by_symbol, horizon)
+            samples = measured.samples(horizon)
         with timer("fit and forecast"):
-            forecasts[horizon] = forecast(opened, samples, opened.span(facts))
+            forecasts[horizon] = forecast(opened, samples, measured.span)
     if decide:
         with timer("score, test and decide"):
-            return judge(opened, by_symbol, forecasts, {}).scores, timer.stages
+            return judge(measured, forecasts).scores, timer.stages
     with timer("score"):
         scale = opened.scale
         scores = [score(part, scale, *series(part, scale)) for part in forecasts.values()]

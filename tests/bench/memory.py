@@ -42,7 +42,8 @@ def measure_all(panel_file: Path) -> dict[str, float]:
     """Seconds, bytes of output and bytes of peak above what the imports took."""
     from harness.durations import parse_duration
     from harness.measures.cascade import plan_cascade
-    from harness.panel.panel import open_panel, read_panel
+    from harness.panel.panel import open_panel
+    from harness.panel.reading import read_panel
     from harness.samples.measured import measure_panel
 
     spec = read_panel(panel_file)

@@ -25,7 +25,7 @@ from harness.study.study import on_panel
 from harness.types import F64, I32, I64, Forecasts, Measured, Samples
 
 if TYPE_CHECKING:
-    from harness.panel.panel import PanelSpec
+    from harness.panel.spec import PanelSpec
     from harness.samples.rows import OriginMeasures
     from harness.study.study import Study
 
