@@ -15,10 +15,11 @@ demo:
 test *arguments:
     {{python}} -m pytest {{arguments}}
 
-# Style, imports, docstrings
+# Style, imports, docstrings, types
 lint:
     {{python}} -m ruff check .
     {{python}} -m ruff format --check .
+    {{python}} -m mypy harness
 
 # Measured speed, as ratios in one interleaved run
 bench *arguments:

@@ -350,7 +350,7 @@ def walk(world: Samples, tmp_path: Any, monkeypatch: Any, **changes: Any) -> tup
         pretraining.append(seed)
         return teach(self, given, seed=seed)
 
-    monkeypatch.setattr(DeepVol, "lesson", counted)
+    monkeypatch.setattr(DeepVol, "pretrained", counted)
     source = samples([garch_returns(300, 50 + seed)[0] for seed in range(5)])
     days, scheme = parse_duration("90d"), Scheme(200 * DAY, train_from=0)
     (window,) = make_windows(scheme, test=days, step=days, span_end=299 * DAY, embargo=DAY)

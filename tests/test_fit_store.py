@@ -196,7 +196,13 @@ def test_another_text_of_the_code_or_version_is_another_fit(store, monkeypatch):
 
 # A hybrid fits HAR, whose sums are those of kernels/moments.py.
 @pytest.mark.parametrize(
-    "file", ["models/recurrent.py", "nets/loop.py", "nets/attention.py", "kernels/moments.py"]
+    "file",
+    [
+        "models/recurrent.py",
+        "models/nets/training_loop.py",
+        "models/nets/attention.py",
+        "kernels/moments.py",
+    ],
 )
 def test_the_text_of_what_fits_is_part_of_a_fit(file, tmp_path):
     package = tmp_path / "harness"

@@ -217,7 +217,7 @@ def test_a_class_that_is_on_the_list_is_part_of_what_is_hashed():
 def test_a_hypothesis_loads_no_library_that_it_does_not_name():
     code = (
         "import sys; from pathlib import Path;"
-        "from harness.spec.hypothesis import parse_hypothesis;"
+        "from harness.spec.reading import parse_hypothesis;"
         f"parse_hypothesis({HYPOTHESIS.format(model=NET_WORDS)!r}, Path('h.toml'));"
         "print(*sorted({'torch', 'sklearn', 'lightgbm', 'scipy'} & set(sys.modules)))"
     )

@@ -289,7 +289,8 @@ def test_holidays_of_the_bundled_vix_are_no_bars():
 
 def test_reading_bundled_data_imports_neither_arch_nor_pandas():
     program = (
-        "import sys; from pathlib import Path; from harness.panel.panel import *\n"
+        "import sys; from pathlib import Path; from harness.panel.panel import open_panel\n"
+        "from harness.panel.reading import find_panel\n"
         "import harness.panel.sources.simulated\n"
         "spec = find_panel('vix-daily', [Path('panels')])\n"
         "assert list(open_panel(spec, start=None, end=None, columns=['vix']).bars())\n"

@@ -238,7 +238,7 @@ def test_a_run_tells_its_source_and_a_rerun_learns_and_fits_nothing(tmp_path, fi
             pretraining.append(seed)
         return teach(model, given, seed=seed)
 
-    monkeypatch.setattr(TransferNet, "lesson", counted)
+    monkeypatch.setattr(TransferNet, "pretrained", counted)
     laid_out(tmp_path)
     log, run_id = study(tmp_path, SPEC)
     record = log.read(run_id)

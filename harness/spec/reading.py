@@ -4,12 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Collection, Mapping
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from harness.errors import UsageError, one_line
 from harness.measures.table import MEASURES
 from harness.models.params import ModelKeys, Params
-from harness.models.plugins import Plugin
 from harness.models.table import KINDS, Kind
 from harness.samples.features import FeatureError, parse_feature
 from harness.spec.cross_checks import cross_checks
@@ -27,6 +26,9 @@ from harness.toml.problems import (
     unknown_word,
     validate,
 )
+
+if TYPE_CHECKING:
+    from harness.models.plugins import Plugin
 
 _KEYS = (
     "hypothesis", "panel", "sample", "target", "walk_forward", "models", "verdict", "regimes",
