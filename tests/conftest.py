@@ -9,10 +9,12 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+import hypothesis
 import pytest
+from hypothesis.database import DirectoryBasedExampleDatabase
 
 if TYPE_CHECKING:
-    from desk import Ran
+    from support.workspace import Ran
 
 # Tests share small builders; a worker process that a test spawns inherits this path.
 sys.path.insert(0, str(Path(__file__).parent))
@@ -28,10 +30,15 @@ def cache_of(config: pytest.Config) -> Path:
 
 
 def pytest_configure(config: pytest.Config) -> None:
-    """Where Python is told to keep no bytecode, this session's processes keep it in the cache.
+    """Whatever is cached lies in pytest's own cache folder, also while tests are collected.
 
-    Most tests take less time than compiling the text of the libraries that they import.
+    Where Python is told to keep no bytecode, this session's processes keep it there too: most tests
+    take less time than compiling the text of the libraries that they import.
     """
+    os.environ["HARNESS_CACHE"] = str(cache_of(config))
+    examples = DirectoryBasedExampleDatabase(config.rootpath / ".pytest_cache" / "hypothesis")
+    hypothesis.settings.register_profile("harness", database=examples)
+    hypothesis.settings.load_profile("harness")
     if sys.dont_write_bytecode and not hasattr(config, "workerinput"):
         sys.dont_write_bytecode = False
         sys.pycache_prefix = str(config.rootpath / ".pytest_cache" / "bytecode")
@@ -44,13 +51,11 @@ def pytest_collection_finish(session: pytest.Session) -> None:
     worker = getattr(session.config, "workerinput", {}).get("workerid", "")
     if not worker or len(session.items) < MANY:
         return
-    from test_kernels import all_kernels
+    from support.kernels import all_kernels
 
     kernels = sorted(all_kernels().values(), key=lambda k: k.name != "refit.refit_windows")
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setenv("HARNESS_CACHE", str(cache_of(session.config)))
-        for each in kernels if worker.endswith(("0", "2", "4", "6", "8")) else kernels[::-1]:
-            each.object_code()
+    for each in kernels if worker.endswith(("0", "2", "4", "6", "8")) else kernels[::-1]:
+        each.object_code()
 
 
 @pytest.fixture(scope="session", autouse=True)
@@ -58,7 +63,6 @@ def own_cache(pytestconfig: pytest.Config) -> Iterator[Path]:
     """Kernels are compiled once and kept between test runs, never in the user's cache."""
     folder = cache_of(pytestconfig)
     with pytest.MonkeyPatch.context() as patch:
-        patch.setenv("HARNESS_CACHE", str(folder))
         for name in ONE_THREAD:
             patch.setenv(name, "1")
         patch.delenv("HARNESS_LOG", raising=False)
@@ -73,9 +77,9 @@ def pytest_sessionfinish(session: pytest.Session) -> None:
 
 
 @pytest.fixture
-def at_desk(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """An empty working folder with desk.py's panel and hypothesis in it; we are in it."""
-    from desk import lay_out
+def in_workspace(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """An empty working folder with workspace.py's panel and hypothesis in it; we are in it."""
+    from support.workspace import lay_out
 
     lay_out(tmp_path)
     monkeypatch.chdir(tmp_path)
@@ -85,20 +89,20 @@ def at_desk(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 @pytest.fixture
 def command(capsys: pytest.CaptureFixture[str]) -> Callable[..., Ran]:
     """`command("run", "x.toml")`: the command line in this process."""
-    from desk import call
+    from support.workspace import call
 
     return lambda *arguments: call(arguments, capsys)
 
 
 @pytest.fixture(scope="session")
 def two_runs(tmp_path_factory: pytest.TempPathFactory, own_cache: Path) -> tuple[Path, list[str]]:
-    """A log of two runs of the desk's hypothesis and their ids; for reading only."""
-    import desk
+    """A log of two runs of the workspace's hypothesis and their ids; for reading only."""
+    from support import workspace
 
     import harness
 
-    folder = tmp_path_factory.mktemp("desk")
-    desk.lay_out(folder)
+    folder = tmp_path_factory.mktemp("workspace")
+    workspace.lay_out(folder)
     hypothesis = harness.load_hypothesis(folder / "hypotheses/tiny-har.toml")
     log = harness.open_log(folder / "reports")
     runs = [harness.run(hypothesis, log, search=[folder / "panels"]) for _ in range(2)]

@@ -7,7 +7,7 @@ import subprocess
 import sys
 
 import pytest
-from desk import ROOT, call
+from support.workspace import ROOT, call
 
 import harness
 
@@ -26,7 +26,7 @@ def test_a_name_that_is_not_there_is_an_attribute_error():
         harness.runs  # noqa: B018 - it is asked for, no more
 
 
-def test_the_example_of_the_page_runs(at_desk, capsys):
+def test_the_example_of_the_page_runs(in_workspace, capsys):
     (example,) = re.findall(r"```python\n(.*?)```", PAGE, re.DOTALL)
     found: dict[str, object] = {}
     exec(example, found)
@@ -57,13 +57,13 @@ def test_importing_the_package_loads_no_library():
         (("hypotheses/tiny-har.toml", "hypotheses/tiny-har.toml"), "got a file, wanted the log"),
     ],
 )
-def test_a_wrong_argument_of_run_is_one_line(at_desk, arguments, wanted):
+def test_a_wrong_argument_of_run_is_one_line(in_workspace, arguments, wanted):
     with pytest.raises(harness.UsageError, match=re.escape(wanted)) as refused:
         harness.run(*arguments)
     assert "\n" not in str(refused.value)
 
 
-def test_other_wrong_arguments_are_one_line_too(at_desk):
+def test_other_wrong_arguments_are_one_line_too(in_workspace):
     for function, arguments in (
         (harness.load_hypothesis, (None,)),
         (harness.load_runs, (3,)),
@@ -78,9 +78,9 @@ def test_other_wrong_arguments_are_one_line_too(at_desk):
         assert "\n" not in str(refused.value)
 
 
-def test_run_finds_panels_beside_the_hypothesis_folder(at_desk, tmp_path_factory, monkeypatch):
+def test_run_finds_panels_beside_the_hypothesis_folder(in_workspace, tmp_path_factory, monkeypatch):
     monkeypatch.chdir(tmp_path_factory.mktemp("elsewhere"))
-    outcome = harness.run(at_desk / "hypotheses/tiny-har.toml", "reports")
+    outcome = harness.run(in_workspace / "hypotheses/tiny-har.toml", "reports")
     assert outcome.verdict.status in ("confirmed", "refuted", "inconclusive")
 
 

@@ -14,7 +14,7 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
-from worlds import DAY, LOG_SIGMA, START, Nearest, make_bars, make_plan, make_task, sessions
+from support.worlds import DAY, LOG_SIGMA, START, Nearest, make_bars, make_plan, make_task, sessions
 
 from harness.durations import NS_PER_MINUTE, parse_duration
 from harness.measures.cascade import CascadePlan, measure

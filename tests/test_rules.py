@@ -154,6 +154,12 @@ def test_the_package_is_few_rooms():
     assert len(rooms) <= MOST_ROOMS
 
 
+def test_the_folders_of_the_tests_mirror_the_rooms():
+    tests = Path(__file__).parent
+    folders = {path.parent.relative_to(tests).as_posix() for path in tests.rglob("test_*.py")}
+    assert folders - {".", "bench"} <= set(ORDER)
+
+
 def test_only_the_pipeline_and_what_stands_after_it_know_the_whole_way():
     stages = {"study.stages", "audit.auditor", "verdict.judge", "record.make", "log.store"}
     assert [name for name in CODE if stages <= own(name)] == ["pipeline"]
@@ -274,7 +280,7 @@ def imported(arguments: list[str], banned: tuple[str, ...]) -> str:
     return done.stderr.splitlines()[-1]
 
 
-def test_a_har_run_loads_no_heavy_library(at_desk, command):
+def test_a_har_run_loads_no_heavy_library(in_workspace, command):
     command("run", "hypotheses/tiny-har.toml").done()  # compiles the loops where they are not yet
     assert imported(["run", "hypotheses/tiny-har.toml", "--fresh"], BANNED) == ""
 

@@ -1,0 +1,179 @@
+"""A run made again from its record: the same to the last bit, or what differs and why."""
+
+from __future__ import annotations
+
+import json
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+
+import pytest
+from support import workspace
+
+import harness
+from harness.log.atomic_files import digest, encode
+from harness.log.registrations import DataRead, register
+from harness.log.store import Log
+from harness.reanalysis.replay import _words, verify_run
+from harness.spec.reading import parse_hypothesis
+
+
+@pytest.fixture
+def here(log_copy: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> tuple[Log, list[str]]:
+    """A log of two runs of the workspace's hypothesis, where its panel is found."""
+    workspace.lay_out(tmp_path)
+    monkeypatch.chdir(tmp_path)
+    log = harness.open_log(log_copy)
+    runs = sorted(log.runs(), key=lambda run: log.read(run)["family"]["runs"])
+    return log, runs
+
+
+def edit(log: Log, run_id: str, change) -> None:
+    """Change a record and its seal."""
+    folder = log.runs_directory / f"run_id={run_id}"
+    record = json.loads((folder / "record.json").read_bytes())
+    change(record)
+    (folder / "record.json").write_bytes(encode(record))
+    (folder / "record.sha256").write_bytes(digest(encode(record)))
+
+
+def test_a_run_made_again_is_the_same_to_the_last_bit_and_adds_nothing(here, command):
+    log, runs = here
+    before = workspace.tree(log.root)
+    told = command("verify", runs[1], "--log", log.root).done()
+    assert "every number is the same; data, code, libraries, machine and threads too" in told.out
+    after = workspace.tree(log.root)
+    assert {k: v for k, v in after.items() if k != ".tmp"} == {
+        k: v for k, v in before.items() if k != ".tmp"
+    }
+
+
+def test_the_family_that_a_run_knew_is_made_again_with_it(here):
+    log, (first, second) = here
+    for run_id, runs in ((first, 1), (second, 2)):
+        assert log.read(run_id)["family"]["runs"] == runs
+        found = verify_run(log, run_id, search=[Path("panels")])
+        assert found.same, [part for part in found.parts if part.differ]
+        assert {"scores", "coefficients", "forecasts", "verdict", "family", "registration"} <= {
+            part.name for part in found.parts
+        }
+
+
+def test_a_number_that_is_not_what_the_run_gives_is_named(here, command):
+    log, (run_id, _) = here
+
+    def change(record: dict) -> None:
+        record["tables"]["scores"]["value"][3] += 1e-15
+        record["verdict"]["gain"] = -0.0
+
+    edit(log, run_id, change)
+    ran = command("verify", run_id, "--log", log.root)
+    assert ran.code == 1
+    assert "scores: value, row 4: was " in ran.out
+    assert "verdict: gain: was -0.0, is 0." in ran.out
+    assert "2 values differ: nothing that numbers depend on has changed" in ran.out
+    found = command("verify", run_id, "--log", log.root, "--json").json
+    assert found["same"] is False
+    (part,) = [p for p in found["parts"] if p["name"] == "scores"]
+    assert (part["differ"], part["largest"] < 1e-14) == (1, True)
+    assert all(cause["same"] for cause in found["causes"])
+
+
+@pytest.mark.parametrize(
+    ("then", "now", "where"),
+    [
+        ({"reasons": ["a"]}, {"reasons": ["a", "b"]}, "reasons.1: was nothing, is b"),
+        ({"reasons": []}, {"reasons": ["b"]}, "reasons.0: was nothing, is b"),
+        ({"reasons": ["a", "b"]}, {"reasons": ["a"]}, "reasons.1: was b, is nothing"),
+        ({"gaps": [{"n": 1}]}, {"gaps": [{"n": 1, "m": 2}, {"n": 3}]}, "gaps.1: was nothing, is "),
+        ({"gap": {"n": 1}}, {"gap": 1}, "gap.n: was 1, is nothing"),
+        ({}, {"n": 1}, "verdict: was {}, is {'n': 1}"),
+        (["a"], ["a", "b"], "1: was nothing, is b"),
+        ({"gap": {"n": 1}}, {"gap": {"n": 1, "m": 2}, "later": 3}, None),
+    ],
+)
+def test_what_a_list_has_gained_differs_and_keys_that_came_later_do_not(then, now, where):
+    part = _words("verdict", then, now)
+    assert part.differ == (where is not None)
+    assert where is None or part.where.startswith(where)
+
+
+def test_the_panel_beside_the_log_is_found_from_anywhere(log_copy, tmp_path, monkeypatch, command):
+    workspace.lay_out(log_copy.parent)
+    (tmp_path / "elsewhere").mkdir()
+    monkeypatch.chdir(tmp_path / "elsewhere")
+    (run_id, _) = harness.open_log(log_copy).runs()
+    assert "made again" in command("verify", run_id, "--log", log_copy).out
+    (log_copy.parent / "panels/tiny.toml").unlink()
+    told = command("verify", run_id, "--log", log_copy).refused()
+    assert f"no panel 'tiny' in {log_copy.parent / 'panels'}, panels" in told
+
+
+def test_other_data_is_the_cause_that_is_told(here, command):
+    log, (run_id, _) = here
+    Path("panels/tiny.toml").write_text(
+        workspace.changed(("seed = 7", "seed = 8"), text=workspace.PANEL)
+    )
+    ran = command("verify", run_id, "--log", log.root)
+    assert ran.code == 1
+    assert f"data: was {log.read(run_id)['panel']['fingerprint']}, is xxh3:" in ran.out
+    assert "forecasts: y, 1h " in ran.out
+    assert "values differ: see above" in ran.out
+
+
+def test_another_version_of_a_library_is_the_cause_that_is_told(here, command):
+    log, (run_id, _) = here
+    edit(log, run_id, lambda record: record["environment"]["libraries"].update(numpy="1.0"))
+    told = command("verify", run_id, "--log", log.root).done().out
+    assert "numpy: was 1.0, is " in told
+    assert told.endswith("every number is the same\n")
+
+
+def test_a_missing_panel_an_unknown_run_and_a_broken_record_are_one_line(here, command):
+    log, (run_id, other) = here
+    Path("panels/tiny.toml").unlink()
+    assert "tiny" in command("verify", run_id, "--log", log.root).refused()
+    assert "no run 'zzz'" in command("verify", "zzz", "--log", log.root).refused()
+    (log.runs_directory / f"run_id={other}" / "record.json").write_bytes(b"{")
+    assert "not JSON any more" in command("verify", other, "--log", log.root).refused()
+    assert "wanted a RUN, or --published" in command("verify").refused()
+
+
+def test_an_earlier_run_that_is_gone_is_said_so(here):
+    log, (first, second) = here
+    (log.runs_directory / f"run_id={first}").rename(log.root / "elsewhere")
+    found = verify_run(log, second, search=[Path("panels")])
+    assert found.gone == (first,)
+    assert {part.name for part in found.parts if part.differ} == {"family", "registration"}
+
+
+def test_a_run_that_met_what_cannot_be_read_verifies_all_the_same(in_workspace, command):
+    log = harness.open_log("reports")
+    hypothesis = parse_hypothesis(workspace.HYPOTHESIS, Path("hypotheses/tiny-har.toml"))
+    torn = register(log, hypothesis, DataRead.unseen("tiny"), datetime.now(UTC))
+    (log.root / "registrations" / torn.file).write_bytes(b"{")
+    (log.runs_directory / "run_id=0123abcd").mkdir(parents=True)
+    (ran,) = command("run", hypothesis.path, "--json").done().json
+    record = log.read(ran["run_id"])
+    assert torn.file in record["registration"]["words"]
+    assert record["family"]["unreadable"] == ["0123abcd"]
+    found = verify_run(log, ran["run_id"], search=[Path("panels")])
+    assert found.same, [part for part in found.parts if part.differ]
+
+
+def test_what_came_while_a_run_was_under_way_and_other_versions_are_met_again(in_workspace):
+    log = harness.open_log("reports")
+    at = datetime(2026, 5, 19, tzinfo=UTC)
+    path = Path("hypotheses/tiny-har.toml")
+    # Tested before the other begins, which makes it no family of it.
+    short = workspace.changed(('name = "tiny"\n', 'name = "tiny"\nend = "2021-01-20"\n'))
+    late = workspace.changed(('first_test = "2021-01-13"', 'first_test = "2021-01-24"'))
+    for text, moment in ((short, at), (late, at + timedelta(days=1))):
+        hypothesis = parse_hypothesis(text, path)
+        register(log, hypothesis, DataRead.unseen("tiny"), moment + timedelta(seconds=1))
+        ran = harness.run(hypothesis, log, search=["panels"], clock=lambda m=moment: m)
+    words = log.read(ran.run_id)["registration"]["words"]
+    assert "under way by then" in words
+    assert "Altered before that" in words
+    assert log.read(ran.run_id)["family"]["runs"] == 1
+    found = verify_run(log, ran.run_id, search=[Path("panels")])
+    assert found.same, [part for part in found.parts if part.differ]

@@ -1,0 +1,157 @@
+"""What the card warns of before it is believed."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import numpy as np
+import pytest
+from support.worlds import DAY, START, acceptance, make_forecasts
+
+from harness.inference.diebold_mariano import Seed, evidence
+from harness.samples.target_scale import TargetScale
+from harness.scores.distribution.assess import DistributionRow
+from harness.scores.scoring import series
+from harness.types import FitReport, LeakProof, Repeat, Training
+from harness.verdict.cautions import (
+    cautions,
+    of_a_weak_baseline,
+    of_the_baseline,
+    of_the_family,
+    of_the_laws,
+    of_the_source,
+    of_the_training,
+)
+from harness.verdict.rule import decide
+
+WINDOWS = 2
+SCALE = TargetScale("log", "sigma", "naive", 1e-6)
+
+
+def a_study():
+    rng = np.random.default_rng(1)
+    y = rng.normal(-8.0, 0.5, 400)
+    noise = rng.normal(0.0, 0.3, (2, 400))
+    made = make_forecasts(y, {"base": y + noise[0], "other": y + noise[1]}, windows=WINDOWS)
+    proofs = [
+        LeakProof(k, "1d", START - 100 * DAY, START, START + DAY, DAY, START - DAY, 0, 100, 200)
+        for k in range(WINDOWS)
+    ]
+    return replace(made, proofs=tuple(proofs))
+
+
+def verdict_on(forecasts):
+    outcome, models = series(forecasts, SCALE)
+    names = list(models)
+    found = evidence(
+        forecasts, outcome, [Seed(models, {names[1]: 0.1}, 0.5)], baseline=names[0],
+        candidates=(names[1],), metric="r2_log", gain_as="difference", alpha=0.05,
+    )  # fmt: skip
+    return decide(found, acceptance())
+
+
+def said(forecasts, start=START - 10**18):
+    return cautions({"4h": forecasts}, SCALE, verdict_on(forecasts), start)
+
+
+def test_ample_and_moving_data_need_no_caution():
+    assert said(a_study()) == []
+
+
+def test_targets_at_the_floor_are_counted():
+    forecasts = a_study()
+    y = forecasts.y.copy()
+    y[:3] = np.log(1e-6)
+    (sentence,) = said(replace(forecasts, y=y))
+    assert sentence.startswith(f"3 of {y.size} targets at 4h lie at the floor")
+
+
+def test_a_training_span_that_begins_before_the_data_is_told():
+    forecasts = a_study()
+    declared = max(p.train_start for p in forecasts.proofs)
+    (sentence,) = said(forecasts, start=declared + 6 * DAY)
+    assert sentence.startswith(f"{WINDOWS} of {WINDOWS} windows at 4h train on less")
+    assert said(forecasts, start=declared + 3 * DAY) == []  # a holiday and a weekend
+
+
+def test_few_degrees_of_freedom_are_told():
+    forecasts = replace(a_study(), overlap=9)
+    (sentence,) = said(forecasts)
+    assert sentence.startswith("400 decision times with targets over 10 of them leave 5 degrees")
+
+
+@pytest.mark.parametrize(
+    ("status", "p", "warned"),
+    [("confirmed", 0.05, True), ("confirmed", 0.0499, False), ("refuted", 0.05, False)],
+)
+def test_only_a_confirmed_gain_that_the_family_takes_back_is_warned_of(status, p, warned):
+    verdict = replace(verdict_on(a_study()), status=status)
+    family = {"comparisons": 1_200, "candidates": [{"candidate": "other", "p_holm": p}]}
+    found = of_the_family(verdict, family, 0.05)
+    assert len(found) == warned
+    if warned:
+        assert "all 1,200 comparisons" in found[0]
+        assert "the p of other is 0.05 (Holm), not under 0.05" in found[0]
+
+
+def test_a_claim_of_equality_is_not_warned_of():
+    verdict = replace(verdict_on(a_study()), status="confirmed")
+    assert of_the_family(verdict, {"comparisons": 9, "candidates": []}, 0.05) == []
+
+
+def test_a_baseline_that_cannot_be_right_is_warned_of():
+    (found,) = of_the_baseline("direction", "persistence")
+    assert "a coin gains 0.5 over it" in found
+    assert of_the_baseline("direction", "ols") == of_the_baseline("mae", "persistence") == []
+
+
+def test_a_baseline_far_worse_than_one_number_is_warned_of():
+    outcome = np.exp(np.random.default_rng(0).normal(size=4000))
+    alone = float(np.log(outcome.mean()) - np.log(outcome).mean())
+    assert alone == pytest.approx(0.5, abs=0.05)
+    assert of_a_weak_baseline("ewma", 1.9 * alone, outcome) == []
+    (found,) = of_a_weak_baseline("ewma", 2.1 * alone, outcome)
+    assert found.startswith("ewma, the baseline, has a QLIKE of 1.0")
+
+
+def test_levels_too_far_out_for_the_rows_held_out_are_told():
+    def row(n, law="conformal", model="har"):
+        return DistributionRow("1d", model, law, "pooled", "", n, 40.0, 0.1, 0.1)
+
+    levels = (0.001, 0.5, 0.99)
+    (found,) = of_the_laws([row(0), row(0, model="net"), row(0, "residual")], levels)
+    assert found.startswith(
+        "No conformal quantiles of har, net: levels as far out as 0.001 need 999 "
+    )
+    assert of_the_laws([row(1), row(0, "residual")], levels) == []
+
+
+def test_symbols_that_were_learned_from_are_told_where_they_are_tested():
+    assert of_the_source(("A", "B", "C"), ("B", "C", "D"), True) == [
+        "2 of the 3 symbols are among those that were learned from: this is no split over assets "
+        "(panel.unseen)."
+    ]
+    assert of_the_source(("A", "B"), ("B",), False) == []
+    assert of_the_source(("A", "B"), ("C",), True) == []
+
+
+def test_a_model_that_was_still_learning_is_told():
+    def trained(best, epochs, checked=(0.2, 0.1)):
+        told = Training(5, epochs=epochs, best=best, validation_loss=checked)
+        return FitReport(1, 0, 0.1, 0.1, told)
+
+    forecasts = a_study()
+    fits = forecasts.fits
+
+    def of(*reports):
+        changed = {"base": replace(fits["base"], reports=reports)}
+        return of_the_training(replace(forecasts, fits={**fits, **changed}), ("base", "other"))
+
+    (told,) = of(trained(2, 2), trained(2, 2))
+    assert told.startswith("base: the last epoch was the best on the rows held out in every fit")
+    assert of(trained(2, 2), trained(1, 2)) == []
+    assert of(trained(2, 2, ())) == []  # nothing held out: nothing to tell
+    again = Repeat(2, {}, {"base": replace(fits["base"], reports=(trained(1, 2),))})
+    first = {**fits, "base": replace(fits["base"], reports=(trained(2, 2),))}
+    told = of_the_training(replace(forecasts, fits=first, repeats=(again,)), ("base",))
+    assert told == []  # with another seed it had stopped

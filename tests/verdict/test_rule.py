@@ -1,0 +1,217 @@
+"""The verdict as a table: gain, interval, p-value and claim in, status and reasons out."""
+
+from __future__ import annotations
+
+import itertools
+import math
+
+import pytest
+from support.worlds import acceptance
+
+from harness.inference.evidence import Evidence, Verdict
+from harness.scores.metrics import METRICS
+from harness.verdict.rule import decide, pooled_gain
+
+
+def evidence(
+    gain: float, low: float, high: float, p: float, *, name: str = "har-j", metric: str = "r2_log"
+) -> Evidence:
+    return Evidence(
+        candidate=name,
+        baseline="har",
+        metric=metric,
+        horizon="4h",
+        gain=gain,
+        gain_low=low,
+        gain_high=high,
+        level=0.9,
+        statistic=1.0,
+        p_value=p,
+        p_adjusted=p,
+        n=500,
+        cosines=30,
+        overlap=3,
+        standard_error=(high - low) / 3.4,
+        critical=1.7,
+        detectable=(high - low) / 1.35,
+        windows=10,
+    )
+
+
+def verdict(
+    *found: Evidence, min_gain: float = 0.03, gain_as: str = "difference", claim: str = "better"
+) -> Verdict:
+    return decide(found, acceptance(min_gain, gain_as, claim))
+
+
+@pytest.mark.parametrize(
+    ("gain", "low", "high", "p", "min_gain", "status"),
+    [
+        (0.05, 0.04, 0.06, 0.001, 0.03, "confirmed"),
+        (0.03, 0.01, 0.05, 0.001, 0.03, "confirmed"),  # exactly the claimed gain
+        (0.03, 0.01, 0.05, 0.05, 0.03, "inconclusive"),  # p at alpha rejects nothing
+        (0.03, 0.01, 0.05, 0.0499, 0.03, "confirmed"),
+        (0.05, -0.02, 0.12, 0.2, 0.03, "inconclusive"),  # large but unsure
+        (0.02, 0.01, 0.03, 0.001, 0.03, "inconclusive"),  # the interval touches the claim
+        (0.02, 0.01, 0.0299, 0.001, 0.03, "refuted"),  # a sure gain, but too small
+        (0.002, -0.002, 0.006, 0.3, 0.03, "refuted"),
+        (-0.02, -0.03, -0.01, 0.99, 0.03, "refuted"),
+        (-0.02, -0.08, 0.04, 0.7, 0.03, "inconclusive"),
+        (0.001, 0.0002, 0.0018, 0.01, 0.0, "confirmed"),  # any gain is enough
+        (0.0, -0.01, 0.01, 0.5, 0.0, "inconclusive"),
+        (-0.02, -0.03, -0.0001, 0.99, 0.0, "refuted"),
+        (-0.02, -0.03, 0.0, 0.95, 0.0, "inconclusive"),
+        (0.01, math.nan, math.nan, 0.5, 0.03, "inconclusive"),  # too few dates for an interval
+        (0.05, math.nan, math.nan, 0.5, 0.03, "inconclusive"),
+        (math.nan, math.nan, math.nan, 0.5, 0.03, "void"),
+    ],
+)
+def test_gain_interval_and_p_value_decide_the_status(gain, low, high, p, min_gain, status):
+    found = verdict(evidence(gain, low, high, p), min_gain=min_gain)
+    assert found.status == status
+    assert found.reasons
+    assert all("nan" not in reason and "\n" not in reason for reason in found.reasons)
+
+
+def test_the_largest_gain_is_judged_whatever_the_order_of_the_candidates():
+    three = [
+        evidence(0.01, 0.0, 0.02, 0.1, name="a"),
+        evidence(0.05, 0.04, 0.06, 0.001, name="b"),
+        evidence(math.nan, math.nan, math.nan, 0.5, name="c"),
+    ]
+    for order in itertools.permutations(three):
+        found = verdict(*order)
+        assert (found.status, found.best.candidate) == ("confirmed", "b")
+        assert found.evidence == order
+
+
+def test_equal_gains_are_settled_by_name_whatever_the_order():
+    two = [evidence(0.05, 0.04, 0.06, 0.001, name=n) for n in ("b", "a")]
+    assert {verdict(*order).best.candidate for order in itertools.permutations(two)} == {"a"}
+
+
+def test_the_reasons_say_what_decided_in_the_unit_of_the_metric():
+    found = verdict(evidence(0.05, 0.04, 0.06, 0.001), evidence(0.01, 0, 0.02, 0.1, name="b"))
+    assert found.reasons == (
+        "har-j gains +5.00 pp over har, at least the +3.00 pp claimed.",
+        '"No gain" is rejected at 0.05: Diebold-Mariano test, p = 0.001 '
+        "(adjusted for 2 candidates).",
+    )
+    found = verdict(evidence(0.002, -0.001, 0.006, 0.3))
+    assert found.reasons == (
+        "har-j gains +0.20 pp over har; the 90% interval -0.10 pp to +0.60 pp excludes the "
+        "+3.00 pp claimed.",
+        '"No gain" is not rejected: Diebold-Mariano test, p = 0.3.',
+    )
+    found = verdict(evidence(0.02, 0.01, 0.05, 0.01, metric="qlike"), gain_as="relative")
+    assert "gains +2.00 % over har, less than the +3.00 % claimed" in found.reasons[0]
+
+
+def test_an_inconclusive_verdict_says_what_would_have_been_seen_and_what_would_settle_it():
+    # The interval's half of 3 pp is to shrink to the 1 pp that the gain falls short: nine times
+    # as many windows.
+    short = verdict(evidence(0.02, -0.01, 0.0499999, 0.1))
+    seen = "A true gain of +4.44 pp would be told from none 8 times in 10; "
+    assert short.reasons[1] == (
+        f"{seen}were the gain to stay as it is, about 90 windows such as these 10 would settle it."
+    )
+    # A statistic of 1 is to reach its critical 1.7: 1.7^2 = 2.89 times.
+    unsure = verdict(evidence(0.04, -0.02, 0.10, 0.2))
+    assert unsure.reasons[1].endswith("about 29 windows such as these 10 would settle it.")
+    near = verdict(evidence(0.03 - 1e-6, -0.02, 0.08, 0.2))
+    assert near.reasons[1].endswith("no number of windows up to 1,000,000 would settle it.")
+
+
+@pytest.mark.parametrize("metric", METRICS)
+def test_a_gain_is_positive_for_the_better_forecast(metric):
+    better, worse = (0.8, 0.5) if METRICS[metric].higher else (0.5, 0.8)
+    assert pooled_gain(metric, worse, better, gain_as="difference") == pytest.approx(0.3)
+    assert pooled_gain(metric, better, worse, gain_as="difference") == pytest.approx(-0.3)
+    if not METRICS[metric].higher:
+        assert pooled_gain(metric, worse, better, gain_as="relative") == pytest.approx(0.3 / 0.8)
+
+
+@pytest.mark.parametrize(
+    ("low", "high", "status"),
+    [
+        (-0.02, 0.01, "confirmed"),
+        (-0.03, 0.01, "inconclusive"),
+        (0.01, 0.05, "inconclusive"),
+        (0.04, 0.05, "refuted"),
+        (-0.09, -0.04, "refuted"),
+        (math.nan, math.nan, "inconclusive"),
+    ],
+)
+def test_equal_models_are_those_whose_interval_lies_within_the_margin(low, high, status):
+    found = verdict(evidence(0.0, low, high, 0.5), claim="equal")
+    assert found.status == status
+    told = status == "inconclusive" and math.isfinite(high)
+    assert [reason[:5] for reason in found.reasons[1:]] == (["Were "] if told else [])
+
+
+def test_all_candidates_must_be_near_for_models_to_be_equal():
+    near = evidence(0.001, -0.002, 0.004, 0.4, name="near")
+    far = evidence(-0.05, -0.06, -0.04, 0.9, name="far")
+    found = verdict(near, far, claim="equal")
+    assert found.status == "refuted"
+    assert found.best.candidate == "far"
+    assert found.reasons == (
+        "far differs from har by -5.00 pp; the 90% interval -6.00 pp to -4.00 pp lies outside the "
+        "3.00 pp allowed either way.",
+    )
+
+
+@pytest.mark.parametrize(
+    ("sure", "other", "status", "shown"),
+    [
+        # The smaller gain's interval reaches further.
+        ((0.01, 0.005, 0.015), (0.009, -0.05, 0.07), "inconclusive", "other"),
+        # The larger gain may be none, the smaller one lies outside.
+        ((0.05, 0.04, 0.06), (0.06, -0.01, 0.13), "refuted", "sure"),
+        ((0.01, 0.0, 0.02), (0.011, -0.029, 0.029), "confirmed", "other"),
+        ((0.0, -0.01, 0.01), (0.02, math.nan, math.nan), "inconclusive", "other"),
+        ((0.0, -0.01, 0.01), (math.nan, math.nan, math.nan), "void", "other"),
+    ],
+)
+def test_every_interval_counts_for_models_to_be_equal(sure, other, status, shown):
+    two = [evidence(*sure, 0.1, name="sure"), evidence(*other, 0.5, name="other")]
+    for order in itertools.permutations(two):
+        found = verdict(*order, claim="equal")
+        assert (found.status, found.best.candidate) == (status, shown)
+        assert "nan" not in "".join(found.reasons)
+
+
+def test_a_claim_is_refuted_only_where_no_candidate_can_keep_it():
+    small = evidence(0.01, 0.005, 0.015, 0.001, name="small")
+    unsure = evidence(0.009, -0.05, 0.07, 0.4, name="unsure")
+    for order in itertools.permutations((small, unsure)):
+        found = verdict(*order)
+        assert (found.status, found.best.candidate) == ("inconclusive", "unsure")
+        assert "-5.00 pp to +7.00 pp reaches it" in found.reasons[0]
+    least = evidence(0.008, 0.0, 0.016, 0.05, name="least")
+    found = verdict(small, least)
+    assert (found.status, found.best.candidate) == ("refuted", "small")
+    assert found.reasons[0].endswith("excludes the +3.00 pp claimed, as those of the other "
+                                     "candidates do.")  # fmt: skip
+
+
+def test_a_candidate_that_keeps_the_claim_confirms_it_beside_a_luckier_one():
+    lucky = evidence(0.05, -0.05, 0.15, 0.2, name="lucky")
+    sure = evidence(0.045, 0.04, 0.05, 1e-9, name="sure")
+    for order in itertools.permutations((lucky, sure)):
+        found = verdict(*order)
+        assert (found.status, found.best.candidate) == ("confirmed", "sure")
+
+
+def test_an_infinite_loss_is_no_gain_that_could_be_judged():
+    lost = evidence(-math.inf, math.nan, math.nan, 0.5)
+    assert verdict(lost).status == "void"
+    assert verdict(lost, evidence(0.05, 0.04, 0.06, 0.001, name="b")).best.candidate == "b"
+
+
+def test_what_forbids_a_verdict_makes_it_void_whatever_was_gained():
+    sure = evidence(0.05, 0.04, 0.06, 0.001)
+    why = ("The panel has changed.", "A model saw the future.")
+    for claim in ("better", "equal"):
+        found = decide((sure,), acceptance(0.03, claim=claim), forbidden=why)
+        assert (found.status, found.reasons, found.evidence) == ("void", why, (sure,))
