@@ -10,6 +10,7 @@ from __future__ import annotations
 import math
 
 from harness.kernels.loader import kernel
+from harness.types import F64
 
 # ln(b/a) = 2 artanh(z), z = (b - a)/(b + a). Five terms are exact to a double for |z| < 0.02
 # (first neglected term 2 z^11/11); a block with a larger move is done again with log().
@@ -18,7 +19,7 @@ _SMALL = 1e-3
 _CHUNK = 1_024
 
 
-def _moves(now, before, out):
+def _moves(now: F64, before: F64, out: F64) -> None:
     """out[j] = |ln(now[j] / before[j])| for small moves: plain arithmetic, so it vectorises."""
     for j in range(out.size):
         z = (now[j] - before[j]) / (now[j] + before[j])
@@ -26,7 +27,7 @@ def _moves(now, before, out):
         out[j] = abs(z) * (2.0 + z2 * (_C3 + z2 * (_C5 + z2 * (_C7 + z2 * _C9))))
 
 
-def _squares_and_products(r):
+def _squares_and_products(r: F64) -> tuple[float, float]:
     """Sum r_j^2 over all of r, and sum r_j r_{j-1} over all but the first, in eight lanes each."""
     s0 = s1 = s2 = s3 = s4 = s5 = s6 = s7 = 0.0
     p0 = p1 = p2 = p3 = p4 = p5 = p6 = p7 = 0.0
@@ -59,7 +60,9 @@ def _squares_and_products(r):
 
 
 @kernel("f8[:] i8 f8[:] f8[:] f8[:] f8[:] -> void")
-def block_sums(close, size, scratch, squares, products, straddles):
+def block_sums(
+    close: F64, size: int, scratch: F64, squares: F64, products: F64, straddles: F64
+) -> None:
     """Per block k of `size` closes: sum r_i^2, sum |r_i||r_{i-1}| inside, and across its edge.
 
     close (n,), n a multiple of size; scratch working room, a positive multiple of size;
@@ -92,7 +95,7 @@ def block_sums(close, size, scratch, squares, products, straddles):
 
 
 @kernel("f8[:] f8[:] i8 f8[:] -> void")
-def parkinson_sums(high, low, size, out):
+def parkinson_sums(high: F64, low: F64, size: int, out: F64) -> None:
     """Per block of `size` bars: sum of (ln(high/low))^2 / (4 ln 2). high, low (n,)."""
     scale = 1.0 / (4.0 * math.log(2.0))
     for k in range(out.size):
@@ -104,7 +107,7 @@ def parkinson_sums(high, low, size, out):
 
 
 @kernel("f8[:] i8 f8[:] -> void")
-def plain_sums(values, size, out):
+def plain_sums(values: F64, size: int, out: F64) -> None:
     """Per block of `size` values: their sum. values (n,); out (n / size,)."""
     for k in range(out.size):
         total = 0.0
@@ -114,7 +117,7 @@ def plain_sums(values, size, out):
 
 
 @kernel("f8[:] i8 f8[:] -> void")
-def window_sums(blocks, width, out):
+def window_sums(blocks: F64, width: int, out: F64) -> None:
     """out[k] = blocks[k - width + 1] + … + blocks[k], summed afresh; NaN for k < width - 1."""
     for k in range(min(width - 1, out.size)):
         out[k] = math.nan

@@ -10,10 +10,15 @@ from typing import Any, NamedTuple
 
 import llvmlite.binding as llvm
 import numba
-from numba import carray, types
+from numba import carray, types  # type: ignore[attr-defined]  # Numba re-exports it
 
 _TYPES = {"f8": types.float64, "f4": types.float32, "i8": types.int64, "i4": types.int32}
-_OPTIONS = {"nopython": True, "fastmath": False, "error_model": "numpy", "boundscheck": False}
+_OPTIONS: dict[str, Any] = {
+    "nopython": True,
+    "fastmath": False,
+    "error_model": "numpy",
+    "boundscheck": False,
+}
 # Nothing but the kernel's front is called from outside: a sixth of the compiling is saved.
 _INNER = {k: v for k, v in _OPTIONS.items() if k != "nopython"}
 _INNER |= {"no_cpython_wrapper": True, "no_cfunc_wrapper": True}
@@ -75,7 +80,7 @@ def _c_signature(loop: Loop) -> Any:
             arguments += [types.CPointer(base)] + [types.int64] * kind.count(":")
         else:
             arguments.append(base)
-    result = types.void if loop.result == "void" else _TYPES[loop.result]
+    result: Any = types.void if loop.result == "void" else _TYPES[loop.result]
     return result(*arguments)
 
 

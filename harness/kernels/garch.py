@@ -18,13 +18,14 @@ from __future__ import annotations
 import math
 
 from harness.kernels.loader import kernel
+from harness.types import F64
 
 MEAN_ABS = math.sqrt(2.0 / math.pi)
 LOG_2PI = math.log(2.0 * math.pi)
 LOG_CLAMP = 30.0  # EGARCH's |ln h| stays under it: beyond, parameters are absurd and exp overflows
 
 
-def _log_gamma(x):
+def _log_gamma(x: float) -> float:
     """ln Γ(x), x > 1: Stirling's series from 12 up, and the recurrence below."""
     below = 1.0
     while x < 12.0:
@@ -37,7 +38,7 @@ def _log_gamma(x):
     return (x - 0.5) * math.log(x) - x + 0.5 * LOG_2PI + series / x - math.log(below)
 
 
-def _digamma(x):
+def _digamma(x: float) -> float:
     """The derivative of ln Γ."""
     below = 0.0
     while x < 12.0:
@@ -50,7 +51,7 @@ def _digamma(x):
     return math.log(x) - 0.5 / x - r * series - below
 
 
-def _trigamma(x):
+def _trigamma(x: float) -> float:
     """The second derivative of ln Γ."""
     below = 0.0
     while x < 12.0:
@@ -61,7 +62,10 @@ def _trigamma(x):
     return below + 1.0 / x + 0.5 * r + r / x * series
 
 
-def _arch_pass(theta, gjr, student, r, backcast, pull, informed, grad, info, tilt):
+def _arch_pass(
+    theta: F64, gjr: bool, student: int, r: F64, backcast: float, pull: float, informed: int,
+    grad: F64, info: F64, tilt: F64,
+) -> tuple[float, float, float, float]:  # fmt: skip
     """GARCH and GJR: Σ ln h, Σ ln q, Σ w z² and Σ 1/h; writes grad, info and tilt of mu … beta.
 
     With q = 1 + z² / (nu - 2) and w = (nu + 1) / (nu - 2 + z²), 1 for normal errors. info is
@@ -148,7 +152,10 @@ def _arch_pass(theta, gjr, student, r, backcast, pull, informed, grad, info, til
     return levels + math.log(level), tails + math.log(tail), squares, inverses
 
 
-def _egarch_pass(theta, student, r, backcast, pull, informed, grad, info, tilt):
+def _egarch_pass(
+    theta: F64, student: int, r: F64, backcast: float, pull: float, informed: int, grad: F64,
+    info: F64, tilt: F64,
+) -> tuple[float, float, float, float]:  # fmt: skip
     """EGARCH's sums, as `_arch_pass` gives them."""
     mu, omega, alpha, gamma, beta = theta[0], theta[1], theta[2], theta[3], theta[4]
     over, top = 1.0 / (theta[5] - 2.0), theta[5] + 1.0
@@ -227,7 +234,10 @@ def _egarch_pass(theta, student, r, backcast, pull, informed, grad, info, tilt):
     return levels, tails + math.log(tail), squares, inverses
 
 
-def _likelihood(theta, model, student, r, backcast, follow, informed, grad, info, tilt):
+def _likelihood(
+    theta: F64, model: int, student: int, r: F64, backcast: float, follow: float, informed: int,
+    grad: F64, info: F64, tilt: F64,
+) -> float:  # fmt: skip
     """The log-likelihood; writes grad (6,) and, where `informed`, the information (6, 6) expected.
 
     The information of the t: Lange, Little & Taylor (1989), in the standardised scale.
@@ -273,7 +283,10 @@ def _likelihood(theta, model, student, r, backcast, follow, informed, grad, info
 
 
 @kernel("f8[:] i8 i8 f8[:] f8 f8 f8[:] f8[:,:] f8[:] -> f8")
-def log_likelihood(theta, model, student, r, backcast, follow, grad, info, tilt):
+def log_likelihood(
+    theta: F64, model: int, student: int, r: F64, backcast: float, follow: float, grad: F64,
+    info: F64, tilt: F64,
+) -> float:  # fmt: skip
     """The log-likelihood of r (n,) at theta (6,); writes its gradient and expected information.
 
     The backcast is `backcast` + `follow` mu²: with follow 1 and returns whose mean is 0 and mean
@@ -284,7 +297,9 @@ def log_likelihood(theta, model, student, r, backcast, follow, grad, info, tilt)
 
 
 @kernel("f8[:] i8 f8[:] f8 f8 f8 f8[:] -> void")
-def variances(theta, model, r, backcast, low, high, h):
+def variances(
+    theta: F64, model: int, r: F64, backcast: float, low: float, high: float, h: F64
+) -> None:
     """Conditional variances h (n + 1,) of r (n,), the last one that of the next return.
 
     EGARCH's ln h is held between `low` and `high`: where a large return lowers it (alpha < 0),

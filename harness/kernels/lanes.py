@@ -5,8 +5,10 @@ Helpers for kernels; a, b (n,) are slices of one length.
 
 from __future__ import annotations
 
+from harness.types import F64
 
-def dot(a, b):
+
+def dot(a: F64, b: F64) -> float:
     """Sum a_j b_j."""
     s0 = s1 = s2 = s3 = s4 = s5 = s6 = s7 = 0.0
     whole = a.size // 8
@@ -26,7 +28,7 @@ def dot(a, b):
     return total
 
 
-def total(a):
+def total(a: F64) -> float:
     """Sum a_j."""
     s0 = s1 = s2 = s3 = s4 = s5 = s6 = s7 = 0.0
     whole = a.size // 8
@@ -46,7 +48,7 @@ def total(a):
     return result
 
 
-def average(a):
+def average(a: F64) -> float:
     """Mean of a (n > 0), summed about its first value: exactly that value where a never moves."""
     first = a[0]
     s0 = s1 = s2 = s3 = s4 = s5 = s6 = s7 = 0.0
@@ -67,7 +69,7 @@ def average(a):
     return first + result / a.size
 
 
-def centred_dot(a, mean_a, b, mean_b):
+def centred_dot(a: F64, mean_a: float, b: F64, mean_b: float) -> float:
     """Sum (a_j - mean_a)(b_j - mean_b)."""
     s0 = s1 = s2 = s3 = s4 = s5 = s6 = s7 = 0.0
     whole = a.size // 8
@@ -87,7 +89,7 @@ def centred_dot(a, mean_a, b, mean_b):
     return result
 
 
-def centred_products(a, mean_a, b, mean_b):
+def centred_products(a: F64, mean_a: float, b: F64, mean_b: float) -> tuple[float, float, float]:
     """Sums of x_j x_j, x_j y_j and y_j y_j, x = a - mean_a and y = b - mean_b, in one pass."""
     u0 = u1 = u2 = u3 = u4 = u5 = u6 = u7 = 0.0
     v0 = v1 = v2 = v3 = v4 = v5 = v6 = v7 = 0.0
@@ -138,7 +140,7 @@ def centred_products(a, mean_a, b, mean_b):
     return xx, xy, yy
 
 
-def differences(a, b):
+def differences(a: F64, b: F64) -> tuple[float, float]:
     """Sums of |a_j - b_j| and of (a_j - b_j)^2, in one pass."""
     u0 = u1 = u2 = u3 = u4 = u5 = u6 = u7 = 0.0
     v0 = v1 = v2 = v3 = v4 = v5 = v6 = v7 = 0.0

@@ -33,7 +33,10 @@ import numpy as np
 
 from harness.cache import alone, cache_folder
 
-_SCALARS = {"f8": ctypes.c_double, "i8": ctypes.c_int64}
+_SCALARS: dict[str, type[ctypes.c_double] | type[ctypes.c_int64]] = {
+    "f8": ctypes.c_double,
+    "i8": ctypes.c_int64,
+}
 _WAITING = (signal.SIGINT, signal.SIGTERM)
 _DTYPES = {"f8": np.float64, "f4": np.float32, "i8": np.int64, "i4": np.int32}
 
@@ -46,7 +49,8 @@ class Kernel:
     writes into arrays it is given: it allocates nothing and raises nothing.
     """
 
-    def __init__(self, function: FunctionType, signature: str) -> None:
+    def __init__(self, function: Callable[..., Any], signature: str) -> None:
+        assert isinstance(function, FunctionType), "a kernel is declared over a plain function"
         self.plain = function
         self.__doc__ = function.__doc__
         self.name = f"{function.__module__.rpartition('.')[2]}.{function.__name__}"
@@ -106,7 +110,7 @@ class Kernel:
         return stored
 
 
-def kernel(signature: str) -> Callable[[FunctionType], Kernel]:
+def kernel(signature: str) -> Callable[[Callable[..., Any]], Kernel]:
     """Declare a compiled loop: `@kernel("f8[:] i8 f8[:] -> void")`."""
     return lambda function: Kernel(function, signature)
 
@@ -147,8 +151,8 @@ def _undisturbed() -> Iterator[None]:
         for number, handler in before.items():
             if handler is not None:
                 signal.signal(number, handler)
-        for number in dict.fromkeys(came):
-            signal.raise_signal(number)
+        for late in dict.fromkeys(came):
+            signal.raise_signal(late)
 
 
 def _keep(path: Path, content: bytes) -> None:

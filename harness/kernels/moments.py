@@ -12,10 +12,11 @@ import math
 
 from harness.kernels.lanes import average, dot
 from harness.kernels.loader import kernel
+from harness.types import F64, I64
 
 
 @kernel("f8[:,:] i8[:] f8[:,:] f8[:] f8[:,:] f8[:,:,:] -> void")
-def segment_moments(z, cuts, room, count, mean, cross):
+def segment_moments(z: F64, cuts: I64, room: F64, count: F64, mean: F64, cross: F64) -> None:
     """Of the rows cuts[s] … cuts[s + 1] - 1 of each segment s: their number, column means, centred
     cross products.
 
@@ -43,7 +44,7 @@ def segment_moments(z, cuts, room, count, mean, cross):
                 cross[s, j, i] = cross[s, i, j]
 
 
-def _merge(na, mean_a, cross_a, nb, mean_b, cross_b):
+def _merge(na: float, mean_a: F64, cross_a: F64, nb: float, mean_b: F64, cross_b: F64) -> float:
     """Add the moments of b into those of a, which has na rows; the new number of rows."""
     if nb == 0.0:
         return na
@@ -60,7 +61,7 @@ def _merge(na, mean_a, cross_a, nb, mean_b, cross_b):
 
 
 @kernel("i8 f8[:] f8[:,:] f8[:,:,:] -> void")
-def merge_tree(leaves, count, mean, cross):
+def merge_tree(leaves: int, count: F64, mean: F64, cross: F64) -> None:
     """Fill a binary tree over segments: node v holds 2v and 2v + 1, leaf s is node leaves + s.
 
     leaves, a power of two; count (2 leaves,), mean (2 leaves, q), cross (2 leaves, q, q), with
@@ -77,7 +78,10 @@ def merge_tree(leaves, count, mean, cross):
 
 
 @kernel("i8 f8[:] f8[:,:] f8[:,:,:] i8[:] i8[:] f8[:] f8[:,:] f8[:,:,:] -> void")
-def window_moments(leaves, count, mean, cross, first, last, n, centre, gram):
+def window_moments(
+    leaves: int, count: F64, mean: F64, cross: F64, first: I64, last: I64, n: F64, centre: F64,
+    gram: F64,
+) -> None:  # fmt: skip
     """Moments of the segments first[k] … last[k] - 1 of each window k, from the tree.
 
     n (w,), centre (w, q), gram (w, q, q) are written. A window is the merge of at most
@@ -102,7 +106,10 @@ def window_moments(leaves, count, mean, cross, first, last, n, centre, gram):
 
 
 @kernel("f8[:,:,:] f8[:,:] i8[:] i8 i8 f8 f8[:,:] f8[:] f8[:,:] -> i8")
-def least_squares(gram, centre, columns, target, intercept, tolerance, lower, scale, beta):
+def least_squares(
+    gram: F64, centre: F64, columns: I64, target: int, intercept: int, tolerance: float,
+    lower: F64, scale: F64, beta: F64,
+) -> int:  # fmt: skip
     """Least squares of column `target` on `columns` in every window, by Cholesky.
 
     gram (w, q, q) and centre (w, q) as window_moments gives them; lower (p, p) and scale (p,)
@@ -148,7 +155,7 @@ def least_squares(gram, centre, columns, target, intercept, tolerance, lower, sc
 
 
 @kernel("f8[:,:] i8[:] f8[:,:] i8[:] i8[:] f8[:] -> void")
-def linear_forecasts(z, columns, beta, start, edges, out):
+def linear_forecasts(z: F64, columns: I64, beta: F64, start: I64, edges: I64, out: F64) -> None:
     """Forecasts of each window k's rows, from start[k], written to out[edges[k]:edges[k + 1]].
 
     z (q, n), a column of rows after the other; columns (p,); beta (w, 1 + p), the intercept

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from harness.kernels.loader import kernel
+from harness.types import F64, I32, I64
 
 _ALL_BUT_SIGN = 0x7FFFFFFFFFFFFFFF
 
 
 @kernel("i8[:] i8 i8[:] -> void")
-def sort_keys(bits, row_bits, keys):
+def sort_keys(bits: I64, row_bits: int, keys: I64) -> None:
     """Whole numbers >= 0 that sort as the values do, each with its row in the lowest `row_bits`.
 
     bits (n,) are the values' float64 bits, n <= 2^row_bits; keys (n,). NumPy sorts such keys in
@@ -32,7 +33,9 @@ def sort_keys(bits, row_bits, keys):
 
 
 @kernel("i8[:] i8 f8[:] i4[:] i8[:] f8[:] f8[:] -> i8")
-def average_ranks(order, row_bits, values, window, place, pooled, within):
+def average_ranks(
+    order: I64, row_bits: int, values: F64, window: I32, place: I64, pooled: F64, within: F64
+) -> int:
     """Ranks from 1, ties averaged: over all rows, and over the rows of each window.
 
     order (n,) holds in its lowest `row_bits` the rows in ascending order of their values, equal
@@ -69,7 +72,7 @@ def average_ranks(order, row_bits, values, window, place, pooled, within):
     return 0
 
 
-def _share(order, mask, i, j, window, pooled, within):
+def _share(order: I64, mask: int, i: int, j: int, window: I32, pooled: F64, within: F64) -> None:
     """Give the tied rows i … j - 1 of the order their mean rank, of all and of each window."""
     a = i
     while a < j:
@@ -85,7 +88,7 @@ def _share(order, mask, i, j, window, pooled, within):
 
 
 @kernel("i8[:] i8[:] i8[:] -> void")
-def earlier_below(code, tree, below):
+def earlier_below(code: I64, tree: I64, below: I64) -> None:
     """How many earlier values are less than each: below (n,) in their order.
 
     code (n,) are the values' places among their distinct values in ascending order; tree

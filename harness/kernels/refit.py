@@ -24,6 +24,7 @@ import math
 from harness.kernels.garch import _likelihood
 from harness.kernels.lanes import average
 from harness.kernels.loader import kernel
+from harness.types import F64, I64
 
 STARTS = 5
 SAME_PEAK = 0.005  # log-likelihood between two points that are taken for the same maximum
@@ -35,7 +36,7 @@ LONGEST = 2.0  # step, in any coordinate
 ROOM = 43
 
 
-def _bounds(model, student, low, high):
+def _bounds(model: int, student: int, low: F64, high: F64) -> None:
     """The box; alpha + gamma / 2 + beta stays under 1 by 1e-7."""
     for i in range(6):
         low[i] = high[i] = 0.0
@@ -57,7 +58,7 @@ def _bounds(model, student, low, high):
         low[5], high[5] = 1.0 / 500.0, 1.0 / 2.05
 
 
-def _start(model, number, x):
+def _start(model: int, number: int, x: F64) -> None:
     """Starting point `number` of STARTS: persistent or not, reacting strongly or weakly."""
     x[0], x[1], x[3], x[5] = 0.0, 0.0, 0.5, 0.125
     if model == 2:
@@ -86,7 +87,7 @@ def _start(model, number, x):
     x[1] = math.log(1.0 - x[4])
 
 
-def _natural(model, x, theta, jacobian):
+def _natural(model: int, x: F64, theta: F64, jacobian: F64) -> None:
     """theta (6,) of x, and ∂ theta / ∂ x (6, 6)."""
     for i in range(6):
         for j in range(6):
@@ -107,7 +108,7 @@ def _natural(model, x, theta, jacobian):
     jacobian[4, 4] = 1.0 - s
 
 
-def _from_natural(model, theta, low, high, x):
+def _from_natural(model: int, theta: F64, low: F64, high: F64, x: F64) -> None:
     """x of theta, moved into the box."""
     for i in range(6):
         x[i] = theta[i]
@@ -122,7 +123,10 @@ def _from_natural(model, theta, low, high, x):
         x[i] = min(max(x[i], low[i]), high[i])
 
 
-def _evaluate(model, student, z, backcast, follow, x, informed, slope, room):
+def _evaluate(
+    model: int, student: int, z: F64, backcast: float, follow: float, x: F64, informed: int,
+    slope: F64, room: F64,
+) -> float:  # fmt: skip
     """The log-likelihood at x and its gradient, slope (6,); -1e300 where it is not a number.
 
     Where `informed` is 1 the expected information of x is left in room[19:25].
@@ -141,7 +145,7 @@ def _evaluate(model, student, z, backcast, follow, x, informed, slope, room):
     return value if size < 1e300 else -1e300
 
 
-def _sandwich(info, jacobian, half, curve):
+def _sandwich(info: F64, jacobian: F64, half: F64, curve: F64) -> None:
     """curve = jacobian' info jacobian."""
     for i in range(6):
         for j in range(6):
@@ -155,7 +159,7 @@ def _sandwich(info, jacobian, half, curve):
                 curve[i, j] += jacobian[m, i] * half[m, j]
 
 
-def _learn(curve, x, trial, slope, new, moved):
+def _learn(curve: F64, x: F64, trial: F64, slope: F64, new: F64, moved: F64) -> None:
     """Update the curvature by what the gradient did between two points (BFGS; Powell, 1978).
 
     Powell's damping keeps it positive definite. moved (6,) is working room.
@@ -178,7 +182,7 @@ def _learn(curve, x, trial, slope, new, moved):
             curve[i, j] += yi * yj / found - moved[i] * moved[j] / expected
 
 
-def _step(x, low, high, damping, room):
+def _step(x: F64, low: F64, high: F64, damping: float, room: F64) -> float:
     """Solve for room[4] among the coordinates free to move; the gain in log-likelihood expected.
 
     Levenberg's damping grows the diagonal. A coordinate at a bound that the gradient pushes
@@ -216,7 +220,7 @@ def _step(x, low, high, damping, room):
     return gain
 
 
-def _near(x, best, curve):
+def _near(x: F64, best: F64, curve: F64) -> bool:
     """Whether the quadratic about x puts `best` on the same maximum."""
     between = 0.0
     for i in range(6):
@@ -226,8 +230,9 @@ def _near(x, best, curve):
 
 
 def _climb(
-    model, student, z, backcast, follow, tolerance, most, fresh, x, peak, best, low, high, room
-):  # fmt: skip
+    model: int, student: int, z: F64, backcast: float, follow: float, tolerance: float, most: int,
+    fresh: int, x: F64, peak: float, best: F64, low: F64, high: F64, room: F64,
+) -> tuple[float, int, int]:  # fmt: skip
     """Climb from x until the gain expected is under `tolerance`: likelihood, count, converged.
 
     x (6,) is moved. The curvature, room[19:25], begins as the expected information at x where
@@ -263,7 +268,7 @@ def _climb(
     return value, done, 0
 
 
-def _standardise(r, z):
+def _standardise(r: F64, z: F64) -> tuple[float, float]:
     """z = (r - mean) / sd: mean and sd, 0 where all returns are one number."""
     mean = average(r)
     total = 0.0
@@ -277,7 +282,7 @@ def _standardise(r, z):
     return mean, sd
 
 
-def _backcast(z):
+def _backcast(z: F64) -> float:
     """Exponentially weighted mean of the first 75 squares."""
     total = weights = 0.0
     weight = 1.0
@@ -288,7 +293,7 @@ def _backcast(z):
     return max(total / weights, 1e-6)
 
 
-def _rescale(model, theta, shift, ratio):
+def _rescale(model: int, theta: F64, shift: float, ratio: float) -> None:
     """theta of returns that were divided by 1 / ratio more and had `shift` less taken off."""
     theta[0] = theta[0] * ratio + shift
     if model == 2:
@@ -297,7 +302,7 @@ def _rescale(model, theta, shift, ratio):
         theta[1] *= ratio * ratio
 
 
-def _copy(source, target):
+def _copy(source: F64, target: F64) -> None:
     for i in range(6):
         for j in range(6):
             target[i, j] = source[i, j]
@@ -305,9 +310,10 @@ def _copy(source, target):
 
 @kernel("f8[:] i8[:] i8[:] i8 i8 f8 i8 i8 f8 i8 f8[:] f8[:] f8[:,:] f8[:,:] f8[:] i8[:,:] -> void")
 def refit_windows(
-    r, first, last, model, student, follow, warm, guard, tolerance, most,
-    start, z, room, params, loglik, counts,
-):  # fmt: skip
+    r: F64, first: I64, last: I64, model: int, student: int, follow: float, warm: int, guard: int,
+    tolerance: float, most: int, start: F64, z: F64, room: F64, params: F64, loglik: F64,
+    counts: I64,
+) -> None:  # fmt: skip
     """Fit each window r[first[k]:last[k]] in turn, starting from the fit before.
 
     The backcast is arch's where `follow` is 0, the mean square about mu where it is 1. The first

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from harness.kernels.loader import kernel
+from harness.types import F64
 
 
 @kernel("f8[:,:] f8[:,:] f8[:,:] f8 f8[:,:] -> void")
-def resampled_sums(running, gaps, places, scale, out):
+def resampled_sums(running: F64, gaps: F64, places: F64, scale: float, out: F64) -> None:
     """Sums of the columns over draws of the stationary bootstrap; out (draws, k).
 
     running (n + 1, k) are sums of each column from row 0 on, 0 first. Block b of a draw begins at

@@ -6,6 +6,7 @@ import math
 
 from harness.kernels.lanes import average, centred_dot, centred_products, differences, total
 from harness.kernels.loader import kernel
+from harness.types import F64, I64
 
 _LN_2PI = math.log(2.0 * math.pi)
 # The metrics that `group_scores` gives, by the columns of its `out`.
@@ -15,7 +16,7 @@ SCORES = (
 )  # fmt: skip
 
 
-def _pearson(a, b):
+def _pearson(a: F64, b: F64) -> float:
     """Pearson's correlation of a and b (n,); NaN when either is constant."""
     aa, ab, bb = centred_products(a, average(a), b, average(b))
     if not (aa > 0.0 and bb > 0.0):
@@ -23,7 +24,7 @@ def _pearson(a, b):
     return ab / math.sqrt(aa * bb)
 
 
-def _right_way(y, f, last):
+def _right_way(y: F64, f: F64, last: F64) -> float:
     """The share of forecasts f on the same side of `last` as y (n,), where `last` is a number."""
     known, right = 0, 0
     for i in range(y.size):
@@ -36,7 +37,7 @@ def _right_way(y, f, last):
     return right / known if known > 0 else math.nan
 
 
-def _mean_share(s, f, moved):
+def _mean_share(s: F64, f: F64, moved: F64) -> float:
     """The mean of |s - f| / moved (n,) where `moved` is a number."""
     known, missed = 0, 0.0
     for i in range(s.size):
@@ -51,8 +52,9 @@ def _mean_share(s, f, moved):
     " -> void",
 )
 def group_scores(
-    edges, rank_y, rank_f, log_y, log_f, s_y, s_f, moved, v_y, v_f, qlike, y, f, last, out
-):
+    edges: I64, rank_y: F64, rank_f: F64, log_y: F64, log_f: F64, s_y: F64, s_f: F64, moved: F64,
+    v_y: F64, v_f: F64, qlike: F64, y: F64, f: F64, last: F64, out: F64,
+) -> None:  # fmt: skip
     """Scores of groups g, rows edges[g]:edges[g + 1] of each array (n,); out (g, len(SCORES)).
 
     The columns are SCORES; the table of metrics defines them. rank_*: ranks within the group;

@@ -10,12 +10,13 @@ import math
 
 from harness.kernels.lanes import average, centred_dot, dot
 from harness.kernels.loader import kernel
+from harness.types import F64
 
 _PARZEN = 3.5134  # c* of Barndorff-Nielsen, Hansen, Lunde & Shephard (2009), section 2.2
 
 
 @kernel("f8[:] i8 i8 f8[:] -> void")
-def centred_squares(x, size, width, out):
+def centred_squares(x: F64, size: int, width: int, out: F64) -> None:
     """out[k] = sum (x_i - mean)^2 over the `width` blocks of `size` values up to block k.
 
     x (n,), out (n / size,); NaN for k < width - 1 and where a value is NaN.
@@ -29,7 +30,7 @@ def centred_squares(x, size, width, out):
             out[k] = centred_dot(own, mean, own, mean)
 
 
-def _subsampled(y, step):
+def _subsampled(y: F64, step: int) -> float:
     """Sum of squared returns over `step` bars, the mean over the starts, for all bars of y."""
     total = 0.0
     for i in range(step, y.size):
@@ -39,14 +40,14 @@ def _subsampled(y, step):
     return total / step * returns / (returns - step + 1)
 
 
-def _parzen(x):
+def _parzen(x: float) -> float:
     if x <= 0.5:
         return 1.0 - 6.0 * x * x * (1.0 - x)
     return 2.0 * (1.0 - x) * (1.0 - x) * (1.0 - x)
 
 
 @kernel("f8[:] f8[:] i8 i8 i8 f8[:] -> void")
-def realised_kernels(r, y, size, width, sparse, out):
+def realised_kernels(r: F64, y: F64, size: int, width: int, sparse: int, out: F64) -> None:
     """Parzen realised kernel, a variance, over the `width` blocks of `size` bars up to block k.
 
     r, y (n,) returns and log prices, out (n / size,), NaN for k < width. sum_h k(h / (H + 1))
@@ -73,7 +74,7 @@ def realised_kernels(r, y, size, width, sparse, out):
 
 
 @kernel("f8[:] f8[:] i8 i8 i8 f8[:] -> void")
-def two_scales(r, y, size, width, sparse, out):
+def two_scales(r: F64, y: F64, size: int, width: int, sparse: int, out: F64) -> None:
     """Two-scale realised variance over the `width` blocks of `size` bars up to block k.
 
     r, y (n,) returns and log prices, out (n / size,), NaN for k < width. The slow scale K is
