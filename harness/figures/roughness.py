@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import ArrayLike
@@ -70,7 +70,7 @@ def scaling_plot(lines: Mapping[str, ScalingLine]) -> bytes:
 
 def _scaling(axes: Axes, name: str, line: ScalingLine) -> None:
     x, y, used = line.log_scale, line.log_fluctuation, np.asarray(line.used, dtype=bool)
-    dots = {"linestyle": "none", "marker": "o", "color": COLOURS[0]}
+    dots: dict[str, Any] = {"linestyle": "none", "marker": "o", "color": COLOURS[0]}
     axes.plot(x[used], y[used], **dots, label="points fitted")
     if not used.all():
         axes.plot(x[~used], y[~used], **dots, fillstyle="none", label="left out")

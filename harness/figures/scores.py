@@ -132,7 +132,7 @@ def _name_groups(axes: Axes, names: list[str], total: int) -> None:
     if crowded:
         axes.tick_params(axis="x", labelrotation=35)
         for label in axes.get_xticklabels():
-            label.set_ha("right")
+            label.set_horizontalalignment("right")
             label.set_rotation_mode("anchor")
     if total > len(names):
         axes.set_xlabel(f"the first {len(names)} of {total:,} groups")
@@ -197,8 +197,10 @@ def memory_curve(
             if not np.isfinite(y).any():
                 continue
             best = int(np.nanargmax(y) if higher_is_better else np.nanargmin(y))
-            ring = {"markersize": 13, "markerfacecolor": "none", "markeredgewidth": 1.6}
-            axes.plot(x[best], y[best], "o", color=line.get_color(), **ring)
+            axes.plot(
+                x[best], y[best], "o", color=line.get_color(),
+                markersize=13, markerfacecolor="none", markeredgewidth=1.6,
+            )  # fmt: skip
             line.set_label(f"{line.get_label()}, best at {x[best]:g}: {y[best]:.4g}")
 
     return draw(paint)

@@ -34,9 +34,11 @@ _WIDE, _HIGH = 7.2, 3.4  # inches; an SVG's inch is 72 units
 _LONGEST_LABEL = 60
 _MOST_MARKED = 60
 
-_GREYS = ("text.color", "axes.edgecolor", "axes.labelcolor", "axes.titlecolor")
-_GREYS += ("xtick.color", "ytick.color")
-_RC = {
+_GREYS = (
+    "text.color", "axes.edgecolor", "axes.labelcolor", "axes.titlecolor",
+    "xtick.color", "ytick.color",
+)  # fmt: skip
+_RC: dict[str, Any] = {
     "svg.fonttype": "none",  # text stays text: it can be searched, and read aloud
     "svg.hashsalt": "harness",  # ids by content instead of by chance
     "font.family": ["sans-serif"],
@@ -91,18 +93,22 @@ def draw(
 def _look() -> Iterator[None]:
     import matplotlib as mpl
 
-    defaults = {k: v for k, v in mpl.rcParamsDefault.items() if k not in _NOT_LOOKS}
-    with mpl.rc_context({**defaults, **_RC}):
+    settings: dict[Any, Any] = dict(mpl.rcParamsDefault.items())
+    for name in _NOT_LOOKS:
+        settings.pop(name, None)
+    settings |= _RC
+    with mpl.rc_context(settings):
         yield
 
 
 def make_figure(paint: Callable[..., None], *, rows: int, columns: int, high: float) -> Figure:
     """The figure that `draw` saves, to be called where the style is in force."""
     from matplotlib.figure import Figure
+    from matplotlib.layout_engine import ConstrainedLayoutEngine
 
-    figure = Figure(figsize=(_WIDE, high), layout="constrained")
-    figure.get_layout_engine().set(w_pad=0.08, h_pad=0.08)
-    axes = figure.subplots(rows, columns, squeeze=False).ravel()
+    layout = ConstrainedLayoutEngine(w_pad=0.08, h_pad=0.08)
+    figure = Figure(figsize=(_WIDE, high), layout=layout)
+    axes: list[Axes] = list(figure.subplots(rows, columns, squeeze=False).ravel())
     paint(*axes)
     _legend(figure, axes)
     return figure
@@ -110,7 +116,7 @@ def make_figure(paint: Callable[..., None], *, rows: int, columns: int, high: fl
 
 def _legend(figure: Figure, axes: Sequence[Axes]) -> None:
     """What `name_series` named, in as many columns as fit."""
-    drawn = [thing for a in axes for thing in (*a.containers, *a.lines)]
+    drawn: list[Any] = [thing for a in axes for thing in (*a.containers, *a.lines)]
     handles = [thing for thing in drawn if getattr(thing, "names_a_series", False)]
     if not handles:
         return
@@ -226,7 +232,7 @@ def time_axis(axes: Axes, times: np.ndarray, label: str = "time (UTC)") -> None:
     styles = ((1500, "%Y"), (300, "%Y-%m"), (3, "%Y-%m-%d"))
     style = next((s for least, s in styles if days > least), "%m-%d %H:%M")
     if days > 300:
-        locator = AutoDateLocator(minticks=3, maxticks=8)
+        locator: AutoDateLocator | MultipleLocator = AutoDateLocator(minticks=3, maxticks=8)
     else:  # that locator begins anew with every month: two ticks a day apart would overlap
         steps = (1 / 24, 1 / 8, 1 / 4, 1, 2, 5, 10, 20, 50)
         locator = MultipleLocator(next(step for step in steps if days / step <= 7))
