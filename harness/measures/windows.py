@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from functools import cached_property
-from typing import TypeVar
+from typing import Any, TypeVar
 
 import numpy as np
 
@@ -33,13 +33,14 @@ T = TypeVar("T")
 Contributions = Callable[[int, int], F64]
 
 
-class _Once(dict[str, object]):
+class _Once(dict[str, Any]):
     """Figures by name, each made where it is first asked for."""
 
     def __call__(self, name: str, make: Callable[[], T]) -> T:
         if name not in self:
             self[name] = make()
-        return self[name]
+        made: T = self[name]
+        return made
 
 
 class Blocks:
