@@ -6,6 +6,7 @@ import math
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import partial
+from typing import TypeGuard
 
 import numpy as np
 
@@ -27,7 +28,7 @@ class Constant:
         """What is accepted, in words."""
         return f"a whole number from 1 to {MAX_WHOLE:,}" if self.whole else "a number in (0, 1)"
 
-    def accepts(self, value: object) -> bool:
+    def accepts(self, value: object) -> TypeGuard[float]:
         """Whether `value`, as written in the expression, is such a number."""
         if self.whole:
             return type(value) is int and 1 <= value <= MAX_WHOLE

@@ -155,7 +155,9 @@ def evaluate(
         KeyError: for a column that is not in `columns`.
     """
     with np.errstate(all="ignore"):
-        return _evaluate(expression.root, columns, units, floor)
+        values = _evaluate(expression.root, columns, units, floor)
+    assert isinstance(values, np.ndarray), "parse_feature refuses an expression without a column"
+    return values
 
 
 def _evaluate(
@@ -192,7 +194,7 @@ def _check_depth(text: str, tree: ast.expr) -> None:
 
 def _node(tree: ast.expr) -> Node:
     match tree:
-        case ast.Constant(value=value) if type(value) in (int, float):
+        case ast.Constant(value=int() | float() as value) if not isinstance(value, bool):
             return _number(value)
         case ast.Name(id=name):
             return _column(name)
@@ -236,10 +238,12 @@ def _call(name: str, args: list[ast.expr]) -> Call:
     operand = _node(args[0])
     if not any(_columns(operand)):
         raise FeatureError(f"the x of {function.signature} names no measure column")
-    values = [arg.value if isinstance(arg, ast.Constant) else None for arg in args[1:]]
-    for constant, value in zip(function.constants, values, strict=False):
+    values: list[float] = []
+    for constant, arg in zip(function.constants, args[1:], strict=False):
+        value = arg.value if isinstance(arg, ast.Constant) else None
         if not constant.accepts(value):
             raise FeatureError(f"{constant.name} of {function.signature} is {constant.wanted}")
+        values.append(value)
     if values and values[-1] == function.constants[len(values) - 1].default:
         values.pop()
     return Call(name, operand, tuple(values))

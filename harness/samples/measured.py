@@ -17,6 +17,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass, field
 from functools import cache
 from pathlib import Path
+from typing import Any, BinaryIO
 
 import numpy as np
 import polars as pl
@@ -125,7 +126,7 @@ class _Tally:
         self.symbols.append(bars.symbol)
         self.rows += bars.rows
         self.bars += bars.n
-        self.spans.append((bars.start, int(bars.known_at(np.int64(bars.n - 1)))))
+        self.spans.append((bars.start, int(bars.known_at(np.array(bars.n - 1)))))
         self.gaps += bars.gaps
         self.fingerprints.append(bars.fingerprint)
         self.left_out.update(bars.left_out)
@@ -215,7 +216,7 @@ def _load(path: Path) -> tuple[list[Measured], PanelFacts] | None:
     return symbols, PanelFacts(**facts)
 
 
-def _read(stream: object, entry: list, columns: list[str]) -> Measured:
+def _read(stream: BinaryIO, entry: list[Any], columns: list[str]) -> Measured:
     symbol, rows, decisions, block, bar = entry
     known_at = _exactly(np.fromfile(stream, np.int64, rows), rows)
     at = _exactly(np.fromfile(stream, np.int64, decisions), decisions)

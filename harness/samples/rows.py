@@ -150,6 +150,7 @@ def _symbol_rows(
     for past in look_back:
         keep &= _complete(by_symbol, past)
     kept = np.flatnonzero(keep)
+    rows: slice | I64
     if kept.size and kept[-1] - kept[0] + 1 == kept.size:  # as a rule: only the ends are dropped
         rows = slice(kept[0], kept[-1] + 1)
         z = z[:, rows]
