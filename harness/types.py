@@ -148,6 +148,7 @@ class Rows:
         A step is in `length` sequences, so this is the form to keep many sequences in.
         """
         assert self.history is not None, "a model that looks back declares it by look_back"
+        assert self.at is not None, "rows with a history know their place in it"
         columns = [self.history.names.index(name) for name in self.names]
         places = self.at[:, None] + np.arange(1 - length, 1, dtype=np.int64)
         first, last = (places.min(), places.max() + 1) if places.size else (0, 0)
@@ -197,7 +198,7 @@ class Window(NamedTuple):
     are held out by models that stop early. UTC ns.
     """
 
-    index: int
+    position: int
     train_start: int
     limit: int
     cut: int

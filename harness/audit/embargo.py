@@ -138,7 +138,7 @@ def _wrong(
 ) -> Iterator[Failure]:
     """What a fit was given and should not have been, the first row of each."""
     formed, resolved = samples.rows.formed_at, samples.resolved_at
-    fit = f"fit {window.index + 1}" + ("" if refit == "window" else f" (refit {refit})")
+    fit = f"fit {window.position + 1}" + ("" if refit == "window" else f" (refit {refit})")
     subject = f"{fit} at {samples.horizon}"
 
     def first(rows: I64, bad: np.ndarray, reason: str) -> Iterator[Failure]:

@@ -91,7 +91,7 @@ def _scene(
     begin = int(formed[rows[0]])
     held_out = int(part.rows.formed_at[max(min(limit, most) * (_HELD_OUT - 1) // _HELD_OUT, 0)])
     walked = with_rows(part, [_cut_down(w, begin, held_out) for w in beside])
-    places = [k for k, w in enumerate(walked) if w.index == window.index]
+    places = [k for k, w in enumerate(walked) if w.position == window.position]
     return _Scene(part, walked, places[0]) if places else None
 
 
@@ -176,6 +176,6 @@ def _compared(study: Study, scene: _Scene, noised: F64, models: Mapping[str, For
                     int(was.formed_at[row]),
                 )
             )
-    window = windows[scene.place].index + 1
+    window = windows[scene.place].position + 1
     covered = f"{', '.join(models)} at {horizon}, window {window}"
     return Check(NAME, covered, end * len(models), tuple(failures))

@@ -41,6 +41,7 @@ class Scheme:
         """Where the training spans of these cuts start."""
         if self.train_from is not None:
             return np.full(cuts.size, np.datetime64(self.train_from, "ns").astype("M8[us]"))
+        assert self.train is not None, "without train_from a scheme has a training span"
         return after(self.train, cuts, -1)
 
     def held_out(self, cuts: Moments) -> list[int | None]:
@@ -124,7 +125,7 @@ def make_refits(
     """
     end = windows[-1].end
     if refit is None:
-        return (windows[0]._replace(end=end),), windows[:1]
+        return (windows[0]._replace(end=end),), (windows[0],)
     every = make_windows(
         scheme, test=refit, step=refit, span_end=span_end, embargo=embargo, beyond=True
     )
@@ -151,6 +152,7 @@ def make_folds(samples: Samples, windows: Sequence[Window]) -> list[Fold]:
     cut = np.searchsorted(formed, [w.cut for w in windows])
     end = np.searchsorted(formed, [w.end for w in windows])
     tests = [slice(int(a), int(b)) for a, b in zip(cut, end, strict=True)]
+    trains: list[slice | I64]
     if (resolved[1:] >= resolved[:-1]).all():
         stop = np.searchsorted(resolved, [w.limit for w in windows], side="right")
         stop = np.maximum(start, stop)
@@ -236,8 +238,20 @@ def prove_no_leak(
         raise RunError(f"{where(samples, windows[leak[0]])}: leak: {rows}")
     measured = np.column_stack((latest, slack, n_train, n_test)).tolist()
     return tuple(
-        LeakProof(w.index, samples.horizon, w.train_start, w.cut, w.end, embargo, *rest, refit)
-        for w, rest in zip(windows, measured, strict=True)
+        LeakProof(
+            window=w.position,
+            horizon=samples.horizon,
+            train_start=w.train_start,
+            cut=w.cut,
+            end=w.end,
+            embargo=embargo,
+            latest_resolution=latest_ns,
+            slack=slack_ns,
+            n_train=train_rows,
+            n_test=test_rows,
+            refit=refit,
+        )
+        for w, (latest_ns, slack_ns, train_rows, test_rows) in zip(windows, measured, strict=True)
     )
 
 
@@ -253,15 +267,16 @@ class _Times:
 
     def spans(self, parts: Sequence[slice | I64]) -> I64:
         """The earliest and the latest time of each part (w, 2); none is empty."""
-        if self._ascending and all(isinstance(rows, slice) for rows in parts):
-            ends = [(rows.start, rows.stop - 1) for rows in parts]
+        slices = [rows for rows in parts if isinstance(rows, slice)]
+        if self._ascending and len(slices) == len(parts):
+            ends = [(rows.start, rows.stop - 1) for rows in slices]
             return self._times[np.array(ends, np.int64)]
         return np.array([(self._times[r].min(), self._times[r].max()) for r in parts])
 
 
 def where(samples: Samples, window: Window) -> str:
     """A window and its horizon in words, for messages."""
-    return f"window {window.index + 1} ({show_moment(window.cut)}), horizon {samples.horizon}"
+    return f"window {window.position + 1} ({show_moment(window.cut)}), horizon {samples.horizon}"
 
 
 def require_windows(windows: Sequence[Window], path: object, first_test: int, end: int) -> None:

@@ -120,7 +120,7 @@ def _require_some(
     for fold, a, b in zip(folds, edges[:-1], edges[1:], strict=True):
         if not known[a:b].any():
             raise RunError(
-                f"window {fold.window.index + 1} ({show_moment(fold.window.cut)}), horizon "
+                f"window {fold.window.position + 1} ({show_moment(fold.window.cut)}), horizon "
                 f"{horizon}: no symbol has walk_forward.min_train = {min_train} "
                 "training rows for the models fitted by symbol"
             )

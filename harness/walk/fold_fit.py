@@ -339,7 +339,7 @@ def failed(name: str, samples: Samples, fold: Fold, error: Exception) -> RunErro
     window = fold.window
     whose = f", {samples.symbols[samples.rows.symbol[0]]}" if _single(samples) else ""
     return RunError(
-        f"model {name}, horizon {samples.horizon}{whose}, window {window.index + 1} "
+        f"model {name}, horizon {samples.horizon}{whose}, window {window.position + 1} "
         f"({show_moment(window.cut)} to {show_moment(window.end)}): {error}"
     )
 

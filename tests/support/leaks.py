@@ -172,8 +172,8 @@ def unproven(patch: Patch) -> None:
     ) -> tuple[LeakProof, ...]:
         n = [samples.y[f.train].size for f in folds]
         return tuple(
-            LeakProof(w.index, samples.horizon, w.train_start, w.cut, w.end, embargo, w.limit, 0, k,
-                      f.test.stop - f.test.start, refit)
+            LeakProof(w.position, samples.horizon, w.train_start, w.cut, w.end, embargo, w.limit, 0,
+                      k, f.test.stop - f.test.start, refit)
             for f, w, k in zip(folds, [f.window for f in folds], n, strict=True)
         )  # fmt: skip
 

@@ -44,7 +44,7 @@ def test_the_sweep_gives_what_each_fold_fitted_alone_gives(scheme, back):
     assert len(folds) == swept.edges.size - 1 == 11
     for name, model in LINEAR.items():
         for fold in folds:
-            k = fold.window.index
+            k = fold.window.position
             alone = fit_fold(name, model, SAMPLES, Settings(EMBARGO, scale), fold)
             yhat, stated, shifts = alone.yhat, alone.stated, alone.shifts
             part = swept.yhat[name][swept.edges[k] : swept.edges[k + 1]]
