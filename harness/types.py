@@ -1,7 +1,7 @@
-"""What passes between the stages: frozen, with shapes and units; times are int64 UTC ns.
+"""Frozen records that pass between the stages, with shapes and units; times are int64 UTC ns.
 
-What there are thousands of (windows, folds, their proofs) are named tuples, which are made ten
-times as fast as frozen dataclasses.
+Records that exist by the thousand (windows, folds, leak proofs) are named tuples: creating one is
+ten times as fast as creating a frozen dataclass.
 """
 
 from __future__ import annotations
@@ -16,12 +16,12 @@ from numpy.typing import NDArray
 F64 = NDArray[np.float64]
 I64 = NDArray[np.int64]
 I32 = NDArray[np.int32]
-Progress = Callable[[str], None]  # is told in words what is done
+Progress = Callable[[str], None]  # receives a message for people
 
 
 @dataclass(frozen=True)
 class Gap:
-    """A run of missing bars: the first missing bar's start, the last one's, how many."""
+    """A run of missing bars: the start of the first missing bar and of the last, and how many."""
 
     symbol: str
     start: int
@@ -31,7 +31,7 @@ class Gap:
 
 @dataclass(frozen=True)
 class Excluded:
-    """A symbol that takes no part, and why in words."""
+    """A symbol that is left out, and the reason in words."""
 
     symbol: str
     reason: str
@@ -44,8 +44,9 @@ class Bars:
     `ts` (n,) is each bar's start, or None where the grid is regular from `start` on (every
     24/7 panel after filling). A bar is known at its end, `known_at`. `columns` maps `close`,
     `high`, … and extra columns to float64 (n,). `rows` is how many bars were read, so
-    `n - rows` were filled. `fingerprint` hashes what was read, before filling. A side series
-    is NaN where it was not known. `left_out` counts rows of the file that are no bars, by why.
+    `n - rows` were filled. `fingerprint` is a hash of the data read, before filling. A side
+    series is NaN where it was not known. `left_out` counts rows of the file that are not bars, by
+    reason.
     """
 
     symbol: str
@@ -71,24 +72,24 @@ class Measured:
     """One symbol's measures at the end of every block of bars.
 
     `known_at` (K,) UTC ns ascending; `columns` maps `rv_1h`, … to float64 (K,), NaN before
-    their window is full; `decisions` (D,) positions at which the hypothesis decides;
+    their window is full; `origins` (D,) are the positions of the forecast origins;
     `block` bars to a block, `bar` ns to a bar.
     """
 
     symbol: str
     known_at: I64
     columns: Mapping[str, F64]
-    decisions: I64
+    origins: I64
     block: int
     bar: int
 
 
 @dataclass(frozen=True)
 class History:
-    """Features at every decision, also those that became no rows: symbol after symbol, in time.
+    """Features at every forecast origin, also at origins without a row: by symbol, then by time.
 
-    values (q, T) float64, NaN where a feature is missing; `names` its q expressions; symbol s has
-    the columns begins[s] to begins[s + 1] - 1 of it.
+    values (q, T) float64, NaN where a feature is missing; `names` are the q expressions; symbol s
+    has the columns begins[s] to begins[s + 1] - 1.
     """
 
     values: F64
@@ -98,7 +99,7 @@ class History:
 
 @dataclass(frozen=True)
 class Steps:
-    """Features at k decisions that follow each other: values (k, p), `symbol` (k,) int32 codes."""
+    """Features at k consecutive forecast origins: values (k, p), `symbol` (k,) int32 codes."""
 
     values: F64
     symbol: I32
@@ -106,11 +107,11 @@ class Steps:
 
 @dataclass(frozen=True)
 class Rows:
-    """What a model may see of n decisions: no target in it.
+    """What a model may see at n forecast origins: features, without the target.
 
-    X (n, p) float64, stored column after column; `names` its p feature expressions; `symbol`
+    X (n, p) float64, stored column by column; `names` are the p feature expressions; `symbol`
     (n,) int32 codes; `formed_at` (n,) UTC ns, ascending. Where a model looks back, `at` (n,) is
-    each row's place in `history`: what lies before it there was known when the row was formed.
+    each row's column in `history`: everything before it there was known when the row was formed.
     """
 
     X: F64
@@ -135,7 +136,7 @@ class Rows:
         return Rows(X, names, self.symbol, self.formed_at, self.history, self.at)
 
     def sequences(self, length: int) -> F64:
-        """The features at each row's last `length` decisions (n, length, p), its own the last.
+        """The features at each row's last `length` forecast origins (n, length, p), its own last.
 
         Complete for every row when `length` is at most the model's `look_back`.
         """
@@ -143,12 +144,12 @@ class Rows:
         return steps.values[places]
 
     def steps(self, length: int) -> tuple[Steps, I64]:
-        """What the sequences are made of, each decision once, and their places in it (n, length).
+        """The steps of all sequences, each stored once, and their places in them (n, length).
 
-        A step is in `length` sequences, so this is the form to keep many sequences in.
+        A step belongs to `length` sequences, so this form takes the least memory.
         """
         assert self.history is not None, "a model that looks back declares it by look_back"
-        assert self.at is not None, "rows with a history know their place in it"
+        assert self.at is not None, "rows with a history have their places in it"
         columns = [self.history.names.index(name) for name in self.names]
         places = self.at[:, None] + np.arange(1 - length, 1, dtype=np.int64)
         first, last = (places.min(), places.max() + 1) if places.size else (0, 0)
@@ -161,12 +162,11 @@ class Rows:
 class Samples:
     """Rows with their targets: y (n,) on the declared scale, resolved_at (n,) UTC ns.
 
-    `last` (n,) is the target's own measure over the last horizon, known at the decision, on the
-    same scale; NaN where its window was not full.
-    `horizon` is its name, `dropped` how many decisions had no
-    complete feature or target, `overlap` over how many decisions after it a target shares bars.
-    `returns` (n,) is the log return over the target's span, NaN where unknown; None where a
-    hypothesis has no use for it.
+    `last` (n,) is the target's own measure over the last horizon, known at the forecast origin, on
+    the same scale; NaN where its window was not full. `horizon` is the horizon's name, `dropped`
+    the number of origins without complete features or target, `overlap` the number of later
+    origins whose targets share bars with a target. `returns` (n,) is the log return over the
+    target's span, NaN where unknown; None where the hypothesis does not use it.
     """
 
     horizon: str
@@ -194,8 +194,8 @@ class Samples:
 class Window(NamedTuple):
     """A test window and its training span: `train_start <= formed_at`, `resolved_at <= limit`.
 
-    `cut <= formed_at < end` is tested; limit = cut - embargo. Rows formed from `validation` on
-    are held out by models that stop early. UTC ns.
+    Test rows have `cut <= formed_at < end`; limit = cut - embargo. Models that stop early hold out
+    the training rows formed from `validation` on. `position` counts windows from 0. UTC ns.
     """
 
     position: int
@@ -208,13 +208,13 @@ class Window(NamedTuple):
 
 @dataclass(frozen=True)
 class Training:
-    """How a fit went, where there is something to tell.
+    """How a fit went, for models that report it.
 
-    `parameters` fitted; `converged` false where an optimiser gave up and a fall-back stands;
-    `epochs` run and `best` the one kept (from 1); losses after every epoch; `attention` the mean
-    weight by step of the sequence, oldest first; `lesson_` losses those of what was learned from a
-    source before; `weights` after every epoch what weighs the parts of a net, by name, mean over
-    the rows held out; `notes` counts of its own, by their names in models.table.NOTES.
+    `parameters` fitted; `converged` is false where the optimiser failed and a fallback is used;
+    `epochs` run and the `best` one, whose weights are used (from 1); losses after every epoch;
+    `attention` the mean weight by step of the sequence, oldest first; `lesson_` losses are those
+    of pretraining; `weights` are the weights of a net's parts after every epoch, by name, averaged
+    over the held-out rows; `notes` are the model's own counts, named in models.table.NOTES.
     """
 
     parameters: int
@@ -232,7 +232,7 @@ class Training:
 
 @dataclass(frozen=True)
 class FitTime:
-    """Seconds a fit takes: `typical`, and `most` where nothing stops it early; `epoch` of one."""
+    """Seconds per fit: `typical`, and `most` without early stopping; `epoch` is one epoch's."""
 
     typical: float
     most: float
@@ -240,7 +240,7 @@ class FitTime:
 
 
 class Fold(NamedTuple):
-    """A window's rows in one horizon's samples: slices, or positions where rows are ragged."""
+    """A window's rows in one horizon's samples: slices, or positions where not contiguous."""
 
     window: Window
     train: slice | I64
@@ -248,9 +248,9 @@ class Fold(NamedTuple):
 
 
 class LeakProof(NamedTuple):
-    """What was checked of one fold: `slack` = cut - embargo - latest training resolution, ns.
+    """What was checked for one fold: `slack` = cut - embargo - latest training resolution, ns.
 
-    `refit` is how often such fits are made: `window` for one per test window.
+    `refit` is how often the model is refitted: `window` means once per test window.
     """
 
     window: int
@@ -268,12 +268,12 @@ class LeakProof(NamedTuple):
 
 @dataclass(frozen=True)
 class FitReport:
-    """The fits of one model in one window: how many, what they took and how they went.
+    """The fits of one model in one window: how many, how long they took and how they went.
 
-    `fits` is 1, or one per symbol; `failed` of them did not converge; the rest as in Training,
-    its counts averaged over the fits and its losses of a single fit only. Seconds of wall time,
-    shared evenly where many windows are fitted at once; of `kept` fits, which were taken from an
-    earlier run, those that they took there.
+    `fits` is 1, or one per symbol; `failed` of them did not converge. `training` has counts
+    averaged over the fits, and losses where there is a single fit. Seconds are wall time, shared
+    evenly where many windows are fitted at once; `kept` fits were taken from the fit cache, and
+    count the seconds that they took when they were fitted.
     """
 
     fits: int
@@ -286,16 +286,16 @@ class FitReport:
 
 @dataclass(frozen=True)
 class ModelFit:
-    """One model over its w fits of a horizon: what it states of itself, and the way back.
+    """One model's w fits for a horizon: coefficients, back-transformation and reports.
 
-    `coefficients` (w, len(names)), NaN where a fit has no such coefficient; of a model fitted by
+    `coefficients` (w, len(names)), NaN where a fit has no such coefficient; for a model fitted by
     symbol they are medians over the symbols. With a log target, forecast variance =
     exp(2 f + var_shift) and forecast sigma = exp(f + sigma_shift), f the forecast of ln sigma;
-    both shifts, (w,) or by symbol (w, s), are 0 for a target in levels. `cuts` (w,) are when the
-    fits were made (UTC ns), `edges` (w + 1,) where the rows that each forecasts begin and end.
-    `scope` and `refit` say for whom and how often. `tails` are those of each fit's standardised
-    training residuals (risk/tails.py), (w, …) or by symbol (w, s, …), where they are asked for;
-    `laws` likewise those of its residuals (distribution/laws.py).
+    both shifts, (w,) or by symbol (w, s), are 0 for a target in levels. `cuts` (w,) are the times
+    of the fits (UTC ns); fit k forecasts rows edges[k] to edges[k + 1] - 1, edges (w + 1,).
+    `scope` says for which symbols a fit is, `refit` how often it is repeated. Where asked for,
+    `tails`, (w, …) or by symbol (w, s, …), summarise each fit's standardised training residuals
+    (walk/residuals/tails.py), and `laws` its residual distribution (walk/residuals/laws.py).
     """
 
     model: str
@@ -313,7 +313,7 @@ class ModelFit:
 
     @property
     def stated(self) -> tuple[str, ...]:
-        """The names of everything a fit leaves for the log: coefficients, then the way back."""
+        """The names of the values a fit stores in the log: coefficients, then the two shifts."""
         return (*self.names, "var_shift", "sigma_shift")
 
     @property
@@ -323,7 +323,7 @@ class ModelFit:
         return np.column_stack((self.coefficients, *shifts))
 
     def shifts(self, symbol: I32) -> tuple[F64, F64]:
-        """(var_shift, sigma_shift) of every forecast (n,), whose symbols are given."""
+        """(var_shift, sigma_shift) of every forecast (n,), given the symbol of each."""
         repeat = np.diff(self.edges)
         if self.var_shift.ndim == 1:
             return np.repeat(self.var_shift, repeat), np.repeat(self.sigma_shift, repeat)
@@ -332,7 +332,7 @@ class ModelFit:
 
 
 def middle(values: F64) -> F64:
-    """The median over the second axis of those that are numbers; NaN where none is."""
+    """The median over the second axis, ignoring NaN; NaN where all values are NaN."""
     ordered = np.sort(values, axis=1)  # NaN last
     count = np.isfinite(values).sum(axis=1)[:, None]
     low = np.take_along_axis(ordered, np.maximum(count - 1, 0) // 2, axis=1)
@@ -342,7 +342,7 @@ def middle(values: F64) -> F64:
 
 @dataclass(frozen=True)
 class Repeat:
-    """Models fitted again with another seed: `yhat` and `fits` as in Forecasts, of these alone."""
+    """Models refitted with another seed: `yhat` and `fits` as in Forecasts, of these only."""
 
     seed: int
     yhat: Mapping[str, F64]
@@ -353,11 +353,12 @@ class Repeat:
 class Forecasts:
     """Out-of-sample forecasts of one horizon, n test rows in time order.
 
-    `window` (n,) int32 codes `windows` from 0; rows of window w are edges[w]:edges[w + 1];
-    `y`, `last` and `returns` as in Samples; `yhat` model -> (n,) on the target's scale; `fits`
-    model -> its fits; `proofs` are of every fit, by how often they are made. `unfitted` symbol ->
-    how many of its test rows were left out because its own training rows were too few. `repeats`
-    are the models whose fits depend on the seed, with further seeds, over the same rows.
+    `window` (n,) int32 is each row's position in `windows`; rows of window w are
+    edges[w]:edges[w + 1]; `y`, `last` and `returns` as in Samples; `yhat` maps a model to its
+    forecasts (n,) on the target's scale, `fits` to its fits. `proofs` cover every fit of every
+    refit schedule. `unfitted` maps a symbol to the number of its test rows left out because it had
+    too few training rows. `repeats` are the seed-dependent models with further seeds, on the same
+    rows.
     """
 
     horizon: str
@@ -379,7 +380,7 @@ class Forecasts:
     repeats: tuple[Repeat, ...] = ()
 
     def of_seed(self, again: Repeat) -> Forecasts:
-        """The models that were fitted again with another seed, alone."""
+        """Only the models that were refitted with another seed."""
         return replace(self, yhat=again.yhat, fits=again.fits, repeats=())
 
 

@@ -193,7 +193,7 @@ class World:
             for column, values in m.columns.items():
                 name = self.plan.columns[column][0]
                 found["measure", name, f"{m.symbol} {column}"] = m.known_at, values
-            formed = m.known_at[m.decisions]
+            formed = m.known_at[m.origins]
             for name, function in FUNCTIONS.items():
                 text = feature_of(function).replace("4h", self.own)
                 found["feature", name, m.symbol] = formed, d.feature(parse_feature(text))
@@ -278,7 +278,7 @@ class World:
             for model, figures in score_groups(outcome, values, windows).items():
                 found["regime", "scores", f"{name} {model}"] = last, figures
         for d in by_symbol:
-            formed = d.measured.known_at[d.measured.decisions]
+            formed = d.measured.known_at[d.measured.origins]
             size = z_scores(d.feature(parse_feature(f"log(rv_{self.own})")), 10)
             found["regime", "shifts", d.measured.symbol] = formed, size
 

@@ -177,7 +177,7 @@ class Auditor:
     def _stretch(self, measured: Measured) -> Stretch:
         """Where to look at a symbol; RunError where it has too few decisions."""
         study, h = self.study, self.study.hypothesis
-        times: I64 = measured.known_at[measured.decisions]
+        times: I64 = measured.known_at[measured.origins]
         horizons = list(map(str, h.target.horizons))
         models = [m for horizon in horizons for m in study.models(horizon).values()]
         expressions = [

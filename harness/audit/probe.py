@@ -90,7 +90,7 @@ class Probe:
         models = self.study.models(horizon)
         for text in dict.fromkeys(f for m in models.values() for f in m.features):
             for d in by_symbol:
-                formed = d.measured.known_at[d.measured.decisions]
+                formed = d.measured.known_at[d.measured.origins]
                 key = f"feature {text}", d.measured.symbol
                 if key not in found:
                     found[key] = Known(formed, d.feature(parse_feature(text)))

@@ -181,7 +181,7 @@ def _open(spec: PanelSpec, question: Question, plan: CascadePlan) -> Panel:
 def _describe(measured: Measured, plan: CascadePlan) -> SymbolFacts:
     """ValueError, in words for a user, where ln sigma cannot be described."""
     ((column, unit),) = plan.units.items()
-    at = measured.decisions
+    at = measured.origins
     values, times = measured.columns[column][at], measured.known_at[at]
     full = np.isfinite(values) & (values >= 0)
     values, times = values[full], times[full]

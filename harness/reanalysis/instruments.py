@@ -70,7 +70,7 @@ def known_instruments(
             continue
         by_symbol = OriginMeasures(m, study.plan.units, study.hypothesis.sample.floor)
         rows = np.flatnonzero(forecasts.symbol == forecasts.symbols.index(m.symbol))
-        at = np.searchsorted(m.known_at[m.decisions], forecasts.formed_at[rows])
+        at = np.searchsorted(m.known_at[m.origins], forecasts.formed_at[rows])
         for name, expression in wanted.items():
             if expression is not None:
                 values[name][rows] = by_symbol.feature(expression)[at]

@@ -181,9 +181,7 @@ def _save(path: Path, measured: list[Measured], facts: PanelFacts) -> None:
     """One header line, then per symbol its times, decisions and columns as they are in memory."""
     header = {
         "facts": asdict(facts),
-        "symbols": [
-            [m.symbol, m.known_at.size, m.decisions.size, m.block, m.bar] for m in measured
-        ],
+        "symbols": [[m.symbol, m.known_at.size, m.origins.size, m.block, m.bar] for m in measured],
         "columns": list(measured[0].columns),
     }
     temporary = None
@@ -193,7 +191,7 @@ def _save(path: Path, measured: list[Measured], facts: PanelFacts) -> None:
         with os.fdopen(handle, "wb") as stream:
             stream.write(json.dumps(header).encode() + b"\n")
             for m in measured:
-                for array in (m.known_at, m.decisions, *m.columns.values()):
+                for array in (m.known_at, m.origins, *m.columns.values()):
                     stream.write(np.ascontiguousarray(array).data)
         Path(temporary).replace(path)
     except OSError:

@@ -24,7 +24,7 @@ class OriginMeasures:
 
     def __init__(self, measured: Measured, units: Mapping[str, str], floor: float) -> None:
         self.measured, self._units, self._floor = measured, units, floor
-        at = measured.decisions
+        at = measured.origins
         every = at.size == measured.known_at.size
         self._columns = {n: v if every else v[at] for n, v in measured.columns.items()}
         self._features: dict[str, F64] = {}
@@ -40,9 +40,9 @@ class OriginMeasures:
 
 @dataclass(frozen=True)
 class LookBack:
-    """What models look back on: over how many `decisions`, a row's own included, at `features`."""
+    """How far models look back: `features` at the last `origins` origins, a row's own included."""
 
-    decisions: int
+    origins: int
     features: Collection[Expression]
 
 
@@ -96,7 +96,7 @@ def build_samples(
         last=last,
         resolved_at=resolved,
         symbols=tuple(m.symbol for m in measured),
-        dropped=sum(m.decisions.size for m in measured) - formed.size,
+        dropped=sum(m.origins.size for m in measured) - formed.size,
         overlap=max(-(-max(bars, window or 0) // _step(measured)) - 1, 0),
         returns=moves,
     )
@@ -138,7 +138,7 @@ def _symbol_rows(
     look_back: Collection[LookBack],
 ) -> _SymbolRows:
     measured = by_symbol.measured
-    at = measured.decisions
+    at = measured.origins
     end = at + bars // measured.block
     inside = end < measured.known_at.size
     end = np.minimum(end, measured.known_at.size - 1)
@@ -162,13 +162,13 @@ def _symbol_rows(
 
 
 def _complete(by_symbol: OriginMeasures, past: LookBack) -> NDArray[np.bool_]:
-    """Whether every feature is finite at the last `past.decisions` decisions (D,)."""
-    finite = np.ones(by_symbol.measured.decisions.size, bool)
+    """Whether every feature is finite at the last `past.origins` decisions (D,)."""
+    finite = np.ones(by_symbol.measured.origins.size, bool)
     for expression in past.features:
         finite &= np.isfinite(by_symbol.feature(expression))
     place = np.arange(finite.size)
     gap = np.maximum.accumulate(np.where(finite, -1, place))  # the last incomplete one so far
-    return place - gap >= past.decisions
+    return place - gap >= past.origins
 
 
 def _history(
@@ -178,7 +178,7 @@ def _history(
 ) -> tuple[History, I64]:
     """Every decision's features that are looked back on, and each row's place among them."""
     wanted = {e.text: e for past in look_back for e in past.features}
-    sizes = [d.measured.decisions.size for d in by_symbol]
+    sizes = [d.measured.origins.size for d in by_symbol]
     begins = np.cumsum([0, *sizes], dtype=np.int64)
     values = np.empty((len(wanted), begins[-1]))
     for d, a, b in zip(by_symbol, begins[:-1], begins[1:], strict=True):
@@ -194,6 +194,6 @@ def _history(
 def _step(measured: Sequence[Measured]) -> int:
     """Bars between decisions."""
     for m in measured:
-        if m.decisions.size > 1:
-            return int(m.decisions[1] - m.decisions[0]) * m.block
+        if m.origins.size > 1:
+            return int(m.origins[1] - m.origins[0]) * m.block
     return 1

@@ -178,7 +178,7 @@ def _places(
     """Each symbol with its forecasts' rows and the decisions they were made at."""
     for code, d in enumerate(by_symbol):
         rows = np.flatnonzero(forecasts.symbol == code)
-        known = d.measured.known_at[d.measured.decisions]
+        known = d.measured.known_at[d.measured.origins]
         yield d, rows, np.searchsorted(known, forecasts.formed_at[rows])
 
 

@@ -57,7 +57,7 @@ def measure_all(panel_file: Path) -> dict[str, float]:
     imported, began = _status("VmRSS"), time.perf_counter()
     measured, _, _ = measure_panel(panel, plan, keep=False)
     seconds = time.perf_counter() - began
-    arrays = [a for m in measured for a in (m.known_at, m.decisions, *m.columns.values())]
+    arrays = [a for m in measured for a in (m.known_at, m.origins, *m.columns.values())]
     output = sum(a.nbytes for a in arrays)
     return {"seconds": seconds, "output": output, "peak": _status("VmHWM") - imported}
 

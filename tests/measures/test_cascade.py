@@ -112,7 +112,7 @@ def test_blocks_and_decisions_stand_on_the_clock_wherever_the_span_starts(late):
     assert (measured.known_at % HOUR == 0).all()
     assert measured.known_at[0] == START + (1 if late == 0 else 2) * HOUR
     assert measured.known_at[-1] <= bars.known_at(np.int64(599)) < measured.known_at[-1] + HOUR
-    formed = measured.known_at[measured.decisions]
+    formed = measured.known_at[measured.origins]
     assert (formed % (2 * HOUR) == 0).all()
     assert formed.size == np.sum(measured.known_at % (2 * HOUR) == 0)
 
@@ -146,7 +146,7 @@ def test_sessions_are_counted_one_by_one_whatever_days_lie_between():
     )  # fmt: skip
     measured = measure(bars, plan)
     assert np.array_equal(measured.known_at, bars.ts + DAY)
-    assert np.array_equal(measured.decisions, np.arange(120))
+    assert np.array_equal(measured.origins, np.arange(120))
     assert_as_naive(bars, plan, [22, 50, 119])
 
 
@@ -155,7 +155,7 @@ def test_weekly_decisions_on_sessions_come_every_fifth_session():
         every="5d", scales=["5d"], horizons=["10d"], calendar="sessions", measures=["rv"]
     )
     measured = measure(make_bars(53, seed=8, ts=sessions(53)), plan)
-    assert (plan.block, measured.decisions.tolist()) == (5, list(range(10)))
+    assert (plan.block, measured.origins.tolist()) == (5, list(range(10)))
 
 
 def test_a_bad_tick_spoils_only_the_windows_that_hold_it():
@@ -190,7 +190,7 @@ def test_measures_of_a_panel_that_never_moves_are_zero():
 
 def test_a_span_shorter_than_a_block_measures_nothing():
     measured = measure(make_bars(100, seed=1, start=START + NS_PER_MINUTE), make_plan())
-    assert measured.known_at.size == measured.decisions.size == 0
+    assert measured.known_at.size == measured.origins.size == 0
 
 
 @pytest.mark.parametrize(

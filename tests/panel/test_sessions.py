@@ -176,7 +176,7 @@ def test_a_decision_is_made_when_a_session_s_grid_ends(tmp_path):
     plan = plan_of(spec, ["rv"])
     found = measure(bars_of(spec), plan)
     ends = [parse_moment(f"{day}T21:00") for day in DAYS]
-    assert found.known_at[found.decisions].tolist() == ends
+    assert found.known_at[found.origins].tolist() == ends
     assert (plan.windows["2d"], plan.block) == (26, 13)
 
 
