@@ -1,4 +1,4 @@
-"""What is kept between runs: which code made it, how much there is, and deleting what is old."""
+"""The cache folder: hashes of the code that fills it, its size, pruning, and locks."""
 
 from __future__ import annotations
 
@@ -15,22 +15,22 @@ PACKAGE = Path(__file__).parent
 
 
 def code_files(*places: str, package: Path = PACKAGE) -> list[Path]:
-    """All Python files of these places: folders of the package with all below, or single files.
+    """All Python files in these places: folders of the package, with subfolders, or single files.
 
-    ValueError for a place that holds none: a file that was moved must not leave a key in silence.
+    ValueError for a place without any: a moved file must not drop out of a cache key unnoticed.
     """
     found: set[Path] = set()
     for place in places:
         path = package / place
         files = [path] if path.is_file() else list(path.rglob("*.py"))
         if not files:
-            raise ValueError(f"{place}: no Python file of the package is there")
+            raise ValueError(f"{place}: the package has no Python file there")
         found.update(files)
     return sorted(found)
 
 
 def code_hash(*places: str, package: Path = PACKAGE) -> str:
-    """SHA-256 of the text of all code in these places (see `code_files`), in hex."""
+    """SHA-256 of all source code in these places (see `code_files`), in hex."""
     digest = hashlib.sha256()
     for path in code_files(*places, package=package):
         digest.update(path.relative_to(package).as_posix().encode() + b"\0" + path.read_bytes())
@@ -39,20 +39,20 @@ def code_hash(*places: str, package: Path = PACKAGE) -> str:
 
 @dataclass(frozen=True)
 class Kept:
-    """Files of a folder: how many, and their bytes."""
+    """Files in a folder: their number and their total size in bytes."""
 
     files: int
     size: int
 
 
 def look(folder: Path) -> Kept:
-    """What is kept in a folder and below it, but for locks; nothing where there is none."""
+    """Number and size of the files in a folder and below, without locks; 0 where there is none."""
     sizes = [stat.st_size for path, stat in _files(folder) if path.suffix != ".lock"]
     return Kept(len(sizes), sum(sizes))
 
 
 def prune(folder: Path, before: float) -> Kept:
-    """Delete the files that were written before a moment (Unix seconds): what was deleted."""
+    """Delete the files written before a moment (Unix seconds); returns what was deleted."""
     sizes = []
     for path, stat in _files(folder):
         if stat.st_mtime < before:
@@ -63,18 +63,18 @@ def prune(folder: Path, before: float) -> Kept:
 
 def _files(folder: Path) -> Iterator[tuple[Path, stat_result]]:
     for path in sorted(folder.rglob("*")):
-        with suppress(FileNotFoundError):  # another process prunes as well
+        with suppress(FileNotFoundError):  # another process may prune at the same time
             if path.is_file():
                 yield path, path.stat()
 
 
 @contextmanager
 def alone(path: Path) -> Iterator[None]:
-    """Processes that want to make the same thing at once wait for the one that makes it."""
+    """A lock file: processes that want to build the same thing wait for the first of them."""
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
         handle = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o666)
-    except OSError:  # a read-only cache folder: everyone makes it
+    except OSError:  # a read-only cache folder: every process builds its own
         yield
         return
     try:
@@ -85,7 +85,7 @@ def alone(path: Path) -> Iterator[None]:
 
 
 def cache_folder() -> Path:
-    """Where rebuildable things are kept: HARNESS_CACHE, else the user's cache folder."""
+    """The folder of everything that can be rebuilt: HARNESS_CACHE, else the user's cache folder."""
     named = os.environ.get("HARNESS_CACHE")
     if named:
         return Path(named)

@@ -1,4 +1,4 @@
-"""Durations as people write them: `30m`, `4h`, `1d`, `2w`, `12mo`, `5y`.
+"""Durations such as `30m`, `4h`, `1d`, `2w`, `12mo`, `5y`, and moments in time.
 
 Minutes, hours, days and weeks have a fixed length; months and years follow the calendar
 (31 January + 1mo is the last day of February).
@@ -29,7 +29,7 @@ class Duration:
 
     @property
     def is_calendar(self) -> bool:
-        """Whether its length depends on the date it is counted from."""
+        """Whether its length depends on the start date."""
         return self.unit in _MONTHS
 
     @property
@@ -45,7 +45,7 @@ class Duration:
         return self.count * _MONTHS[self.unit]
 
     def after(self, moment_ns: int, times: int = 1) -> int:
-        """`moment_ns` plus `times` such durations (negative: minus); UTC nanoseconds.
+        """`moment_ns` plus `times` durations, which may be negative; UTC nanoseconds.
 
         Months are counted from `moment_ns` in one step, so that 31 January + 2 × 1mo is
         31 March, not 28 March.
@@ -65,7 +65,7 @@ class Duration:
 
 
 def parse_duration(text: str) -> Duration:
-    """Read a duration; ValueError with what is wanted when it is none."""
+    """Read a duration; ValueError says what is accepted."""
     found = _PATTERN.fullmatch(text) if isinstance(text, str) else None
     if found is None:
         raise ValueError(EXAMPLES)
@@ -73,7 +73,7 @@ def parse_duration(text: str) -> Duration:
 
 
 def length(duration: Duration) -> int:
-    """Months or minutes: `12mo` and `1y` are one length, and so are `24h` and `1d`."""
+    """Its length in months or minutes: the same for `12mo` and `1y`, and for `24h` and `1d`."""
     if duration.is_calendar:
         return duration.count * (12 if duration.unit == "y" else 1)
     return duration.ns // NS_PER_MINUTE
@@ -100,5 +100,5 @@ def show_moment(moment_ns: int) -> str:
 
 
 def iso_moment(moment_ns: int) -> str:
-    """A moment as a record states it: ISO 8601, UTC."""
+    """A moment in the format of records: ISO 8601, UTC."""
     return (_EPOCH + timedelta(microseconds=int(moment_ns) // 1_000)).isoformat()

@@ -1,4 +1,4 @@
-"""What a run was made with: code, libraries, machine, threads. For the record and `doctor`."""
+"""Code version, libraries, machine and threads of a run, for the record and for `doctor`."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any
 
 _LIBRARIES = ("numpy", "polars", "numba", "llvmlite", "pydantic", "duckdb")
-# What kinds of model, and VaR, are made with beside these: stated where a run has one.
+# Further libraries that kinds of model, and VaR, use: recorded where a run has one of them.
 _KIND_LIBRARIES = {
     "lstm": "torch", "gru": "torch", "transfer": "torch", "hybrid": "torch",
     "transvol": "torch", "deepvol": "torch",
@@ -24,24 +24,24 @@ _THREAD_SETTINGS = ("OPENBLAS_NUM_THREADS", "OMP_NUM_THREADS", "MKL_NUM_THREADS"
 
 
 def one_thread_each() -> None:
-    """Ask BLAS and OpenMP for one thread, unless the user said otherwise; before NumPy loads.
+    """Set BLAS and OpenMP to one thread, unless the user chose; call it before NumPy is loaded.
 
-    Two spinning threads beside a busy neighbour run many times slower than one; work is spread
-    over processes instead.
+    On a busy machine two threads that wait for each other are many times slower than one; work is
+    spread over processes instead.
     """
     for setting in _THREAD_SETTINGS:
         os.environ.setdefault(setting, "1")
 
 
 class CodeVersion:
-    """The code's version; git is asked in the background, since it answers slower than a run."""
+    """The version of the code; git runs in the background, since it may take longer than a run."""
 
     def __init__(self) -> None:
         folder = Path(__file__).resolve().parent
         self._answer: str | None = None
         self._asking: threading.Thread | None = None
         if (folder.parent / ".git").exists():
-            # A daemon: a run that fails or is interrupted does not wait for git.
+            # A daemon thread: a run that fails or is interrupted does not wait for git.
             self._asking = threading.Thread(target=self._ask, args=(folder,), daemon=True)
             self._asking.start()
         digest = hashlib.sha256()
@@ -71,7 +71,8 @@ def describe(
 ) -> dict[str, Any]:
     """Versions, machine and thread settings, for the record.
 
-    `kinds` are the built-in ones used, and `risk`; `plugins` the code that other kinds come from.
+    `kinds` are the built-in kinds of model used, and `risk`; `plugins` describe the code of the
+    other kinds.
     """
     import polars as pl
 

@@ -1,7 +1,7 @@
-"""What can go wrong, in words a user can act on. Every message is one line.
+"""Errors that a user can act on. Every message is one line.
 
-A user's own mistake (a spec, a panel, an argument) ends with exit code 2; a run that
-failed after it had rightly begun ends with exit code 1.
+A mistake in the input (a spec, a panel, an argument) ends with exit code 2; a run that
+started correctly and then failed ends with exit code 1.
 """
 
 from __future__ import annotations
@@ -13,19 +13,19 @@ from pathlib import Path
 
 
 class HarnessError(Exception):
-    """The base of every error that the command line shows without a traceback."""
+    """Base class of the errors that the command line shows without a traceback."""
 
     exit_code = 1
 
 
 class UsageError(HarnessError):
-    """The caller asked for something that cannot be: nothing was done."""
+    """The caller asked for something impossible; nothing was done."""
 
     exit_code = 2
 
 
 class SpecError(UsageError):
-    """A hypothesis or panel file that cannot be accepted: file, key, got, wanted, nearest word."""
+    """A hypothesis or panel file that is not valid: file, key, got, wanted, nearest word."""
 
     def __init__(
         self,
@@ -49,12 +49,12 @@ class PanelError(UsageError):
 
 
 class RunError(HarnessError):
-    """A run that failed while it was running; it leaves no record."""
+    """A run that failed after it had started; it writes no record."""
 
 
 @contextmanager
 def of_the_file(path: str | Path) -> Iterator[None]:
-    """A run that fails inside says which file it was of."""
+    """Adds the hypothesis file to the message of a RunError raised inside."""
     try:
         yield
     except RunError as error:
@@ -62,13 +62,13 @@ def of_the_file(path: str | Path) -> Iterator[None]:
 
 
 def nearest(word: str, known: Iterable[str]) -> str | None:
-    """The known word most like `word`, or None when none is near."""
+    """The known word most similar to `word`, or None when none is close."""
     close = difflib.get_close_matches(str(word), list(known), n=1, cutoff=0.5)
     return close[0] if close else None
 
 
 def one_line(value: object, limit: int = 80) -> str:
-    """`value` as it was written, on one line, cut at `limit` characters."""
+    """`value` as the user wrote it, on one line, cut at `limit` characters."""
     text = repr(value) if isinstance(value, str) else str(value)
     if isinstance(value, bool):
         text = text.lower()
