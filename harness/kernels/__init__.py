@@ -1,1 +1,1 @@
-"""Compiled loops: one Python text each, compiled by Numba once, run from stored machine code."""
+"""Compiled loops: one Python source each, compiled once by Numba, then run from stored code."""

@@ -1,8 +1,8 @@
 """Sums of squared returns and bipower products over blocks of bars, then over windows.
 
 Every window is a direct sum of disjoint blocks, never the difference of two running sums: a
-single bad tick then spoils only the windows that hold it, and a quiet stretch after it keeps
-its sixteen digits.
+single bad tick then spoils only the windows that contain it, and a quiet period after it keeps
+full precision.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ from harness.kernels.loader import kernel
 from harness.types import F64
 
 # ln(b/a) = 2 artanh(z), z = (b - a)/(b + a). Five terms are exact to a double for |z| < 0.02
-# (first neglected term 2 z^11/11); a block with a larger move is done again with log().
+# (first neglected term 2 z^11/11); a block with a larger move is recomputed with log().
 _C3, _C5, _C7, _C9 = 2.0 / 3.0, 2.0 / 5.0, 2.0 / 7.0, 2.0 / 9.0
 _SMALL = 1e-3
 _CHUNK = 1_024
@@ -65,9 +65,9 @@ def block_sums(
 ) -> None:
     """Per block k of `size` closes: sum r_i^2, sum |r_i||r_{i-1}| inside, and across its edge.
 
-    close (n,), n a multiple of size; scratch working room, a positive multiple of size;
+    close (n,), n a multiple of size; scratch a work array, a positive multiple of size long;
     squares, products, straddles (n / size,). r_i = ln(close_i / close_{i-1}); bar 0 has no
-    return, which makes block 0 NaN. `straddles[k]` is |first return of k||last return of k - 1|.
+    return, so block 0 is NaN. `straddles[k]` is |first return of k||last return of k - 1|.
     """
     last = math.nan
     per_chunk = scratch.size // size
@@ -118,11 +118,11 @@ def plain_sums(values: F64, size: int, out: F64) -> None:
 
 @kernel("f8[:] i8 f8[:] -> void")
 def window_sums(blocks: F64, width: int, out: F64) -> None:
-    """out[k] = blocks[k - width + 1] + … + blocks[k], summed afresh; NaN for k < width - 1."""
+    """out[k] = blocks[k - width + 1] + … + blocks[k], summed directly; NaN for k < width - 1."""
     for k in range(min(width - 1, out.size)):
         out[k] = math.nan
     for first in range(width - 1, out.size, _CHUNK):
-        # Many windows at a time, each adding its oldest block first: that vectorises.
+        # Many windows at a time, each adding its oldest block first, so that it vectorises.
         sums = out[first : min(first + _CHUNK, out.size)]
         for k in range(sums.size):
             sums[k] = 0.0

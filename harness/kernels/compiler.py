@@ -1,4 +1,4 @@
-"""The one place that imports Numba: a kernel's text to object code, for the loader to keep."""
+"""Compiles a kernel to object code for the loader to store; only this module imports Numba."""
 
 from __future__ import annotations
 
@@ -19,13 +19,13 @@ _OPTIONS: dict[str, Any] = {
     "error_model": "numpy",
     "boundscheck": False,
 }
-# Nothing but the kernel's front is called from outside: a sixth of the compiling is saved.
+# Only the kernel's entry point is called from outside: this saves a sixth of the compile time.
 _INNER = {k: v for k, v in _OPTIONS.items() if k != "nopython"}
 _INNER |= {"no_cpython_wrapper": True, "no_cfunc_wrapper": True}
 
 
 class Loop(NamedTuple):
-    """A loop to compile: its name, its Python text, and its signature as `Kernel` describes it."""
+    """A loop to compile: its name, its Python function, and its signature as in `Kernel`."""
 
     name: str
     function: FunctionType
@@ -37,8 +37,8 @@ def compile_loop(loop: Loop) -> bytes:
     """A header line and the relocatable object code of the loop for this processor.
 
     The header names the symbol to call, then the symbols of Numba's runtime that its wrapper
-    mentions for exceptions and reference counts: a kernel, which allocates and raises nothing,
-    never reaches them. ValueError for a kernel that does allocate.
+    refers to for exceptions and reference counts. A kernel allocates nothing and raises nothing,
+    so it never calls them. ValueError for a kernel that does allocate.
     """
     print(f"compiling {loop.name} (once on this machine)", file=sys.stderr)  # noqa: T201 - for people, from any caller
     function = numba.cfunc(_c_signature(loop), **_OPTIONS)(_with_pointers(loop))
@@ -59,13 +59,13 @@ def compile_loop(loop: Loop) -> bytes:
         if f.is_declaration and f.name.startswith(("NRT_", "numba_"))
     ]
     if any("Allocate" in name for name in runtime):
-        raise ValueError(f"{loop.name} allocates memory: pass it working room instead")
+        raise ValueError(f"{loop.name} allocates memory: pass it work arrays instead")
     header = " ".join([function.native_name, *runtime])
     return header.encode() + b"\n" + machine.emit_object(module)
 
 
 def _vectorise(module: llvm.ModuleRef, machine: llvm.TargetMachine) -> None:
-    """Once more through LLVM, with the pass Numba leaves out: lanes written out become vectors."""
+    """Run LLVM again with the pass that Numba leaves out: written-out lanes become vectors."""
     tuning = llvm.create_pipeline_tuning_options(speed_level=3)
     tuning.slp_vectorization = tuning.loop_vectorization = True
     passes = llvm.create_pass_builder(machine, tuning)
@@ -85,7 +85,7 @@ def _c_signature(loop: Loop) -> Any:
 
 
 def _with_pointers(loop: Loop) -> FunctionType:
-    """A C-callable front for the kernel: each array comes as a pointer and its lengths."""
+    """A C-callable entry point of the kernel: each array comes as a pointer and its lengths."""
     names, passed = [], []
     for i, kind in enumerate(loop.arguments):
         names.append(f"a{i}")
@@ -95,15 +95,15 @@ def _with_pointers(loop: Loop) -> FunctionType:
             passed.append(f"carray(a{i}, ({', '.join(lengths)},))")
         else:
             passed.append(f"a{i}")
-    source = f"def front({', '.join(names)}):\n    return loop({', '.join(passed)})\n"
+    source = f"def entry({', '.join(names)}):\n    return loop({', '.join(passed)})\n"
     scope: dict[str, Any] = {"carray": carray, "loop": _compiled(loop.function)}
     exec(source, scope)
-    return scope["front"]
+    return scope["entry"]
 
 
 @cache
 def _compiled(function: FunctionType) -> Any:
-    """The function as Numba sees it, with the plain helpers it calls compiled as well, once."""
+    """The function compiled by Numba, once, and so the plain helpers that it calls."""
     scope = dict(function.__globals__)
     for name in function.__code__.co_names:
         helper = scope.get(name)

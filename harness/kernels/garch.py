@@ -1,16 +1,16 @@
 """Likelihoods of GARCH(1,1), GJR-GARCH(1,1) and EGARCH(1,1) with normal or Student's t errors.
 
-Everything works in six slots, (mu, omega, alpha, gamma, beta, nu); the ones a model lacks are not
-free: gamma = 0 makes GJR a GARCH, and normal errors have no nu. `model` is 0 for GARCH, 1 for
-GJR, 2 for EGARCH; `student` is 1 for t errors. One pass over the returns gives the
-log-likelihood, its gradient by the recursion of derivatives (Fiorentini, Calzolari & Panattoni,
-1996), and the expected information that Fisher scoring steps with.
+All parameters are in six slots, (mu, omega, alpha, gamma, beta, nu). Slots that a model does not
+have are fixed: GARCH is GJR with gamma = 0, and normal errors have no nu. `model` is 0 for GARCH,
+1 for GJR, 2 for EGARCH; `student` is 1 for t errors. One pass over the returns gives the
+log-likelihood, its gradient by recursive derivatives (Fiorentini, Calzolari & Panattoni, 1996),
+and the expected information for the steps of Fisher scoring.
 
     GARCH, GJR  h_t = omega + (alpha + gamma 1[e < 0]) e² + beta h       e, h of t - 1
     EGARCH      ln h_t = omega + alpha (|z| - √(2/π)) + gamma z + beta ln h,  z = e / √h
 
-Before the first return, e² and h are the backcast variance, a negative e counts one half, and z
-and |z| are at their means, as in the arch package.
+Before the first return, e² and h are the backcast variance, the indicator of e < 0 is one half,
+and z and |z| are at their means, as in the arch package.
 """
 
 from __future__ import annotations
@@ -22,11 +22,11 @@ from harness.types import F64
 
 MEAN_ABS = math.sqrt(2.0 / math.pi)
 LOG_2PI = math.log(2.0 * math.pi)
-LOG_CLAMP = 30.0  # EGARCH's |ln h| stays under it: beyond, parameters are absurd and exp overflows
+LOG_CLAMP = 30.0  # bound of EGARCH's |ln h|: beyond it parameters are absurd and exp overflows
 
 
 def _log_gamma(x: float) -> float:
-    """ln Γ(x), x > 1: Stirling's series from 12 up, and the recurrence below."""
+    """ln Γ(x), x > 1: Stirling's series from 12 on, the recurrence below 12."""
     below = 1.0
     while x < 12.0:
         below *= x
@@ -290,8 +290,8 @@ def log_likelihood(
     """The log-likelihood of r (n,) at theta (6,); writes its gradient and expected information.
 
     The backcast is `backcast` + `follow` mu²: with follow 1 and returns whose mean is 0 and mean
-    square `backcast`, it is the mean square about mu. grad (6,), info (6, 6); tilt (6,) working
-    room. Slots a model lacks are to be ignored.
+    square `backcast`, it is the mean square about mu. grad (6,), info (6, 6); tilt (6,) is a work
+    array. Ignore the slots that a model does not have.
     """
     return _likelihood(theta, model, student, r, backcast, follow, 1, grad, info, tilt)
 
@@ -300,10 +300,10 @@ def log_likelihood(
 def variances(
     theta: F64, model: int, r: F64, backcast: float, low: float, high: float, h: F64
 ) -> None:
-    """Conditional variances h (n + 1,) of r (n,), the last one that of the next return.
+    """Conditional variances h (n + 1,) of r (n,); the last one is of the next return.
 
-    EGARCH's ln h is held between `low` and `high`: where a large return lowers it (alpha < 0),
-    the next one is larger still in its units, and the recursion runs away.
+    EGARCH's ln h is clamped to `low` and `high`: where a large return lowers it (alpha < 0), the
+    next standardised return is even larger, and the recursion diverges.
     """
     mu, omega, alpha, gamma, beta = theta[0], theta[1], theta[2], theta[3], theta[4]
     if model == 2:

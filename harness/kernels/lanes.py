@@ -1,6 +1,6 @@
-"""Sums in eight lanes, added in a fixed order: a vector's worth of partial sums without fast-math.
+"""Sums in eight lanes, added in a fixed order: they vectorise without fast-math.
 
-Helpers for kernels; a, b (n,) are slices of one length.
+Helpers for kernels; a, b (n,) are slices of equal length.
 """
 
 from __future__ import annotations
@@ -49,7 +49,7 @@ def total(a: F64) -> float:
 
 
 def average(a: F64) -> float:
-    """Mean of a (n > 0), summed about its first value: exactly that value where a never moves."""
+    """Mean of a (n > 0), summed about its first value: exactly that value where a is constant."""
     first = a[0]
     s0 = s1 = s2 = s3 = s4 = s5 = s6 = s7 = 0.0
     whole = a.size // 8

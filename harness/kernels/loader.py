@@ -1,14 +1,14 @@
-"""Numba kernels without paying for Numba: compile once, store the machine code, load that.
+"""Numba kernels without importing Numba: compile once, store the machine code, load it.
 
-Importing Numba and asking it for a cached function costs more than a whole walk-forward run.
-So a kernel's one Python text is compiled by Numba the first time it is called on a machine, the
-object code is stored, and every run on that machine, the first one too, links and calls that
-object through llvmlite, which is Numba's own back end and light to import. There is one
-definition of each loop and one piece of machine code, so every path gives the same bits.
+Importing Numba and loading a cached function takes longer than a whole walk-forward run. So Numba
+compiles a kernel's Python source the first time it is called on a machine, and the object code is
+stored. Every run on that machine, also the first one, links and calls that object through
+llvmlite, which is Numba's own back end and light to import. There is one definition of each loop
+and one piece of machine code, so every path gives the same bits.
 
-A stored object is found by a hash of the text of this package, the versions of
-Numba and llvmlite, and the processor's name and features: any change compiles anew. Fast-math
-is off, so the order of every sum is the one written.
+The key of a stored object is a hash of the source of this package, the versions of Numba and
+llvmlite, and the processor's name and features: any change compiles again. Fast-math is off, so
+sums are added in the order written.
 """
 
 from __future__ import annotations
@@ -37,16 +37,16 @@ _SCALARS: dict[str, type[ctypes.c_double] | type[ctypes.c_int64]] = {
     "f8": ctypes.c_double,
     "i8": ctypes.c_int64,
 }
-_WAITING = (signal.SIGINT, signal.SIGTERM)
+_DELAYED = (signal.SIGINT, signal.SIGTERM)
 _DTYPES = {"f8": np.float64, "f4": np.float32, "i8": np.int64, "i4": np.int32}
 
 
 class Kernel:
-    """A loop over arrays: call it for the compiled code, `.plain` is its Python text.
+    """A loop over arrays: calling it runs the compiled code, `.plain` is its Python function.
 
     The signature lists the arguments as `f8[:]`, `f4[:]`, `i8[:,:]` (C-contiguous arrays) or
     `f8`, `i8` (scalars), separated by spaces, then `->` and `f8`, `i8` or `void`. A kernel
-    writes into arrays it is given: it allocates nothing and raises nothing.
+    writes into the arrays that it is given; it allocates nothing and raises nothing.
     """
 
     def __init__(self, function: Callable[..., Any], signature: str) -> None:
@@ -91,7 +91,7 @@ class Kernel:
         return ctypes.CFUNCTYPE(returns, *types)(_link(self.name, header.decode().split(), code))
 
     def object_code(self) -> bytes:
-        """The stored header and object code, compiled first where there is none."""
+        """The stored header and object code, compiled first where there is none yet."""
         path = cache_folder() / "kernels" / f"{self.name}-{_key()}.o"
         stored = _read(path)
         if stored is None:
@@ -106,7 +106,7 @@ class Kernel:
             from harness.kernels.compiler import Loop, compile_loop
 
             stored = compile_loop(Loop(self.name, self.plain, self.arguments, self.result))
-        _keep(path, stored)
+        _store(path, stored)
         return stored
 
 
@@ -119,7 +119,7 @@ _compiling: list[float] = []
 
 
 def clock() -> float:
-    """Seconds that go on but while a loop is compiled: what the work itself takes."""
+    """A clock in seconds that stops while a loop is compiled, so that it times the work itself."""
     return time.perf_counter() - sum(_compiling)
 
 
@@ -132,18 +132,18 @@ def _read(path: Path) -> bytes | None:
 
 @contextmanager
 def _undisturbed() -> Iterator[None]:
-    """Signals wait: LLVM calls back into Python, where an exception of a handler would be lost.
+    """Delay signals: LLVM calls back into Python, where an exception of a handler would be lost.
 
-    Handlers run in the main thread alone, whichever thread the signal came to, so a mask of this
-    thread would not do.
+    Handlers run in the main thread only, whichever thread got the signal, so masking signals in
+    this thread would not be enough.
     """
     if threading.current_thread() is not threading.main_thread():
         yield
         return
     came: list[int] = []
-    before = {n: signal.getsignal(n) for n in _WAITING}
+    before = {n: signal.getsignal(n) for n in _DELAYED}
     for number, handler in before.items():
-        if handler is not None:  # one that was not set from Python could not be set again
+        if handler is not None:  # a handler not set from Python could not be restored
             signal.signal(number, lambda which, _: came.append(which))
     try:
         yield
@@ -155,7 +155,7 @@ def _undisturbed() -> Iterator[None]:
             signal.raise_signal(late)
 
 
-def _keep(path: Path, content: bytes) -> None:
+def _store(path: Path, content: bytes) -> None:
     """Store atomically; a read-only cache folder only means compiling again next time."""
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
@@ -164,7 +164,7 @@ def _keep(path: Path, content: bytes) -> None:
             stream.write(content)
         Path(temporary).replace(path)
     except OSError as error:
-        print(f"kernel not kept in {path.parent}: {error.strerror}", file=sys.stderr)  # noqa: T201 - for people, from any caller
+        print(f"kernel not stored in {path.parent}: {error.strerror}", file=sys.stderr)  # noqa: T201 - for people, from any caller
 
 
 @cache
@@ -192,8 +192,8 @@ def _jit() -> Any:
     llvm.initialize_native_target()
     llvm.initialize_native_asmprinter()
     machine = llvm.Target.from_default_triple().create_target_machine(jit=True)
-    # LLVM's older linker puts the sections of an object wherever the process has room, and aborts
-    # where they come to lie 2 GB apart, as they may once many libraries are loaded.
+    # LLVM's older linker puts the sections of an object anywhere in memory, and aborts where they
+    # are 2 GB apart, which happens once many libraries are loaded.
     return llvm.create_lljit_compiler(machine, use_jit_link=True)
 
 
@@ -201,7 +201,7 @@ _linked: list[Any] = []  # linked code lives as long as its tracker
 
 
 def _link(name: str, header: list[str], code: bytes) -> int:
-    """The address of the kernel. `header`: its symbol, then symbols that it never calls."""
+    """The address of the kernel; `header` has its symbol, then symbols that it never calls."""
     import llvmlite.binding as llvm
 
     symbol, *never_called = header

@@ -1,9 +1,9 @@
 """Means and centred cross products of rows, merged over training windows, and least squares.
 
-Many overlapping training windows share their rows. Each disjoint segment of rows is summed
+Overlapping training windows share most of their rows. Each disjoint segment of rows is summed
 once, about its own mean; a window merges the segments it covers by the pairwise update of
-Chan, Golub & LeVeque (1983), which only adds. Nothing is ever subtracted to slide a window, so a
-column with a large offset or a window after a bad tick keeps its digits.
+Chan, Golub & LeVeque (1983), which only adds. Nothing is subtracted to move a window, so a
+column with a large offset, or a window after a bad tick, keeps its precision.
 """
 
 from __future__ import annotations
@@ -17,11 +17,10 @@ from harness.types import F64, I64
 
 @kernel("f8[:,:] i8[:] f8[:,:] f8[:] f8[:,:] f8[:,:,:] -> void")
 def segment_moments(z: F64, cuts: I64, room: F64, count: F64, mean: F64, cross: F64) -> None:
-    """Of the rows cuts[s] … cuts[s + 1] - 1 of each segment s: their number, column means, centred
-    cross products.
+    """Number, column means and centred cross products of the rows of each segment.
 
-    z (q, n), a column of rows after the other; cuts (m + 1,); room (q, chunk) working room;
-    count (m,), mean (m, q), cross (m, q, q), the last filled with zeros.
+    Segment s has the rows cuts[s] … cuts[s + 1] - 1. z (q, n), column by column; cuts (m + 1,);
+    room (q, chunk) a work array; count (m,), mean (m, q), cross (m, q, q), which must be zero.
     """
     q, chunk = room.shape
     for s in range(count.size):
@@ -45,7 +44,7 @@ def segment_moments(z: F64, cuts: I64, room: F64, count: F64, mean: F64, cross: 
 
 
 def _merge(na: float, mean_a: F64, cross_a: F64, nb: float, mean_b: F64, cross_b: F64) -> float:
-    """Add the moments of b into those of a, which has na rows; the new number of rows."""
+    """Add the moments of b to those of a, which has na rows; returns the new number of rows."""
     if nb == 0.0:
         return na
     n = na + nb
@@ -64,8 +63,8 @@ def _merge(na: float, mean_a: F64, cross_a: F64, nb: float, mean_b: F64, cross_b
 def merge_tree(leaves: int, count: F64, mean: F64, cross: F64) -> None:
     """Fill a binary tree over segments: node v holds 2v and 2v + 1, leaf s is node leaves + s.
 
-    leaves, a power of two; count (2 leaves,), mean (2 leaves, q), cross (2 leaves, q, q), with
-    the leaves filled (rows = 0 where there is no segment) and the rest to be written.
+    leaves is a power of two; count (2 leaves,), mean (2 leaves, q), cross (2 leaves, q, q), with
+    the leaves filled (count 0 where there is no segment); the other nodes are written.
     """
     for v in range(leaves - 1, 0, -1):
         count[v] = count[2 * v]
@@ -113,10 +112,10 @@ def least_squares(
     """Least squares of column `target` on `columns` in every window, by Cholesky.
 
     gram (w, q, q) and centre (w, q) as window_moments gives them; lower (p, p) and scale (p,)
-    working room; beta (w, 1 + p), the intercept first (0 when `intercept` is 0, with moments
-    about zero then). The Gram matrix is scaled to unit diagonal; a pivot under `tolerance`
+    are work arrays; beta (w, 1 + p) has the intercept first (0 when `intercept` is 0, and moments
+    are then about zero). The Gram matrix is scaled to unit diagonal; a pivot under `tolerance`
     ends the call with 1 + w * p + column: that column is constant or a combination of the
-    columns before it in window w. 0 when all went well.
+    columns before it in window w. Returns 0 on success.
     """
     p = columns.size
     for k in range(beta.shape[0]):
@@ -158,8 +157,8 @@ def least_squares(
 def linear_forecasts(z: F64, columns: I64, beta: F64, start: I64, edges: I64, out: F64) -> None:
     """Forecasts of each window k's rows, from start[k], written to out[edges[k]:edges[k + 1]].
 
-    z (q, n), a column of rows after the other; columns (p,); beta (w, 1 + p), the intercept
-    first; start (w,), edges (w + 1,). Terms are added in the order of the columns.
+    z (q, n), column by column; columns (p,); beta (w, 1 + p), the intercept first; start (w,),
+    edges (w + 1,). Terms are added in the order of the columns.
     """
     for k in range(start.size):
         forecast = out[edges[k] : edges[k + 1]]

@@ -1,4 +1,4 @@
-"""Ranks: average ones, pooled and within each window, and those among earlier values."""
+"""Average ranks, pooled and within each window, and ranks among earlier values."""
 
 from __future__ import annotations
 
@@ -10,18 +10,18 @@ _ALL_BUT_SIGN = 0x7FFFFFFFFFFFFFFF
 
 @kernel("i8[:] i8 i8[:] -> void")
 def sort_keys(bits: I64, row_bits: int, keys: I64) -> None:
-    """Whole numbers >= 0 that sort as the values do, each with its row in the lowest `row_bits`.
+    """Integers >= 0 that sort like the values, each with its row in the lowest `row_bits` bits.
 
     bits (n,) are the values' float64 bits, n <= 2^row_bits; keys (n,). NumPy sorts such keys in
-    a third of the time of an argsort. What of a value finds no room is cut off, so rows whose
-    values agree to about 2^-45 may come in the order of the rows: `average_ranks` tells.
+    a third of the time of an argsort. The low bits of a value that do not fit are dropped, so rows
+    whose values agree to about 2^-45 may be in row order instead: `average_ranks` detects this.
     """
     least = most = 0
     for i in range(bits.size):
         key = bits[i]
         if key < 0:
-            key = (key ^ _ALL_BUT_SIGN) + 1  # lesser for greater bits; -0.0 ties with 0.0
-        key >>= 1  # so that no difference of two keys runs over
+            key = (key ^ _ALL_BUT_SIGN) + 1  # larger bits give a smaller key; -0.0 ties with 0.0
+        key >>= 1  # so that no difference of two keys overflows
         least = key if i == 0 else min(least, key)
         most = key if i == 0 else max(most, key)
         keys[i] = key
@@ -38,10 +38,10 @@ def average_ranks(
 ) -> int:
     """Ranks from 1, ties averaged: over all rows, and over the rows of each window.
 
-    order (n,) holds in its lowest `row_bits` the rows in ascending order of their values, equal
-    ones by row; values (n,) and window (n,), which codes each row's window, ascending, are by
-    row; place (windows,) is working room; pooled, within (n,) by row. One pass deals the rows
-    out to their windows, already sorted. Returns 1, the ranks worthless, if that is no such order.
+    order (n,) has in its lowest `row_bits` bits the rows in ascending order of their values, ties
+    in row order; values (n,) and window (n,), each row's window code, ascending, are by row;
+    place (windows,) is a work array; pooled, within (n,) are by row. One pass distributes the
+    sorted rows to their windows. Returns 1, and no valid ranks, if `order` is not in this order.
     """
     n, mask = order.size, (1 << row_bits) - 1
     for w in range(place.size):
@@ -73,7 +73,7 @@ def average_ranks(
 
 
 def _share(order: I64, mask: int, i: int, j: int, window: I32, pooled: F64, within: F64) -> None:
-    """Give the tied rows i … j - 1 of the order their mean rank, of all and of each window."""
+    """Give the tied rows i … j - 1 of the order their mean rank, pooled and within each window."""
     a = i
     while a < j:
         w = window[order[a] & mask]
@@ -89,11 +89,11 @@ def _share(order: I64, mask: int, i: int, j: int, window: I32, pooled: F64, with
 
 @kernel("i8[:] i8[:] i8[:] -> void")
 def earlier_below(code: I64, tree: I64, below: I64) -> None:
-    """How many earlier values are less than each: below (n,) in their order.
+    """For each value, the number of earlier values that are smaller: below (n,).
 
-    code (n,) are the values' places among their distinct values in ascending order; tree
-    (at least the largest code + 1,) is working room: counts summed as Fenwick (1994) has it,
-    Software: Practice and Experience 24.
+    code (n,) are the ranks of the values among the distinct values, from 0; tree (at least the
+    largest code + 1,) is a work array: a binary indexed tree of counts (Fenwick 1994, Software:
+    Practice and Experience 24).
     """
     for k in range(tree.size):
         tree[k] = 0

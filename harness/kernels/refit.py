@@ -1,20 +1,20 @@
-"""Maximum likelihood of the GARCH family, once and along a chain of windows.
+"""Maximum likelihood of the GARCH family, for one window or along a chain of windows.
 
-A climb begins with the expected information as its curvature (Fisher scoring) and learns from
-the gradients it meets (BFGS), because with outliers in the window the information alone takes
-tens of steps. A chain hands the curvature on: a window differs from the last by two returns, so
-three likelihoods are enough for most.
+An ascent starts with the expected information as its curvature (Fisher scoring) and updates it
+from the gradients (BFGS), because with outliers in the window the information alone needs tens of
+steps. A chain passes the curvature on: a window differs from the one before by two returns, so
+three likelihood evaluations are enough for most windows.
 
-A window is standardised, so one set of starts, bounds and tolerances serves every asset. Steps
-are taken in coordinates x (6,) that bounds can hold in a box:
+A window is standardised, so one set of starts, bounds and tolerances suits every asset. Steps
+are taken in coordinates x (6,) with box constraints:
 
     GARCH, GJR  mu, ln omega, s, d, p, 1 / nu  with p = alpha + gamma / 2 + beta,
                 s = (alpha + gamma / 2) / p, d = (alpha + gamma) / (2 alpha + gamma)
     EGARCH      mu, omega, alpha, gamma, beta, 1 / nu
 
-A slot whose bounds meet is not free. The likelihoods have several maxima where ARCH effects are
-weak, so a chain that only follows its last maximum can be left on a lower one: every few windows
-the five starts of `_start` are climbed from as well.
+A slot whose bounds are equal is fixed. The likelihoods have several maxima where ARCH effects are
+weak, so a chain that only follows its last maximum can end on a lower one: every few windows the
+ascent is also run from the five starting points of `_start`.
 """
 
 from __future__ import annotations
@@ -27,17 +27,17 @@ from harness.kernels.loader import kernel
 from harness.types import F64, I64
 
 STARTS = 5
-SAME_PEAK = 0.005  # log-likelihood between two points that are taken for the same maximum
-LONGEST = 2.0  # step, in any coordinate
-# Rows of working room: 0 theta, 1 its gradient, 2 tilt, 3 gradient in x, 4 step, 5 trial, 6 its
+SAME_PEAK = 0.005  # difference in log-likelihood of two points taken as the same maximum
+LONGEST = 2.0  # longest step in any coordinate
+# Rows of the work array: 0 theta, 1 its gradient, 2 tilt, 3 gradient in x, 4 step, 5 trial, 6 its
 # gradient, 7 information of theta, 13 Jacobian, 19 curvature in x, 25 its half product or factor,
-# 31 and 32 bounds, 33 x, 34 another x, 35 theta in the units of the returns, 36 curvature kept,
-# 42 what the curvature expected.
+# 31 and 32 bounds, 33 x, 34 another x, 35 theta in the units of the returns, 36 saved curvature,
+# 42 gradient change that the curvature predicts.
 ROOM = 43
 
 
 def _bounds(model: int, student: int, low: F64, high: F64) -> None:
-    """The box; alpha + gamma / 2 + beta stays under 1 by 1e-7."""
+    """The box constraints; alpha + gamma / 2 + beta is at most 1 - 1e-7."""
     for i in range(6):
         low[i] = high[i] = 0.0
     low[0], high[0] = -5.0, 5.0
@@ -59,7 +59,7 @@ def _bounds(model: int, student: int, low: F64, high: F64) -> None:
 
 
 def _start(model: int, number: int, x: F64) -> None:
-    """Starting point `number` of STARTS: persistent or not, reacting strongly or weakly."""
+    """Starting point `number` of STARTS: high or low persistence, strong or weak reaction."""
     x[0], x[1], x[3], x[5] = 0.0, 0.0, 0.5, 0.125
     if model == 2:
         x[1], x[3] = 0.0, 0.0
@@ -109,7 +109,7 @@ def _natural(model: int, x: F64, theta: F64, jacobian: F64) -> None:
 
 
 def _from_natural(model: int, theta: F64, low: F64, high: F64, x: F64) -> None:
-    """x of theta, moved into the box."""
+    """x of theta, clipped to the box."""
     for i in range(6):
         x[i] = theta[i]
     x[5] = 1.0 / theta[5]
@@ -129,7 +129,7 @@ def _evaluate(
 ) -> float:  # fmt: skip
     """The log-likelihood at x and its gradient, slope (6,); -1e300 where it is not a number.
 
-    Where `informed` is 1 the expected information of x is left in room[19:25].
+    Where `informed` is 1 the expected information of x is written to room[19:25].
     """
     theta, grad, info, jacobian = room[0], room[1], room[7:13], room[13:19]
     _natural(model, x, theta, jacobian)
@@ -160,9 +160,9 @@ def _sandwich(info: F64, jacobian: F64, half: F64, curve: F64) -> None:
 
 
 def _learn(curve: F64, x: F64, trial: F64, slope: F64, new: F64, moved: F64) -> None:
-    """Update the curvature by what the gradient did between two points (BFGS; Powell, 1978).
+    """Update the curvature from the gradients at two points (BFGS; Powell, 1978).
 
-    Powell's damping keeps it positive definite. moved (6,) is working room.
+    Powell's damping keeps it positive definite. moved (6,) is a work array.
     """
     expected = found = 0.0
     for i in range(6):
@@ -183,10 +183,10 @@ def _learn(curve: F64, x: F64, trial: F64, slope: F64, new: F64, moved: F64) -> 
 
 
 def _step(x: F64, low: F64, high: F64, damping: float, room: F64) -> float:
-    """Solve for room[4] among the coordinates free to move; the gain in log-likelihood expected.
+    """Solve for the step, room[4], in the free coordinates; returns the expected gain.
 
-    Levenberg's damping grows the diagonal. A coordinate at a bound that the gradient pushes
-    against does not move.
+    The gain is in log-likelihood. Levenberg's damping increases the diagonal. A coordinate at a
+    bound with a gradient that points outside does not move.
     """
     slope, step, curve, lower = room[3], room[4], room[19:25], room[25:31]
     for i in range(6):
@@ -221,7 +221,7 @@ def _step(x: F64, low: F64, high: F64, damping: float, room: F64) -> float:
 
 
 def _near(x: F64, best: F64, curve: F64) -> bool:
-    """Whether the quadratic about x puts `best` on the same maximum."""
+    """Whether `best` is on the same maximum as x, by the quadratic approximation about x."""
     between = 0.0
     for i in range(6):
         for j in range(6):
@@ -233,11 +233,11 @@ def _climb(
     model: int, student: int, z: F64, backcast: float, follow: float, tolerance: float, most: int,
     fresh: int, x: F64, peak: float, best: F64, low: F64, high: F64, room: F64,
 ) -> tuple[float, int, int]:  # fmt: skip
-    """Climb from x until the gain expected is under `tolerance`: likelihood, count, converged.
+    """Ascend from x until the expected gain is under `tolerance`: likelihood, count, converged.
 
-    x (6,) is moved. The curvature, room[19:25], begins as the expected information at x where
-    `fresh` is 1, else as it was left. Ends early, as converged, at a point under `peak` that
-    belongs to the same maximum as `best` (6,).
+    x (6,) is updated. The curvature, room[19:25], starts as the expected information at x where
+    `fresh` is 1, else as it is. Stops early, as converged, at a point below `peak` that belongs to
+    the same maximum as `best` (6,).
     """
     slope, trial, new = room[3], room[5], room[6]
     curve, damping, done = room[19:25], 0.0, 1
@@ -261,7 +261,7 @@ def _climb(
             for i in range(6):
                 x[i], slope[i] = trial[i], new[i]
             damping = 0.1 * damping if damping > 1e-3 else 0.0
-        elif gain < 1e-7:  # less than a sum of n logs resolves, or the kink of EGARCH's |z|
+        elif gain < 1e-7:  # below the rounding of a sum of n logs, or the kink of EGARCH's |z|
             return value, done, 1
         else:
             damping = max(10.0 * damping, 1e-3)
@@ -269,7 +269,7 @@ def _climb(
 
 
 def _standardise(r: F64, z: F64) -> tuple[float, float]:
-    """z = (r - mean) / sd: mean and sd, 0 where all returns are one number."""
+    """Write z = (r - mean) / sd; returns mean and sd, which is 0 where all returns are equal."""
     mean = average(r)
     total = 0.0
     for t in range(r.size):
@@ -294,7 +294,7 @@ def _backcast(z: F64) -> float:
 
 
 def _rescale(model: int, theta: F64, shift: float, ratio: float) -> None:
-    """theta of returns that were divided by 1 / ratio more and had `shift` less taken off."""
+    """Update theta for returns that are multiplied by `ratio` and then raised by `shift`."""
     theta[0] = theta[0] * ratio + shift
     if model == 2:
         theta[1] += 2.0 * (1.0 - theta[4]) * math.log(ratio)
@@ -314,14 +314,15 @@ def refit_windows(
     tolerance: float, most: int, start: F64, z: F64, room: F64, params: F64, loglik: F64,
     counts: I64,
 ) -> None:  # fmt: skip
-    """Fit each window r[first[k]:last[k]] in turn, starting from the fit before.
+    """Fit each window r[first[k]:last[k]] in turn, starting from the previous fit.
 
     The backcast is arch's where `follow` is 0, the mean square about mu where it is 1. The first
-    window starts at `start` (6,) where `warm` is 1, else from all starts. Every `guard` windows,
-    and where a climb has not converged within `most` likelihoods, all starts are climbed from as
-    well. z (longest window,) and room (ROOM, 6) are working room; params (w, 6) and loglik (w,)
-    are written in the units of r, and counts (w, 5): converged, starts climbed from, likelihoods
-    computed, whether another start did better than the fit before, whether that had not converged.
+    window starts at `start` (6,) where `warm` is 1, else from all starting points. All starting
+    points are also tried every `guard` windows, and where an ascent has not converged within
+    `most` likelihoods. z (longest window,) and room (ROOM, 6) are work arrays; params (w, 6) and
+    loglik (w,) are written in the units of r, and counts (w, 5): converged, starts tried,
+    likelihoods computed, whether another start beat the previous fit's, whether the ascent from
+    the previous fit did not converge.
     """
     low, high, x, other, theta = room[31], room[32], room[33], room[34], room[35]
     _bounds(model, student, low, high)

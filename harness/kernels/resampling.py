@@ -1,4 +1,4 @@
-"""Resampled sums: a draw costs the number of its blocks, not of its rows."""
+"""Bootstrap sums whose cost is the number of blocks of a draw, not of rows."""
 
 from __future__ import annotations
 
@@ -10,10 +10,10 @@ from harness.types import F64
 def resampled_sums(running: F64, gaps: F64, places: F64, scale: float, out: F64) -> None:
     """Sums of the columns over draws of the stationary bootstrap; out (draws, k).
 
-    running (n + 1, k) are sums of each column from row 0 on, 0 first. Block b of a draw begins at
-    row floor(places * n) and has 1 + floor(gaps * scale) rows, going on at row 0 after the last;
-    gaps (draws, m) are standard exponential, places (draws, m) uniform in [0, 1). A draw has n
-    rows: its last block is cut, and block m, should there be one, takes what is left.
+    running (n + 1, k) are cumulative sums of each column, starting with 0. Block b of a draw
+    starts at row floor(places * n) and has 1 + floor(gaps * scale) rows, wrapping from the last
+    row to row 0; gaps (draws, m) are standard exponential, places (draws, m) uniform in [0, 1). A
+    draw has n rows: its last block is cut, and block m, if it is reached, takes the rest.
     """
     n, k, blocks = running.shape[0] - 1, running.shape[1], gaps.shape[1]
     for draw in range(out.shape[0]):

@@ -1,4 +1,4 @@
-"""All scores of one model over groups of rows, each pair of series read once."""
+"""All scores of one model over groups of rows, reading each pair of series once."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from harness.kernels.loader import kernel
 from harness.types import F64, I64
 
 _LN_2PI = math.log(2.0 * math.pi)
-# The metrics that `group_scores` gives, by the columns of its `out`.
+# The metrics that `group_scores` computes, in the order of the columns of its `out`.
 SCORES = (
     "ic", "r2_log", "mae_log", "rmse", "mae", "mse", "mse_var", "qlike", "corr", "direction",
     "mape", "nll",
@@ -25,7 +25,7 @@ def _pearson(a: F64, b: F64) -> float:
 
 
 def _right_way(y: F64, f: F64, last: F64) -> float:
-    """The share of forecasts f on the same side of `last` as y (n,), where `last` is a number."""
+    """The share of forecasts f on the same side of `last` as y (n,), where `last` is not NaN."""
     known, right = 0, 0
     for i in range(y.size):
         if last[i] == last[i]:
@@ -38,7 +38,7 @@ def _right_way(y: F64, f: F64, last: F64) -> float:
 
 
 def _mean_share(s: F64, f: F64, moved: F64) -> float:
-    """The mean of |s - f| / moved (n,) where `moved` is a number."""
+    """The mean of |s - f| / moved (n,), where `moved` is not NaN."""
     known, missed = 0, 0.0
     for i in range(s.size):
         if moved[i] == moved[i]:

@@ -1,7 +1,7 @@
-"""Estimators that are no sum over bars: each window is worked out by itself, from its own bars.
+"""Estimators that are not sums over bars: each window is computed from its own bars.
 
 A window's returns are r[a:b], its log prices y[a - 1:b]; the first window has no price before it
-and is NaN. What is subtracted is two prices or a window's own mean, never two running sums.
+and is NaN. Only prices, or a window's own mean, are subtracted, never two running sums.
 """
 
 from __future__ import annotations
