@@ -1,1 +1,1 @@
-"""Measures of volatility from bars."""
+"""Volatility measures from bars: formulas, estimators, and their windows."""

@@ -1,9 +1,9 @@
-"""Measures over a cascade of scales at every decision, one symbol at a time.
+"""Measures over a cascade of scales at every forecast origin, one symbol at a time.
 
-Bars are summed once into blocks, as long as the greatest length that divides the decision grid,
-every scale and every horizon; a window is a direct sum of its blocks, or worked out by itself.
-With an interval, bars are first merged into bars so long, on the same grid. See
-measures/table.py for the formulas, realised.py and ranges.py for the code.
+Bars are summed once into blocks. A block's length is the greatest that divides the grid of
+forecast origins, every scale and every horizon; a window is a direct sum of its blocks, or is
+computed from its own bars. With an interval, bars are first merged into bars of that length, on
+the same grid. The formulas are in measures/table.py, the code in realised.py and ranges.py.
 """
 
 from __future__ import annotations
@@ -30,9 +30,9 @@ _TARGET_UNITS = ("sigma", "variance")
 class CascadePlan:
     """What to measure: which measures over which windows (in bars), on which grid.
 
-    `columns` maps `rv_1h` to ("rv", "1h"); `windows` a scale's name to its bars; `extra` the
-    panel's own columns to their units; `block`, `every` and `interval` are in bars. A block is
-    a whole number of intervals.
+    `columns` maps `rv_1h` to ("rv", "1h"); `windows` maps a scale's name to its number of bars;
+    `extra` maps the panel's own columns to their units; `block`, `every` and `interval` are in
+    bars. A block is a whole number of intervals.
     """
 
     bar: int
@@ -77,13 +77,14 @@ def plan_cascade(
     stepwise: Iterable[str] = (),
     returns: bool = False,
 ) -> CascadePlan:
-    """All measures over all scales, the target's over every horizon, with `returns` ret too.
+    """All measures over all scales, and the target (with `returns` also ret) over every horizon.
 
-    With `periods` the target is measured from decision to decision too, and so is each measure of
-    `stepwise`. `interval` is that of the returns, the panel's bar when None; `jump_alpha` the
-    significance of jc and jj; `session_bars` how many bars a session has on a sessions calendar.
-    SpecError names a duration that is no whole number of bars, an interval that does not divide
-    the grid, a window too short for its measure, a target that is no volatility.
+    With `periods` the target is also measured from one forecast origin to the next, and so is each
+    measure of `stepwise`. `interval` is that of the returns, the panel's bar when None;
+    `jump_alpha` is the significance of jc and jj; `session_bars` the number of bars of a session
+    on a sessions calendar. SpecError names a duration that is not a whole number of bars, an
+    interval that does not divide the grid, a window too short for its measure, or a target that is
+    not a volatility.
     """
     scales, horizons = tuple(scales), tuple(horizons)
     regular = calendar == "24/7"
@@ -126,7 +127,7 @@ def measure(bars: Bars, plan: CascadePlan) -> Measured:
     """All columns of the plan for one symbol.
 
     A column is NaN until its window is full; the first bar has no return. Blocks start on the
-    clock: on a 24/7 calendar block ends are multiples of the block length since 1970 (UTC).
+    clock: on a 24/7 calendar, block ends are multiples of the block length since 1970 (UTC).
     """
     size = plan.block
     skip, blocks = _grid(bars, plan)
@@ -135,15 +136,15 @@ def measure(bars: Bars, plan: CascadePlan) -> Measured:
     known_at = bars.known_at(ends)
     every = plan.every // size
     if plan.regular:
-        decisions = np.flatnonzero(known_at % (plan.every * bars.bar) == 0)
+        origins = np.flatnonzero(known_at % (plan.every * bars.bar) == 0)
     else:
-        decisions = np.arange(every - 1, blocks, every, dtype=np.int64)
+        origins = np.arange(every - 1, blocks, every, dtype=np.int64)
     columns = dict(_columns({k: v[used] for k, v in bars.columns.items()}, blocks, plan, bars.bar))
-    return Measured(bars.symbol, known_at, columns, decisions, size, bars.bar)
+    return Measured(bars.symbol, known_at, columns, origins, size, bars.bar)
 
 
 def why_unfit(bars: Bars, plan: CascadePlan) -> str | None:
-    """Why nothing can be made of a symbol: too little history, or a price that never moves."""
+    """Why a symbol cannot be used: too little history, or a price that never moves."""
     needed, has = max(plan.windows.values()), _grid(bars, plan)[1] * plan.block
     if has <= needed:
         return f"too little history: {has:,} bars on the grid, the longest window has {needed:,}"
@@ -153,7 +154,7 @@ def why_unfit(bars: Bars, plan: CascadePlan) -> str | None:
 
 
 def _grid(bars: Bars, plan: CascadePlan) -> tuple[int, int]:
-    """How many bars come before the first block, and how many whole blocks there are."""
+    """The number of bars before the first block, and the number of whole blocks."""
     length = plan.block * bars.bar
     skip = (-bars.start % length) // bars.bar if plan.regular else 0
     return skip, max(bars.n - skip, 0) // plan.block
@@ -195,13 +196,13 @@ def _inputs(measure_name: str) -> tuple[str, ...]:
 
 
 def _interval(interval: Duration, bar: int, session: int | None, path: object) -> int:
-    """Bars to an interval: a time, within sessions of many bars too."""
+    """Bars of an interval, which is a time even within sessions of many bars."""
     inside = session is not None and session > 1
     return _bars("sample.interval", interval, bar, None if inside else session, path)
 
 
 def _bars(key: str, duration: Duration, bar: int, session: int | None, path: object) -> int:
-    """Bars to a duration; `session` is how many a session has, None on a regular grid."""
+    """Bars of a duration; `session` is the number of bars of a session, None on a regular grid."""
     if session is not None:
         if duration.unit != "d":
             wanted = "days: on a sessions calendar '5d' is 5 sessions"
@@ -236,7 +237,7 @@ def _check_target(path: object, target: str, extra: Mapping[str, str]) -> None:
     units = {**{m.name: m.unit for m in MEASURES.values()}, **extra}
     if units[target] not in _TARGET_UNITS:
         fit = [name for name, unit in units.items() if unit in _TARGET_UNITS]
-        wanted = f"a volatility or a variance, which {target} is not: {', '.join(fit)}"
+        wanted = f"a volatility or a variance: {', '.join(fit)}"
         raise SpecError(
             str(path), "target.measure", got=target, wanted=wanted, nearest=nearest(target, fit)
         )

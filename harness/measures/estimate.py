@@ -1,4 +1,4 @@
-"""One measure of one stretch of bars, by the code that makes the columns of a panel."""
+"""One measure over one window of bars, by the code that computes a panel's columns."""
 
 from __future__ import annotations
 
@@ -26,17 +26,18 @@ def estimate(
 
     Args:
         name: a measure, in its own unit: n * estimate("medrv", r)**2 is the MedRV of r.
-        bars: n log returns; or n + 1 bars as columns (`close`, …), of which the first gives only
-            the close before the window. A zero return put first counts as one.
-        bipower_edge: as in `[sample]`; with "straddle" the first return has none before it: NaN.
-        bar: length of a bar in ns, by which rk and tsrv find 20 minutes and lm its look-back.
+        bars: n log returns; or n + 1 bars as columns (`close`, …), where the first bar gives only
+            the close before the window. A leading zero return counts as a return.
+        bipower_edge: as in `[sample]`; with "straddle" the result is NaN, because the first return
+            has no return before it.
+        bar: length of a bar in ns; it sets the 20 minutes of rk and tsrv and the look-back of lm.
         jump_alpha: significance of jc and jj.
 
     Returns:
-        The figure; NaN for lm, which needs returns from before the window.
+        The value; NaN for lm, which needs returns from before the window.
 
     Raises:
-        UsageError: for a name, columns or a number of bars that do not fit.
+        UsageError: for an unknown name, missing columns or too few bars.
     """
     known = MEASURES.get(name)
     if known is None:
@@ -68,5 +69,5 @@ def estimate(
 
 
 def _closes(returns: F64) -> F64:
-    """Closes from 1 on with these log returns."""
+    """Closes that start at 1 and have these log returns."""
     return np.exp(np.cumsum(np.concatenate(([0.0], returns))))

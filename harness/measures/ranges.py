@@ -22,17 +22,17 @@ def pk(window: Window) -> F64:
 
 
 def gk(window: Window) -> F64:
-    """Garman and Klass's volatility: range and move from open to close, no overnight move."""
+    """Garman and Klass's volatility: range and open-to-close move, without overnight moves."""
     return _sigma(window, window.mean_of_bars("gk", _garman_klass, _OHLC))
 
 
 def rs(window: Window) -> F64:
-    """Rogers and Satchell's volatility, free of drift: no overnight move."""
+    """Rogers and Satchell's volatility, independent of drift, without overnight moves."""
     return _sigma(window, window.mean_of_bars("rs", _rogers_satchell, _OHLC))
 
 
 def yz(window: Window) -> F64:
-    """Yang and Zhang's volatility: overnight moves, open to close moves and rs."""
+    """Yang and Zhang's volatility: overnight moves, open-to-close moves and rs."""
     blocks, n = window.blocks, window.n
     nights = blocks.once("nights", lambda: _nights(blocks))
     days = blocks.once("days", lambda: log_move(blocks.merged("close"), blocks.merged("open")))

@@ -1,7 +1,7 @@
-"""Measures from returns: local ones, noise-robust ones, jump tests and the split they decide.
+"""Measures from returns: local, noise-robust, jump tests, and the split into jump and rest.
 
-Each function takes a Window and gives the column (count,) in its unit: a volatility is sigma per
-bar of the panel, whatever interval the returns are over. measures/table.py has the formulas.
+Each function takes a Window and returns the column (count,) in its unit: a volatility is sigma
+per bar of the panel, whatever the interval of the returns. measures/table.py has the formulas.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from harness.measures.windows import Blocks, Window, log_move
 from harness.types import F64
 
 _DAY_NS = 1_440 * NS_PER_MINUTE
-_SPARSE_NS = 20 * NS_PER_MINUTE  # the returns that noise hardly touches, as in the 2009 paper
+_SPARSE_NS = 20 * NS_PER_MINUTE  # returns with little noise, as in the 2009 paper
 _MIN = math.pi / (math.pi - 2.0)
 _MED = math.pi / (6.0 - 4.0 * math.sqrt(3.0) + math.pi)
 _MED_QUARTIC = 3.0 * math.pi / (9.0 * math.pi + 72.0 - 52.0 * math.sqrt(3.0))
@@ -32,13 +32,13 @@ def rv(window: Window) -> F64:
 
 
 def bv(window: Window) -> F64:
-    """Bipower volatility, divided by all bars of the window."""
+    """Bipower volatility, divided by the number of all bars of the window."""
     scale = math.pi / 2.0 / window.bars
     return window.once("bv", lambda: _root(_products(window), scale))
 
 
 def j(window: Window) -> F64:
-    """The part of rv that bv leaves."""
+    """The jump part of rv: what bv does not explain."""
     total, smooth = rv(window), bv(window)
     out = total * total
     out -= smooth * smooth
@@ -47,28 +47,28 @@ def j(window: Window) -> F64:
 
 
 def minrv(window: Window) -> F64:
-    """Nearest-neighbour truncation by the lesser of two."""
+    """Nearest-neighbour truncation by the smaller of two returns."""
     return _sigma(window, _MIN * window.mean_of_returns("minrv", _least, 2))
 
 
 def medrv(window: Window) -> F64:
-    """Nearest-neighbour truncation by the median of three."""
+    """Nearest-neighbour truncation by the median of three returns."""
     return _sigma(window, _MED * window.mean_of_returns("medrv", _median_square, 3))
 
 
 def rq(window: Window) -> F64:
-    """Realised quarticity, its fourth root."""
+    """Fourth root of realised quarticity."""
     return _fourth_root(window, window.mean_of_returns("rq", _quartic, 1) / 3.0)
 
 
 def medrq(window: Window) -> F64:
-    """Quarticity by the median of three, its fourth root."""
+    """Fourth root of quarticity by the median of three returns."""
     mean = window.mean_of_returns("medrq", _median_quartic, 3)
     return _fourth_root(window, _MED_QUARTIC * mean)
 
 
 def tpq(window: Window) -> F64:
-    """Tripower quarticity, its fourth root."""
+    """Fourth root of tripower quarticity."""
     return _fourth_root(window, _tripower(window))
 
 
@@ -83,7 +83,7 @@ def rsn(window: Window) -> F64:
 
 
 def sj(window: Window) -> F64:
-    """Signed jump variation, its signed root."""
+    """Signed root of signed jump variation."""
     up, down = rsp(window), rsn(window)
     difference = up * up - down * down
     return np.sign(difference) * np.sqrt(np.abs(difference))
@@ -100,7 +100,7 @@ def tsrv(window: Window) -> F64:
 
 
 def rvss(window: Window) -> F64:
-    """Realised volatility of returns over the interval, averaged over every start."""
+    """Realised volatility of returns over the interval, averaged over all starting bars."""
     blocks, step = window.blocks, window.blocks.interval
     close = blocks.raw["close"]
 
@@ -118,7 +118,7 @@ def rvss(window: Window) -> F64:
 
 
 def ret(window: Window) -> F64:
-    """Log return from the close before the window to its last."""
+    """Log return from the close before the window to its last close."""
     size, width = window.blocks.raw_size, window.width
     ends = window.blocks.raw["close"][size - 1 :: size]
     out = np.full(ends.size, np.nan)
@@ -137,7 +137,7 @@ def cc(window: Window) -> F64:
 
 
 def bns(window: Window) -> F64:
-    """Ratio jump statistic: standard normal where nothing jumps; 0 where nothing moves."""
+    """Ratio jump statistic: standard normal without jumps; 0 where no price moves."""
     return window.once("bns", lambda: _ratio_statistic(window))
 
 
@@ -146,21 +146,21 @@ def _ratio_statistic(window: Window) -> F64:
     counted = window.n if window.blocks.straddle else window.n - 1
     smooth = math.pi / 2.0 / counted * _products(window)
     with np.errstate(divide="ignore", invalid="ignore"):
-        # No product moves where one bar alone does: 0 / 0 leaves the least spread.
+        # All products are 0 where a single bar moves: 0 / 0 is then replaced by 1, the minimum.
         spread = np.fmax(_tripower(window) / (smooth * smooth), 1.0)
         share = np.where(total == 0.0, 0.0, 1.0 - smooth / total)
     return share / np.sqrt(_RATIO_VARIANCE / window.n * spread)
 
 
 def lm(window: Window) -> F64:
-    """The largest |return| over its local volatility among the bars of the window."""
+    """The largest ratio of |return| to local volatility among the bars of the window."""
     blocks = window.blocks
     largest = blocks.once("lm", lambda: _lee_mykland(blocks))
     return _trailing(np.maximum, largest, window.width)
 
 
 def _lee_mykland(blocks: Blocks) -> F64:
-    """The largest statistic of each block (count,); 0 of a bar that does not move."""
+    """The largest statistic of each block (count,); it is 0 for a bar that does not move."""
     moves, terms = np.abs(blocks.returns), lee_mykland_window(blocks.length) - 2
     products = np.full(moves.size, np.nan)
     products[1:] = moves[1:] * moves[:-1]
@@ -172,7 +172,7 @@ def _lee_mykland(blocks: Blocks) -> F64:
 
 
 def lee_mykland_window(length: int) -> int:
-    """K: the least whole number from sqrt(252 bars a day) on, for bars of `length` ns."""
+    """K: sqrt(252 bars a day), rounded up, for bars of `length` ns; at least 3."""
     return max(math.ceil(math.sqrt(252.0 * _DAY_NS / length)), 3)
 
 
@@ -186,7 +186,7 @@ def jj(window: Window) -> F64:
 
 
 def jc(window: Window) -> F64:
-    """What jj leaves of rv."""
+    """The continuous part of rv: rv without jj."""
     total, jump = rv(window), jj(window)
     return np.sqrt(np.maximum(total * total - jump * jump, 0.0))
 
@@ -199,7 +199,7 @@ def sample_variance(window: Window, values: F64) -> F64:
 
 
 def _products(window: Window) -> F64:
-    """Sum |r_i||r_{i-1}| over the products that are counted."""
+    """Sum |r_i||r_{i-1}| over the products counted."""
     _, inside, straddling = window.blocks.variations
     size, straddle = window.blocks.size, window.blocks.straddle
     return window.total(inside, straddling, 2, size, straddle=straddle)
@@ -219,7 +219,7 @@ def _by_window(window: Window, loop: Callable[..., None]) -> F64:
 
 
 def _root(sums: F64, scale: float) -> F64:
-    """sqrt(sums * scale), in the room of the sums."""
+    """sqrt(sums * scale), written over the sums."""
     sums *= scale
     return np.sqrt(sums, out=sums)
 
@@ -234,10 +234,10 @@ def _fourth_root(window: Window, quarticity: F64) -> F64:
 
 
 def _trailing(ufunc: np.ufunc, x: F64, width: int) -> F64:
-    """`ufunc` over the last `width` values, NaN before there are so many.
+    """`ufunc` over the last `width` values, NaN where there are fewer.
 
     Rows of `width` are accumulated from both ends: a window is the end of one row and the start
-    of the next, so it is made of its own values alone and costs the same for every width.
+    of the next, so it uses only its own values and costs the same for every width.
     """
     rows = np.zeros((-(-x.size // width), width))
     rows.ravel()[: x.size] = x

@@ -1,29 +1,30 @@
-"""The measures that can be named in a hypothesis: units, inputs, formulas, sources.
+"""The measures that a hypothesis can name: units, inputs, formulas, sources.
 
-A measure `m` over a scale `s` of w bars is a column `m_s` (`rv_1h`, `bv_1d`). A unit `sigma` is a
-volatility per bar of the panel, the square root of a variance per bar and for a quarticity its
-fourth root, never annualised; `none` is a plain number (a test statistic, a return over the
-window, a signed volatility) that cannot be a target. A panel's own extra column
+A measure `m` over a scale `s` of w bars is a column `m_s` (`rv_1h`, `bv_1d`). The unit `sigma` is
+a volatility per bar of the panel: the square root of a variance per bar, or the fourth root of a
+quarticity, never annualised. The unit `none` is a plain number (a test statistic, a return over
+the window, a signed volatility) that cannot be a target. A panel's own extra column
 (`[columns.extra]`) is a measure too: its mean over the window, in its own unit.
 
-`sample.interval` merges every q bars into one, counted from the decision grid: it opens with the
-first, closes with the last, and its range is theirs. Below, n = w / q bars of that length with
-r_i = ln(c_i / c_{i-1}); c_0 is the last close before the window, so a window of n bars has n
-returns and the first of a session is the overnight one. No zero return is put first; the first
-bar of a panel has none. Products are those inside the window, n - k + 1 of k neighbours, or n with
-`sample.bipower_edge = "straddle"`. Returns are not centred, except where it is said.
+`sample.interval` merges every q bars into one, counted from the grid of forecast origins: the
+merged bar has the first open, the last close and the range of all. Below, a window has n = w / q
+such bars with r_i = ln(c_i / c_{i-1}). c_0 is the last close before the window, so a window of n
+bars has n returns, and the first return of a session is the overnight one. No zero return is
+added at the start; the first bar of a panel has no return. Products are those inside the window,
+n - k + 1 products of k neighbours, or n with `sample.bipower_edge = "straddle"`. Returns are not
+centred, except where stated.
 """
 
 from __future__ import annotations
 
 from dataclasses import dataclass
 
-JUMP_ALPHA = 0.001  # the significance from which a jump is one, unless sample.jump_alpha says so
+JUMP_ALPHA = 0.001  # significance level of a jump, unless sample.jump_alpha is set
 
 
 @dataclass(frozen=True)
 class Measure:
-    """What a measure is: the bars it reads, its unit, its formula and where that is from.
+    """A measure: the bar columns it reads, its unit, its formula and the source of it.
 
     `minimum_bars` is the shortest window, in bars of sample.interval.
     """

@@ -1,8 +1,9 @@
-"""One symbol's bars in blocks, and the windows over them that measures are made of.
+"""One symbol's bars in blocks, and the windows over the blocks that measures use.
 
 A local measure of order k sums a contribution f(r_i, ..., r_{i-k+1}) of every bar. The first
-k - 1 contributions of a block straddle its left edge and are summed apart, so that a window can
-leave out, or count, those that straddle its own. Every sum is made once, on first use.
+k - 1 contributions of a block straddle its left edge and are summed separately, so that a window
+can leave out, or count, those that straddle its own edge. Every sum is computed once, on first
+use.
 """
 
 from __future__ import annotations
@@ -18,7 +19,7 @@ from harness.types import F64, PRICES
 
 MOST_ORDER = 3  # the longest product of neighbouring returns
 _CHUNK_BARS = 1_440  # a chunk of returns that stays in the first-level cache
-_NUMPY_CHUNK_BARS = 8_192  # long enough that calls cost nothing, short enough for the cache
+_NUMPY_CHUNK_BARS = 8_192  # long enough to make calls cheap, short enough for the cache
 
 _MERGE: dict[str, Callable[[F64], F64]] = {
     "open": lambda rows: rows[:, 0].copy(),
@@ -34,7 +35,7 @@ Contributions = Callable[[int, int], F64]
 
 
 class _Once(dict[str, Any]):
-    """Figures by name, each made where it is first asked for."""
+    """Values by name, each computed when it is first asked for."""
 
     def __call__(self, name: str, make: Callable[[], T]) -> T:
         if name not in self:
@@ -44,12 +45,12 @@ class _Once(dict[str, Any]):
 
 
 class Blocks:
-    """One symbol's bars in `count` blocks, `interval` bars merged into one.
+    """One symbol's bars in `count` blocks, with every `interval` bars merged into one.
 
-    A merged bar opens with its first bar and closes with its last; its range is that of all.
-    `size` counts merged bars to a block, `raw_size` the panel's own; `length` is a merged bar's
-    ns; `straddle` says whether a window counts products across its left edge; `jump_alpha` is
-    the significance from which a jump is one.
+    A merged bar has the first open, the last close and the range of all its bars. A block has
+    `size` merged bars, or `raw_size` of the panel's bars; `length` is that of a merged bar in ns;
+    `straddle` says whether a window counts products across its left edge; `jump_alpha` is the
+    significance level of a jump.
     """
 
     def __init__(
@@ -94,7 +95,7 @@ class Blocks:
 
     @cached_property
     def _led(self) -> F64:
-        """The returns with room for the neighbours that bar 0 has not: NaN."""
+        """The returns, after NaN for the neighbours that bar 0 does not have."""
         close = self.merged("close")
         out = np.full(close.size + MOST_ORDER - 1, np.nan)
         for first in range(1, close.size, _NUMPY_CHUNK_BARS):
@@ -104,9 +105,9 @@ class Blocks:
         return out
 
     def of_returns(self, f: Callable[..., F64], order: int, *, signed: bool) -> Contributions:
-        """f of each merged bar's return and the order - 1 before it, newest first.
+        """f of each merged bar's return and the order - 1 returns before it, newest first.
 
-        f sees their absolute values unless `signed`.
+        f gets absolute values unless `signed`.
         """
         before = order - 1
 
@@ -118,14 +119,14 @@ class Blocks:
         return contributions
 
     def of_bars(self, f: Callable[..., F64], names: tuple[str, ...]) -> Contributions:
-        """f of these prices of each merged bar."""
+        """f of these prices, for each merged bar."""
         columns = [self.merged(name) for name in names]
         return lambda first, last: f(*(column[first:last] for column in columns))
 
     def sums(
         self, name: str, contributions: Contributions, order: int, size: int
     ) -> tuple[F64, F64]:
-        """Per block of `size`: the contributions inside it, and those across its left edge."""
+        """Per block of `size` bars: the sum inside it, and the sum across its left edge."""
         return self.once(name, lambda: self._sums(contributions, min(order - 1, size), size))
 
     def _sums(self, contributions: Contributions, head: int, size: int) -> tuple[F64, F64]:
@@ -140,7 +141,7 @@ class Blocks:
 
 
 class Window:
-    """`width` blocks up to every block: `bars` of the panel, `n` merged bars."""
+    """Windows of `width` blocks ending at every block: `bars` of the panel, `n` merged bars."""
 
     def __init__(self, blocks: Blocks, width: int) -> None:
         self.blocks, self.width = blocks, width
@@ -148,13 +149,13 @@ class Window:
         self.once = _Once()
 
     def over(self, blocks: F64, width: int | None = None) -> F64:
-        """Sums over the last `width` blocks, the window's own unless given; (count,)."""
+        """Sums over the last `width` blocks (default: the window's own width); (count,)."""
         out = np.empty(blocks.size)
         loops.window_sums(blocks, self.width if width is None else width, out)
         return out
 
     def total(self, inside: F64, straddling: F64, order: int, size: int, *, straddle: bool) -> F64:
-        """All contributions of the window, those across its own left edge if `straddle`."""
+        """Sum of the window's contributions, with those across its left edge if `straddle`."""
         out = self.over(inside)
         edge = self.width if straddle else self.width - -(-(order - 1) // size)
         if order > 1 and edge > 0:
@@ -164,7 +165,7 @@ class Window:
     def mean_of_returns(
         self, name: str, f: Callable[..., F64], order: int, *, signed: bool = False
     ) -> F64:
-        """Mean of f over the products that are counted: n, or n - order + 1 inside the window."""
+        """Mean of f over the products counted: n, or the n - order + 1 inside the window."""
         blocks = self.blocks
         contributions = blocks.of_returns(f, order, signed=signed)
         sums = blocks.sums(name, contributions, order, blocks.size)
@@ -179,11 +180,11 @@ class Window:
 
 
 def log_move(now: F64, before: F64) -> F64:
-    """ln(now / before), exact to a few units in the last place however small the move."""
+    """ln(now / before), accurate to a few units in the last place even for tiny moves."""
     return np.log1p((now - before) / before)
 
 
 def never_moves(columns: Mapping[str, F64]) -> bool:
-    """Whether there are prices among the columns (n,) and every one of them is constant."""
+    """Whether the columns (n,) include prices and all of them are constant."""
     prices = [columns[name] for name in PRICES if name in columns]
     return bool(prices) and all(values.min() == values.max() for values in prices)
