@@ -1,1 +1,1 @@
-"""Figures as SVG: style.py says how they look, every other file draws one family of them."""
+"""Figures as SVG: style.py defines how they look, every other file draws one group of them."""

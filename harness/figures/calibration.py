@@ -14,14 +14,14 @@ if TYPE_CHECKING:
 
 
 def power_by_gain(lines: Mapping[str, tuple[str, Sequence[float], Sequence[float]]]) -> bytes:
-    """How often a gain is confirmed by how large it is, a panel to each sampling, as SVG.
+    """The share of confirmed gains by their size, one panel per sampling scheme, as SVG.
 
     Args:
         lines: sampling -> the gain's unit, the true gains (g,) in hundredths, ascending, and the
             share of worlds in which each was confirmed (g,), 0 to 1.
 
     Raises:
-        ValueError: for shares that are not as many as the gains.
+        ValueError: for shares whose number is not that of the gains.
     """
     found = {
         name: checked("power_by_gain", gains, {name: shares})[name]

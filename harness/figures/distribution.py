@@ -1,4 +1,4 @@
-"""Figures of forecast distributions: are they calibrated, and how wide they are about outcomes."""
+"""Figures of forecast distributions: PIT histograms, and bands of quantiles with outcomes."""
 
 from __future__ import annotations
 
@@ -30,11 +30,11 @@ _FAINTEST, _STRONGEST = 0.14, 0.28  # opacity of the widest and of the narrowest
 
 
 def pit_histogram(ends: ArrayLike, shares: Mapping[str, Mapping[str, ArrayLike]]) -> bytes:
-    """Histograms of the probability integral transform, one panel a law, as SVG.
+    """Histograms of the probability integral transform, one panel per law, as SVG.
 
     Args:
         ends: (b + 1,) the ends of the bins, from 0 to 1.
-        shares: law -> model -> (b,) share of outcomes in each bin; the same models everywhere.
+        shares: law -> model -> (b,) share of outcomes in each bin; the same models for each law.
 
     Raises:
         ValueError: for a model whose shares are not (b,).
@@ -76,15 +76,15 @@ def fan_of_quantiles(
     *,
     log: bool,
 ) -> bytes:
-    """Outcomes over the bands between quantiles that belong together, one panel a model, as SVG.
+    """Outcomes over central bands between forecast quantiles, one panel per model, as SVG.
 
     Args:
-        times: (n,) decision times, UTC ns or datetime64, ascending.
-        outcome: (n,) what came.
-        fans: model -> level -> (n,) its quantile. Bands lie between levels p and 1 - p.
+        times: (n,) forecast origins, UTC ns or datetime64, ascending.
+        outcome: (n,) the outcomes.
+        fans: model -> level -> (n,) its quantile. Bands are between levels p and 1 - p.
         quantity: what is forecast.
         unit: its unit.
-        log: whether the axis is one of logarithms.
+        log: whether the axis is logarithmic.
 
     Raises:
         ValueError: for a series that is not (n,).
@@ -114,7 +114,7 @@ def fan_of_quantiles(
 
 
 def _fan(axes: Axes, when: np.ndarray, y: F64, own: Mapping[float, F64], colour: str) -> None:
-    """Nested bands, the median, and outcomes: a dot, or a cross outside the widest band."""
+    """Nested bands, the median, and outcomes: dots, or crosses outside the widest band."""
     pairs = [(p, q) for p in own for q in own if p < 0.5 and abs(1.0 - p - q) < 1e-9]
     for k, (p, q) in enumerate(pairs):
         share = k / max(len(pairs) - 1, 1)

@@ -1,4 +1,4 @@
-"""Figures of what models learned: training, coefficients, attention."""
+"""Figures of fitted models: training, coefficients, attention."""
 
 from __future__ import annotations
 
@@ -39,10 +39,10 @@ def training_history(
         losses: split -> (e,) its loss after each epoch.
         loss: its name.
         unit: its unit.
-        kept: the epoch whose weights were kept, marked by a line; None: not marked.
+        kept: the epoch whose weights were kept, marked by a line; None: no mark.
 
     Raises:
-        ValueError: for a split whose figures are not (e,).
+        ValueError: for a split whose losses are not (e,).
     """
     found = checked("training_history", epochs, losses)
     return _by_epoch(epochs, found, f"{loss} ({unit})", kept)
@@ -51,15 +51,15 @@ def training_history(
 def weights_by_epoch(
     epochs: ArrayLike, weights: Mapping[str, ArrayLike], *, kept: int | None = None
 ) -> bytes:
-    """What weighs the parts of a net, mean over the rows held out, by epoch, as SVG.
+    """The weights of a net's parts by epoch, averaged over the held-out rows, as SVG.
 
     Args:
         epochs: (e,) epochs, from 1.
         weights: name -> (e,) the weight after each epoch, 0 to 1.
-        kept: the epoch whose weights were kept, marked by a line; None: not marked.
+        kept: the epoch whose weights were kept, marked by a line; None: no mark.
 
     Raises:
-        ValueError: for a name whose figures are not (e,).
+        ValueError: for a name whose weights are not (e,).
     """
     found = checked("weights_by_epoch", epochs, weights)
     return _by_epoch(epochs, found, "mean weight (share of 1)", kept, limits=(-0.02, 1.02))
@@ -94,21 +94,21 @@ def coefficients_through_time(
 
     Args:
         starts: (w,) start of each test window, UTC ns or datetime64.
-        coefficients: name -> (w,) its values, NaN where a window has none.
+        coefficients: name -> (w,) its values, NaN where a window has no such coefficient.
         unit: their unit.
 
     Raises:
-        ValueError: for a coefficient whose figures are not (w,).
+        ValueError: for a coefficient whose values are not (w,).
     """
     label = f"coefficient ({unit})"
     return over_windows("coefficients_through_time", starts, coefficients, label, zero=True)
 
 
 def attention_by_lag(lags: ArrayLike, weights: ArrayLike) -> bytes:
-    """The weight that attention gives each lag, as SVG, beside that of no preference.
+    """The attention weight of each lag, with the level of equal weights, as SVG.
 
     Args:
-        lags: (l,) steps back from the decision, 0 the newest.
+        lags: (l,) steps before the forecast origin, 0 the newest.
         weights: (l,) mean weight of each lag; they sum to 1.
 
     Raises:
@@ -123,9 +123,9 @@ def attention_by_lag(lags: ArrayLike, weights: ArrayLike) -> bytes:
         if found.size:
             level = 1.0 / found.size
             line = axes.axhline(level, color=COLOURS[1], linestyle=(0, (5, 2)), linewidth=1.2)
-            name_series(line, f"no preference: 1/{found.size}", [level])
+            name_series(line, f"equal weights: 1/{found.size}", [level])
         axes.grid(axis="x", visible=False)
-        axes.set_xlabel("lag (steps before the decision)")
+        axes.set_xlabel("lag (steps before the forecast origin)")
         axes.set_ylabel("weight (share of 1)")
         say_if_empty(axes, [found])
 

@@ -1,4 +1,4 @@
-"""The figure of value at risk: returns, the VaR of each model below them, where it was broken."""
+"""The figure of value at risk: returns, each model's VaR, and its violations."""
 
 from __future__ import annotations
 
@@ -31,9 +31,9 @@ def returns_and_var(
     """Returns and each model's VaR, every violation marked in the model's colour, as SVG.
 
     Args:
-        times: (n,) decision times, UTC ns or datetime64, ascending.
-        returns: (n,) log return over the horizon from each decision, NaN where unknown.
-        var: model -> (n,) its VaR, a return.
+        times: (n,) forecast origins, UTC ns or datetime64, ascending.
+        returns: (n,) log return over the horizon from each forecast origin, NaN where unknown.
+        var: model -> (n,) its VaR, as a return.
         level: the share of returns that should fall below it.
 
     Raises:
@@ -51,10 +51,10 @@ def returns_and_var(
         for index, (model, q) in enumerate(found.items()):
             style = look(index, len(when), marked=False)
             (line,) = axes.plot(when, q, linewidth=1.1, **style)
-            hit = y < q  # NaN is below nothing
+            hit = y < q  # False where either is NaN
             known = int(np.sum(np.isfinite(y) & np.isfinite(q)))
-            told = f"{int(hit.sum())} of {known:,} below, {level * known:.1f} expected"
-            name_series(line, f"VaR {model}: {told}", q)
+            counts = f"{int(hit.sum())} of {known:,} below, {level * known:.1f} expected"
+            name_series(line, f"VaR {model}: {counts}", q)
             cross = _CROSSES[index % len(_CROSSES)]
             axes.plot(when[hit], y[hit], cross, color=style["color"], markersize=7)
         say_if_empty(axes, [y, *found.values()])

@@ -1,4 +1,4 @@
-"""Figures of a volatility and how rough it is: the series, and its scaling by each method."""
+"""Figures of volatility roughness: the series, and its scaling law by each method."""
 
 from __future__ import annotations
 
@@ -30,10 +30,10 @@ _MOST_POINTS = 1_500
 
 @dataclass(frozen=True)
 class ScalingLine:
-    """Points of a scaling law and the line through those that were used.
+    """Points of a scaling law and the line fitted to them.
 
-    `log_scale` and `log_fluctuation` (k,), `used` (k,) which points the line is fitted to;
-    `words` name the two axes.
+    `log_scale` and `log_fluctuation` (k,); `used` (k,) marks the points that the line is fitted
+    to; `words` are the labels of the two axes.
     """
 
     log_scale: F64
@@ -47,10 +47,10 @@ class ScalingLine:
 def scaling_plot(lines: Mapping[str, ScalingLine]) -> bytes:
     """The scaling law by each method, one panel each, two in a row, as SVG.
 
-    Filled points were fitted, hollow ones left out; the legend of a panel states the slope.
+    Filled points were fitted, hollow ones left out; each legend states the slope.
 
     Raises:
-        ValueError: for a method whose points are not as many as their scales.
+        ValueError: for a method whose number of points is not that of its scales.
     """
     for name, line in lines.items():
         checked(f"scaling_plot: {name}", line.log_scale, {"points": line.log_fluctuation})
@@ -80,17 +80,17 @@ def _scaling(axes: Axes, name: str, line: ScalingLine) -> None:
     axes.set_xlabel(line.words[0])
     axes.set_ylabel(line.words[1])
     say_if_empty(axes, [y])
-    axes.legend(loc="lower right")  # a law that rises leaves that corner free
+    axes.legend(loc="lower right")  # that corner is free where the line rises
 
 
 def log_series(times: ArrayLike, series: Mapping[str, ArrayLike], unit: str) -> bytes:
-    """Log volatility through time, one line a symbol, its mean dashed, as SVG.
+    """Log volatility through time, one line per symbol, the mean dashed, as SVG.
 
     Args:
         times: (n,) UTC ns or datetime64, ascending.
-        series: symbol -> (n,) log volatility, NaN where it is unknown. Longer ones than 1,500
-            are drawn as means of neighbours; the axis says so.
-        unit: of the logarithm's argument.
+        series: symbol -> (n,) log volatility, NaN where it is unknown. Series of more than 1,500
+            points are drawn as means of neighbours; the axis says so.
+        unit: unit of the logarithm's argument.
 
     Raises:
         ValueError: for a series that is not (n,).
@@ -119,7 +119,7 @@ def log_series(times: ArrayLike, series: Mapping[str, ArrayLike], unit: str) -> 
 
 
 def _thinned(values: F64, step: int) -> F64:
-    """Means of `step` neighbours, of those that are finite."""
+    """Means of `step` neighbours, over the finite ones."""
     if step == 1:
         return values
     blocks = np.concatenate([values, np.full(-len(values) % step, np.nan)]).reshape(-1, step)

@@ -1,4 +1,4 @@
-"""Figures of how good forecasts were: over windows, against the outcome, by group, after shifts."""
+"""Figures of forecast quality: over windows, against outcomes, by group, after shifts."""
 
 from __future__ import annotations
 
@@ -40,12 +40,12 @@ def loss_over_windows(
 
     Args:
         starts: (w,) start of each test window, UTC ns or datetime64.
-        losses: model -> (w,) its metric in each window, NaN where there is none.
+        losses: model -> (w,) its metric in each window, NaN where missing.
         metric: its name.
         unit: its unit.
 
     Raises:
-        ValueError: for a model whose figures are not (w,).
+        ValueError: for a model whose metrics are not (w,).
     """
     return over_windows("loss_over_windows", starts, losses, f"{metric} ({unit})")
 
@@ -59,15 +59,15 @@ def forecast_against_outcome(
     *,
     last: int = 300,
 ) -> bytes:
-    """The outcome and each model's forecast of it over the last decisions, on a log axis, as SVG.
+    """Outcomes and each model's forecasts at the last forecast origins, on a log axis, as SVG.
 
     Args:
-        times: (n,) decision times, UTC ns or datetime64, ascending.
-        outcome: (n,) what came, a volatility or variance; what is not above 0 is not drawn.
+        times: (n,) forecast origins, UTC ns or datetime64, ascending.
+        outcome: (n,) the outcomes, a volatility or variance; only values above 0 are drawn.
         forecasts: model -> (n,) its forecasts.
         quantity: what is forecast.
         unit: its unit.
-        last: how many of the last decisions are drawn; the axis says so.
+        last: how many of the last forecast origins are drawn; the axis says so.
 
     Raises:
         ValueError: for a series that is not (n,).
@@ -80,7 +80,7 @@ def forecast_against_outcome(
     n, when = len(when), when[-last:]
 
     def paint(axes: Axes) -> None:
-        cut = f", the last {last:,} of {n:,} decisions" if n > last else ""
+        cut = f", the last {last:,} of {n:,} forecast origins" if n > last else ""
         time_axis(axes, when, f"time (UTC){cut}")
         axes.set_ylabel(quantity_label(quantity, unit, log=True))
         log_axis(axes, "y", np.concatenate(list(shown.values())))
@@ -92,11 +92,11 @@ def forecast_against_outcome(
 
 
 def by_group_bars(groups: Mapping[str, Mapping[str, float]], metric: str, unit: str) -> bytes:
-    """A metric of each model within each group (calm and crisis, sectors, symbols), as SVG.
+    """A metric of each model in each group (calm and crisis, sectors, symbols), as SVG.
 
     Args:
-        groups: group -> model -> the metric; NaN or a missing model is marked `n/a`. The first
-            sixteen groups are drawn, and the axis says so.
+        groups: group -> model -> the metric; NaN or a missing model is marked `n/a`. Only the
+            first sixteen groups are drawn; the axis says so.
         metric: its name.
         unit: its unit.
     """
@@ -139,26 +139,26 @@ def _name_groups(axes: Axes, names: list[str], total: int) -> None:
 
 
 def adaptation_curves(
-    decisions: ArrayLike, losses: Mapping[str, ArrayLike], metric: str, unit: str
+    origins: ArrayLike, losses: Mapping[str, ArrayLike], metric: str, unit: str
 ) -> bytes:
-    """The cumulative loss of each model over the decisions after a volatility shift, as SVG.
+    """The cumulative loss of each model at the origins after a volatility shift, as SVG.
 
     Args:
-        decisions: (d,) counted from that at which the shift was known, 1.
-        losses: model -> (d,) its loss summed from the shift on, mean over the shifts.
+        origins: (d,) forecast origins counted from 1, the first at which the shift was known.
+        losses: model -> (d,) its loss summed from the shift on, averaged over the shifts.
         metric: the loss.
         unit: its unit.
 
     Raises:
-        ValueError: for a model whose figures are not (d,).
+        ValueError: for a model whose losses are not (d,).
     """
-    found = checked("adaptation_curves", decisions, losses)
+    found = checked("adaptation_curves", origins, losses)
 
     def paint(axes: Axes) -> None:
-        axes.set_xlabel("decisions since the volatility shift was known")
+        axes.set_xlabel("forecast origins since the volatility shift was known")
         axes.set_ylabel(f"cumulative {metric} ({unit})")
         whole_numbers(axes)
-        curves(axes, decisions, found)
+        curves(axes, origins, found)
 
     return draw(paint)
 
@@ -172,15 +172,15 @@ def memory_curve(
     *,
     higher_is_better: bool,
 ) -> bytes:
-    """A metric against the value of a swept parameter, the best of each model marked, as SVG.
+    """A metric against a swept parameter, with each model's best value marked, as SVG.
 
     Args:
-        values: (v,) values of the parameter, numbers.
+        values: (v,) values of the parameter.
         scores: model -> (v,) its metric at each value.
         swept: the parameter's name.
         metric: the metric's name.
         unit: its unit.
-        higher_is_better: which end of the metric is best.
+        higher_is_better: whether higher values of the metric are better.
 
     Raises:
         ValueError: for a model whose figures are not (v,).
@@ -209,13 +209,13 @@ def memory_curve(
 def calibration_by_decile(
     outcome: ArrayLike, forecasts: Mapping[str, ArrayLike], quantity: str, unit: str
 ) -> bytes:
-    """The mean outcome of each model's forecasts by their decile, beside "as forecast", as SVG.
+    """Mean outcome by decile of each model's forecasts, with the line of calibration, as SVG.
 
-    Above the line a model forecast too little, below it too much; flatter than it, its forecasts
-    move too much. Rows without a forecast or an outcome are left out.
+    Above the line forecasts were too low, below it too high; where a curve is flatter than the
+    line, the forecasts vary too much. Rows without a forecast or an outcome are left out.
 
     Args:
-        outcome: (n,) what was forecast.
+        outcome: (n,) the outcomes.
         forecasts: model -> (n,) its forecasts.
         quantity: what was forecast, in words.
         unit: its unit.
@@ -244,7 +244,7 @@ def calibration_by_decile(
 
 
 def _by_decile(y: F64, forecast: F64) -> tuple[F64, F64]:
-    """The means of forecasts and outcomes by decile of the forecast (10,), or of as many rows."""
+    """Mean forecast and mean outcome by decile of the forecast (10,); fewer with under 10 rows."""
     known = np.flatnonzero(np.isfinite(y) & np.isfinite(forecast))
     ordered = known[np.argsort(forecast[known], kind="stable")]
     groups = np.array_split(ordered, max(1, min(10, ordered.size)))

@@ -1,9 +1,9 @@
-"""How every figure looks, in one place: size, colours, axes, and the bytes it is saved as.
+"""The style of every figure: size, colours, axes, and how it is saved.
 
-Figures are drawn by Matplotlib's objects, never by pyplot: no global state, no window. The
-user's matplotlibrc has no say. The background is transparent; words and axes are a grey with
-the same contrast, 4.3 to 1, on white and on a dark page (#0d1117), and every colour has at
-least 3 to 1 on both (WCAG 2.1, 1.4.11).
+Figures use Matplotlib's objects, never pyplot: no global state, no window. The user's
+matplotlibrc has no effect. The background is transparent; text and axes are a grey with the same
+contrast, 4.3 to 1, on white and on a dark page (#0d1117), and every colour has at least 3 to 1 on
+both (WCAG 2.1, 1.4.11).
 """
 
 from __future__ import annotations
@@ -24,8 +24,8 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
 GREY = "#7a7a7a"
-# Blue, vermillion, green and purple of Okabe & Ito (2008), and their sky blue made darker: its
-# contrast to white was 2.3. Their orange and yellow are left out for the same reason.
+# Blue, vermillion, green and purple of Okabe & Ito (2008), and their sky blue, darkened because
+# its contrast to white was 2.3. Their orange and yellow are left out for the same reason.
 COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#3D9ADF")
 _DASHES = ("-", (0, (5, 2)), (0, (1, 1.5)))
 _MARKERS = ("o", "s", "^", "D", "v", "P", "X")
@@ -39,8 +39,8 @@ _GREYS = (
     "xtick.color", "ytick.color",
 )  # fmt: skip
 _RC: dict[str, Any] = {
-    "svg.fonttype": "none",  # text stays text: it can be searched, and read aloud
-    "svg.hashsalt": "harness",  # ids by content instead of by chance
+    "svg.fonttype": "none",  # text stays text: it can be searched and read by screen readers
+    "svg.hashsalt": "harness",  # ids from the content, not random
     "font.family": ["sans-serif"],
     "font.sans-serif": ["DejaVu Sans", "Verdana", "Arial", "Helvetica"],
     "font.size": 9.0,
@@ -73,17 +73,17 @@ _NOT_LOOKS = ("backend", "interactive", "toolbar")
 def draw(
     paint: Callable[..., None], *, rows: int = 1, columns: int = 1, high: float = _HIGH
 ) -> bytes:
-    """An SVG file whose axes `paint` fills: paint(axes) for one, paint(a, b, …) for more.
+    """An SVG file whose axes `paint` draws: paint(axes) for one, paint(a, b, …) for more.
 
-    The legend, below the axes, names everything that has a label; the figure is 7.2 inches wide
-    and `high` inches high. The same input gives the same bytes with the same Matplotlib.
+    The legend is below the axes and names every named series; the figure is 7.2 inches wide and
+    `high` inches high. The same input gives the same bytes with the same Matplotlib.
     """
     from matplotlib.backends.backend_svg import FigureCanvasSVG
 
     with _look():
         figure = make_figure(paint, rows=rows, columns=columns, high=high)
         file = io.BytesIO()
-        # No metadata: the default names the day and Matplotlib's version.
+        # No metadata: by default it has the date and Matplotlib's version.
         none = dict.fromkeys(("Date", "Creator", "Format", "Type"))
         FigureCanvasSVG(figure).print_svg(file, metadata=none)
     return file.getvalue()
@@ -102,7 +102,7 @@ def _look() -> Iterator[None]:
 
 
 def make_figure(paint: Callable[..., None], *, rows: int, columns: int, high: float) -> Figure:
-    """The figure that `draw` saves, to be called where the style is in force."""
+    """The figure that `draw` saves; call it while the style is active."""
     from matplotlib.figure import Figure
     from matplotlib.layout_engine import ConstrainedLayoutEngine
 
@@ -115,7 +115,7 @@ def make_figure(paint: Callable[..., None], *, rows: int, columns: int, high: fl
 
 
 def _legend(figure: Figure, axes: Sequence[Axes]) -> None:
-    """What `name_series` named, in as many columns as fit."""
+    """The series that `name_series` named, in as many columns as fit."""
     drawn: list[Any] = [thing for a in axes for thing in (*a.containers, *a.lines)]
     handles = [thing for thing in drawn if getattr(thing, "names_a_series", False)]
     if not handles:
@@ -127,20 +127,20 @@ def _legend(figure: Figure, axes: Sequence[Axes]) -> None:
 
 
 def name_series(handle: Any, label: str, values: ArrayLike) -> None:
-    """Give what was drawn its word in the legend; where nothing is finite it says so."""
-    word = " ".join(str(label).split())
-    word = word if len(word) <= _LONGEST_LABEL else word[: _LONGEST_LABEL - 1] + "…"
+    """Give what was drawn a label in the legend, which says so where no value is finite."""
+    text = " ".join(str(label).split())
+    text = text if len(text) <= _LONGEST_LABEL else text[: _LONGEST_LABEL - 1] + "…"
     if not np.isfinite(values).any():
-        word += " (no data)"
-    # A leading underscore hides a label in Matplotlib; a zero-width space before it does not show.
-    handle.set_label("\u200b" + word if word.startswith("_") else word)
+        text += " (no data)"
+    # A leading underscore hides a label in Matplotlib; a zero-width space before it is invisible.
+    handle.set_label("\u200b" + text if text.startswith("_") else text)
     handle.names_a_series = True
 
 
 def look(index: int, points: int, *, marked: bool = True) -> dict[str, Any]:
-    """Colour, dash and marker of series `index`: no two of the first fifteen look alike.
+    """Colour, dash and marker of series `index`: the first fifteen all look different.
 
-    Markers are drawn where `points` are few enough to tell them apart.
+    Markers are drawn where the `points` are few.
     """
     marker = _MARKERS[index % len(_MARKERS)] if marked and points <= _MOST_MARKED else None
     return {
@@ -161,7 +161,7 @@ def bar_look(index: int) -> dict[str, Any]:
 
 
 def curves(axes: Axes, x: ArrayLike, series: Mapping[str, F64], *, marked: bool = True) -> None:
-    """One line of each series (n,) over x (n,), in the order given."""
+    """One line per series (n,) over x (n,), in the order given."""
     for index, (name, values) in enumerate(series.items()):
         (line,) = axes.plot(x, values, **look(index, len(values), marked=marked))
         name_series(line, name, values)
@@ -176,7 +176,7 @@ def over_windows(
     *,
     zero: bool = False,
 ) -> bytes:
-    """An SVG of series (w,) over the starts (w,) of the test windows, with a line at 0 if asked."""
+    """An SVG of series (w,) over the starts (w,) of the test windows; `zero`: with a line at 0."""
     times = moments(starts)
     found = checked(figure, times, series)
 
@@ -191,7 +191,7 @@ def over_windows(
 
 
 def checked(figure: str, x: ArrayLike, series: Mapping[str, ArrayLike]) -> dict[str, F64]:
-    """The series as float64 (n,), infinite as NaN; ValueError for one not as long as x (n,)."""
+    """The series as float64 (n,), NaN where infinite; ValueError for one not as long as x (n,)."""
     n = len(np.asarray(x))
     found = {}
     for name, values in series.items():
@@ -204,7 +204,7 @@ def checked(figure: str, x: ArrayLike, series: Mapping[str, ArrayLike]) -> dict[
 
 
 def say_if_empty(axes: Axes, arrays: Any) -> None:
-    """The words 'no data' where nothing finite was drawn; call it when the axes are set."""
+    """Write 'no data' where nothing finite was drawn; call it after the axes are set up."""
     if any(np.isfinite(values).any() for values in arrays):
         return
     axes.text(0.5, 0.5, "no data", ha="center", va="center", transform=axes.transAxes, fontsize=12)
@@ -213,7 +213,7 @@ def say_if_empty(axes: Axes, arrays: Any) -> None:
 
 
 def moments(times: ArrayLike) -> np.ndarray:
-    """UTC ns int64 (n,), or what NumPy reads as datetime64, as datetime64[us] (n,)."""
+    """Times as datetime64[us] (n,), from UTC ns int64 or anything NumPy reads as datetime64."""
     array = np.asarray(times)
     if array.dtype.kind != "M":
         array = array.astype(np.int64 if array.dtype.kind in "iuf" else "datetime64[ns]")
@@ -221,7 +221,7 @@ def moments(times: ArrayLike) -> np.ndarray:
 
 
 def time_axis(axes: Axes, times: np.ndarray, label: str = "time (UTC)") -> None:
-    """Dates in figures, as fine as the span needs: no month's name, which a locale would change."""
+    """Dates as numbers, as fine as the span needs: names of months would depend on the locale."""
     from matplotlib.dates import AutoDateLocator, DateFormatter
     from matplotlib.ticker import MultipleLocator
 
@@ -233,7 +233,7 @@ def time_axis(axes: Axes, times: np.ndarray, label: str = "time (UTC)") -> None:
     style = next((s for least, s in styles if days > least), "%m-%d %H:%M")
     if days > 300:
         locator: AutoDateLocator | MultipleLocator = AutoDateLocator(minticks=3, maxticks=8)
-    else:  # that locator begins anew with every month: two ticks a day apart would overlap
+    else:  # that locator restarts every month: two ticks a day apart would overlap
         steps = (1 / 24, 1 / 8, 1 / 4, 1, 2, 5, 10, 20, 50)
         locator = MultipleLocator(next(step for step in steps if days / step <= 7))
     axes.xaxis.set_major_locator(locator)
@@ -241,19 +241,19 @@ def time_axis(axes: Axes, times: np.ndarray, label: str = "time (UTC)") -> None:
 
 
 def whole_numbers(axes: Axes) -> None:
-    """An x axis of counts: no tick at a half."""
+    """An x axis of counts: ticks at whole numbers only."""
     from matplotlib.ticker import MaxNLocator
 
     axes.xaxis.set_major_locator(MaxNLocator(integer=True))
 
 
 def quantity_label(quantity: str, unit: str, *, log: bool) -> str:
-    """What an axis shows, above its unit, in lines that are no longer than a panel is high."""
+    """The label of an axis: quantity and unit, in lines that fit the height of a panel."""
     return f"{textwrap.fill(quantity, 36)}\n({unit}{', log axis' if log else ''})"
 
 
 def log_axis(axes: Axes, which: str, values: ArrayLike) -> None:
-    """A log axis with plain numbers at 1, 2 and 5 of a decade, or more where the span is short."""
+    """A log axis with plain numbers at 1, 2 and 5 of a decade, and more where the span is short."""
     from matplotlib.ticker import FuncFormatter, LogLocator, NullLocator
 
     array = np.asarray(values, dtype=np.float64)

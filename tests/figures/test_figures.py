@@ -49,7 +49,12 @@ EXAMPLES = {
         lambda: scores.forecast_against_outcome(
             STARTS[0] + DAY * np.arange(900), noise(900), named(900), "rv over 1d", "σ per bar"
         ),
-        [*WILD, "outcome", "(σ per bar, log axis)", "time (UTC), the last 300 of 900 decisions"],
+        [
+            *WILD,
+            "outcome",
+            "(σ per bar, log axis)",
+            "time (UTC), the last 300 of 900 forecast origins",
+        ],
     ),
     "calibration_by_decile": (
         lambda: scores.calibration_by_decile(noise(90, 9), named(90), "ln rv over 1d", "ln σ"),
@@ -65,7 +70,7 @@ EXAMPLES = {
     ),
     "adaptation_curves": (
         lambda: scores.adaptation_curves(np.arange(21), named(21), "QLIKE", "nats"),
-        [*WILD, "cumulative QLIKE (nats)", "decisions since the volatility shift was known"],
+        [*WILD, "cumulative QLIKE (nats)", "forecast origins since the volatility shift was known"],
     ),
     "memory_curve": (
         lambda: scores.memory_curve(
@@ -96,7 +101,7 @@ EXAMPLES = {
     ),
     "attention_by_lag": (
         lambda: fits.attention_by_lag(np.arange(20), np.full(20, 0.05)),
-        ["mean attention weight", "no preference: 1/20", "weight (share of 1)"],
+        ["mean attention weight", "equal weights: 1/20", "weight (share of 1)"],
     ),
     "scaling_plot": (
         lambda: roughness.scaling_plot(dict.fromkeys(["Variogram", "DFA", "R/S"], scaling())),
