@@ -1,1 +1,1 @@
-"""samples."""
+"""Samples of a hypothesis: measures of its panel, features, targets, windows and folds."""

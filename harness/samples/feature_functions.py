@@ -1,4 +1,4 @@
-"""The functions of feature expressions, each of one column and constants, all looking backwards."""
+"""The functions of feature expressions: each of one column and constants, all backward-looking."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ MAX_WHOLE = 100_000
 
 @dataclass(frozen=True)
 class Constant:
-    """A number a function takes after its column: a whole number from 1 on, or a share."""
+    """A number that a function takes after its column: a whole number from 1 on, or a share."""
 
     name: str
     whole: bool = True
@@ -25,7 +25,7 @@ class Constant:
 
     @property
     def wanted(self) -> str:
-        """What is accepted, in words."""
+        """The accepted values, in words."""
         return f"a whole number from 1 to {MAX_WHOLE:,}" if self.whole else "a number in (0, 1)"
 
     def accepts(self, value: object) -> TypeGuard[float]:
@@ -39,7 +39,7 @@ class Constant:
 class Function:
     """A function of one column and constants: x (K,) float64 in time order -> (K,) float64.
 
-    `floored` functions see max(x, floor) in place of x.
+    `floored` functions get max(x, floor) instead of x.
     """
 
     name: str
@@ -51,9 +51,9 @@ class Function:
     @property
     def signature(self) -> str:
         """How it is written: `mean(x, k, stride=1)`."""
-        words = ["x"]
-        words += [c.name if c.default is None else f"{c.name}={c.default}" for c in self.constants]
-        return f"{self.name}({', '.join(words)})"
+        names = ["x"]
+        names += [c.name if c.default is None else f"{c.name}={c.default}" for c in self.constants]
+        return f"{self.name}({', '.join(names)})"
 
 
 def _lag(x: F64, k: int) -> F64:
@@ -63,7 +63,7 @@ def _lag(x: F64, k: int) -> F64:
 
 
 def _mean(x: F64, k: int, stride: int = 1) -> F64:
-    """Trailing mean, oldest term first: k additions per row, never a difference of sums."""
+    """Trailing mean, oldest term first: k additions per row, no difference of running sums."""
     out = np.full(x.shape, np.nan)
     first = (k - 1) * stride
     if first >= x.size:
@@ -77,9 +77,10 @@ def _mean(x: F64, k: int, stride: int = 1) -> F64:
 
 
 def _ewma(x: F64, decay: float, stride: int) -> F64:
-    """One running state per stride class; a value that is not finite leaves NaN, not a new state.
+    """One running state per stride class; a non-finite value gives NaN and keeps the state.
 
-    A plain loop, because the vectorised forms (scaled cumulative sums) change bits with length.
+    A plain loop, because in vectorised forms (scaled cumulative sums) the last bits depend on the
+    length.
     """
     fresh = 1.0 - decay
     states: list[float | None] = [None] * min(stride, x.size)
@@ -105,10 +106,10 @@ FUNCTIONS: dict[str, Function] = {
         Function("abs", "absolute value", np.abs),
         Function("positive", "max(x, 0)", partial(np.maximum, 0.0)),
         Function("negative", "min(x, 0)", partial(np.minimum, 0.0)),
-        Function("lag", "x as it was k decisions ago", _lag, (Constant("k"),)),
+        Function("lag", "x at the forecast origin k before", _lag, (Constant("k"),)),
         Function(
             "mean",
-            "mean of x now and at the k - 1 decisions before, `stride` decisions apart",
+            "mean of x at this and the k - 1 forecast origins before, `stride` origins apart",
             _mean,
             (Constant("k"), Constant("stride", default=1)),
         ),

@@ -1,8 +1,8 @@
 """Feature expressions over measure columns: `log(rv_1h)`, `log1p(j_h)`, `mean(rv_1d, 5, 24)`.
 
-An expression is read by a whitelist over Python's syntax tree and kept as a small frozen tree of
-our own; nothing in it is ever executed. Every function looks backwards only: row t of a feature
-is made from rows up to t, by the same operations in the same order whatever comes after.
+An expression is parsed with a whitelist over Python's syntax tree and stored as a small frozen
+tree; nothing in it is executed. Every function looks backwards only: row t of a feature is
+computed from rows up to t, by the same operations in the same order whatever comes after.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ _COLUMN = re.compile(r"[a-z][a-z0-9_]*_(?:[1-9][0-9]*[mhdw]|h)", re.ASCII)
 
 
 class FeatureError(ValueError):
-    """An expression that cannot be accepted: the reason on one line, the nearest right word."""
+    """An expression that is not valid: the reason on one line, and the nearest right word."""
 
     def __init__(self, reason: str, nearest: str | None = None) -> None:
         super().__init__(reason)
@@ -45,7 +45,7 @@ class Number:
 
 @dataclass(frozen=True)
 class Column:
-    """A measure over a scale; scale `h` stands for the horizon's own."""
+    """A measure over a scale; scale `h` stands for the horizon itself."""
 
     measure: str
     scale: str
@@ -74,7 +74,7 @@ class Binary:
 
 @dataclass(frozen=True)
 class Call:
-    """A function of FUNCTIONS applied to a node; a constant at its default is left out."""
+    """A function of FUNCTIONS applied to a node; a trailing constant at its default is left out."""
 
     function: str
     operand: Node
@@ -112,14 +112,14 @@ class Expression:
 
 
 def split_column(name: str) -> tuple[str, str]:
-    """`rv_1h` -> (`rv`, `1h`): what stands before and after the last underscore."""
+    """`rv_1h` -> (`rv`, `1h`): the parts before and after the last underscore."""
     measure, _, scale = name.rpartition("_")
     return measure, scale
 
 
 @lru_cache(maxsize=4096)
 def parse_feature(text: str) -> Expression:
-    """Read an expression; FeatureError for whatever is not in the grammar. Nothing is executed."""
+    """Parse an expression; FeatureError for anything not in the grammar. Nothing is executed."""
     if len(text) > MAX_LENGTH:
         raise FeatureError(f"at most {MAX_LENGTH} characters, not {len(text):,}")
     try:
@@ -145,11 +145,11 @@ def evaluate(
         expression: without `_h` columns (see `Expression.at`).
         columns: name -> (K,) float64, one symbol, in time order.
         units: name -> unit; a bare column in "variance" is floored at floor² under `log`.
-        floor: the least sigma a logarithm sees, > 0.
+        floor: the lower bound of sigma under a logarithm, > 0.
 
     Returns:
-        (K,) float64. Missing stays NaN; a division by zero is inf or NaN, without a warning.
-        A bare column is returned as it is, not copied.
+        (K,) float64. Missing values stay NaN; a division by zero gives inf or NaN, without a
+        warning. A bare column is returned as it is, not copied.
 
     Raises:
         KeyError: for a column that is not in `columns`.
@@ -183,7 +183,7 @@ def _evaluate(
 
 
 def _check_depth(text: str, tree: ast.expr) -> None:
-    """Refuse deep trees before anything recurses into them, and deep brackets, which leave none."""
+    """Refuse deep trees before any recursion into them, and deep brackets, which leave no nodes."""
     brackets = max(accumulate((c == "(") - (c == ")") for c in text))
     level: list[ast.AST] = [tree]
     for _ in range(MAX_DEPTH):
@@ -230,7 +230,8 @@ def _call(name: str, args: list[ast.expr]) -> Call:
     function = FUNCTIONS.get(name)
     if function is None:
         raise FeatureError(
-            f"{one_line(name, 40)} is no function: there are {_known()}", nearest(name, FUNCTIONS)
+            f"{one_line(name, 40)} is not a function: there are {_known()}",
+            nearest(name, FUNCTIONS),
         )
     required = sum(c.default is None for c in function.constants)
     if not 1 + required <= len(args) <= 1 + len(function.constants):
@@ -282,7 +283,7 @@ def _rank(node: Node) -> int:
 
 
 def _text(node: Node, least: int = 0) -> str:
-    """The node's text, in brackets where it binds less tightly than `least`."""
+    """The node's text, in brackets where its precedence is lower than `least`."""
     if _rank(node) < least:
         return f"({_text(node)})"
     match node:
@@ -293,7 +294,7 @@ def _text(node: Node, least: int = 0) -> str:
         case Negative(operand):
             return f"-{_text(operand, _RANK_NEGATIVE)}"
         case Binary(sign, left, right):
-            # The right side binds tighter: a - (b - c) and a + (b + c) keep their brackets.
+            # The right side needs a higher precedence: a - (b - c) and a + (b + c) keep brackets.
             return f"{_text(left, _RANK[sign])} {sign} {_text(right, _RANK[sign] + 1)}"
         case Call(name, operand, constants):
             return f"{name}({', '.join([_text(operand), *map(repr, constants)])})"

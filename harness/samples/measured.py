@@ -1,9 +1,9 @@
-"""A panel's measures, streamed one symbol at a time, and kept for the next run that asks for them.
+"""A panel's measures, computed one symbol at a time and cached for later runs.
 
-Measures are the costly part of a run and depend on nothing but the bars and the cascade. They are
-kept in the cache folder under a hash of what would be read (paths, sizes, modification times, the
-panel file), the plan, the text of all code that reads and measures, and the library versions;
-any change measures afresh. What is kept is what was computed, bit for bit.
+Measures take most of a run's time and depend only on the bars and the cascade. They are cached
+under a hash of the input files (paths, sizes, modification times, the panel file), the plan, the
+source of all code that reads and measures, and the library versions; after any change they are
+computed again. A cached measure is bit for bit the computed one.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ from harness.panel.panel import Panel, panel_fingerprint
 from harness.types import Bars, Excluded, Gap, Measured
 
 _LAYOUT = 2
-# All code that reads and measures.
+# All code that reads bars and measures them: part of the cache key.
 MADE_BY = (
     "kernels", "measures", "panel", "toml", "durations.py", "samples/measured.py", "types.py",
 )  # fmt: skip
@@ -37,13 +37,13 @@ MADE_BY = (
 
 @dataclass(frozen=True)
 class PanelFacts:
-    """What was read: symbols, rows read, bars after filling, gaps, span (UTC ns), fingerprint.
+    """The data read: symbols, rows read, bars after filling, gaps, span (UTC ns), fingerprint.
 
-    `available` symbols were in the span before any selection; `excluded` are those that take no
-    part, and why; `left_out` counts rows of the file that are no bars, by why. `labels` maps each
-    label to {symbol: text}, `unknown` where none is known. `side` maps each side series to the
-    fingerprint of what was read of it, `side_missing` to the bars at which it was not known. The
-    fingerprint covers labels and side series.
+    `available` symbols were in the span before any selection; `excluded` are the symbols left out,
+    with the reason; `left_out` counts the file's rows that are not bars, by reason. `labels` maps
+    each label to {symbol: text}, `unknown` where none is known. `side` maps each side series to
+    the fingerprint of its data, `side_missing` to the number of bars at which it was not known.
+    The fingerprint covers labels and side series.
     """
 
     symbols: tuple[str, ...]
@@ -62,7 +62,7 @@ class PanelFacts:
 
     @property
     def filled(self) -> int:
-        """Bars that were not in the data but carried forward."""
+        """The number of bars that were not in the data and were filled."""
         return self.bars - self.rows
 
 
@@ -73,17 +73,16 @@ def measure_panel(
     keep: bool = True,
     progress: Callable[[str], None] = lambda _: None,
 ) -> tuple[list[Measured], PanelFacts, bool]:
-    """Every symbol's measures, what was read, and whether they were kept from an earlier run.
+    """Every symbol's measures, facts of the data read, and whether they came from the cache.
 
-    Raises PanelError for bars that fail a check and symbols of which nothing can be made, unless
-    the panel excludes such symbols, and when none is left. With `keep` false nothing is taken or
-    kept.
+    PanelError for bars that fail a check and symbols that cannot be used, unless the panel
+    excludes such symbols, and when no symbol is left. With `keep` false the cache is not used.
     """
     path = _path(panel, plan) if keep else None
     if path is not None:
-        kept = _load(path)
-        if kept is not None:
-            return *kept, True
+        cached = _load(path)
+        if cached is not None:
+            return *cached, True
     measured: list[Measured] = []
     read = _Tally(panel)
     for found in panel.read():
@@ -101,7 +100,7 @@ def measure_panel(
 
 
 def _fit(panel: Panel, found: Bars | Excluded, plan: CascadePlan) -> Bars | Excluded:
-    """The bars, unless nothing can be made of them."""
+    """The bars, or the reason why they cannot be used."""
     why = why_unfit(found, plan) if isinstance(found, Bars) else None
     if why is None:
         return found
@@ -178,7 +177,7 @@ def _code() -> str:
 
 
 def _save(path: Path, measured: list[Measured], facts: PanelFacts) -> None:
-    """One header line, then per symbol its times, decisions and columns as they are in memory."""
+    """One header line, then per symbol its times, origins and columns as they are in memory."""
     header = {
         "facts": asdict(facts),
         "symbols": [[m.symbol, m.known_at.size, m.origins.size, m.block, m.bar] for m in measured],
@@ -195,7 +194,7 @@ def _save(path: Path, measured: list[Measured], facts: PanelFacts) -> None:
                     stream.write(np.ascontiguousarray(array).data)
         Path(temporary).replace(path)
     except OSError:
-        # A full or read-only cache costs the next run its time, nothing else.
+        # With a full or read-only cache folder the next run only computes the measures again.
         if temporary is not None:
             Path(temporary).unlink(missing_ok=True)
 
@@ -215,14 +214,14 @@ def _load(path: Path) -> tuple[list[Measured], PanelFacts] | None:
 
 
 def _read(stream: BinaryIO, entry: list[Any], columns: list[str]) -> Measured:
-    symbol, rows, decisions, block, bar = entry
+    symbol, rows, origins, block, bar = entry
     known_at = _exactly(np.fromfile(stream, np.int64, rows), rows)
-    at = _exactly(np.fromfile(stream, np.int64, decisions), decisions)
+    at = _exactly(np.fromfile(stream, np.int64, origins), origins)
     values = {name: _exactly(np.fromfile(stream, np.float64, rows), rows) for name in columns}
     return Measured(symbol, known_at, values, at, block, bar)
 
 
 def _exactly(array: np.ndarray, size: int) -> np.ndarray:
     if array.size != size:
-        raise ValueError("a kept file that ends too early")
+        raise ValueError("the cached file is too short")
     return array

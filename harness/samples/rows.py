@@ -1,8 +1,8 @@
-"""Features and targets: measures in, rows of one horizon out, each known when it says.
+"""Samples of one horizon from measures: features, targets, and when each is known.
 
-Features come from features.py, evaluated on one symbol's decisions in time order; the target of
-a decision is the measure over the horizon that starts there, so it is the same column, read
-where that window has ended.
+Features are evaluated (features.py) on one symbol's forecast origins in time order. The target of
+an origin is the measure over the horizon that starts there: the same column, read where that
+window has ended.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ from harness.types import F64, I64, History, Measured, Rows, Samples
 
 
 class OriginMeasures:
-    """One symbol's columns at its decisions, and the features made of them, each made once."""
+    """One symbol's columns at its forecast origins, and features of them, each computed once."""
 
     def __init__(self, measured: Measured, units: Mapping[str, str], floor: float) -> None:
         self.measured, self._units, self._floor = measured, units, floor
@@ -30,7 +30,7 @@ class OriginMeasures:
         self._features: dict[str, F64] = {}
 
     def feature(self, expression: Expression) -> F64:
-        """The feature at every decision (D,)."""
+        """The feature at every forecast origin (D,)."""
         found = self._features.get(expression.text)
         if found is None:
             found = evaluate(expression, self._columns, self._units, self._floor)
@@ -58,12 +58,12 @@ def build_samples(
     look_back: Collection[LookBack] = (),
     returns: bool = False,
 ) -> Samples:
-    """Rows and targets of one horizon over all symbols, sorted by decision time then symbol.
+    """Rows and targets of one horizon over all symbols, sorted by forecast origin, then symbol.
 
-    `bars` are the horizon's; `target` is the column read where it has ended, a measure over
-    `window` bars (the horizon's, unless given); `returns` asks for those over its span. A
-    decision with a feature or a target that is not finite, or with one that a model looks back on,
-    is dropped and counted; an unknown return drops none. RunError when nothing is left.
+    The horizon has `bars` bars; `target` is the column read at its end, a measure over `window`
+    bars (default: the horizon's); `returns` asks for the returns over its span. An origin is
+    dropped and counted where a feature, the target, or a feature that a model looks back on is not
+    finite; an unknown return drops no row. RunError when no row is left.
     """
     parts = [_symbol_rows(d, target, bars, scale, features, look_back) for d in by_symbol]
     moves = np.concatenate([p.column(f"ret_{horizon}") for p in parts]) if returns else None
@@ -84,7 +84,7 @@ def build_samples(
         at = None if at is None else at[order]
     if not formed.size:
         raise RunError(
-            f"horizon {horizon}: no decision has complete features and a target: "
+            f"horizon {horizon}: no forecast origin has complete features and a target: "
             + _why_none(by_symbol, features)
         )
     measured = [d.measured for d in by_symbol]
@@ -105,15 +105,16 @@ def build_samples(
 def _why_none(by_symbol: Sequence[OriginMeasures], features: Collection[Expression]) -> str:
     for expression in features:
         if not any(np.isfinite(d.feature(expression)).any() for d in by_symbol):
-            return f"{expression.text} is no number at any (does it look back beyond the span?)"
+            return f"{expression.text} is not finite at any (does it look back beyond the span?)"
     return "the span is shorter than the longest window or look-back"
 
 
 @dataclass(frozen=True)
 class _SymbolRows:
-    """One symbol's n rows, z (p + 1, n) the features with the target below; `kept` decisions.
+    """One symbol's n rows: z (p + 1, n) has the features and, last, the target.
 
-    `end` (n,) is where in `measured` the target's span has ended.
+    `kept` are their positions among the forecast origins; `end` (n,) are the positions in
+    `measured` at which the target's span has ended.
     """
 
     measured: Measured
@@ -151,7 +152,7 @@ def _symbol_rows(
         keep &= _complete(by_symbol, past)
     kept = np.flatnonzero(keep)
     rows: slice | I64
-    if kept.size and kept[-1] - kept[0] + 1 == kept.size:  # as a rule: only the ends are dropped
+    if kept.size and kept[-1] - kept[0] + 1 == kept.size:  # as usual, only the ends are dropped
         rows = slice(kept[0], kept[-1] + 1)
         z = z[:, rows]
     else:
@@ -162,7 +163,7 @@ def _symbol_rows(
 
 
 def _complete(by_symbol: OriginMeasures, past: LookBack) -> NDArray[np.bool_]:
-    """Whether every feature is finite at the last `past.origins` decisions (D,)."""
+    """Whether every feature is finite at the last `past.origins` forecast origins (D,)."""
     finite = np.ones(by_symbol.measured.origins.size, bool)
     for expression in past.features:
         finite &= np.isfinite(by_symbol.feature(expression))
@@ -176,7 +177,7 @@ def _history(
     parts: Sequence[_SymbolRows],
     look_back: Collection[LookBack],
 ) -> tuple[History, I64]:
-    """Every decision's features that are looked back on, and each row's place among them."""
+    """The features that models look back on, at every origin, and each row's place in them."""
     wanted = {e.text: e for past in look_back for e in past.features}
     sizes = [d.measured.origins.size for d in by_symbol]
     begins = np.cumsum([0, *sizes], dtype=np.int64)
@@ -192,7 +193,7 @@ def _history(
 
 
 def _step(measured: Sequence[Measured]) -> int:
-    """Bars between decisions."""
+    """Bars between forecast origins."""
     for m in measured:
         if m.origins.size > 1:
             return int(m.origins[1] - m.origins[0]) * m.block

@@ -1,8 +1,8 @@
-"""Walk-forward windows on the calendar, and the rows of each: purge and embargo from times alone.
+"""Walk-forward windows on the calendar, and their rows, purged and embargoed by time.
 
-A row trains iff it was formed in the training span and `resolved_at <= cut - embargo`; it is
-tested iff `cut <= formed_at < end`. So the purge follows from the label itself: right for any
-horizon, for gaps and for ragged panels, never typed as a count of rows.
+A row is a training row iff it was formed in the training span and `resolved_at <= cut - embargo`;
+it is a test row iff `cut <= formed_at < end`. So the purge follows from the label's own times: it
+is right for any horizon, for gaps and for ragged panels, and is never a count of rows.
 """
 
 from __future__ import annotations
@@ -27,9 +27,9 @@ def effective_embargo(embargo: Duration, horizon_ns: int) -> int:
 
 @dataclass(frozen=True)
 class Scheme:
-    """How training spans lie: `train` long and ending at each cut, or all from `train_from` on.
+    """Training spans: rolling, of length `train` up to each cut, or expanding from `train_from`.
 
-    `validation` is how long the held out end of each is, as a duration or in ns. UTC ns.
+    `validation` is the length of the held-out end of each, a duration or ns. Moments are UTC ns.
     """
 
     first_test: int
@@ -38,14 +38,14 @@ class Scheme:
     validation: Duration | int | None = None
 
     def starts(self, cuts: Moments) -> Moments:
-        """Where the training spans of these cuts start."""
+        """The starts of the training spans of these cuts."""
         if self.train_from is not None:
             return np.full(cuts.size, np.datetime64(self.train_from, "ns").astype("M8[us]"))
         assert self.train is not None, "without train_from a scheme has a training span"
         return after(self.train, cuts, -1)
 
     def held_out(self, cuts: Moments) -> list[int | None]:
-        """From when on rows are held out before these cuts, UTC ns."""
+        """The start of the held-out rows before each cut, UTC ns."""
         if self.validation is None:
             return [None] * cuts.size
         if isinstance(self.validation, int):
@@ -64,18 +64,17 @@ def make_windows(
     embargo: int,
     beyond: bool = False,
 ) -> tuple[Window, ...]:
-    """Every window whose test span ends within `span_end` (UTC ns); the last part-window is left.
+    """Every window whose test span ends by `span_end` (UTC ns); a last partial window is left out.
 
-    `beyond`: go on while the training span starts within the span, or the test span where all
-    training spans start together, whether or not there is anything to test (see
-    models/linear.py for what that is for).
+    `beyond`: continue while the training span (the test span where training spans expand) starts
+    by `span_end`, even where nothing is left to test; models/linear.py says why.
     """
-    # In microseconds, which do not run over however many windows are tried.
+    # In microseconds, which do not overflow however many windows are tried.
     first, last = np.datetime64(scheme.first_test, "ns").astype("M8[us]"), span_end // 1_000
     number = 64
     while True:
         cut = after(step, np.full(number + 1, first), np.arange(number + 1))
-        # Counted from first_test like the cuts, so that month ends leave no day untested.
+        # Counted from first_test like the cuts, so that month ends leave no day without a test.
         end = cut[1:] if step == test else after(test, cut[:-1])
         cut = cut[:-1]
         start = scheme.starts(cut)
@@ -91,11 +90,11 @@ def make_windows(
 
 @dataclass(frozen=True)
 class Fitting:
-    """When a model is fitted and for whom: `windows` with the rows that each fit forecasts.
+    """When a model is fitted and for which symbols: `windows` have the rows each fit forecasts.
 
-    `beyond` as in make_windows; `refit` is `window`, `never` or a duration, by which a walk tells
-    its fittings' windows apart; `scope` is `pooled` (one fit for all symbols), `effects` (shared
-    slopes, own intercepts) or `asset` (each alone).
+    `beyond` as in make_windows; `refit` is `window`, `never` or a duration: the refit schedule;
+    `scope` is `pooled` (one fit for all symbols), `effects` (shared slopes, own intercepts) or
+    `asset` (one fit per symbol).
     """
 
     windows: tuple[Window, ...]
@@ -107,7 +106,7 @@ class Fitting:
 def alike(
     models: Iterable[str], fittings: Mapping[str, Fitting]
 ) -> list[tuple[Fitting, list[str]]]:
-    """The models that are fitted at the same times for the same symbols."""
+    """Groups of models that are fitted at the same times for the same symbols."""
     found: dict[tuple[str, str], list[str]] = {}
     for name in models:
         fitting = fittings[name]
@@ -118,10 +117,10 @@ def alike(
 def make_refits(
     scheme: Scheme, windows: Sequence[Window], refit: Duration | None, span_end: int, embargo: int
 ) -> tuple[tuple[Window, ...], tuple[Window, ...]]:
-    """The windows of fits made every `refit` (None: once) over adjoining test `windows`.
+    """Windows of models refitted every `refit` (None: fitted once) over adjoining test `windows`.
 
-    The first fit is made at the first cut, the last forecasts to the last window's end. With the
-    windows `beyond` the span, as make_windows gives them.
+    The first fit is at the first cut; the last forecasts up to the last window's end. Returned
+    with the windows `beyond` the span, as in make_windows.
     """
     end = windows[-1].end
     if refit is None:
@@ -146,7 +145,7 @@ def after(duration: Duration, moments: Moments, times: I64 | int = 1) -> Moments
 
 
 def make_folds(samples: Samples, windows: Sequence[Window]) -> list[Fold]:
-    """The rows of each window: test rows as a slice, training rows as a slice where they allow."""
+    """The rows of each window: test rows as a slice, training rows as a slice where contiguous."""
     formed, resolved = samples.rows.formed_at, samples.resolved_at
     start = np.searchsorted(formed, [w.train_start for w in windows])
     cut = np.searchsorted(formed, [w.cut for w in windows])
@@ -166,9 +165,9 @@ def make_folds(samples: Samples, windows: Sequence[Window]) -> list[Fold]:
 
 
 def _run(first: int, inside: NDArray[np.bool_]) -> slice | I64:
-    """The positions from `first` on that are inside: a slice where they are one run from there.
+    """The positions from `first` on that are inside: a slice where they are contiguous from there.
 
-    Positions of a thousand refits on a million rows each would not fit into memory.
+    The positions of a thousand refits on a million rows each would not fit into memory.
     """
     count = int(np.count_nonzero(inside))
     if inside[:count].all():
@@ -177,14 +176,14 @@ def _run(first: int, inside: NDArray[np.bool_]) -> slice | I64:
 
 
 def hold_out(samples: Samples, fold: Fold, embargo: int) -> tuple[I64, I64]:
-    """The fold's training rows apart: those to train on, those held out to stop early.
+    """The fold's training rows, split into rows to train on and held-out rows for early stopping.
 
-    Purged between the two as before the test: a row to train on resolves the embargo before the
-    first row held out is formed. RunError when either is empty.
+    The two are purged like training and test: a row to train on resolves at least the embargo
+    before the first held-out row is formed. RunError when either is empty.
     """
     rows = np.arange(samples.y.size)[fold.train]
     begin = fold.window.validation
-    assert begin is not None, "asked for before the walk"
+    assert begin is not None, "the walk sets validation for models that stop early"
     held_out = rows[samples.rows.formed_at[rows] >= begin]
     train = rows[samples.resolved_at[rows] <= begin - embargo]
     if not (train.size and held_out.size):
@@ -194,9 +193,10 @@ def hold_out(samples: Samples, fold: Fold, embargo: int) -> tuple[I64, I64]:
 
 
 def in_stages(samples: Samples, train: slice | I64, share: float, embargo: int) -> tuple[I64, I64]:
-    """These rows in time: the earlier `share` of them, and the later ones, purged between the two.
+    """These rows, split in time: the earlier `share` of them and the later ones, with a purge.
 
-    An earlier row resolves the embargo before the first later one is formed. Either may be empty.
+    An earlier row resolves at least the embargo before the first later row is formed. Either part
+    may be empty.
     """
     rows = np.arange(samples.y.size)[train]
     if not rows.size:
@@ -209,7 +209,7 @@ def in_stages(samples: Samples, train: slice | I64, share: float, embargo: int) 
 def prove_no_leak(
     samples: Samples, folds: Sequence[Fold], embargo: int, refit: str = "window"
 ) -> tuple[LeakProof, ...]:
-    """Prove again, from the stored times alone, that no training label saw the test span.
+    """Check, from the stored times alone, that no training label overlaps the test span.
 
     Independent of make_folds: RunError names the first window in which a training row resolves
     after cut - embargo or was formed outside the training span, a test row was formed outside
@@ -256,17 +256,17 @@ def prove_no_leak(
 
 
 class _Times:
-    """Times by row: the earliest and the latest of some rows, at the ends where they ascend."""
+    """Times by row: the earliest and the latest of given rows; fast where the times ascend."""
 
     def __init__(self, times: I64) -> None:
         self._times, self._ascending = times, bool((times[1:] >= times[:-1]).all())
 
     def counts(self, parts: Sequence[slice | I64]) -> I64:
-        """How many rows each part has (w,)."""
+        """The number of rows of each part (w,)."""
         return np.array([self._times[rows].size for rows in parts])
 
     def spans(self, parts: Sequence[slice | I64]) -> I64:
-        """The earliest and the latest time of each part (w, 2); none is empty."""
+        """The earliest and the latest time of each part (w, 2); no part is empty."""
         slices = [rows for rows in parts if isinstance(rows, slice)]
         if self._ascending and len(slices) == len(parts):
             ends = [(rows.start, rows.stop - 1) for rows in slices]
@@ -275,7 +275,7 @@ class _Times:
 
 
 def where(samples: Samples, window: Window) -> str:
-    """A window and its horizon in words, for messages."""
+    """A window and its horizon, for messages."""
     return f"window {window.position + 1} ({show_moment(window.cut)}), horizon {samples.horizon}"
 
 

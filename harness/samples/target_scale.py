@@ -1,8 +1,9 @@
-"""The target's scale and the way from a forecast on it to a volatility and a variance.
+"""The target's scale, and the back-transformation of forecasts to a volatility and a variance.
 
 A measure m is a sigma or a variance per bar; the target is m itself (`level`) or ln m (`log`).
 The expectation of sigma^2 is not the square of exp of the expected ln sigma, so a log forecast
-needs a declared way back (`target.back`), with e the model's training residuals on ln sigma:
+needs a declared back-transformation (`target.back`), with e the model's training residuals on ln
+sigma:
 
 * `naive`: variance = exp(2 f), sigma = exp(f): the median of a log-normal, biased low as a mean.
 * `lognormal`: variance = exp(2 f + 2 m + 2 s^2), sigma = exp(f + m + s^2 / 2), m and s^2 the mean
@@ -10,7 +11,7 @@ needs a declared way back (`target.back`), with e the model's training residuals
 * `smearing` (Duan 1983, JASA 78, eq. 2.1): variance = exp(2 f) mean(exp(2 e)), sigma = exp(f)
   mean(exp(e)).
 
-f is the forecast of ln sigma. Each way is a shift per window and model, stored with the fit.
+f is the forecast of ln sigma. Each method is a shift per window and model, stored with the fit.
 """
 
 from __future__ import annotations
@@ -23,12 +24,12 @@ from numpy.typing import NDArray
 
 from harness.types import F64
 
-_ROUNDING = 1e-12  # of ln sigma, whose floor may be half a logarithm of its square
+_ROUNDING = 1e-12  # of ln sigma, whose floor may be computed as half the logarithm of its square
 
 
 @dataclass(frozen=True)
 class TargetScale:
-    """`scale` is `log` or `level`, `unit` that of the measure: `sigma` or `variance`."""
+    """`scale` is `log` or `level`; `unit` is that of the measure: `sigma` or `variance`."""
 
     scale: str
     unit: str
@@ -46,7 +47,7 @@ class TargetScale:
         return 0.5 if self.unit == "variance" else 1.0
 
     def target(self, measure: F64) -> F64:
-        """The target from the measure; logarithms are floored at `floor` on the sigma scale."""
+        """The target from the measure; under a logarithm sigma is at least `floor`."""
         if not self.is_log:
             return measure
         least = self.floor**2 if self.unit == "variance" else self.floor
@@ -81,7 +82,7 @@ class TargetScale:
         return np.square(np.maximum(y, self.floor))
 
     def of_log_variance(self, log_variance: F64) -> F64:
-        """The value on the target's scale (n,) of ln variance per bar: no floor, no shift."""
+        """Ln variance per bar (n,) on the target's scale, without floor or shift."""
         log_measure = log_variance if self.unit == "variance" else 0.5 * log_variance
         return log_measure if self.is_log else np.exp(log_measure)
 
@@ -101,11 +102,11 @@ class TargetScale:
 
     @property
     def unmoved(self) -> float:
-        """The offset that leaves forecasts where they are."""
+        """The offset that does not change forecasts."""
         return 0.0 if self.is_log else 1.0
 
     def offset(self, y: F64, forecast: F64) -> float:
-        """What takes forecasts (n,) to the level of y (n,): mean(y - f) of logs, else a factor."""
+        """The offset from forecasts (n,) to the level of y: mean(y - f) in logs, else a factor."""
         return float(np.mean(y - forecast) if self.is_log else np.mean(y) / np.mean(forecast))
 
     def moved(self, forecast: F64, offset: float) -> F64:
@@ -113,13 +114,13 @@ class TargetScale:
         return forecast + offset if self.is_log else forecast * offset
 
     def floored(self, y: F64) -> int:
-        """How many forecasts in levels fell under the floor (a negative variance, say)."""
+        """The number of forecasts in levels under the floor (a negative variance, say)."""
         if self.is_log:
             return 0
         return int(np.sum(y < (self.floor**2 if self.unit == "variance" else self.floor)))
 
 
 def _exp(x: F64, least: float) -> F64:
-    """The larger of exp(x) and `least`, in x's own memory."""
+    """The larger of exp(x) and `least`, written over x."""
     np.exp(x, out=x)
     return np.maximum(x, least, out=x)

@@ -172,7 +172,7 @@ TWICE = '"log(rv_1h)", "2 * log(rv_1h)"'
     [
         (TWICE, "feature 2 * log(rv_1h) is constant or a combination"),
         ('"log(rv_1h)", "log(rv_1h - rv_1h)"', "is constant"),
-        ('"log(rv_1h)", "rv_1h / (rv_1h - rv_1h)"', "no decision has complete features"),
+        ('"log(rv_1h)", "rv_1h / (rv_1h - rv_1h)"', "no forecast origin has complete features"),
     ],
 )
 def test_a_model_that_cannot_be_fitted_fails_the_run_and_logs_nothing(

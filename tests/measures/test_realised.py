@@ -401,7 +401,7 @@ def test_bars_that_cannot_be_estimated_are_refused_in_one_line(name, bars, said)
         ({"interval": "2h", "measures": ["medrv"]}, "got 'medrv over 4h (2 interval)'"),
         ({"target": "sj"}, "target.measure: got 'sj', wanted a volatility or a variance"),
         ({"target": "ret"}, "target.measure: got 'ret', wanted a volatility or a variance"),
-        ({"target": "flow", "extra": {"flow": "none"}}, "which flow is not"),
+        ({"target": "flow", "extra": {"flow": "none"}}, "got 'flow', wanted a volatility"),
     ],
 )  # fmt: skip
 def test_settings_that_do_not_fit_are_refused_in_one_line(settings, said):

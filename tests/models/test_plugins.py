@@ -316,7 +316,7 @@ UNUSABLE = {
     "a method": (with_lines(("    @property\n", "")), "lacks coefficients (a property or attribute)"),
     "half kept": (MODULE + "\n    def made_by(self):\n        return {}\n", "lacks weights() beside made_by()"),
     "half trained": (MODULE + "\n    def watched(self, progress):\n        return self\n", "lacks estimate() beside watched()"),
-    "a feature that is none": (with_lines(("cls(own_features(params.features, task)", 'cls(("lg(rv_1h)",)')), "feature 'lg(rv_1h)' is no expression ('lg' is no function"),
+    "a feature that is none": (with_lines(("cls(own_features(params.features, task)", 'cls(("lg(rv_1h)",)')), "feature 'lg(rv_1h)' is no expression ('lg' is not a function"),
     "a feature in other words": (with_lines(("cls(own_features(params.features, task)", 'cls(("log( rv_1h )",)')), "feature 'log( rv_1h )' is not in its canonical text, 'log(rv_1h)' (own_features)"),
     "a column that is not measured": (with_lines(("cls(own_features(params.features, task)", 'cls(("log(bv_1h)",)')), "feature 'log(bv_1h)' reads bv_1h, which the hypothesis does not measure"),
     "no pickle": (with_lines(("params.share)", "lambda: 1)")), "it cannot go to a worker process ("),

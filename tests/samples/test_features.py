@@ -179,7 +179,7 @@ def test_whatever_is_not_in_the_grammar_is_one_line_of_error(attack):
 
 
 def test_an_unknown_function_is_told_the_nearest():
-    with pytest.raises(FeatureError, match="'logg' is no function") as caught:
+    with pytest.raises(FeatureError, match="'logg' is not a function") as caught:
         parse_feature("logg(rv_1h)")
     assert caught.value.nearest == "log"
 

@@ -136,7 +136,7 @@ def test_a_level_target_is_the_measure_itself_and_a_log_target_is_floored():
 
 def test_a_span_too_short_for_any_row_is_an_error_in_words():
     plan = make_plan(every="1h", scales=["1d"], horizons=["1h"], measures=["rv"])
-    with pytest.raises(RunError, match="horizon 1h: no decision has complete features"):
+    with pytest.raises(RunError, match="horizon 1h: no forecast origin has complete features"):
         samples_of([make_bars(600, seed=8)], plan, "1h", features=("rv_1d",))
 
 

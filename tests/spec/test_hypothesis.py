@@ -195,7 +195,7 @@ def test_a_hypothesis_is_frozen_and_travels_between_processes():
         ('kind = "ewma"', 'kind = "ewma"\ndecay = 1.0', "models.smooth.decay: got 1.0, wanted less than 1"),
         ('features = ["log(rv_1h)", "log(rv_4h)", "log(rv_1d)"]', "features = []", "models.har-rv.features: got [], wanted at least 1 item"),
         ("[models.smooth]", "[models.Smooth]", f"models.Smooth: got 'Smooth', wanted {NAMES}"),
-        ('"log(rv_4h)"', '"lg(rv_4h)"', f"models.har-rv.features[1]: got 'lg(rv_4h)', wanted a feature expression ('lg' is no function: there are {FUNCTION_NAMES}); did you mean 'log'?"),
+        ('"log(rv_4h)"', '"lg(rv_4h)"', f"models.har-rv.features[1]: got 'lg(rv_4h)', wanted a feature expression ('lg' is not a function: there are {FUNCTION_NAMES}); did you mean 'log'?"),
         ('"log(rv_4h)"', '"log(rw_4h)"', "models.har-rv.features[1]: got 'log(rw_4h)', wanted columns of rv, bv, j over 1h, 4h, 1d or h (sample.measures, sample.scales), not rw_4h; did you mean 'rv_4h'?"),
         ('"log(rv_4h)"', '"log(rv_5h)"', "models.har-rv.features[1]: got 'log(rv_5h)', wanted columns of rv, bv, j over 1h, 4h, 1d or h (sample.measures, sample.scales), not rv_5h; did you mean 'rv_4h'?"),
         ('"log(rv_4h)"', '"log( rv_1h )"', "models.har-rv.features[1]: got 'log(rv_1h)', wanted features that differ; at the horizon 1h it is log(rv_1h)"),
