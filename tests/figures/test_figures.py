@@ -194,11 +194,12 @@ def test_the_same_input_gives_the_same_bytes_again_and_in_another_process(tmp_pa
         assert draw() == drawn(name), name
     # Another folder, another zone, another user's matplotlibrc; and no pyplot, so no global state.
     (tmp_path / "matplotlibrc").write_text("lines.linewidth: 9\nfont.size: 30\n")
+    paths = [str(ROOT), str(ROOT / "tests"), str(ROOT / "tests/figures")]
     code = "import sys, test_figures as t; print(t.digests(), 'matplotlib.pyplot' in sys.modules)"
     done = subprocess.run(
         [sys.executable, "-c", code],
         cwd=tmp_path,
-        env={**os.environ, "PYTHONPATH": f"{ROOT}{os.pathsep}{ROOT / 'tests'}", "TZ": "Asia/Tokyo"},
+        env={**os.environ, "PYTHONPATH": os.pathsep.join(paths), "TZ": "Asia/Tokyo"},
         capture_output=True,
         text=True,
         check=True,
