@@ -71,8 +71,23 @@ def show(run: str, log_dir: str | None, as_json: bool) -> None:
         click.echo(log.card(record), nl=False)
 
 
-@click.command()
-@click.argument("sql")
+class _WithTables(click.Command):
+    """A command whose help ends with the names of the log's tables."""
+
+    def format_help_text(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        """As click does, then the tables."""
+        from harness.log.schema_tables import LOG_TABLES
+
+        super().format_help_text(ctx, formatter)
+        formatter.write_paragraph()
+        with formatter.indentation():
+            formatter.write_text(f"Tables: {', '.join(LOG_TABLES)}.")
+
+
+@click.command(cls=_WithTables)
+@click.argument("sql", required=False)
+@click.option("--tables", is_flag=True, help="List the tables and what their rows are.")
+@click.option("--describe", metavar="TABLE", help="List a table's columns: type, meaning, unit.")
 @click.option(
     "--timeout",
     type=click.FloatRange(0.1),
@@ -83,23 +98,38 @@ def show(run: str, log_dir: str | None, as_json: bool) -> None:
 )
 @LOG
 @AS_JSON
-def query(sql: str, timeout: float, log_dir: str | None, as_json: bool) -> None:
+def query(
+    sql: str | None,
+    tables: bool,
+    describe: str | None,
+    timeout: float,
+    log_dir: str | None,
+    as_json: bool,
+) -> None:
     """Ask the log one read-only SQL question (DuckDB's SQL).
-
-    Tables: runs, hypotheses, scores, verdicts, tests, ability, folds, coefficients, fits,
-    fit_times, fit_notes, training, attention, net_weights, wins, group_scores, group_wins,
-    adaptation, audits, fragility, risk, risk_wins, risk_path, distribution, quantiles, coverage,
-    pit, fan, documents, reported, timings, cards, decisions, registrations and forecasts;
-    `describe scores` shows columns. Examples:
 
     \b
     harness query "select hypothesis, status, count(*) from runs group by all"
     harness query "from scores where scope = 'pooled' and metric = 'qlike'"
+    harness query --describe scores
     """
-    from harness.cli.terminal import show_table
+    from harness.cli.terminal import show_entries, show_line, show_table
     from harness.log.query import run_query, to_json_rows
+    from harness.log.schema_tables import columns_in_words, log_table, tables_in_words
     from harness.log.store import open_log
 
+    if (sql is not None) + tables + (describe is not None) != 1:
+        raise UsageError("query: wanted one of SQL, --tables and --describe TABLE")
+    if sql is None:
+        table = None if describe is None else log_table(describe)
+        shown = tables_in_words() if table is None else columns_in_words(table)
+        if as_json:
+            echo_json(shown)
+        else:
+            if table is not None:
+                show_line(table.comment, "")
+            show_entries(shown)
+        return
     columns, rows = run_query(open_log(log_dir), sql, timeout_s=timeout)
     if as_json:
         echo_json(to_json_rows(columns, rows))

@@ -30,13 +30,15 @@ from harness.log.index_tables import (
     INDEX_FORMAT,
     META,
     TABLES,
-    TIME,
     VIEWS,
     decision_frame,
     record_frames,
     registration_frame,
 )
 from harness.log.registrations import read_registration, registration_files
+from harness.log.schema import TIME, LogTable
+from harness.log.schema_scores import FORECASTS
+from harness.log.schema_tables import LOG_TABLES
 from harness.log.store import Log, RecordError
 
 if TYPE_CHECKING:
@@ -213,6 +215,7 @@ def _build(path: Path, log: Log, entries: _Entries) -> list[str]:
                 _create(connection)
             unreadable = _add(connection, log, entries)
             connection.execute(_forecasts_view(log))
+            _comment(connection, FORECASTS)  # a view that is replaced loses its comments
             connection.execute("DELETE FROM parts.meta")
             meta = [entries.origin, entries.digest, unreadable]
             connection.execute("INSERT INTO parts.meta VALUES ($1, $2, $3)", meta)
@@ -227,10 +230,35 @@ def _create(connection: duckdb.DuckDBPyConnection) -> None:
     connection.execute("CREATE SCHEMA parts")
     connection.execute(META)
     for table, columns in TABLES.items():
-        listed = ", ".join(f'"{name}" {kind}' for name, kind in columns.items())
-        connection.execute(f"CREATE TABLE {table} ({listed})")
+        listed = [f'"{name}" {kind}' for name, kind in columns.items()]
+        connection.execute(f"CREATE TABLE {table} ({', '.join(listed + _aliases(table))})")
     for view in VIEWS:
         connection.execute(view)
+    for log_table in LOG_TABLES.values():
+        if log_table is not FORECASTS:
+            _comment(connection, log_table)
+
+
+def _aliases(table: str) -> list[str]:
+    """Older names of a table's columns: computed columns, which take no rows of their own."""
+    if table not in LOG_TABLES:
+        return []
+    return [
+        f'"{alias}" {column.kind} GENERATED ALWAYS AS ("{column.name}") VIRTUAL'
+        for column in LOG_TABLES[table].columns
+        for alias in column.aliases
+    ]
+
+
+def _comment(connection: duckdb.DuckDBPyConnection, table: LogTable) -> None:
+    """Write the meanings of a table and its columns, which `duckdb_columns()` shows."""
+    kind = "VIEW" if table.origin == "view" else "TABLE"
+    statements = [f"COMMENT ON {kind} {table.name} IS {literal(table.comment)}"]
+    statements += [
+        f'COMMENT ON COLUMN {table.name}."{name}" IS {literal(meaning)}'
+        for name, meaning in table.comments.items()
+    ]
+    connection.execute("; ".join(statements))
 
 
 def _forecasts_view(log: Log) -> str:
