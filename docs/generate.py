@@ -24,7 +24,9 @@ def reference() -> str:
     """The whole page."""
     lines = ["# Reference", "", "Made by `just docs`; do not edit.", "", "## Commands", ""]
     for path, command in _commands(cli, "harness"):
-        context = click.Context(command, info_name=path, max_content_width=96, terminal_width=96)
+        context = click.Context(
+            command, info_name=path, max_content_width=96, terminal_width=96, **cli.context_settings
+        )
         lines += [f"### `{path}`", "", "```", command.get_help(context), "```", ""]
     for name, entries in CATALOGUES.items():
         lines += [f"## {name.capitalize()}", ""]
