@@ -68,9 +68,15 @@ def _stored(part: HorizonForecasts) -> pl.DataFrame:
 def _no_forecasts() -> pl.DataFrame:
     import polars as pl
 
-    schema = {"horizon": pl.Categorical, "symbol": pl.Categorical}
-    schema |= {"formed_at": pl.Datetime("us"), "resolved_at": pl.Datetime("us")}
-    schema |= {"window": pl.Int32, "y": pl.Float64, "yhat": pl.List(pl.Float64)}
+    schema: dict[str, pl.DataType] = {
+        "horizon": pl.Categorical(),
+        "symbol": pl.Categorical(),
+        "formed_at": pl.Datetime("us"),
+        "resolved_at": pl.Datetime("us"),
+        "window": pl.Int32(),
+        "y": pl.Float64(),
+        "yhat": pl.List(pl.Float64),
+    }
     return pl.DataFrame(schema=schema)
 
 

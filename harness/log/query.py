@@ -78,12 +78,16 @@ def load_runs(log: Log | str | Path | None = None, warn: Warn = to_stderr) -> pl
     """
     import polars as pl
 
-    kinds = {"DOUBLE": pl.Float64, "BIGINT": pl.Int64, "TIMESTAMP": pl.Datetime("us")}
+    kinds: dict[str, pl.DataType] = {
+        "DOUBLE": pl.Float64(),
+        "BIGINT": pl.Int64(),
+        "TIMESTAMP": pl.Datetime("us"),
+    }
     # Not as an Arrow stream, which DuckDB hands to Polars well, but at exit with a page of noise.
     with _index(as_log(log), warn) as connection:
         connection.execute("FROM runs ORDER BY started, run_id")
         schema = {
-            name: kinds.get(str(kind), pl.String) for name, kind, *_ in connection.description
+            name: kinds.get(str(kind), pl.String()) for name, kind, *_ in connection.description
         }
         return pl.DataFrame(connection.fetchall(), schema=schema, orient="row")
 
@@ -114,7 +118,7 @@ def _index(log: Log, warn: Warn) -> Iterator[duckdb.DuckDBPyConnection]:
 
 
 def _connect(path: Path, log: Log) -> duckdb.DuckDBPyConnection:
-    config = {
+    config: dict[str, str | bool | int | float | list[str]] = {
         "autoinstall_known_extensions": "false",
         "autoload_known_extensions": "false",
         "memory_limit": _MEMORY,

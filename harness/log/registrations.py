@@ -56,10 +56,16 @@ class DataRead:
     @classmethod
     def of(cls, words: Mapping[str, Any], source: Mapping[str, Any] | None = None) -> DataRead:
         """From the `panel` and the `source` of a record or of a registration."""
-        columns = tuple(words.get("columns") or ())
-        rest = (words.get(key) for key in ("start", "end", "rows", "meaning"))
-        taught = cls.of(source) if source else None
-        return cls(str(words.get("name")), words.get("fingerprint"), columns, *rest, taught)
+        return cls(
+            str(words.get("name")),
+            words.get("fingerprint"),
+            tuple(words.get("columns") or ()),
+            start=words.get("start"),
+            end=words.get("end"),
+            rows=words.get("rows"),
+            meaning=words.get("meaning"),
+            source=cls.of(source) if source else None,
+        )
 
     @classmethod
     def by(
@@ -100,7 +106,7 @@ class DataRead:
 
     def grew_into(self, later: DataRead) -> bool:
         """Whether the later data could be this and more at its end."""
-        if None in (self.end, later.end):
+        if self.end is None or later.end is None:
             return False
         return self.start == later.start and self.end < later.end
 
@@ -202,9 +208,15 @@ def read_registration(log: Log, file: str) -> Registration:
         raise RecordError(f"{path}: wanted the keys {', '.join(_TEXTS)}, all text")
     if not all(isinstance(entry.get(key), dict) for key in ("rule", "panel")):
         raise RecordError(f"{path}: wanted the keys rule, panel, both tables")
-    texts = (entry[key] for key in _TEXTS)
-    data = DataRead.of(entry["panel"], entry.get("source"))
-    return Registration(file, *texts, entry["rule"], data)
+    return Registration(
+        file,
+        registered_at=entry["registered_at"],
+        hypothesis=entry["hypothesis"],
+        spec_hash=entry["spec_hash"],
+        spec=entry["spec"],
+        rule=entry["rule"],
+        data=DataRead.of(entry["panel"], entry.get("source")),
+    )
 
 
 def registrations(log: Log, hypothesis: str) -> tuple[list[Registration], list[str]]:

@@ -67,9 +67,16 @@ class RunDigest(NamedTuple):
     @property
     def data(self) -> DataRead:
         """What it has read."""
-        known = tuple(self.columns), self.start, self.end, self.rows, self.meaning
-        source = DataRead.of(self.source) if self.source else None
-        return DataRead(self.panel, self.fingerprint, *known, source)
+        return DataRead(
+            self.panel,
+            self.fingerprint,
+            tuple(self.columns),
+            start=self.start,
+            end=self.end,
+            rows=self.rows,
+            meaning=self.meaning,
+            source=DataRead.of(self.source) if self.source else None,
+        )
 
     def overlaps(self, tested: tuple[str, str]) -> bool:
         """Whether both were tested at some moment; for a record that does not say, yes."""
@@ -122,26 +129,34 @@ def target_words(settings: Mapping[str, Any]) -> str:
 
 def _entry(record: Mapping[str, Any]) -> RunDigest:
     verdict, panel = record.get("verdict") or {}, record.get("panel") or {}
+    tested_from, tested_until = _tested(record, verdict.get("horizon"))
     return RunDigest(
-        record["run_id"],
-        record["started"],
-        record["hypothesis"],
-        str(record.get("spec_hash")),
-        record.get("comparison_hash") or _comparison_hash(record),
-        verdict.get("claim") or "better",
-        str(record.get("status")),
-        str(panel.get("name")),
-        panel.get("fingerprint"),
-        panel.get("columns") or [],
-        *(panel.get(key) for key in ("start", "end", "rows", "meaning")),
-        DataRead.of(record["source"]).words() if record.get("source") else None,
-        *_tested(record, verdict.get("horizon")),
-        target_words(record.get("settings") or {}),
-        *(str(verdict.get(key)) for key in ("horizon", "metric", "baseline", "candidate")),
-        verdict.get("gain_as") or "difference",
-        (record.get("registration") or {}).get("before"),
-        record["forecasts"].get(verdict.get("horizon")) or [],
-        _comparisons(record["tables"].get("tests") or {}),
+        run_id=record["run_id"],
+        started=record["started"],
+        hypothesis=record["hypothesis"],
+        spec_hash=str(record.get("spec_hash")),
+        comparison=record.get("comparison_hash") or _comparison_hash(record),
+        claim=verdict.get("claim") or "better",
+        status=str(record.get("status")),
+        panel=str(panel.get("name")),
+        fingerprint=panel.get("fingerprint"),
+        columns=panel.get("columns") or [],
+        start=panel.get("start"),
+        end=panel.get("end"),
+        rows=panel.get("rows"),
+        meaning=panel.get("meaning"),
+        source=DataRead.of(record["source"]).words() if record.get("source") else None,
+        tested_from=tested_from,
+        tested_until=tested_until,
+        target=target_words(record.get("settings") or {}),
+        horizon=str(verdict.get("horizon")),
+        metric=str(verdict.get("metric")),
+        baseline=str(verdict.get("baseline")),
+        candidate=str(verdict.get("candidate")),
+        gain_as=verdict.get("gain_as") or "difference",
+        registered=(record.get("registration") or {}).get("before"),
+        models=record["forecasts"].get(verdict.get("horizon")) or [],
+        comparisons=_comparisons(record["tables"].get("tests") or {}),
     )
 
 

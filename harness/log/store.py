@@ -360,10 +360,11 @@ def _require(record: Any, run_id: str) -> None:
     # The name and the date make up the card's file name: nothing else may get in there.
     if not _NAME.fullmatch(str(record.get("hypothesis"))):
         raise ValueError(f"hypothesis: got {one_line(record.get('hypothesis'))}, wanted a name")
+    started = record.get("started")
     try:
-        datetime.fromisoformat(record.get("started"))
-    except (TypeError, ValueError):
-        got = one_line(record.get("started"))
+        datetime.fromisoformat(started if isinstance(started, str) else "")
+    except ValueError:
+        got = one_line(started)
         raise ValueError(f"started: got {got}, wanted an ISO 8601 moment") from None
     kinds = {"card": str, "tables": dict, "forecasts": dict}
     wrong = [key for key, kind in kinds.items() if not isinstance(record.get(key), kind)]

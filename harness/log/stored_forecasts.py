@@ -105,8 +105,15 @@ def _fits(
         cuts = np.array([parse_moment(cut) for cut, _ in of["var_shift"]], dtype=np.int64)
         edges = np.append(np.searchsorted(formed, cuts), formed.size).astype(np.int64)
         edges[0] = 0
-        values = (np.array([value for _, value in of[k]]) for k in ("var_shift", "sigma_shift"))
-        found[name] = ModelFit(name, (), np.empty((cuts.size, 0)), *values, cuts, edges)
+        found[name] = ModelFit(
+            name,
+            (),
+            coefficients=np.empty((cuts.size, 0)),
+            var_shift=np.array([value for _, value in of["var_shift"]]),
+            sigma_shift=np.array([value for _, value in of["sigma_shift"]]),
+            cuts=cuts,
+            edges=edges,
+        )
     return found
 
 
