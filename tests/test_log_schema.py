@@ -17,7 +17,7 @@ from harness.log.index import open_index
 from harness.log.query import run_query
 from harness.log.schema_tables import LOG_TABLES, RECORDED, columns_in_words, log_table
 from harness.log.store import Log
-from harness.record import make
+from harness.record.score_tables import evidence_table
 from harness.spec.reading import parse_hypothesis
 
 generate = SimpleNamespace(**runpy.run_path(str(desk.ROOT / "docs" / "generate.py")))
@@ -63,7 +63,7 @@ def wins_columns() -> set[str]:
     """The columns of `tests` where the gain is the share of symbols won."""
     figures = dict.fromkeys(Evidence.__dataclass_fields__, math.nan)
     evidence = Evidence(**{**figures, "seeds": (), "symbols": 12})
-    return set(make._tests(Verdict("confirmed", (), evidence, (evidence,))))
+    return set(evidence_table(Verdict("confirmed", (), evidence, (evidence,))))
 
 
 def test_the_tables_of_a_record_and_their_columns_are_those_of_the_schema(record):

@@ -13,11 +13,12 @@ from harness.audit.findings import Audit, audit_table
 from harness.cards.render import render_card
 from harness.durations import iso_moment as _iso
 from harness.durations import show_moment
-from harness.inference.evidence import Evidence, Verdict
+from harness.inference.evidence import Verdict
 from harness.log.forecast_file import HorizonForecasts
 from harness.log.registrations import moment_words
 from harness.panel.identity import panel_identity
 from harness.record.fit_tables import fit_tables
+from harness.record.score_tables import evidence_table, folds_table, scores_table, wins_table
 from harness.record.tables import (
     ability_table,
     distribution_tables,
@@ -25,10 +26,7 @@ from harness.record.tables import (
     group_tables,
     risk_tables,
 )
-from harness.scores.metrics import METRICS
-from harness.scores.scoring import Scores
 from harness.scores.seeds import seeds_table
-from harness.tables import Table, table
 from harness.types import Forecasts
 from harness.verdict.cautions import (
     cautions,
@@ -127,13 +125,13 @@ def make_record(
             *of_the_records(h.panel.min_record),
         ],
         "tables": {
-            "scores": _scores(forecasts, scores),
-            "tests": _tests(verdict),
+            "scores": scores_table(forecasts, scores),
+            "tests": evidence_table(verdict),
             "seeds": seeds_table(judged.spread),
             "ability": ability_table(str(h.verdict.horizon), judged.ability),
-            "folds": _folds(forecasts),
+            "folds": folds_table(forecasts),
             **fit_tables(forecasts),
-            "wins": _wins(h.verdict.baseline, h.verdict.metric, scores),
+            "wins": wins_table(h.verdict.baseline, h.verdict.metric, scores),
             "audits": audit_table(audit),
             **group_tables(judged.groups, judged.adaptations, h.verdict),
             **fragility_table(varied),
@@ -284,7 +282,7 @@ def _settings(study: Study, forecasts: Mapping[str, Forecasts]) -> dict[str, Any
 
 def _walk_words(w: WalkForward) -> str:
     """The scheme in words, with the lengths and moments that belong to it."""
-    words = [w.scheme]
+    words: list[str] = [w.scheme]
     if w.train:
         words.append(f"train {w.train}")
     if w.train_from is not None:
@@ -324,78 +322,3 @@ def _verdict(study: Study, verdict: Verdict) -> dict[str, Any]:
         "alpha": rule.alpha,
         "p_value": best.p_adjusted,
     }
-
-
-def _scores(forecasts: Mapping[str, Forecasts], scores: Sequence[Scores]) -> Table:
-    names = list(METRICS)
-    rows: list[tuple[Any, ...]] = []
-    for part in scores:
-        windows = forecasts[part.horizon].windows
-        first, last = _iso(windows[0].cut), _iso(windows[-1].end)
-        ends = zip(windows, part.window_n, strict=True)
-        spans = [(_iso(w.cut), _iso(w.end), n) for w, n in ends]
-        for model, pooled in part.pooled.items():
-            head = (part.horizon, model)
-            rows += [
-                (*head, "pooled", first, last, metric, value, part.n)
-                for metric, value in zip(names, pooled.tolist(), strict=True)
-            ]
-            rows += [
-                (*head, "window", start, end, metric, value, n)
-                for (start, end, n), values in zip(spans, part.windows[model].tolist(), strict=True)
-                for metric, value in zip(names, values, strict=True)
-            ]
-    columns = ("horizon", "model", "scope", "window_start", "window_end", "metric", "value", "n")
-    return table(columns, rows)
-
-
-def _tests(verdict: Verdict) -> Table:
-    columns = (
-        "candidate", "baseline", "metric", "horizon", "gain", "gain_low", "gain_high", "level",
-        "statistic", "p_value", "p_adjusted", "n", "cosines", "overlap",
-        "standard_error", "critical", "detectable", "windows", "df",
-    )  # fmt: skip
-    rows = [
-        (*(getattr(e, c) for c in columns), len(e.seeds) or 1, *_spread(e))
-        for e in verdict.evidence
-    ]
-    columns = (*columns, "seeds", "seed_least", "seed_greatest")
-    if not verdict.best.symbols:
-        return table(columns, rows) | {"name": ["diebold-mariano"] * len(rows)}
-    drawn = ("symbols", "block", "draws")
-    pairs = zip(rows, verdict.evidence, strict=True)
-    found = [(*row, *(getattr(e, c) for c in drawn)) for row, e in pairs]
-    return table((*columns, *drawn), found) | {"name": ["bootstrap of wins"] * len(rows)}
-
-
-def _spread(e: Evidence) -> tuple[float, float]:
-    """The least and the greatest gain with any seed."""
-    each = e.seeds or (e.gain,)
-    return min(each), max(each)
-
-
-def _folds(forecasts: Mapping[str, Forecasts]) -> Table:
-    columns = (
-        "window", "horizon", "train_start", "cut", "test_end", "embargo_ns",
-        "latest_resolution", "slack_ns", "n_train", "n_test", "refit",
-    )  # fmt: skip
-    rows = [
-        (p.window, p.horizon, _iso(p.train_start), _iso(p.cut), _iso(p.end), p.embargo,
-         _iso(p.latest_resolution), p.slack, p.n_train, p.n_test, p.refit)
-        for part in forecasts.values()
-        for p in part.proofs
-    ]  # fmt: skip
-    return table(columns, rows)
-
-
-def _wins(baseline: str, metric: str, scores: Sequence[Scores]) -> Table:
-    """In how many windows each model beats the baseline, by the declared metric."""
-    rows = []
-    sign = 1.0 if METRICS[metric].higher else -1.0
-    for part in scores:
-        base = part.by_window(baseline, metric)
-        for model in part.windows:
-            if model != baseline:
-                better = sign * (part.by_window(model, metric) - base) > 0.0
-                rows.append((part.horizon, model, baseline, metric, int(better.sum()), base.size))
-    return table(("horizon", "model", "baseline", "metric", "wins", "windows"), rows)

@@ -67,8 +67,9 @@ def _wins(groups: Sequence[GroupScores], rule: Acceptance) -> list[tuple[Any, ..
 
 def _won(own: F64, base: F64) -> list[int]:
     """How many groups of (g, 12) figures are better, by metric."""
-    signs = [1.0 if m.higher else -1.0 for m in METRICS.values()]
-    return np.sum(signs * (own - base) > 0.0, axis=0).tolist()
+    signs = np.array([1.0 if m.higher else -1.0 for m in METRICS.values()])
+    won: list[int] = np.sum(signs * (own - base) > 0.0, axis=0).tolist()
+    return won
 
 
 def _adaptation(adaptations: Sequence[Adaptation]) -> list[tuple[Any, ...]]:
@@ -93,13 +94,14 @@ def distribution_tables(found: Sequence[Distributions]) -> dict[str, Table]:
     """`distribution`, `quantiles`, `coverage`, `pit` and `fan`; none without [distribution]."""
     if not found:
         return {}
-    fans = [f._replace(formed_at=iso_moment(f.formed_at)) for part in found for f in part.fans]
+    fan = table(FanRow._fields, [row for part in found for row in part.fans])
+    fan["formed_at"] = [iso_moment(formed) for formed in fan["formed_at"]]
     return {
         "distribution": table(DistributionRow._fields, [r for part in found for r in part.rows]),
         "quantiles": table(QuantileRow._fields, [r for part in found for r in part.quantiles]),
         "coverage": table(CoverageRow._fields, [r for part in found for r in part.coverage]),
         "pit": table(PitRow._fields, [r for part in found for r in part.pits]),
-        "fan": table(FanRow._fields, fans),
+        "fan": fan,
     }
 
 
@@ -124,11 +126,12 @@ def risk_tables(risks: Sequence[Risk]) -> dict[str, Table]:
     """`risk`, `risk_wins` and `risk_path`, column by column; none of them without [risk]."""
     if not risks:
         return {}
-    paths = [p._replace(formed_at=_iso(p.formed_at)) for risk in risks for p in risk.paths]
+    path = table(PathRow._fields, [row for risk in risks for row in risk.paths])
+    path["formed_at"] = [_iso(formed) for formed in path["formed_at"]]
     return {
         "risk": table(RiskRow._fields, [row for risk in risks for row in risk.rows]),
         "risk_wins": table(WinRow._fields, [row for risk in risks for row in risk.wins]),
-        "risk_path": table(PathRow._fields, paths),
+        "risk_path": path,
     }
 
 
