@@ -113,7 +113,10 @@ def comparisons(runs: Sequence[RunDigest]) -> dict[Key, float]:
     found: dict[Key, float] = {}
     for run in runs:
         if run.claim != "equal":
-            p = {(run.comparison, name): p for name, (_, p) in run.comparisons.items()}
+            p = {
+                (run.comparison, name): 1.0 if p is None else p
+                for name, (_, p) in run.comparisons.items()
+            }
             _count(found, p, void=run.status == "void")
     return found
 

@@ -157,8 +157,15 @@ def history(
     others = [run for run in runs if run.spec_hash != spec_hash and _version_of(run, alike)]
     named, torn = registrations(log, name)
     changes = _changes(own, [r for r in named if r.spec_hash == spec_hash], data, contradiction)
-    parts = own, others, named, changes, torn, unreadable
-    return History(hypothesis, *map(tuple, parts))
+    return History(
+        hypothesis,
+        own=tuple(own),
+        others=tuple(others),
+        named=tuple(named),
+        changes=tuple(changes),
+        torn=tuple(torn),
+        unreadable=tuple(unreadable),
+    )
 
 
 def current_registration(
@@ -267,8 +274,8 @@ def _altered(log: Log, hypothesis: Hypothesis, versions: Sequence[Version]) -> s
         differs = "; ".join(rule_difference(rule, rule_of(hypothesis)))
         what = differs or "the same rule and another spec"
     short = latest.spec_hash[: len("sha256:") + 12]
-    other = run is not None and run.hypothesis != hypothesis.identity.name
-    told = [f"as {run.hypothesis if other else short} ({what})"]
+    renamed = run is not None and run.hypothesis != hypothesis.identity.name
+    told = [f"as {run.hypothesis if run is not None and renamed else short} ({what})"]
     if latest.registration is not None:
         told.append(f"registered {latest.registration.registered_at[:10]}")
     if run is not None:
