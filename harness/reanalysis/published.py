@@ -17,6 +17,7 @@ import polars as pl
 
 from harness.errors import HarnessError
 from harness.measures.estimate import estimate
+from harness.panel.spec import PanelSpec
 from harness.reanalysis.published_fits import (
     bars_of_returns,
     har,
@@ -88,10 +89,12 @@ def check(reference: Reference, data: Path | None) -> list[Checked]:
     A file that cannot be read, or is not the one that the figures are of, fails its figures alone.
     """
     r, file = reference, Path()
-    if r.file is not None and data is None:
-        return _without(r, skipped=f"{r.name}: HARNESS_DATA is not set")
-    if r.file is not None and not (file := data.resolve() / r.file).is_file():
-        return _without(r, skipped=f"{r.name}: {r.file} is not under {data}")
+    if r.file is not None:
+        if data is None:
+            return _without(r, skipped=f"{r.name}: HARNESS_DATA is not set")
+        file = data.resolve() / r.file
+        if not file.is_file():
+            return _without(r, skipped=f"{r.name}: {r.file} is not under {data}")
     try:
         made = r.make(file)
     except _UNREADABLE as error:
@@ -123,7 +126,7 @@ def _har_sp500(file: Path) -> list[float]:
     spec = panel_of(parquet(file), {"rvar": ("RV", "variance"), "jump": ("RJ", "none")})
     found, y, e = in_sample(spec, "rvar", har("rvar"))
     _, _, with_jump = in_sample(spec, "rvar", [*har("rvar"), "jump_1d"])
-    return [*found, y.size, np.mean(with_jump**2) / np.mean(e**2)]
+    return [*found, y.size, float(np.mean(with_jump**2) / np.mean(e**2))]
 
 
 def _fit_sp500(file: Path) -> list[float]:
@@ -137,16 +140,21 @@ def _harq_spy(file: Path) -> list[float]:
     The training rows lack the first month and the last day; forecasts do not depend on it.
     """
     spec = panel_of(parquet(file), {"rvar": ("RV5", "variance"), "quart": ("RQ5", "none")})
-    asked = {"features": har("rvar"), "kind": "harq", "quarticity": "quart_1d"}
-    found, _, _ = in_sample(spec, "rvar", **asked, centre="none")
-    centre = np.sqrt(pl.read_parquet(file)["RQ5"].mean())
+    found = _harq_coefficients(spec)
+    mean = pl.read_parquet(file)["RQ5"].mean()
+    assert isinstance(mean, float), "RQ5 is a column of numbers"
+    centre = float(np.sqrt(mean))
     return [found[0], found[1] + found[4] * centre, *found[2:]]
 
 
 def _harq_plain(file: Path) -> list[float]:
     spec = panel_of(parquet(file), {"rvar": ("RV5", "variance"), "quart": ("RQ5", "none")})
-    asked = {"features": har("rvar"), "kind": "harq", "quarticity": "quart_1d"}
-    return [in_sample(spec, "rvar", **asked, centre="none")[0][1]]
+    return [_harq_coefficients(spec)[1]]
+
+
+def _harq_coefficients(spec: PanelSpec) -> list[float]:
+    more = {"quarticity": "quart_1d", "centre": "none"}
+    return in_sample(spec, "rvar", har("rvar"), kind="harq", **more)[0]
 
 
 def _rolled_sp500(file: Path) -> list[float]:

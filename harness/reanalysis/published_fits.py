@@ -13,7 +13,7 @@ import numpy as np
 
 from harness.durations import Duration
 from harness.measures.cascade import CascadePlan, measure, plan_cascade
-from harness.models.garch_likelihood import parameter_names
+from harness.models.garch_likelihood import Dist, Model, parameter_names
 from harness.models.protocol import Forecaster, Task, make_model
 from harness.models.table import KINDS
 from harness.panel.panel import open_panel
@@ -122,11 +122,14 @@ def rolled(
     return losses
 
 
-def volatility_model(bars: Bars, kind: str, **params: object) -> tuple[F64, F64]:
+def volatility_model(
+    bars: Bars, kind: Model, dist: Dist = "normal", **params: object
+) -> tuple[F64, F64]:
     """Parameters of a garch, gjr or egarch on all rows, as of returns in per cent, and these."""
+    asked: dict[str, object] = {"dist": dist, **params}
     scale = TargetScale("level", "sigma", "none", _FLOOR)
     plan = _plan(measures=["rv"], target="rv", scales=[1], stepwise=["ret"])
-    model = make_model(kind, KINDS[kind].params(**params), _task("rv", scale))
+    model = make_model(kind, KINDS[kind].params(**asked), _task("rv", scale))
     features = [parse_feature(text) for text in model.features]
     samples = build_samples(
         [OriginMeasures(measure(bars, plan), plan.units, _FLOOR)],
@@ -143,7 +146,7 @@ def volatility_model(bars: Bars, kind: str, **params: object) -> tuple[F64, F64]
         theta["omega"] += (1.0 - theta["beta"]) * np.log(1e4)
     else:
         theta["omega"] *= 1e4
-    names = parameter_names(kind, params.get("dist", "normal"))
+    names = parameter_names(kind, dist)
     return np.array([theta[name] for name in names]), 100.0 * samples.rows.X[:, 0]
 
 

@@ -116,10 +116,16 @@ def verify_run(
     with tempfile.TemporaryDirectory(prefix="harness-verify-") as folder:
         beside = Log(folder)
         gone = _furnish(beside, log, stored)
-        options = {"search": search, "progress": progress, "epochs": epochs}
-        # Registrations came before it or while it ran: it begins when the run did.
-        options["clock"] = lambda: datetime.fromisoformat(stored["started"])
-        outcome = run(hypothesis, beside, keep=False, **options)
+        outcome = run(
+            hypothesis,
+            beside,
+            search=search,
+            # It begins when the run did: registrations came before that, or while it ran.
+            clock=lambda: datetime.fromisoformat(stored["started"]),
+            keep=False,
+            progress=progress,
+            epochs=epochs,
+        )
         again = beside.read(outcome.run_id)
         parts = (
             *_parts(stored, again),
@@ -247,9 +253,11 @@ def _forecasts(then: pl.DataFrame, now: pl.DataFrame) -> Part:
     values = 2 * then.height
     keys = ["horizon", "model", "symbol", "formed_at", "resolved_at", "window"]
     if not then.select(keys).equals(now.select(keys)):
-        where = f"other decisions: {then.height:,} rows were stored, {now.height:,} were made"
-        return Part("forecasts", values, max(then.height, now.height), None, where)
-    differ, largest, where = 0, None, None
+        why = f"other decisions: {then.height:,} rows were stored, {now.height:,} were made"
+        return Part("forecasts", values, max(then.height, now.height), None, why)
+    differ = 0
+    largest: float | None = None
+    where: str | None = None
     for column in ("y", "yhat"):
         a, b = then[column].to_numpy(), now[column].to_numpy()
         off = np.flatnonzero(a.view(np.int64) != b.view(np.int64))
