@@ -1,4 +1,4 @@
-"""Files that are whole or not there: bytes, their seal, and the one rename that publishes them."""
+"""Files written whole or not at all: their bytes, their seal, the rename that publishes them."""
 
 from __future__ import annotations
 
@@ -12,15 +12,15 @@ from typing import Any
 
 
 def digest(data: bytes) -> bytes:
-    """The seal of these bytes, as it stands in a file."""
+    """The seal of these bytes, as the seal file holds it."""
     return f"sha256:{hashlib.sha256(data).hexdigest()}\n".encode()
 
 
 def encode(value: Mapping[str, Any] | list[Any]) -> bytes:
-    """JSON of one line; NaN and infinities are null."""
+    """One line of JSON; NaN and infinities become null."""
     try:
         text = json.dumps(value, allow_nan=False, ensure_ascii=False)
-    except ValueError:  # a NaN or an infinity is somewhere in it, which is rare
+    except ValueError:  # rare: it holds a NaN or an infinity
         text = json.dumps(_finite(value), allow_nan=False, ensure_ascii=False)
     return f"{text}\n".encode()
 
@@ -53,9 +53,9 @@ def sync(path: Path) -> None:
 
 
 def claim(scratch: Path, path: Path) -> bool:
-    """Give the finished directory its name; False when that name is taken.
+    """Give the finished directory its name; False when the name is taken.
 
-    A rename onto a directory that is not empty fails on POSIX, and a published run never is.
+    On POSIX a rename onto a directory fails unless that is empty, and a published run never is.
     """
     try:
         scratch.rename(path)

@@ -1,4 +1,4 @@
-"""The forecasts of a run as one Parquet file, written whole and read back long."""
+"""The forecasts of a run in one Parquet file: written wide, read back one row per model."""
 
 from __future__ import annotations
 
@@ -27,11 +27,11 @@ class HorizonForecasts:
 
 
 def write_forecasts(path: Path, forecasts: Sequence[HorizonForecasts]) -> None:
-    """One row per decision and horizon, all its models' forecasts in the list `yhat`.
+    """Write one row per forecast origin, symbol and horizon; `yhat` lists all models' forecasts.
 
-    One schema for every run whatever its models are called, and measured a quarter of the
-    time that one row per model takes. The record says which model stands at which place.
-    OSError when the disk refuses.
+    So every run has the same columns, whatever its models are called, and writing takes a quarter
+    of the time of one row per model. The record says which model is at which place. OSError when
+    the disk refuses.
     """
     import polars as pl
 
@@ -39,7 +39,7 @@ def write_forecasts(path: Path, forecasts: Sequence[HorizonForecasts]) -> None:
     try:
         frame.write_parquet(path, compression="lz4", statistics=False, row_group_size=1 << 20)
     except pl.exceptions.PolarsError as error:
-        # Polars hides a full disk in an error of its own, with the system's number in words.
+        # Polars reports a full disk in an error of its own: the system's number is in its text.
         found = re.search(r"os error (\d+)", str(error))
         if found is None:
             raise
@@ -57,7 +57,7 @@ def _stored(part: HorizonForecasts) -> pl.DataFrame:
     times = pl.col("formed_at", "resolved_at")
     return frame.select(
         pl.lit(part.horizon).cast(pl.Categorical).alias("horizon"),
-        # A dictionary column: a long column of text costs four times as much to write.
+        # A dictionary column: plain text takes four times as long to write.
         pl.col("symbol").cast(pl.Categorical),
         times.dt.replace_time_zone(None).dt.cast_time_unit("us"),
         pl.col("window").cast(pl.Int32),
@@ -81,9 +81,9 @@ def _no_forecasts() -> pl.DataFrame:
 
 
 def read_forecasts(path: Path, models: Mapping[str, Sequence[str]]) -> pl.DataFrame:
-    """The stored forecasts, long; `models` are each horizon's, in the order they were stored.
+    """The stored forecasts, one row per model; `models` are each horizon's, in stored order.
 
-    Columns as `Log.read_forecasts` says. OSError for a file that cannot be read any more.
+    Columns as `Log.read_forecasts` says. OSError for a file that cannot be read.
     """
     import polars as pl
 

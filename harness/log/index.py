@@ -1,11 +1,11 @@
-"""The DuckDB index over the log: derived from the run records, deleted and rebuilt at no loss.
+"""The DuckDB index of the log: derived from the run records, so it can be deleted and rebuilt.
 
-Two processes that write one DuckDB file can lose rows without a word, so nobody ever writes to
-D/log.duckdb: under a file lock the next index is made in a temporary file, as a copy of the
-present one with the new records added, and swapped in by a rename.
+Two processes that write the same DuckDB file can lose rows silently, so nobody writes to
+D/log.duckdb itself. Under a file lock the next index is made in a temporary file, as a copy of the
+present one with the new records added, and a rename puts it in place.
 
-The tables a reader meets are in the schema `main`; `parts` holds what they are made of. The
-forecasts stay in the runs' Parquet files, behind a view. All times are TIMESTAMP, in UTC.
+The tables that a reader meets are in the DuckDB schema `main`; `parts` holds what they are made of.
+The forecasts stay in the runs' Parquet files, behind a view. All times are TIMESTAMP, in UTC.
 """
 
 from __future__ import annotations
@@ -44,7 +44,7 @@ from harness.log.store import Log, RecordError
 if TYPE_CHECKING:
     import polars as pl
 
-# Records are added this many bytes of JSON at a time, which bounds the memory they take.
+# Records are added in batches of this many bytes of JSON, which bounds the memory.
 _BATCH_BYTES = 16_000_000
 
 Warn = Callable[[str], None]
@@ -52,7 +52,7 @@ Warn = Callable[[str], None]
 
 @dataclass(frozen=True)
 class _Entries:
-    """What is published, and a digest of all that an index of it depends on."""
+    """What the log holds, and a digest of everything that an index of it depends on."""
 
     origin: str
     runs: frozenset[str]
@@ -62,22 +62,22 @@ class _Entries:
 
 
 def to_stderr(message: str) -> None:
-    """One line of warning for the person at the terminal."""
+    """One line of warning on stderr."""
     sys.stderr.write(f"warning: {message}\n")
 
 
 def update_index(log: Log, warn: Warn = to_stderr) -> Path:
     """Bring D/log.duckdb up to date with the records, and return its path.
 
-    An index that is up to date costs one listing of the log. One that is missing, damaged, of
-    another format or of a directory since moved is made anew. Records that cannot be read are
-    left out and named to `warn`. RunError when the log may not be written to.
+    If it is up to date, this costs one listing of the log. It is rebuilt when it is missing,
+    damaged, of another format, or of a log that was moved. Records that cannot be read are left
+    out and named to `warn`. RunError when the log is not writable.
     """
     return _update(log, warn, anew=False)
 
 
 def rebuild_index(log: Log, warn: Warn = to_stderr) -> Path:
-    """Make D/log.duckdb anew from the records alone, and clear what killed writers left.
+    """Rebuild D/log.duckdb from the records, and remove what killed writers left.
 
     Raises and warns as `update_index` does.
     """
@@ -89,8 +89,8 @@ def rebuild_index(log: Log, warn: Warn = to_stderr) -> Path:
 def open_index(log: Log, warn: Warn = to_stderr) -> Iterator[Path]:
     """The path of an index that is up to date, for as long as the block lasts.
 
-    It is D/log.duckdb, or a temporary file elsewhere for a log that may not be written to or
-    does not exist yet (and reads as an empty one).
+    It is D/log.duckdb, or a temporary file elsewhere when the log is not writable or does not
+    exist yet (an empty index).
     """
     with ExitStack() as stack:
         try:
@@ -104,7 +104,7 @@ def open_index(log: Log, warn: Warn = to_stderr) -> Iterator[Path]:
 
 
 def forecasts_pattern(log: Log) -> str:
-    """The glob over all runs' forecasts; signs in the directory's own name stand for themselves."""
+    """The glob over all runs' forecasts; special characters of the directory are escaped."""
     return re.sub(r"([\[\]*?])", r"[\1]", str(log.runs_directory)) + "/run_id=*/forecasts.parquet"
 
 
@@ -118,7 +118,7 @@ def _update(log: Log, warn: Warn, *, anew: bool) -> Path:
     unreadable = None if anew else _unreadable(path, _entries(log))
     if unreadable is None:
         with _locked(log):
-            # Listed again: whoever held the lock before may have done this work.
+            # Listed again: whoever had the lock before may have done the work.
             entries = _entries(log)
             unreadable = None if anew else _unreadable(path, entries)
             if unreadable is None:
@@ -138,7 +138,7 @@ def _entries(log: Log) -> _Entries:
 
 @contextmanager
 def _locked(log: Log) -> Iterator[None]:
-    """One updater at a time; the system frees the lock of a process that dies."""
+    """One updater at a time; the system frees the lock when a process dies."""
     try:
         handle = os.open(log.root / ".index.lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o666)
     except OSError as error:
@@ -151,7 +151,7 @@ def _locked(log: Log) -> Iterator[None]:
 
 
 def _rows(path: Path, sql: str) -> list[tuple[Any, ...]] | None:
-    """What `sql` gives on this index; None where there is no sound index."""
+    """The rows that `sql` gives on this index; None when it is missing or damaged."""
     if not path.is_file():
         return None
     try:
@@ -162,13 +162,13 @@ def _rows(path: Path, sql: str) -> list[tuple[Any, ...]] | None:
 
 
 def _unreadable(path: Path, entries: _Entries) -> list[str] | None:
-    """What an index of exactly these entries left out; None when there is no such index."""
+    """What the index of exactly these entries left out; None when there is no such index."""
     rows = _rows(path, "SELECT digest, unreadable FROM parts.meta")
     return rows[0][1] if rows and rows[0][0] == entries.digest else None
 
 
 def _extends(path: Path, entries: _Entries) -> bool:
-    """Whether adding to this index is enough: same format and place, nothing gone since."""
+    """Whether adding is enough: the index has this format and place, and nothing was removed."""
     if _rows(path, "SELECT origin FROM parts.meta") != [(entries.origin,)]:
         return False
     runs = _rows(path, "SELECT run_id FROM parts.runs")
@@ -189,14 +189,14 @@ def _replace(path: Path, log: Log, entries: _Entries, *, anew: bool) -> list[str
             shutil.copyfile(path, new)
             try:
                 unreadable = _build(new, log, entries)
-            except RunError:  # damaged where its head did not show it; the records are not
+            except RunError:  # the copy is damaged inside; the records are not
                 new.unlink()
         if unreadable is None:
             unreadable = _build(new, log, entries)
-        # A rename can reach the disk before the data does: the index would be torn.
+        # The rename could reach the disk before the data, which would leave a torn index.
         with new.open("rb") as file:
             os.fsync(file.fileno())
-        # Some other program wrote to the old index and died: this is no part of the new one.
+        # A write-ahead log of the old index, from a program that died, is no part of the new one.
         path.with_name("log.duckdb.wal").unlink(missing_ok=True)
         new.replace(path)
     return unreadable
@@ -267,7 +267,7 @@ def _forecasts_view(log: Log) -> str:
         "hive_types = {'run_id': VARCHAR})"
     )
     if not any(log.runs_directory.glob("run_id=*/forecasts.parquet")):
-        # read_parquet refuses a pattern that no file fits.
+        # read_parquet fails when no file matches its pattern.
         source = (
             "(SELECT ''::VARCHAR AS run_id, ''::VARCHAR AS horizon, ''::VARCHAR AS symbol, "
             "NULL::TIMESTAMP AS formed_at, NULL::TIMESTAMP AS resolved_at, "
@@ -282,7 +282,7 @@ def _forecasts_view(log: Log) -> str:
 
 
 def _add(connection: duckdb.DuckDBPyConnection, log: Log, entries: _Entries) -> list[str]:
-    """Add what the index lacks; return what could not be read, each in one line."""
+    """Add what the index lacks; returns one line for everything that could not be read."""
     known = {row[0] for row in connection.execute("SELECT run_id FROM parts.runs").fetchall()}
     files = {row[0] for row in connection.execute("SELECT file FROM parts.decisions").fetchall()}
     unreadable: list[str] = []
@@ -312,7 +312,7 @@ def _add(connection: duckdb.DuckDBPyConnection, log: Log, entries: _Entries) -> 
 def _add_registrations(
     connection: duckdb.DuckDBPyConnection, log: Log, entries: _Entries
 ) -> list[str]:
-    """Add the registrations that the index lacks; return what could not be read."""
+    """Add the registrations that the index lacks; returns a line for each unreadable one."""
     known = {row[0] for row in connection.execute("SELECT file FROM registrations").fetchall()}
     found, unreadable = [], []
     for file in sorted(entries.registrations - known):
@@ -327,7 +327,7 @@ def _add_registrations(
 def _insert_records(
     connection: duckdb.DuckDBPyConnection, log: Log, records: Sequence[dict[str, Any]]
 ) -> list[str]:
-    """Add records; return what is wrong with those that have been edited, found by halving."""
+    """Add records; returns a line for each that was edited, which bisection finds."""
     if not records:
         return []
     try:
@@ -345,7 +345,7 @@ def _insert_records(
 
 
 class _ArrowStream:
-    """A frame as nothing but an Arrow stream: given a Polars frame, DuckDB asks for pyarrow."""
+    """A frame as a bare Arrow stream: for a Polars frame DuckDB would ask for pyarrow."""
 
     def __init__(self, frame: pl.DataFrame) -> None:
         self._frame = frame
@@ -357,7 +357,7 @@ class _ArrowStream:
 def _insert(connection: duckdb.DuckDBPyConnection, table: str, frame: pl.DataFrame) -> None:
     if frame.is_empty():
         return
-    # A plain cast to TIMESTAMP would drop an offset from UTC instead of applying it.
+    # A plain cast to TIMESTAMP would drop the offset from UTC instead of applying it.
     listed = ", ".join(
         f'TRY_CAST("{name}" AS TIMESTAMPTZ)::TIMESTAMP' if kind == TIME else f'"{name}"'
         for name, kind in TABLES[table].items()

@@ -57,10 +57,10 @@ Rows = dict[str, list[Any]]
 
 
 def record_frames(records: Sequence[Mapping[str, Any]]) -> dict[str, pl.DataFrame]:
-    """The rows of these records for every table that is made from them; times still as text.
+    """The rows of these records for every table that is made from them; times are still text.
 
-    AttributeError, KeyError, TypeError, ValueError or OverflowError when a record has been
-    edited so that a value is not of its column's kind.
+    AttributeError, KeyError, TypeError, ValueError or OverflowError when a record was edited and a
+    value is not of its column's type.
     """
     verdicts = [{**r["verdict"], "run_id": r["run_id"]} for r in records]
     cards = [_card_row(r) for r in records]

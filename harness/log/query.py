@@ -1,13 +1,12 @@
-"""Questions to the log in SQL: read-only, locked down, one SELECT, within a time limit.
+"""SQL questions to the log: read-only, locked down, one SELECT, within a time limit.
 
-What keeps a question from writing or from reading elsewhere, each proved by a test:
+A question can neither write nor read other files; each point is proved by a test:
 
-* the index is opened read-only, external access is off except for the runs' own directory (the
-  forecasts are read from there), no extension loads, Python objects are out of reach, and the
-  configuration is locked;
-* only one statement of the kind SELECT is accepted. DuckDB lets a SELECT carry a COPY in its
-  WITH clause, and has table functions that run SQL from a string: so its syntax tree, as DuckDB
-  itself gives it, may hold queries alone, and of the table functions only harmless ones.
+* The index is opened read-only. External access is off except for the runs' directory, where the
+  forecasts are. No extension loads, Python objects are out of reach, the configuration is locked.
+* Only one SELECT statement is accepted. DuckDB allows a COPY in the WITH clause of a SELECT, and
+  has table functions that run SQL from a string. So the syntax tree that DuckDB gives may hold
+  queries only, and of the table functions only harmless ones.
 """
 
 from __future__ import annotations
@@ -53,9 +52,9 @@ def run_query(
 ) -> tuple[list[str], list[tuple[Any, ...]]]:
     """The column names and the rows that one SELECT gives on the log's index.
 
-    The index is brought up to date first; records it had to leave out are named to `warn`.
-    Times are naive datetimes in UTC. UsageError, one line with DuckDB's own words, for SQL that
-    is wrong, refused or slower than `timeout_s` seconds.
+    The index is brought up to date first; records that had to be left out are named to `warn`.
+    Times are naive datetimes in UTC. UsageError, one line in DuckDB's own words, for SQL that is
+    wrong, not allowed, or slower than `timeout_s` seconds.
     """
     with _index(log, warn) as connection, _time_limit(connection, timeout_s) as deadline:
         _check(connection, sql)
@@ -65,7 +64,7 @@ def run_query(
         rows: list[tuple[Any, ...]] = []
         while some := connection.fetchmany(_ROWS_AT_ONCE):
             rows += some
-            # The interrupt stops DuckDB; what it had ready by then is still handed out.
+            # The interrupt stops DuckDB, but rows that were ready are still fetched.
             if time.monotonic() > deadline:
                 raise duckdb.InterruptException
     return [name for name, _ in columns], rows
@@ -83,7 +82,7 @@ def load_runs(log: Log | str | Path | None = None, warn: Warn = to_stderr) -> pl
         "BIGINT": pl.Int64(),
         "TIMESTAMP": pl.Datetime("us"),
     }
-    # Not as an Arrow stream, which DuckDB hands to Polars well, but at exit with a page of noise.
+    # Not as an Arrow stream: at exit DuckDB would print a page of noise.
     with _index(as_log(log), warn) as connection:
         connection.execute("FROM runs ORDER BY started, run_id")
         schema = {
@@ -123,11 +122,11 @@ def _connect(path: Path, log: Log) -> duckdb.DuckDBPyConnection:
         "autoload_known_extensions": "false",
         "memory_limit": _MEMORY,
         "python_enable_replacements": "false",
-        # A question too big for memory fails; it does not fill the log's disk.
+        # A question that needs more memory fails; it does not fill the disk of the log.
         "temp_directory": "",
     }
     connection = duckdb.connect(str(path), read_only=True, config=config)
-    # The pattern of the view is matched as it is written, the files it finds by their names.
+    # The pattern of the view is matched as written, the files that it finds by their names.
     pattern_directory = forecasts_pattern(log).removesuffix("/run_id=*/forecasts.parquet")
     allowed = ", ".join(literal(d) for d in (str(log.runs_directory), pattern_directory))
     connection.execute("SET TimeZone = 'UTC'")
@@ -139,7 +138,7 @@ def _connect(path: Path, log: Log) -> duckdb.DuckDBPyConnection:
 
 @contextmanager
 def _time_limit(connection: duckdb.DuckDBPyConnection, timeout_s: float) -> Iterator[float]:
-    """Stop what the connection does after that long, with a UsageError."""
+    """Stop the connection's work after so many seconds, with a UsageError."""
     timer = threading.Timer(timeout_s, connection.interrupt)
     timer.daemon = True
     timer.start()
@@ -169,7 +168,7 @@ def _check(connection: duckdb.DuckDBPyConnection, sql: str) -> None:
 
 
 def _tree(connection: duckdb.DuckDBPyConnection, sql: str) -> Iterator[tuple[str, str]]:
-    """The type of every node of the statement's syntax tree, and what table function it calls."""
+    """The type of every node of the syntax tree, and the table function that it calls."""
     (text,) = connection.execute("SELECT json_serialize_sql($1)", [sql]).fetchall()[0]
     try:
         tree = json.loads(text)
@@ -191,7 +190,7 @@ def _tree(connection: duckdb.DuckDBPyConnection, sql: str) -> Iterator[tuple[str
 
 def _refuse_time_zones(columns: Sequence[tuple[str, str]]) -> None:
     for name, kind in columns:
-        # Python gets these only through a library that is otherwise not needed.
+        # Python reads these only with a library that nothing else needs.
         if "WITH TIME ZONE" in kind:
             raise UsageError(
                 f"query: column '{name}' is {kind}, wanted a TIMESTAMP (all times here are UTC); "
@@ -200,10 +199,10 @@ def _refuse_time_zones(columns: Sequence[tuple[str, str]]) -> None:
 
 
 def _message(error: duckdb.Error) -> str:
-    """DuckDB's words on one line, without its drawing of the place."""
+    """DuckDB's message on one line, without the picture of the place."""
     text = " ".join(str(error).split("\nLINE ")[0].split())
     if "Corrupt database" in text:
-        text += "; `harness index` makes the index anew"
+        text += "; `harness index` rebuilds the index"
     return text
 
 

@@ -1,8 +1,8 @@
-"""Registrations: what was claimed, by which rule, and when; before the claim's first run.
+"""Registrations: what was claimed, with which rule, and when, before the first run.
 
-A registration is a file of its own under D/registrations, never changed. Its name holds the date,
-the hypothesis and the first digits of the spec's hash and of its own, so that a file that is torn
-or was edited is refused, and so that a run reads those of its own name alone.
+A registration is one file under D/registrations that is never changed. Its name holds the date, the
+hypothesis and the first digits of two hashes, of the spec and of the file itself. So a torn or
+edited file is refused, and a run reads only the files of its own name.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ if TYPE_CHECKING:
 
 _NAME = re.compile(r"\d{4}-\d\d-\d\d-([a-z0-9][a-z0-9-]*)-[0-9a-f]{8}-([0-9a-f]{16})\.json")
 _TEXTS = ("registered_at", "hypothesis", "spec_hash", "spec")
-# What of [verdict] makes the rule, in the order a sentence names it.
+# The keys of [verdict] that make the rule, in the order in which sentences name them.
 RULE = (
     "baseline", "candidates", "metric", "horizon", "min_gain", "gain", "alpha", "claim", "regime",
 )  # fmt: skip
@@ -36,12 +36,12 @@ RULE = (
 
 @dataclass(frozen=True)
 class DataRead:
-    """What was read of a panel: how its bytes are told apart, and how far they reach.
+    """What was read of a panel: the fingerprint of its bytes and the span that they cover.
 
     `columns` are those that the fingerprint covers, `start` and `end` the first bar's start and
-    the last one's end (ISO 8601, UTC); `meaning` is that of the panel file (see panel_identity).
-    The fingerprint is None where the data was not at hand, `meaning` in what is older than it.
-    `source` is what was read of the panel that models learned from beforehand, if any.
+    the last bar's end (ISO 8601, UTC); `meaning` is the hash of the panel file (panel_identity).
+    The fingerprint is None where the data was not at hand, `meaning` in older records.
+    `source` is what was read of the source panel of pretrained models, if any.
     """
 
     panel: str
@@ -75,7 +75,7 @@ class DataRead:
         facts: PanelFacts,
         source: DataRead | None = None,
     ) -> DataRead:
-        """What measuring a panel's columns has read."""
+        """What was read to measure these columns of a panel."""
         return cls(
             spec.name,
             facts.fingerprint,
@@ -88,7 +88,7 @@ class DataRead:
         )
 
     def words(self) -> dict[str, Any]:
-        """As records and registrations have it, but for the source, which stands beside it."""
+        """As records and registrations hold it; the source is a key of its own there."""
         return {
             "name": self.panel,
             "fingerprint": self.fingerprint,
@@ -105,32 +105,32 @@ class DataRead:
         return cls(panel, None, (), None, None, None)
 
     def grew_into(self, later: DataRead) -> bool:
-        """Whether the later data could be this and more at its end."""
+        """Whether the later data could be this data with more at its end."""
         if self.end is None or later.end is None:
             return False
         return self.start == later.start and self.end < later.end
 
     def differs_from(self, other: DataRead) -> bool:
-        """Whether both are known and their bytes are not the same, the same columns read."""
+        """Whether both fingerprints are known, of the same columns, and differ."""
         known = self.fingerprint is not None and other.fingerprint is not None
         return known and self.columns == other.columns and self.fingerprint != other.fingerprint
 
     def reads_otherwise(self, other: DataRead) -> bool:
-        """Whether the panel file is known to say otherwise of the same columns."""
+        """Whether the panel file is known to define the same columns in another way."""
         known = self.meaning is not None and other.meaning is not None
         return known and self.columns == other.columns and self.meaning != other.meaning
 
     def holds_otherwise(self, later: DataRead) -> bool:
-        """Whether the later bytes are other ones, not these with more at their end."""
+        """Whether the later bytes are different, and not these with more at their end."""
         return self.differs_from(later) and not self.grew_into(later)
 
     def changed_into(self, later: DataRead) -> bool:
-        """Whether the later data is other data, or is read otherwise, or its source is."""
+        """Whether the later data is different or is read in another way, or its source is."""
         own = self.holds_otherwise(later) or self.reads_otherwise(later)
         return own or self.learned_otherwise(later)
 
     def learned_otherwise(self, later: DataRead) -> bool:
-        """Whether the source of the later data is known to have changed."""
+        """Whether the source panel is known to have changed."""
         if self.source is None or later.source is None:
             return False
         return self.source.changed_into(later.source)
@@ -160,7 +160,7 @@ def rule_of(hypothesis: Hypothesis) -> dict[str, Any]:
 
 
 def moment_words(at: datetime) -> str:
-    """A moment as records and registrations have it, in UTC: their order is that of the texts."""
+    """A time as records and registrations hold it, in UTC; the texts sort like the times."""
     return at.astimezone(UTC).isoformat(timespec="microseconds")
 
 
@@ -184,7 +184,7 @@ def register(log: Log, hypothesis: Hypothesis, data: DataRead, at: datetime) -> 
         write(scratch / file, content)
         folder = log.root / "registrations"
         folder.mkdir(exist_ok=True)
-        # A link, unlike a rename, refuses a name that is taken.
+        # A link, unlike a rename, fails when the name is taken.
         os.link(scratch / file, folder / file)
         sync(folder)
     return read_registration(log, file)
@@ -197,7 +197,7 @@ def registration_files(log: Log) -> list[str]:
 
 
 def read_registration(log: Log, file: str) -> Registration:
-    """One registration; RecordError for a file that is not as it was written."""
+    """One registration; RecordError for a file that was changed."""
     path = log.root / "registrations" / file
     content = read_bytes(path)
     entry = read_object(path, content)
@@ -220,7 +220,7 @@ def read_registration(log: Log, file: str) -> Registration:
 
 
 def registrations(log: Log, hypothesis: str) -> tuple[list[Registration], list[str]]:
-    """Those of hypotheses of this name, oldest first, and the files that cannot be read."""
+    """The registrations of this hypothesis, oldest first, and the unreadable files."""
     found, unreadable = [], []
     for file in registration_files(log):
         named = _NAME.fullmatch(file)
@@ -234,7 +234,7 @@ def registrations(log: Log, hypothesis: str) -> tuple[list[Registration], list[s
 
 
 def rule_difference(rule: Mapping[str, Any], other: Mapping[str, Any]) -> Sequence[str]:
-    """Where two rules differ: `min_gain 0.03, now 0.01`."""
+    """The differences of two rules: `min_gain 0.03, now 0.01`."""
     return [
         f"{key} {_words(rule.get(key))}, now {_words(other.get(key))}"
         for key in RULE
@@ -251,5 +251,5 @@ def _seal(content: bytes) -> str:
 
 
 def registration_path(log: Log, registration: Registration) -> Path:
-    """Where a registration lies."""
+    """The path of a registration."""
     return log.root / "registrations" / registration.file

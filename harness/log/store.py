@@ -5,13 +5,13 @@ Under a log directory D:
     D/runs/run_id=<8 hex>/record.json, forecasts.parquet    the truth, published by one rename
     D/decisions/<run_id>-<UTC stamp>-<hex>.json             what the researcher decided, and when
     D/registrations/<date>-<hypothesis>-<hex>-<hex>.json    what was claimed, and when
-    D/<date>-<hypothesis>-<run_id>.md                       the card: derived, rewritten at will
-    D/<date>-<hypothesis>-<run_id>/NAME.svg                 its figures, likewise
-    D/log.duckdb                                            the index: derived (harness/index.py)
-    D/tried.jsonl                                           what was tried: derived (tried.py)
+    D/<date>-<hypothesis>-<run_id>.md                       the card: derived, can be rewritten
+    D/<date>-<hypothesis>-<run_id>/NAME.svg                 its figures: derived too
+    D/log.duckdb                                            the index: derived (index.py)
+    D/tried.jsonl                                           run digests: derived (run_digests.py)
     D/.tmp/                                                 what is being written
 
-Writers never wait for one another and readers never see half a run: everything is built under
+Writers never wait for each other and readers never see half a run: everything is built under
 D/.tmp, synced to disk, and only then given its name.
 """
 
@@ -47,7 +47,7 @@ _NAME = re.compile(r"[a-z0-9][a-z0-9-]*")
 
 
 class RecordError(UsageError):
-    """A published file that cannot be read any more: somebody changed or removed it."""
+    """A published file that cannot be read: somebody changed or removed it."""
 
 
 def find_log(option: str | None) -> Path:
@@ -58,7 +58,7 @@ def find_log(option: str | None) -> Path:
 def open_log(path: str | Path | None = None) -> Log:
     """The log at `path`, else where `find_log` says; it need not exist yet.
 
-    UsageError when there is a file, not a folder, of that name.
+    UsageError when the path is a file.
     """
     root = find_log(None if path is None else str(path))
     if root.exists() and not root.is_dir():
@@ -76,24 +76,24 @@ def as_log(log: Log | str | Path | None) -> Log:
 
 
 def require_writable(log: Log) -> None:
-    """UsageError where the log's folder, or the one it would be made in, cannot be written."""
+    """UsageError when the log's folder, or the one it would be made in, is not writable."""
     there = next(folder for folder in (log.root, *log.root.parents) if folder.exists())
     if not os.access(there, os.W_OK | os.X_OK):
         raise UsageError(f"{log.root}: cannot be written (--log DIR or HARNESS_LOG say where to)")
 
 
 def card_stem(record: Mapping[str, Any]) -> str:
-    """What the files of a run's card are called: `2026-11-20-har-rv-j-3fa9c21b`."""
+    """The file name of a run's card, without its ending: `2026-11-20-har-rv-j-3fa9c21b`."""
     return f"{record['started'][:10]}-{record['hypothesis']}-{record['run_id']}"
 
 
 def with_decision(card: str, latest: Mapping[str, str] | None) -> str:
-    """The card with its one `Decision: ` line saying the latest decision."""
+    """The card with the latest decision in its `Decision: ` line."""
     return _DECISION_LINE.sub(lambda _: decision_line(latest), card, count=1)
 
 
 def decision_line(latest: Mapping[str, str] | None) -> str:
-    """A decision as the card's head says it; the note on one line, escaped for Markdown."""
+    """The `Decision: ` line of a card; the note is on one line and escaped for Markdown."""
     if latest is None:
         return UNDECIDED
     line = f"Decision: **{latest['decision']}** on {latest['decided_at'][:10]}"
@@ -102,7 +102,7 @@ def decision_line(latest: Mapping[str, str] | None) -> str:
 
 
 def split_card(card: str) -> tuple[str, str | None]:
-    """What stands before and after the card's `Decision: ` line; (card, None) without one."""
+    """The card before and after its `Decision: ` line; (card, None) without such a line."""
     found = _DECISION_LINE.search(card)
     return (card[: found.start()], card[found.end() :]) if found else (card, None)
 
@@ -122,12 +122,12 @@ class Log:
     ) -> str:
         """Store one run and return its run_id; when this returns, the run is on disk.
 
-        `record_of(run_id)` makes the record, and is called again should that id be taken. The
-        keys `format`, `run_id`, `forecasts` (horizon -> its models) and the `forecasts_digest` of
+        `record_of(run_id)` makes the record; it is called again if that id is taken. The keys
+        `format`, `run_id`, `forecasts` (horizon -> its models) and the `forecasts_digest` of
         their file are added here; NaN and infinities are written as null.
 
-        Raises RunError naming the directory and the cause when the disk is full or refuses;
-        nothing is left behind then. ValueError for a record that breaks the contract.
+        RunError with directory and cause when the disk is full or refuses; nothing is left
+        behind. ValueError for a record that lacks a key or has one of the wrong kind.
         """
         models = {part.horizon: list(part.models) for part in forecasts}
         with self.scratch() as scratch:
@@ -155,7 +155,7 @@ class Log:
         return sorted(match[1] for match in found if match)
 
     def resolve(self, prefix: str) -> str:
-        """The run whose id is, or alone begins with, `prefix`; UsageError when there is none."""
+        """The run with this id, or the only one whose id begins with it; else UsageError."""
         if _RUN_NAME.fullmatch(f"run_id={prefix}") and self._run(prefix).is_dir():
             return prefix
         runs = self.runs()
@@ -174,7 +174,7 @@ class Log:
     def read(self, prefix: str) -> dict[str, Any]:
         """The record of the run whose id begins with `prefix`.
 
-        UsageError for an unknown run, RecordError for a record that is no longer whole.
+        UsageError for an unknown run, RecordError for a record that was changed or damaged.
         """
         run_id = self.resolve(prefix)
         path = self._run(run_id) / "record.json"
@@ -188,11 +188,11 @@ class Log:
         return record
 
     def read_forecasts(self, prefix: str) -> pl.DataFrame:
-        """The run's forecasts, long, in the order they were stored horizon by horizon.
+        """The run's forecasts, one row per model, horizon by horizon in stored order.
 
         Columns horizon, model, symbol (str), formed_at, resolved_at (Datetime us, UTC),
         window (int32), y, yhat (float64). UsageError for an unknown run, RecordError for forecasts
-        that are not those which were published.
+        that are not as they were published.
         """
         record = self.read(prefix)
         path = self.forecasts_path(record)
@@ -202,9 +202,9 @@ class Log:
             raise RecordError(f"{path}: cannot be read: {one_line(error)}") from None
 
     def forecasts_path(self, record: Mapping[str, Any]) -> Path:
-        """Where a run's forecasts are; RecordError when they are not what was published.
+        """The path of a run's forecasts; RecordError when they are not as they were published.
 
-        Records from before a digest was kept vouch for nothing.
+        Older records have no digest of the forecasts: those are not checked.
         """
         path = self._run(record["run_id"]) / "forecasts.parquet"
         sealed = record.get("forecasts_digest")
@@ -213,7 +213,7 @@ class Log:
         return path
 
     def _check_seal(self, run_id: str, record: bytes) -> None:
-        """ValueError when the record is not what was published, byte for byte."""
+        """ValueError when the record is not, byte for byte, as it was published."""
         try:
             sealed = (self._run(run_id) / _SEAL).read_bytes()
         except OSError:
@@ -222,16 +222,16 @@ class Log:
             raise ValueError("changed since it was published")
 
     def has_forecasts(self, run_id: str) -> bool:
-        """Whether the run's forecasts are still there."""
+        """Whether the run's forecasts exist."""
         return (self._run(run_id) / "forecasts.parquet").is_file()
 
     # -- decisions -------------------------------------------------------------------------
 
     def decide(self, prefix: str, decision: str, note: str, at: datetime) -> Path:
-        """Add a dated decision on a run, edit none, and rewrite its card; the card's path.
+        """Add a dated decision on a run and rewrite its card; returns the card's path.
 
-        `decision` is one of DECISIONS, `at` an aware moment. UsageError for an unknown run or
-        decision; RunError when the disk refuses.
+        Earlier decisions stay. `decision` is one of DECISIONS, `at` has a time zone. UsageError for
+        an unknown run or decision; RunError when the disk refuses.
         """
         if decision not in DECISIONS:
             near = nearest(decision, DECISIONS)
@@ -251,7 +251,7 @@ class Log:
         with self.scratch() as scratch:
             write(scratch / name, encode(entry))
             self.decisions_directory.mkdir(exist_ok=True)
-            # A link, unlike a rename, refuses a name that is taken.
+            # A link, unlike a rename, fails when the name is taken.
             os.link(scratch / name, self.decisions_directory / name)
             sync(self.decisions_directory)
         return self.write_card(record)
@@ -284,14 +284,14 @@ class Log:
         return with_decision(record["card"], decisions[-1] if decisions else None)
 
     def card_path(self, record: Mapping[str, Any]) -> Path:
-        """Where the run's card stands for reading."""
+        """The path of the run's card."""
         return self.root / f"{card_stem(record)}.md"
 
     def write_card(self, record: Mapping[str, Any]) -> Path:
         """Write the run's card, with its latest decision, and return its path; or RunError."""
         path = self.card_path(record)
         text = None
-        # Again while a decision arrived meanwhile: of two writers the later one must win.
+        # Repeated if a decision arrived meanwhile: the later of two writers must win.
         while text != (text := self.card(record)):
             with self.scratch() as scratch:
                 write(scratch / "card.md", text.encode())
@@ -299,7 +299,7 @@ class Log:
         return path
 
     def figure_path(self, record: Mapping[str, Any], name: str) -> Path:
-        """Where a figure of the run stands."""
+        """The path of one of the run's figures."""
         return self.root / card_stem(record) / f"{name}.svg"
 
     def write_figure(self, record: Mapping[str, Any], name: str, svg: bytes) -> Path:
@@ -315,7 +315,7 @@ class Log:
 
     @contextmanager
     def scratch(self) -> Iterator[Path]:
-        """A new directory under D/.tmp, gone afterwards; OSError in the block -> RunError."""
+        """A new directory under D/.tmp, removed at the end; an OSError becomes a RunError."""
         scratch = self.root / ".tmp" / secrets.token_hex(8)
         try:
             scratch.mkdir(parents=True)
@@ -327,7 +327,7 @@ class Log:
             shutil.rmtree(scratch, ignore_errors=True)
 
     def remove_leftovers(self) -> int:
-        """Remove what writers that were killed more than a day ago left; how many there were."""
+        """Remove scratch folders older than a day, left by killed writers; returns how many."""
         old = time.time() - _DAY_SECONDS
         removed = 0
         for name in self.names(self.root / ".tmp"):
@@ -342,7 +342,7 @@ class Log:
         return self.runs_directory / f"run_id={run_id}"
 
     def names(self, directory: Path) -> list[str]:
-        """What a folder of the log holds; nothing where it is not there yet."""
+        """The names in a folder of the log; none when it does not exist yet."""
         try:
             return os.listdir(directory)  # noqa: PTH208 - ten times as fast on a long log
         except FileNotFoundError:
@@ -352,12 +352,12 @@ class Log:
 
 
 def _require(record: Any, run_id: str) -> None:
-    """ValueError with what is wrong when this is not a whole record of this run."""
+    """ValueError that says what is wrong when this is no complete record of this run."""
     if not isinstance(record, dict) or record.get("format") != FORMAT:
         raise ValueError(f"wanted a record of format {FORMAT}")
     if record.get("run_id") != run_id:
         raise ValueError(f"run_id: got {one_line(record.get('run_id'))}, wanted '{run_id}'")
-    # The name and the date make up the card's file name: nothing else may get in there.
+    # The card's file name is made of name and date: nothing else may get into it.
     if not _NAME.fullmatch(str(record.get("hypothesis"))):
         raise ValueError(f"hypothesis: got {one_line(record.get('hypothesis'))}, wanted a name")
     started = record.get("started")
@@ -373,7 +373,7 @@ def _require(record: Any, run_id: str) -> None:
 
 
 def read_bytes(path: Path) -> bytes:
-    """A published file's bytes, or RecordError."""
+    """The bytes of a published file, or RecordError."""
     try:
         return path.read_bytes()
     except OSError as error:
@@ -381,7 +381,7 @@ def read_bytes(path: Path) -> bytes:
 
 
 def read_object(path: Path, data: bytes) -> dict[str, Any]:
-    """The JSON object that a published file holds, or RecordError."""
+    """The JSON object in a published file, or RecordError."""
     try:
         value = json.loads(data)
     except ValueError as error:

@@ -1,4 +1,4 @@
-"""A logged run's forecasts as its metrics read them, from the record and its forecasts alone."""
+"""A logged run's forecasts, as metrics read them, from its record and stored forecasts alone."""
 
 from __future__ import annotations
 
@@ -22,8 +22,8 @@ if TYPE_CHECKING:
 def stored_forecasts(log: Log, run: str, horizon: str) -> tuple[Forecasts, TargetScale]:
     """One horizon of a run, n rows in time order, without windows and leak proofs.
 
-    `last`, the outcome of the horizon before, is taken from the symbol's row that resolved at
-    the decision, NaN where none was tested. UsageError for an unknown run or horizon.
+    `last`, the outcome over the horizon before, is that of the symbol's row that resolved at the
+    forecast origin; NaN where there is no such test row. UsageError for an unknown run or horizon.
     """
     record = log.read(run)
     s = record["settings"]
@@ -71,13 +71,13 @@ def stored_forecasts(log: Log, run: str, horizon: str) -> tuple[Forecasts, Targe
 def testable_metrics(record: Mapping[str, Any]) -> list[str]:
     """The metrics that the stored forecasts allow.
 
-    A log target's way back to sigma and variance is kept by fit. Of a model fitted symbol by
-    symbol the record keeps its median alone, so metrics of levels cannot be had again.
+    The record holds the back-transformation of a log target by fit. For a model fitted symbol by
+    symbol it holds the median only, so metrics of levels cannot be computed again.
     """
     s = record["settings"]
     fits = record["tables"]["fits"]
-    alone = "asset" in fits["scope"] and len(record["panel"]["symbols"]) > 1
-    if s["scale"] == "log" and s["back"] not in ("naive", None) and alone:
+    by_symbol = "asset" in fits["scope"] and len(record["panel"]["symbols"]) > 1
+    if s["scale"] == "log" and s["back"] not in ("naive", None) and by_symbol:
         return [name for name, m in METRICS.items() if m.of_the_target]
     return list(METRICS)
 
@@ -91,7 +91,7 @@ def _last(symbol: np.ndarray, formed: I64, resolved: I64, y: F64) -> F64:
 def _fits(
     record: Mapping[str, Any], horizon: str, models: Sequence[str], formed: I64
 ) -> dict[str, ModelFit]:
-    """Each model's way back to levels, fit by fit; its coefficients are of no use here."""
+    """Each model's back-transformation, fit by fit; its coefficients are not needed here."""
     table = record["tables"]["coefficients"]
     shifts: dict[str, dict[str, list[tuple[str, float]]]] = {
         name: {"var_shift": [], "sigma_shift": []} for name in models
