@@ -1,4 +1,4 @@
-"""How the fits of a run went, as the record's tables: coefficients, training, what each took."""
+"""How the fits of a run went, as tables of its record: coefficients, training, times."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from harness.types import FitReport, Forecasts, ModelFit
 
 
 def fit_tables(forecasts: Mapping[str, Forecasts]) -> dict[str, Table]:
-    """Every table of the fits, by its name in the record."""
+    """All tables of the fits, by their names in the record."""
     return {
         "coefficients": _coefficients(forecasts),
         "fits": _fits(forecasts),
@@ -34,7 +34,7 @@ def _coefficients(forecasts: Mapping[str, Forecasts]) -> Table:
 
 
 def _fits(forecasts: Mapping[str, Forecasts]) -> Table:
-    """How every fit went."""
+    """`fits`: how every fit went."""
     columns = (
         "horizon", "model", "scope", "refit", "fit", "cut", "fits", "failed", "parameters",
         "epochs", "best_epoch",
@@ -42,14 +42,14 @@ def _fits(forecasts: Mapping[str, Forecasts]) -> Table:
     rows = []
     for horizon, model, fit, k, r in _reports(forecasts):
         t = r.training
-        told = (t.parameters, t.epochs, t.best) if t else (len(fit.names), 0, 0)
+        went = (t.parameters, t.epochs, t.best) if t else (len(fit.names), 0, 0)
         where = horizon, model, fit.scope, fit.refit, k, _iso(fit.cuts[k])
-        rows.append((*where, r.fits, r.failed, *told))
+        rows.append((*where, r.fits, r.failed, *went))
     return table(columns, rows)
 
 
 def _fit_times(forecasts: Mapping[str, Forecasts]) -> Table:
-    """What every fit took, and how many were kept from an earlier run."""
+    """`fit_times`: how long every fit took, and how many were cached."""
     columns = "horizon", "model", "fit", "fit_seconds", "predict_seconds", "kept"
     return table(
         columns,
@@ -70,7 +70,7 @@ def _reports(
 
 
 def _fit_notes(forecasts: Mapping[str, Forecasts]) -> Table:
-    """What fits counted of themselves, where it was not nothing."""
+    """`fit_notes`: what models counted during fits, where the count is not 0."""
     rows = [
         (horizon, model, k, note, count)
         for horizon, model, _, k, report in _reports(forecasts)
@@ -82,7 +82,7 @@ def _fit_notes(forecasts: Mapping[str, Forecasts]) -> Table:
 
 
 def _training(forecasts: Mapping[str, Forecasts]) -> Table:
-    """The losses after every epoch of the fits that have them."""
+    """`training`: the losses after every epoch, for fits that have epochs."""
     rows = [
         (horizon, model, k, split, epoch, loss)
         for horizon, model, _, k, report in _reports(forecasts)
@@ -94,7 +94,7 @@ def _training(forecasts: Mapping[str, Forecasts]) -> Table:
 
 
 def _net_weights(forecasts: Mapping[str, Forecasts]) -> Table:
-    """What weighs the parts of a net after every epoch, of the fits that have any."""
+    """`net_weights`: the weights of a net's parts after every epoch, where it has any."""
     rows = [
         (horizon, model, k, name, epoch, weight)
         for horizon, model, _, k, report in _reports(forecasts)
@@ -106,7 +106,7 @@ def _net_weights(forecasts: Mapping[str, Forecasts]) -> Table:
 
 
 def _attention(forecasts: Mapping[str, Forecasts]) -> Table:
-    """The mean weight of each step back from the decision (0: its own) of the fits that have it."""
+    """`attention`: the mean weight by steps back from the forecast origin, which is step 0."""
     rows = [
         (horizon, model, k, step, weight)
         for horizon, model, _, k, report in _reports(forecasts)

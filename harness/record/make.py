@@ -1,4 +1,4 @@
-"""What a run leaves behind: one plain record with column-oriented tables, the card among it."""
+"""Makes the record of a run: one JSON-able document with tables by column, and the card."""
 
 from __future__ import annotations
 
@@ -49,7 +49,7 @@ if TYPE_CHECKING:
     from harness.verdict.judge import Judged
 
 _NS_PER_MINUTE = 60_000_000_000
-_MOST_GAPS = 100  # of the longest; the number and the sum are of all
+_MOST_GAPS = 100  # the longest; their number and sum are over all gaps
 
 
 def horizon_forecasts(forecasts: Forecasts) -> HorizonForecasts:
@@ -83,9 +83,9 @@ def make_record(
     environment: Mapping[str, Any],
     tried: Mapping[str, Any],
 ) -> dict[str, Any]:
-    """The whole record of a run, JSON-able, its card rendered from the rest of it.
+    """The whole record of a run, JSON-able; its card is rendered from the rest of it.
 
-    `tried` is what the log knew: its keys `registration` and `family`.
+    `tried` is what the log knew: the keys `registration` and `family` of the record.
     """
     study, facts = measured.study, measured.facts
     h, scores, verdict = study.hypothesis, judged.scores, judged.verdict
@@ -113,15 +113,15 @@ def make_record(
         **tried,
         "cautions": [
             *of_the_baseline(h.verdict.metric, h.models[h.verdict.baseline].kind),
-            *_of_its_level(study, forecasts, judged),
+            *_warnings_of_level(study, forecasts, judged),
             *of_the_family(verdict, tried["family"], h.verdict.alpha),
             *audit.cautions({h.verdict.baseline, verdict.best.candidate}),
             *cautions(forecasts, study.scale, verdict, facts.start),
             *of_the_training(
                 forecasts[str(h.verdict.horizon)], (h.verdict.baseline, verdict.best.candidate)
             ),
-            *_of_its_laws(h, judged),
-            *of_the_source(*_both(measured)),
+            *_warnings_of_laws(h, judged),
+            *of_the_source(*_symbols(measured)),
             *of_the_records(h.panel.min_record),
         ],
         "tables": {
@@ -204,7 +204,9 @@ def _panel(
     }
 
 
-def _of_its_level(study: Study, forecasts: Mapping[str, Forecasts], judged: Judged) -> list[str]:
+def _warnings_of_level(
+    study: Study, forecasts: Mapping[str, Forecasts], judged: Judged
+) -> list[str]:
     rule = study.hypothesis.verdict
     horizon = str(rule.horizon)
     (scores,) = (s for s in judged.scores if s.horizon == horizon)
@@ -212,7 +214,7 @@ def _of_its_level(study: Study, forecasts: Mapping[str, Forecasts], judged: Judg
     return of_a_weak_baseline(rule.baseline, scores.value(rule.baseline, "qlike"), outcome)
 
 
-def _of_its_laws(h: Hypothesis, judged: Judged) -> list[str]:
+def _warnings_of_laws(h: Hypothesis, judged: Judged) -> list[str]:
     if h.distribution is None:
         return []
     horizon = str(h.verdict.horizon)
@@ -221,8 +223,8 @@ def _of_its_laws(h: Hypothesis, judged: Judged) -> list[str]:
     return of_the_laws(pooled, h.distribution.levels)
 
 
-def _both(measured: MeasuredStudy) -> tuple[Sequence[str], Sequence[str], bool]:
-    """The symbols tested, those learned from, and whether both are of one panel."""
+def _symbols(measured: MeasuredStudy) -> tuple[Sequence[str], Sequence[str], bool]:
+    """The symbols tested, those of the source panel, and whether both panels are the same."""
     study, source_facts = measured.study, measured.source_facts
     if study.source is None or source_facts is None:
         return study.panel.symbols, (), False
@@ -231,7 +233,7 @@ def _both(measured: MeasuredStudy) -> tuple[Sequence[str], Sequence[str], bool]:
 
 
 def _source(measured: MeasuredStudy) -> dict[str, Any] | None:
-    """The panel that models learned from beforehand, where there is one."""
+    """The source panel of pretrained models, if there is one."""
     study, read = measured.study, measured.data.source
     if study.source is None or measured.source_facts is None or read is None:
         return None
@@ -281,7 +283,7 @@ def _settings(study: Study, forecasts: Mapping[str, Forecasts]) -> dict[str, Any
 
 
 def _walk_words(w: WalkForward) -> str:
-    """The scheme in words, with the lengths and moments that belong to it."""
+    """The walk-forward scheme in words, with its lengths and times."""
     words: list[str] = [w.scheme]
     if w.train:
         words.append(f"train {w.train}")

@@ -58,7 +58,7 @@ def evidence_table(verdict: Verdict) -> Table:
 
 
 def _spread(e: Evidence) -> tuple[float, float]:
-    """The least and the greatest gain with any seed."""
+    """The smallest and the largest gain of any one seed."""
     each = e.seeds or (e.gain,)
     return min(each), max(each)
 

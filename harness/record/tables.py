@@ -1,4 +1,4 @@
-"""What scores and tests found, as a record's tables: groups, tests, VaR, laws, documents."""
+"""Group scores, tests of ability, VaR, distributions and documents as a record's tables."""
 
 from __future__ import annotations
 
@@ -66,7 +66,7 @@ def _wins(groups: Sequence[GroupScores], rule: Acceptance) -> list[tuple[Any, ..
 
 
 def _won(own: F64, base: F64) -> list[int]:
-    """How many groups of (g, 12) figures are better, by metric."""
+    """In how many of the g groups the figures (g, 12) are better, by metric."""
     signs = np.array([1.0 if m.higher else -1.0 for m in METRICS.values()])
     won: list[int] = np.sum(signs * (own - base) > 0.0, axis=0).tolist()
     return won
@@ -74,10 +74,10 @@ def _won(own: F64, base: F64) -> list[int]:
 
 def _adaptation(adaptations: Sequence[Adaptation]) -> list[tuple[Any, ...]]:
     return [
-        (a.horizon, a.regime, a.loss, a.shifts, model, day, value)
+        (a.horizon, a.regime, a.loss, a.shifts, model, origin, value)
         for a in adaptations
         for model, path in a.cumulative.items()
-        for day, value in enumerate(path.tolist(), 1)
+        for origin, value in enumerate(path.tolist(), 1)
     ]
 
 
@@ -85,7 +85,7 @@ _COLUMNS = tuple(field.name for field in fields(Finding))
 
 
 def ability_table(horizon: str, findings: Sequence[Finding]) -> Table:
-    """One row a test and model, its figures as ability/table.py defines them."""
+    """`ability`: one row per test and model; inference/table.py defines the figures."""
     rows = [(horizon, *(getattr(f, name) for name in _COLUMNS)) for f in findings]
     return table(("horizon", *_COLUMNS), rows)
 
@@ -106,7 +106,7 @@ def distribution_tables(found: Sequence[Distributions]) -> dict[str, Table]:
 
 
 def document_tables(document: Document | None) -> dict[str, Table]:
-    """`documents`, one row, and `reported`, a row per figure; neither without [document]."""
+    """`documents`, one row, and `reported`, one row per figure; neither without [document]."""
     if document is None:
         return {}
     d = document
@@ -123,7 +123,7 @@ def document_tables(document: Document | None) -> dict[str, Table]:
 
 
 def risk_tables(risks: Sequence[Risk]) -> dict[str, Table]:
-    """`risk`, `risk_wins` and `risk_path`, column by column; none of them without [risk]."""
+    """`risk`, `risk_wins` and `risk_path`, column by column; none without [risk]."""
     if not risks:
         return {}
     path = table(PathRow._fields, [row for risk in risks for row in risk.paths])
