@@ -1,12 +1,12 @@
-"""The family of a run: everything that was tried on its panel, and what the log knew before it.
+"""The family of a run: everything that was tried on its panel, as the log knew it before the run.
 
-A run's family are all runs of the log on the same panel whose tested spans overlap its own: reruns
+The family of a run are all logged runs on the same panel whose test spans overlap its own: reruns
 and variants, confirmed or not. Its size is the number of distinct comparisons, a candidate against
-a baseline, ever judged on it; a rerun is no new one, nor is another name, minimum gain or alpha.
+a baseline, that were ever judged on it. A rerun is no new comparison; neither is another name,
+minimum gain or alpha.
 
-The same panel is a panel of the same name, or one of another name that gave the same bytes. What
-was tested at other times is no part of the family: a claim may be found on one span and judged on
-the next.
+The same panel has the same name, or another name and the same bytes. Runs on other test spans do
+not belong to the family: a claim may be found on one span and judged on the next.
 """
 
 from __future__ import annotations
@@ -29,16 +29,16 @@ if TYPE_CHECKING:
     from harness.inference.evidence import Verdict
     from harness.spec.hypothesis import Hypothesis
 
-Key = tuple[str, str]  # of a comparison: the hash of what it was made on, and the candidate
+Key = tuple[str, str]  # of a comparison: its hash (RunDigest.comparison) and the candidate
 
 
 @dataclass(frozen=True)
 class Known:
     """What the log knew before a run: its family, its registration, why it may be void.
 
-    `members` are the runs of the family, oldest first; `registration` is what the record keeps of
-    it; `forbidden` are the sentences that forbid a verdict; `unreadable` are runs left out because
-    their records cannot be read.
+    `members` are the runs of the family, oldest first; `registration` is what the record holds of
+    the registration; `forbidden` are the sentences that forbid a verdict; `unreadable` are runs
+    that were left out because their records cannot be read.
     """
 
     hypothesis: Hypothesis
@@ -48,7 +48,7 @@ class Known:
     unreadable: tuple[str, ...]
 
     def words(self, verdict: Verdict) -> dict[str, Any]:
-        """What the record keeps of the family with this run in it, the reality check aside."""
+        """What the record holds of the family, this run included, without the reality check."""
         h, p = self.hypothesis, comparisons(self.members)
         tests = () if h.verdict.claim == "equal" else verdict.evidence
         own = {(h.comparison_hash, e.candidate): _number(e.p_value) for e in tests}
@@ -78,9 +78,9 @@ def look_up(
     started: datetime,
     contradiction: Contradiction = lambda _: None,
 ) -> Known:
-    """What the log knows of a hypothesis that is about to be judged on this data.
+    """What the log knows about a hypothesis that is about to be judged on this data.
 
-    `started` is when its run began; `contradiction` as in `history`.
+    `started` is when its run began; `contradiction` is as in `history`.
     """
     runs, unreadable = all_digests(log)
     past = history(log, hypothesis, runs, data, contradiction)
@@ -100,15 +100,15 @@ def look_up(
 def family_of(
     runs: Sequence[RunDigest], data: DataRead, tested: tuple[str, str]
 ) -> list[RunDigest]:
-    """The runs on the same panel that were tested at some moment of `tested`."""
+    """The runs on the same panel whose test spans overlap `tested`."""
     return [run for run in runs if _same_panel(run.data, data) and run.overlaps(tested)]
 
 
 def comparisons(runs: Sequence[RunDigest]) -> dict[Key, float]:
-    """The p-value of every comparison of these runs, oldest first: the latest of each.
+    """The latest p-value of every comparison of these runs, which are oldest first.
 
-    A void run's p-values are not to be believed: its comparison was made and found nothing, unless
-    another run made it. A claim of equality is not decided by p-values, and has none here.
+    The p-values of a void run are not valid: a comparison that only void runs made counts with
+    p = 1. A claim of equality is not decided by p-values, and has none here.
     """
     found: dict[Key, float] = {}
     for run in runs:
@@ -122,12 +122,12 @@ def comparisons(runs: Sequence[RunDigest]) -> dict[Key, float]:
 
 
 def _count(found: dict[Key, float], p: Mapping[Key, float], *, void: bool) -> None:
-    """Add a later run's p-values to those found."""
+    """Add the p-values of a later run."""
     found |= {key: 1.0 for key in p if key not in found} if void else p
 
 
 def adjust(p: Mapping[Key, float]) -> dict[Key, tuple[float, float]]:
-    """Holm's and Benjamini-Hochberg's adjusted p-values among all of these."""
+    """Each p-value adjusted for all of them: by Holm, by Benjamini and Hochberg."""
     values = np.array(list(p.values()), np.float64)
     both = zip(holm(values).tolist(), benjamini_hochberg(values).tolist(), strict=True)
     return dict(zip(p, both, strict=True))
@@ -139,5 +139,5 @@ def _same_panel(one: DataRead, other: DataRead) -> bool:
 
 
 def _number(p: float) -> float:
-    """Where there is no p-value the comparison still was made, and found nothing."""
+    """A comparison without a p-value was made all the same: it counts with p = 1."""
     return 1.0 if math.isnan(p) else p

@@ -1,7 +1,7 @@
-"""The rivals of a run's candidates: those of other runs of its family, read back from the log.
+"""Stored forecasts of other runs of the family, for the reality check of a run.
 
-Only what was forecast of the same targets at the same moments can be compared: rivals share
-target, horizon and every decision with the run, and are set against its own baseline.
+Only forecasts of the same targets at the same forecast origins can be compared: those runs share
+target, horizon and every origin with the run, and are compared with its own baseline.
 """
 
 from __future__ import annotations
@@ -36,8 +36,8 @@ if TYPE_CHECKING:
     from harness.inference.evidence import Evidence
     from harness.study.study import Study
 
-# A plain run reads so much of other runs' forecasts at most, the latest first, and draws from so
-# many numbers, which is a tenth of a second: what is beyond is for `harness family --full`.
+# A plain run reads at most so many bytes of other runs' forecasts, the latest first, and resamples
+# at most so many numbers: a tenth of a second. `harness family --full` does the rest.
 _MOST_BYTES = 25_000_000
 _MOST_NUMBERS = 500_000
 _WINS = "the verdict is on symbols won, the check on mean losses"
@@ -45,9 +45,9 @@ _WINS = "the verdict is on symbols won, the check on mean losses"
 
 @dataclass(frozen=True)
 class Setting:
-    """What a comparison is made in: forecasts (n,) in time order, of one target and horizon.
+    """What the compared forecasts (n,) share: target and horizon, in time order.
 
-    `symbol` (n,) are names; `last` as in Samples, None where it is not known; `seed` is the run's.
+    `symbol` (n,) are names; `last` is as in Samples, None where unknown; `seed` is the run's.
     """
 
     horizon: str
@@ -62,7 +62,7 @@ class Setting:
     seed: int
 
     def loss(self, yhat: F64, shifts: tuple[F64 | float, F64 | float]) -> F64:
-        """The metric's loss of every forecast (n,), given on the target's scale."""
+        """The metric's loss of every forecast (n,); forecasts are on the target's scale."""
         return METRICS[self.metric].losses(
             self._values(self.y, (0.0, 0.0)), self._values(yhat, shifts)
         )
@@ -77,7 +77,7 @@ class Setting:
 
 
 def setting_of(study: Study, forecasts: Forecasts) -> Setting:
-    """The setting of a run that is under way, at its verdict's horizon."""
+    """The setting of the present run, at its verdict's horizon."""
     import polars as pl
 
     h = study.hypothesis
@@ -114,8 +114,9 @@ def check(
 ) -> dict[str, Any]:
     """The reality check of a run over all candidates of its family that can be compared with it.
 
-    What the record keeps: `white` and `spa` (p-values) over so many `candidates`, `block`, `draws`
-    and `dates`, or `why` there is none; and how many were `left_out` because reading them costs.
+    What the record holds: the p-values `white` and `spa` over so many `candidates`, `block`,
+    `draws` and `dates`, or `why` there is none; and how many candidates were `left_out` because
+    reading them would take long.
     """
     if regime is not None:
         return {"why": f"the verdict is on the regime {regime} alone"}
@@ -145,22 +146,22 @@ def check(
 
 @dataclass(frozen=True)
 class Reach:
-    """What full checks read: the forecasts of so many runs, in bytes."""
+    """How much full checks read: the stored forecasts of so many runs, in bytes."""
 
     runs: int
     bytes: int
 
 
 def reach_of(log: Log, runs: Sequence[RunDigest]) -> Reach:
-    """What the full checks of these runs would read."""
+    """How much the full checks of these runs would read."""
     sizes = [size for run in runs if (size := _bytes(log, run))]
     return Reach(len(sizes), sum(sizes))
 
 
 def full_check(log: Log, members: Sequence[RunDigest], run: RunDigest) -> dict[str, Any]:
-    """The reality check of a stored run over all candidates of its family, as `check` has it.
+    """The reality check of a stored run over all candidates of its family, as in `check`.
 
-    `members` are the runs of its family, itself among them. RecordError when its record cannot be
+    `members` are the runs of its family, itself included. RecordError when its record cannot be
     read.
     """
     record = log.read(run.run_id)
@@ -176,7 +177,9 @@ def full_check(log: Log, members: Sequence[RunDigest], run: RunDigest) -> dict[s
         return {"why": "its forecasts are gone"}
     own = family_losses(log, run, setting, (run.baseline, *run.comparisons))
     if run.baseline not in own or len(own) == 1:
-        return {"why": "the log does not hold the way back of models fitted symbol by symbol"}
+        return {
+            "why": "the log does not hold the back-transformation of models fitted symbol by symbol"
+        }
     benchmark = own.pop(run.baseline)
     losses = list(own.values())
     for family_run in eligible(log, members, {(run.comparison, name) for name in own}, setting):
@@ -208,7 +211,7 @@ def _stored_setting(log: Log, run: RunDigest, record: Mapping[str, Any]) -> Sett
 
 @dataclass(frozen=True)
 class FamilyRun:
-    """A run, those of its candidates that no later run compared, its stored forecasts in bytes."""
+    """A run, its candidates that no later run compared, and the bytes of its stored forecasts."""
 
     run: RunDigest
     candidates: tuple[str, ...]
@@ -218,9 +221,10 @@ class FamilyRun:
 def eligible(
     log: Log, runs: Sequence[RunDigest], made: Collection[Key], setting: Setting
 ) -> list[FamilyRun]:
-    """Every comparison of these runs but those already `made`, of its latest run, newest first.
+    """The comparisons of these runs that are not yet `made`, each in its latest run, newest first.
 
-    Of the same target and horizon. Runs whose forecasts are gone, and void ones, are left out.
+    All are of the same target and horizon. Void runs, and runs whose forecasts are gone, are left
+    out.
     """
     found, seen = [], set(made)
     for run in sorted(runs, key=lambda run: (run.started, run.run_id), reverse=True):
@@ -233,7 +237,7 @@ def eligible(
 
 
 def tested(setting: Setting, benchmark: F64, losses: Sequence[F64]) -> dict[str, Any]:
-    """The reality check of losses (n,) each against the benchmark's (n,), by decision time."""
+    """The reality check of losses (n,) against the benchmark's (n,), by forecast origin."""
     dates = by_origin(setting.formed_at)
     gains = benchmark[:, None] - np.column_stack(losses)
     if not np.isfinite(gains).all():
@@ -252,10 +256,10 @@ def tested(setting: Setting, benchmark: F64, losses: Sequence[F64]) -> dict[str,
 def family_losses(
     log: Log, run: RunDigest, setting: Setting, models: Sequence[str]
 ) -> dict[str, F64]:
-    """Model -> its losses (n,), from a run's stored forecasts; {} where they do not compare.
+    """Model -> its losses (n,), from a run's stored forecasts; {} where they cannot be compared.
 
-    Not the same decisions, other targets, forecasts that are gone or cannot be read, or a way back
-    to levels that the log does not hold (of models fitted symbol by symbol, medians alone).
+    That is so for other forecast origins or targets, for forecasts that are gone or unreadable, and
+    where the log lacks the back-transformation (for models fitted symbol by symbol it has medians).
     """
     frame = _stored(log, run, setting)
     if frame is None:
@@ -275,10 +279,10 @@ def family_losses(
 
 
 def targets_differ(log: Log, run_id: str, forecasts: Mapping[str, Forecasts]) -> str | None:
-    """What shows that a run's stored targets are not these; None where nothing does.
+    """In words, the first difference of a run's stored targets from these; None without any.
 
-    Every decision that it stored within the span tested now must be there, with the target it had;
-    targets may differ in the last digits, as sums do that another version of the code has made.
+    Every forecast origin that it stored within the present test span must exist, with the same
+    target; the last digits may differ, as sums in another order do.
     """
     try:
         stored = log.read_forecasts(run_id)
@@ -323,7 +327,7 @@ def _first_difference(stored: pl.DataFrame, horizon: str, part: Forecasts) -> st
 
 
 def _stored(log: Log, run: RunDigest, setting: Setting) -> pl.DataFrame | None:
-    """A run's forecasts, where they are of the setting's targets at its decisions."""
+    """A run's forecasts, if they have the setting's targets at its forecast origins."""
     import polars as pl
 
     frame = _forecasts(log, run)
@@ -338,7 +342,7 @@ def _stored(log: Log, run: RunDigest, setting: Setting) -> pl.DataFrame | None:
 
 
 def _forecasts(log: Log, run: RunDigest) -> pl.DataFrame | None:
-    """What a run forecast at its verdict's horizon; None where it cannot be read any more."""
+    """The forecasts of a run at its verdict's horizon; None where they cannot be read."""
     import polars as pl
 
     columns = ["horizon", "symbol", "formed_at", "y", "yhat"]
@@ -362,7 +366,7 @@ def _bytes(log: Log, run: RunDigest) -> int:
 
 
 def _shifts(record: Mapping[str, Any], model: str, setting: Setting) -> tuple[F64, F64] | None:
-    """The way back to levels of a stored model's forecasts (n,); None where it is not stored."""
+    """The back-transformation of a stored model's forecasts (n,); None where it is not stored."""
     if setting.metric not in testable_metrics(record):
         return None
     table = record["tables"]["coefficients"]

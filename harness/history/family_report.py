@@ -1,4 +1,4 @@
-"""What `harness family` tells of a panel: every hypothesis tried on it, from the log alone."""
+"""What `harness family` shows of a panel: every hypothesis tried on it, from the log alone."""
 
 from __future__ import annotations
 
@@ -21,14 +21,14 @@ from harness.log.store import Log, RecordError
 
 @dataclass(frozen=True)
 class Entry:
-    """One hypothesis on the panel: its runs, the latest one's verdict, how it is adjusted.
+    """One hypothesis on the panel: its runs, the verdict of the latest, adjusted p-values.
 
-    `p_value`, `p_holm` and `p_bh` are of the best candidate, as it counts among all comparisons of
-    the latest run's family; None for a hypothesis that was registered and not run, is not judged,
-    or claims equality.
-    `registered` is `yes` (before its first run), `altered` (before it, and another spec of the
-    name was registered or run before that; or only such another is registered), `later` (after its
-    first run), or `no`. `panel` may have another name than the one asked for, and the same bytes.
+    `p_value`, `p_holm` and `p_bh` are those of the best candidate among all comparisons of the
+    latest run's family; None for a hypothesis that was registered and not run, has no verdict, or
+    claims equality.
+    `registered` is `yes` (before its first run), `altered` (before it, but another spec of the same
+    name was registered or run earlier; or only another spec is registered), `later` (after its
+    first run), or `no`. `panel` may have another name than the one asked for, with the same bytes.
     """
 
     hypothesis: str
@@ -65,7 +65,7 @@ class Entry:
 
 @dataclass(frozen=True)
 class FamilyReport:
-    """All that was tried on a panel; `unreadable` are runs and registrations left out."""
+    """Everything that was tried on a panel; `unreadable` runs and registrations are left out."""
 
     panel: str
     runs: int
@@ -75,7 +75,7 @@ class FamilyReport:
 
 
 def report_family(log: Log, panel: str) -> FamilyReport:
-    """Everything on the panel of this name; UsageError when the log has nothing on it."""
+    """The report of the panel of this name; UsageError when the log has nothing on it."""
     runs, unreadable = all_digests(log)
     registered, torn = _all_registrations(log)
     known = {run.panel for run in runs} | {r.data.panel for r in registered}
@@ -95,12 +95,12 @@ def latest_runs(log: Log, panel: str) -> list[RunDigest]:
 
 
 def reach(log: Log, panel: str) -> Reach:
-    """What the reality checks of all hypotheses on the panel would read."""
+    """How much the reality checks of all hypotheses on the panel would read."""
     return reach_of(log, latest_runs(log, panel))
 
 
 def check_all(log: Log, panel: str) -> Iterator[tuple[RunDigest, dict[str, Any]]]:
-    """The reality check of every hypothesis on the panel, nothing left out, one by one."""
+    """The full reality check of every hypothesis on the panel, one by one."""
     runs = all_digests(log)[0]
     for run in latest_runs(log, panel):
         try:
@@ -114,7 +114,7 @@ _Read = TypeVar("_Read", RunDigest, Registration)
 
 
 def _on_panel(what: Sequence[_Read], panel: str, runs: Sequence[RunDigest]) -> list[_Read]:
-    """Those on the panel of this name, or on one of another name that gave a run the same bytes."""
+    """Those on the panel of this name, or on another one with the bytes that its runs read."""
     prints = {run.fingerprint for run in runs if run.panel == panel} - {None}
     return [one for one in what if one.data.panel == panel or one.data.fingerprint in prints]
 
@@ -140,7 +140,7 @@ def _entries(
     registered: Sequence[Registration],
     here: Sequence[Registration],
 ) -> Iterator[Entry]:
-    """Every hypothesis of `mine`, then those registered `here` and never run on the panel."""
+    """Every hypothesis of `mine`, then those that are registered `here` and were never run."""
     adjusted: dict[tuple[str | None, ...], Any] = {}
     for spec_hash in dict.fromkeys(run.spec_hash for run in mine):
         own = [run for run in mine if run.spec_hash == spec_hash]
@@ -170,7 +170,7 @@ def _state(
     runs: Sequence[RunDigest],
     registered: Sequence[Registration],
 ) -> str:
-    """See Entry; `own` are the hypothesis' registrations, `first` its first run, if any."""
+    """`Entry.registered`; `own` are the hypothesis' registrations, `first` its first run."""
     before = bool(own) and precedes(own[0], first)
     if first is not None and first.registered is not None:
         before = first.registered

@@ -1,8 +1,8 @@
-"""Registering a hypothesis: its rule, dated, in the log before it is run on its panel.
+"""Registers a hypothesis: its rule and the date go into the log before its first run.
 
-The panel is measured as a run would do it, which gives its fingerprint and leaves the measures for
-the first run; nothing is fitted, forecast or scored. Where the data is not at hand a hypothesis can
-be registered all the same, without a fingerprint.
+The panel is measured as in a run, which gives its fingerprint and caches the measures for the first
+run; nothing is fitted, forecast or scored. Where the data is not at hand, a hypothesis can be
+registered without a fingerprint.
 """
 
 from __future__ import annotations
@@ -26,9 +26,9 @@ from harness.study.study import set_up
 
 @dataclass(frozen=True)
 class Registered:
-    """A hypothesis in the log: its registration, whether it is new, what keeps it from being first.
+    """A registered hypothesis; `new` is false when it was registered earlier.
 
-    `missing` says why there is no fingerprint; `first` is a run that came before it.
+    `missing` says why there is no fingerprint; `first` is a run that came before it, if any.
     """
 
     registration: Registration
@@ -38,7 +38,7 @@ class Registered:
     first: RunDigest | None
 
     def as_json(self) -> dict[str, Any]:
-        """What `harness register --json` says of it."""
+        """As `harness register --json` shows it."""
         r = self.registration
         return {
             "hypothesis": r.hypothesis,
@@ -65,7 +65,7 @@ def register_hypothesis(
     clock: Callable[[], datetime] = lambda: datetime.now(UTC),
     progress: Callable[[str], None] = lambda _: None,
 ) -> Registered:
-    """Register a hypothesis, unless a registration of it stands on this data.
+    """Register a hypothesis, unless it has a current registration on this data.
 
     UsageError for a mistake in the files, RunError when the disk refuses.
     """
@@ -81,7 +81,7 @@ def register_hypothesis(
 def read_data(
     hypothesis: Hypothesis, search: Sequence[Path], progress: Callable[[str], None]
 ) -> tuple[DataRead, str | None]:
-    """What a run would read, or why it cannot be read here."""
+    """The data that a run would read, or why it cannot be read here."""
     panel = find_panel(hypothesis.panel.name, search).name
     try:
         measured = measure_study(set_up(hypothesis, search), progress=progress)

@@ -1,7 +1,6 @@
-"""What stands of a hypothesis: is its rule registered, was it altered, has its data changed?
+"""Registration status of a hypothesis: registered, altered, or run on changed data.
 
-What a card says of this is read from sealed records and registrations, never from what is derived
-of them.
+What a card says of it is read from sealed records and registrations, never from derived files.
 """
 
 from __future__ import annotations
@@ -35,8 +34,8 @@ _OTHERWISE = "its file says otherwise how bars are read, held, filled or joined"
 class Change:
     """An earlier run or registration of the hypothesis that read other data.
 
-    `run` is a run's id, None for a registration, whose `file` it is; `shown` says what shows it,
-    None where fingerprint or panel file do.
+    `run` is the run's id or `file` the registration's file, the other is None. `shown` says what
+    shows the change, None where the fingerprint or the panel file shows it.
     """
 
     run: str | None
@@ -46,7 +45,7 @@ class Change:
     shown: str | None = None
 
     def sentence(self, now: DataRead) -> str:
-        """Why no verdict can be given."""
+        """Why there can be no verdict."""
         which, then = "panel", self.data
         of_itself = replace(then, source=None).changed_into(now)
         if not self.shown and not of_itself and then.source and now.source:
@@ -64,9 +63,9 @@ class Change:
 
 @dataclass(frozen=True)
 class Version:
-    """Another spec of the same name, or of the same comparison under another one.
+    """Another spec with the same name, or with the same comparison under another name.
 
-    Its first registration and its latest run, or None.
+    It has its first registration and its latest run, or None.
     """
 
     spec_hash: str
@@ -75,17 +74,17 @@ class Version:
 
     @property
     def at(self) -> str:
-        """When the log last heard of it."""
+        """When it was last registered or run."""
         registered = self.registration.registered_at if self.registration else ""
         return max(registered, self.run.started if self.run else "")
 
 
 @dataclass(frozen=True)
 class History:
-    """A hypothesis in the log, each oldest first: its own runs, those of its other versions.
+    """A hypothesis in the log: its own runs and those of its other versions, oldest first.
 
-    `named` are the registrations of its name, `torn` the files of those that cannot be read,
-    `unreadable` its own runs whose records cannot be read; `changes` is what read other data.
+    `named` are the registrations of its name, `torn` the files of unreadable ones, `unreadable` its
+    own runs with unreadable records; `changes` are the runs and registrations on other data.
     """
 
     hypothesis: Hypothesis
@@ -100,7 +99,7 @@ class History:
         """The first registration since the data last changed, and the first run on this data."""
         other = {key for change in self.changes for key in (change.run, change.file)}
         since = self.changes[-1].at if self.changes else ""
-        # What was registered after a change must hold the changed data: seen, and not other data.
+        # A registration after a change must hold the fingerprint of the changed data.
         mine = (
             r
             for r in self.named
@@ -113,18 +112,18 @@ class History:
         return next(mine, None), next(runs, None)
 
     def words(self, log: Log, started: str) -> dict[str, Any]:
-        """What the record of a run begun at `started` keeps, in words too."""
+        """What the record of a run that began at `started` holds of this, sentences included."""
         found, first = self.current_registration()
         before = found is not None and precedes(found, first, started)
         h = self.hypothesis
         begun = first.started if first else started
         alike = h.identity.name, h.comparison_hash
         versions = versions_before(alike, h.spec_hash, begun, self.others, self.named)
-        told = [_registered(found, first, before, self.changes)]
+        sentences = [_registered(found, first, before, self.changes)]
         if versions:
-            told.append(_altered(log, h, versions))
+            sentences.append(_altered(log, h, versions))
         if self.torn:
-            told.append(f"Not readable, and not counted: {', '.join(self.torn)}.")
+            sentences.append(f"Not readable, and not counted: {', '.join(self.torn)}.")
         return {
             "registered_at": found.registered_at if found else None,
             "first_run_at": first.started if first else None,
@@ -135,7 +134,7 @@ class History:
             "files": [r.file for r in self.named],
             "unreadable": list(self.torn),
             "run_ids": [run.run_id for run in (*self.own, *self.others)],
-            "words": " ".join(told),
+            "words": " ".join(sentences),
         }
 
 
@@ -146,10 +145,10 @@ def history(
     data: DataRead,
     contradiction: Contradiction = lambda _: None,
 ) -> History:
-    """What the log has of a hypothesis that reads this data; `runs` are all of the log.
+    """What the log holds of a hypothesis that reads this data; `runs` are all runs of the log.
 
-    `contradiction(run_id)` says in words what shows that the data which that earlier run stored
-    is not the beginning of this data, None where nothing does.
+    `contradiction(run_id)` says in words how the targets that the earlier run stored differ from
+    those of this data; None where they agree.
     """
     name, spec_hash = hypothesis.identity.name, hypothesis.spec_hash
     own, unreadable = sealed_digests(log, [run for run in runs if run.spec_hash == spec_hash])
@@ -171,16 +170,16 @@ def history(
 def current_registration(
     log: Log, hypothesis: Hypothesis, data: DataRead
 ) -> tuple[Registration | None, RunDigest | None]:
-    """The registration that stands for a hypothesis on this data, and its first run on it."""
+    """The current registration of a hypothesis on this data, and its first run on it."""
     return history(log, hypothesis, all_digests(log)[0], data).current_registration()
 
 
 def precedes(
     registration: Registration, first: RunDigest | None, started: str | None = None
 ) -> bool:
-    """Whether it precedes the first run; where there is none, the run begun at `started`, if any.
+    """Whether it came before the first run or, without one, before the run begun at `started`.
 
-    Runs know it but for old ones, which tell seconds only.
+    The run's record says so; older ones do not, and hold whole seconds only.
     """
     if first is None:
         return started is None or registration.registered_at < started
@@ -190,7 +189,7 @@ def precedes(
 
 
 def _version_of(run: RunDigest, alike: tuple[str, str | None]) -> bool:
-    """Whether a run is of this name, or of this very comparison under another name."""
+    """Whether a run has this name, or the same comparison under another name."""
     return run.hypothesis == alike[0] or run.comparison == alike[1]
 
 
@@ -201,11 +200,11 @@ def versions_before(
     runs: Sequence[RunDigest],
     registered: Sequence[Registration],
 ) -> list[Version]:
-    """The other specs that were registered or run before a moment, latest last.
+    """The other versions that were registered or run before a time, latest last.
 
     `alike` is the name, and the hash of the comparison where it is known: a spec under another name
-    that makes the same one is another version too. `runs` and `registered` are oldest first, what
-    is neither may be among them.
+    with the same comparison is a version too. `runs` and `registered` are oldest first; those of
+    other hypotheses among them are ignored.
     """
     first: dict[str, Registration] = {}
     for r in registered:
@@ -226,10 +225,10 @@ def _changes(
     now: DataRead,
     contradiction: Contradiction,
 ) -> list[Change]:
-    """Every earlier run and registration of the hypothesis on other data, oldest first."""
+    """All earlier runs and registrations of the hypothesis on other data, oldest first."""
     found = []
     grown = [run for run in own if run.data.differs_from(now) and run.data.grew_into(now)]
-    # The latest of them has stored the most; one file of forecasts is read.
+    # The latest of them stored the most forecasts, and only its file is read.
     latest = grown[-1].run_id if grown else None
     for run in own:
         shown = contradiction(run.run_id) if run.run_id == latest else None
@@ -266,7 +265,7 @@ def _registered(
 
 
 def _altered(log: Log, hypothesis: Hypothesis, versions: Sequence[Version]) -> str:
-    """What the latest of these versions claimed and came to, and how many there are."""
+    """What the latest of these versions claimed, its verdict, and how many versions there are."""
     latest = versions[-1]
     run, rule = _sealed_run(log, latest)
     what = "another spec"
@@ -275,17 +274,17 @@ def _altered(log: Log, hypothesis: Hypothesis, versions: Sequence[Version]) -> s
         what = differs or "the same rule and another spec"
     short = latest.spec_hash[: len("sha256:") + 12]
     renamed = run is not None and run.hypothesis != hypothesis.identity.name
-    told = [f"as {run.hypothesis if run is not None and renamed else short} ({what})"]
+    parts = [f"as {run.hypothesis if run is not None and renamed else short} ({what})"]
     if latest.registration is not None:
-        told.append(f"registered {latest.registration.registered_at[:10]}")
+        parts.append(f"registered {latest.registration.registered_at[:10]}")
     if run is not None:
-        told.append(f"run {run.run_id} of {run.started[:10]} ended {run.status}")
+        parts.append(f"run {run.run_id} of {run.started[:10]} ended {run.status}")
     many = f" It is the latest of {len(versions)} such versions." if len(versions) > 1 else ""
-    return f"Altered before that: {', '.join(told)}.{many}"
+    return f"Altered before that: {', '.join(parts)}.{many}"
 
 
 def _sealed_run(log: Log, version: Version) -> tuple[RunDigest | None, Mapping[str, Any] | None]:
-    """A version's run as its record has it, and the version's rule; None for what is not known."""
+    """A version's run from its record, and the version's rule; None for what is unknown."""
     found = sealed_digests(log, [version.run])[0] if version.run else []
     run = found[0] if found else None
     if version.registration is not None:
