@@ -1,1 +1,1 @@
-"""reanalysis."""
+"""Checks of logged runs: replays, tests, comparisons; and checks against published numbers."""

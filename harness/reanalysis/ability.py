@@ -1,4 +1,4 @@
-"""Every test of predictive ability of a logged run: made from its stored forecasts, and shown."""
+"""All tests of predictive ability on the stored forecasts of a logged run: `harness tests`."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ from harness.scores.metrics import METRICS
 from harness.scores.scoring import series
 
 _SIZE = 0.1  # of the model confidence set, 90 % confidence
-_SECONDS = 3e-7  # of arch's bootstraps, per draw, run of decisions and model, on a slow core
+_SECONDS = 3e-7  # of arch's bootstraps, per draw, block of origins and model, on a slow core
 _LONG = 5.0
 
 
@@ -33,8 +33,8 @@ _LONG = 5.0
 class Report:
     """What was tested and found, over all forecasts of a horizon.
 
-    `regime` is that of the verdict, which was on part of them; sets are None where a model's
-    losses cannot be compared.
+    `regime` is that of the verdict, which used only part of the forecasts; `confidence_set` and
+    `superior` are None where losses cannot be compared.
     """
 
     run_id: str
@@ -50,7 +50,7 @@ class Report:
     superior: SuperiorAbility | None
 
     def as_json(self) -> dict[str, Any]:
-        """As JSON values; what has no figure is null."""
+        """As JSON values; undefined figures are null."""
         return _plain(asdict(self))
 
 
@@ -67,7 +67,7 @@ def run_tests(
 ) -> Report:
     """Test all of a run's models; metric and horizon are the verdict's where not given.
 
-    `say` is told what will take long. UsageError for an unknown run, metric, horizon or
+    `say` is called with what will take long. UsageError for an unknown run, metric, horizon or
     instrument; RunError for a panel that has changed.
     """
     record = log.read(run)
@@ -112,7 +112,7 @@ def run_tests(
 
 
 def _metric(record: Mapping[str, Any], metric: str | None) -> str:
-    """The metric asked for, or the verdict's, if the stored forecasts allow it."""
+    """The metric asked for, or that of the verdict, if the stored forecasts allow it."""
     name = metric or record["verdict"]["metric"]
     possible = testable_metrics(record)
     if name in possible:
@@ -121,7 +121,7 @@ def _metric(record: Mapping[str, Any], metric: str | None) -> str:
     hint = f"; did you mean '{near}'?" if near and name not in METRICS else ""
     why = ""
     if name in METRICS:
-        why = " (the way back to σ is not stored by symbol, for models fitted symbol by symbol)"
+        why = " (the log has no back-transformation by symbol, for models fitted symbol by symbol)"
     raise UsageError(f"--metric: got '{name}', wanted one of {', '.join(possible)}{why}{hint}")
 
 
@@ -134,7 +134,7 @@ def _sets(
     if len(losses) < 2 or not all(math.isfinite(float(x @ x)) for x in losses.values()):
         return None, None
     losses = {name: dates.averages(x) for name, x in losses.items()}
-    shortest = max(1, int(dates.n ** (1.0 / 3.0) // 8))  # decisions to a run
+    shortest = max(1, int(dates.n ** (1.0 / 3.0) // 8))  # forecast origins in a block
     seconds = _SECONDS * c.draws * dates.n / shortest * len(losses)
     if seconds > _LONG:
         say(f"confidence set, SPA and StepM: up to {seconds:.0f} s")

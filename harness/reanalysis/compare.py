@@ -22,7 +22,7 @@ _CODE = ("code_version",)
 
 
 def compare_records(first: Mapping[str, Any], second: Mapping[str, Any]) -> dict[str, Any]:
-    """Heads, verdicts, data and code of both; how the specs differ; every pooled score shared.
+    """Heads, verdicts, data and code of both; how the specs differ; the pooled scores of both.
 
     A difference of scores is second - first, in the metric's unit.
     """

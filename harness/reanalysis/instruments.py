@@ -1,4 +1,4 @@
-"""What was known at the decisions of a logged run, measured again: instruments of its tests."""
+"""Instruments for tests of a logged run: measures known at its forecast origins, computed again."""
 
 from __future__ import annotations
 
@@ -20,9 +20,9 @@ LAG = "lag"
 
 
 def read_instruments(texts: Sequence[str], horizon: str) -> dict[str, Expression | None]:
-    """Feature expressions by their canonical text, at the horizon; None for the word `lag`.
+    """Feature expressions at the horizon, by their canonical text; None for the word `lag`.
 
-    UsageError for one that is no expression.
+    UsageError for a text that is no expression.
     """
     found: dict[str, Expression | None] = {}
     for text in texts:
@@ -47,11 +47,11 @@ def known_instruments(
     wanted: Mapping[str, Expression | None],
     search: Sequence[Path],
 ) -> dict[str, F64]:
-    """Each instrument at every forecast's decision (n,), NaN where it is not known.
+    """Each instrument at every forecast origin (n,), NaN where it is not known.
 
-    The run's own hypothesis is measured again from its panel, unless its measures are kept.
-    UsageError for a panel that is missing, and for columns that the hypothesis does not measure;
-    RunError for a panel that is not what the run saw.
+    The run's panel is measured again, unless its measures are cached. UsageError for a panel that
+    is missing, and for columns that the hypothesis does not measure; RunError for a panel whose
+    bars changed since the run.
     """
     nothing = np.full(forecasts.y.size, np.nan)
     values = {name: nothing.copy() for name in wanted}

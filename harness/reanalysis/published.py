@@ -1,7 +1,7 @@
-"""Numbers that other software published, and how we come to them: the one definition of both.
+"""Numbers that other software published, and how this code computes them.
 
-`harness verify --published` and the tests compute them. The series lie under HARNESS_DATA, but for
-those that come with the arch package; several may not be passed on, so none is part of the project.
+`harness verify --published` and the tests compare both. The series are under HARNESS_DATA, except
+those that come with the arch package; several may not be redistributed, so none is in the project.
 """
 
 from __future__ import annotations
@@ -31,7 +31,7 @@ from harness.reanalysis.published_fits import (
 from harness.samples.target_scale import TargetScale
 from harness.types import F64
 
-# What a file that is damaged, or another one of that name, ends in.
+# The errors of a file that is damaged, or is another one of the same name.
 _UNREADABLE = (
     HarnessError, pl.exceptions.PolarsError, OSError, ValueError, TypeError, LookupError,
     ArithmeticError,
@@ -40,10 +40,11 @@ _UNREADABLE = (
 
 @dataclass(frozen=True)
 class Reference:
-    """Figures of one source from one file, and the function that makes them, in their order.
+    """Figures of one source from one file, and the function that computes them in that order.
 
-    `file` lies under HARNESS_DATA, None for data that is always here. `figures` are (what, value);
-    ours agree within `rel` of the value or `abs`, half a unit of the last digit published or so.
+    `file` is under HARNESS_DATA, None for data that is always available. `figures` are (what,
+    value); ours agree within `rel` of the value or `abs`, about half a unit of the last published
+    digit.
     """
 
     name: str
@@ -57,9 +58,10 @@ class Reference:
 
 @dataclass(frozen=True)
 class Checked:
-    """A published figure and ours; `got` is None where there is none, `ok` whether they agree.
+    """A published figure and ours, `got`; `ok` says whether they agree.
 
-    `skipped` says why it was not computed, `ok` None; `failed` why it could not be, `ok` False.
+    `skipped` says why ours was not computed (`ok` is None), `failed` why it could not be (`ok` is
+    False); `got` is None then.
     """
 
     what: str
@@ -71,22 +73,22 @@ class Checked:
     failed: str | None = None
 
     def as_json(self) -> dict[str, Any]:
-        """What `harness verify --published --json` says of it."""
+        """As `harness verify --published --json` shows it."""
         difference = None if self.got is None else self.got - self.wanted
         return {**vars(self), "difference": difference}
 
 
 def check_published(data: Path | None = None) -> list[Checked]:
-    """Every figure of every reference; `data` is HARNESS_DATA where it is not given."""
+    """All figures of all references; `data` defaults to HARNESS_DATA."""
     if data is None and (folder := os.environ.get("HARNESS_DATA")):
         data = Path(folder)
     return [checked for reference in REFERENCES for checked in check(reference, data)]
 
 
 def check(reference: Reference, data: Path | None) -> list[Checked]:
-    """The figures of one reference, each with ours, or with why there is none of ours.
+    """The figures of one reference, each with ours, or with why there is none.
 
-    A file that cannot be read, or is not the one that the figures are of, fails its figures alone.
+    A file that is unreadable, or another one of the same name, fails only its own figures.
     """
     r, file = reference, Path()
     if r.file is not None:
@@ -107,7 +109,7 @@ def check(reference: Reference, data: Path | None) -> list[Checked]:
 
 
 def _without(reference: Reference, **why: Any) -> list[Checked]:
-    """Its figures without ours, and why."""
+    """The figures of a reference without ours, and why."""
     r = reference
     return [Checked(f"{r.name}: {what}", r.source, wanted, **why) for what, wanted in r.figures]
 
@@ -122,7 +124,7 @@ def _har_spy(file: Path) -> list[float]:
 
 
 def _har_sp500(file: Path) -> list[float]:
-    """HAR; and HARJ, which has the last day's jump variation too, in its ratio of MSE."""
+    """HAR, and the ratio of MSE of HARJ, which adds the last day's jump variation, to HAR."""
     spec = panel_of(parquet(file), {"rvar": ("RV", "variance"), "jump": ("RJ", "none")})
     found, y, e = in_sample(spec, "rvar", har("rvar"))
     _, _, with_jump = in_sample(spec, "rvar", [*har("rvar"), "jump_1d"])
@@ -135,9 +137,9 @@ def _fit_sp500(file: Path) -> list[float]:
 
 
 def _harq_spy(file: Path) -> list[float]:
-    """The package centres by the mean of RQ of all days, ours by that of the training rows.
+    """The package centres RQ by its mean over all days, this code by that of the training rows.
 
-    The training rows lack the first month and the last day; forecasts do not depend on it.
+    The training rows lack the first month and the last day. Forecasts do not depend on the centre.
     """
     spec = panel_of(parquet(file), {"rvar": ("RV5", "variance"), "quart": ("RQ5", "none")})
     found = _harq_coefficients(spec)

@@ -1,4 +1,4 @@
-"""Fits of published series through our own panels, features and models, one day ahead."""
+"""Fits to published series with this project's panels, features and models, one day ahead."""
 
 from __future__ import annotations
 
@@ -35,12 +35,12 @@ Columns = Mapping[str, tuple[str, str]]
 
 
 def har(name: str) -> list[str]:
-    """Corsi's day, week and month."""
+    """The features of Corsi's HAR: day, week and month."""
     return [f"{name}_1d", f"{name}_5d", f"{name}_22d"]
 
 
 def panel_of(source: str, columns: Columns, ts: str = "date") -> PanelSpec:
-    """A panel of one series by exchange day; `source` are the lines of its [source]."""
+    """A panel of one daily series; `source` are the lines of its [source]."""
     extra = (f'{k} = {{ column = "{c}", unit = "{u}" }}' for k, (c, u) in columns.items())
     words = [
         "[panel]", 'name = "published"', 'title = "a published series"', 'bar = "1d"',
@@ -50,19 +50,21 @@ def panel_of(source: str, columns: Columns, ts: str = "date") -> PanelSpec:
     with tempfile.TemporaryDirectory(prefix="harness-published-") as folder:
         file = Path(folder) / "published.toml"
         file.write_text("\n".join(words) + "\n", encoding="utf-8")
-        return replace(read_panel(file), file=Path(file.name))  # named in errors, gone by then
+        return replace(
+            read_panel(file), file=Path(file.name)
+        )  # errors name the file, which is gone by then
 
 
 def parquet(file: Path) -> str:
     """The [source] of a Parquet file."""
-    path = json.dumps(glob.escape(str(file)), ensure_ascii=False)  # no sign of it means anything
+    path = json.dumps(glob.escape(str(file)), ensure_ascii=False)  # no character is a wildcard
     return f'kind = "parquet"\npath = {path}\nsymbol = "X"'
 
 
 def one_day_ahead(
     spec: PanelSpec, target: str, scale: TargetScale, asked: Asked
 ) -> tuple[dict[str, Forecaster], Samples]:
-    """Models by name of kind and parameters, unfitted, and every day's rows for all of them."""
+    """Unfitted models, each asked for by kind and parameters, and one row per day for all."""
     plan = _plan(measures=list(spec.extra_units), target=target, extra=dict(spec.extra_units))
     (bars,) = open_panel(spec, start=None, end=None, columns=plan.inputs).bars()
     task = _task(target, scale)
@@ -125,7 +127,7 @@ def rolled(
 def volatility_model(
     bars: Bars, kind: Model, dist: Dist = "normal", **params: object
 ) -> tuple[F64, F64]:
-    """Parameters of a garch, gjr or egarch on all rows, as of returns in per cent, and these."""
+    """Parameters of a garch, gjr or egarch fitted to all rows, and the returns, in per cent."""
     asked: dict[str, object] = {"dist": dist, **params}
     scale = TargetScale("level", "sigma", "none", _FLOOR)
     plan = _plan(measures=["rv"], target="rv", scales=[1], stepwise=["ret"])
@@ -151,9 +153,9 @@ def volatility_model(
 
 
 def bars_of_returns(returns: F64) -> Bars:
-    """Daily bars with these logarithmic returns (n,), on weekdays.
+    """Daily bars on weekdays with these log returns (n,).
 
-    The first price has no return, and the last day's target needs one more.
+    The first price has no return, and the target of the last day needs one more.
     """
     close = np.exp(np.cumsum([0.0, *returns, 0.0]))
     days = np.arange(2 * close.size, dtype=np.int64)

@@ -1,8 +1,8 @@
-"""A run made again from its record, and every number of both compared bit by bit.
+"""Runs a hypothesis again from a record and compares every number, bit by bit: `harness verify`.
 
-The replay meets the log as the run met it: the earlier runs of its family and the registrations
-that its record names lie in a temporary log beside it, where the replay is written. Nothing is
-added to the log itself.
+The replay sees the log as the run saw it: a temporary log holds the earlier runs of its family and
+the registrations that its record names, and the replay is written there. The log itself does not
+change.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ if TYPE_CHECKING:
 
     from harness.spec.hypothesis import Hypothesis
 
-# What a second run cannot have again, and what says where it ran: compared as causes, or not.
+# What cannot be the same in a second run, and what says where it ran: not compared as numbers.
 _ITS_OWN = ("run_id", "started", "seconds", "card", "environment", "figures")
 _OF_THE_SPEC = (
     "format", "hypothesis", "title", "claim", "approach", "spec", "spec_hash", "comparison_hash",
@@ -40,10 +40,9 @@ _NOTHING = "nothing"
 
 @dataclass(frozen=True)
 class Part:
-    """A part of a record made again: how many values, how many differ, by how much, first where.
+    """One part of a record, compared: how many values, how many differ, and where the first does.
 
-    `largest` is the largest absolute difference of two numbers, None where none differ or what
-    differs is no number.
+    `largest` is the largest absolute difference of two numbers, None where no numbers differ.
     """
 
     name: str
@@ -55,7 +54,7 @@ class Part:
 
 @dataclass(frozen=True)
 class Cause:
-    """Something that numbers depend on, then and now."""
+    """Something that the numbers depend on, then and now."""
 
     what: str
     then: str
@@ -69,7 +68,7 @@ class Cause:
 
 @dataclass(frozen=True)
 class Replay:
-    """A run compared with itself made again; `gone` are earlier runs it knew that are no more."""
+    """A run compared with its replay; `gone` are earlier runs that it knew, removed since."""
 
     run_id: str
     hypothesis: str
@@ -85,7 +84,7 @@ class Replay:
         return not any(part.differ for part in self.parts)
 
     def as_json(self) -> dict[str, Any]:
-        """What `harness verify --json` says."""
+        """As `harness verify --json` shows it."""
         return {
             "run_id": self.run_id,
             "hypothesis": self.hypothesis,
@@ -105,31 +104,31 @@ def verify_run(
     progress: Callable[[str], None] = lambda _: None,
     epochs: Callable[[str], None] = lambda _: None,
 ) -> Replay:
-    """Make a stored run again and compare it with its record and its stored forecasts.
+    """Run a stored hypothesis again and compare with its record and its stored forecasts.
 
-    UsageError for an unknown run, a record that is no longer whole, a spec that this version does
-    not accept, and a panel or data that is missing; RunError for a replay that fails.
+    UsageError for an unknown run, a record that was changed, a spec that this version does not
+    accept, and a missing panel or data; RunError for a replay that fails.
     """
     stored = log.read(prefix)
     forecasts = log.read_forecasts(stored["run_id"])
     hypothesis = _hypothesis(stored)
     with tempfile.TemporaryDirectory(prefix="harness-verify-") as folder:
-        beside = Log(folder)
-        gone = _furnish(beside, log, stored)
+        temporary = Log(folder)
+        gone = _fill(temporary, log, stored)
         outcome = run(
             hypothesis,
-            beside,
+            temporary,
             search=search,
-            # It begins when the run did: registrations came before that, or while it ran.
+            # The time of the run, so that registrations are before or after it as they were.
             clock=lambda: datetime.fromisoformat(stored["started"]),
             keep=False,
             progress=progress,
             epochs=epochs,
         )
-        again = beside.read(outcome.run_id)
+        again = temporary.read(outcome.run_id)
         parts = (
             *_parts(stored, again),
-            _forecasts(forecasts, beside.read_forecasts(outcome.run_id)),
+            _forecasts(forecasts, temporary.read_forecasts(outcome.run_id)),
         )
     return Replay(
         stored["run_id"],
@@ -143,38 +142,38 @@ def verify_run(
 
 
 def _hypothesis(stored: Mapping[str, Any]) -> Hypothesis:
-    """The spec that the run was made from, without its figures: they are no numbers."""
+    """The spec of the run, without drawing figures: they hold no numbers to compare."""
     found = stored_hypothesis(stored)
     return replace(found, run=found.run.model_copy(update={"figures": False}))
 
 
-def _furnish(beside: Log, log: Log, stored: Mapping[str, Any]) -> list[str]:
-    """Put what the run knew into the log beside; the earlier runs that are gone."""
+def _fill(temporary: Log, log: Log, stored: Mapping[str, Any]) -> list[str]:
+    """Copy what the run knew into the temporary log; returns the earlier runs that are gone."""
     family, registration = stored.get("family", {}), stored.get("registration", {})
-    beside.runs_directory.mkdir(parents=True)
+    temporary.runs_directory.mkdir(parents=True)
     known = {*family.get("run_ids", []), *registration.get("run_ids", [])}
     there = known.intersection(log.runs())
     for run_id in there:
         name = f"run_id={run_id}"
-        (beside.runs_directory / name).symlink_to(log.runs_directory / name, True)
-    with suppress(OSError):  # derived: without it the records are read
-        shutil.copyfile(log.root / "tried.jsonl", beside.root / "tried.jsonl")
-    folder = beside.root / "registrations"
+        (temporary.runs_directory / name).symlink_to(log.runs_directory / name, True)
+    with suppress(OSError):  # a cache: without it the records are read
+        shutil.copyfile(log.root / "tried.jsonl", temporary.root / "tried.jsonl")
+    folder = temporary.root / "registrations"
     folder.mkdir()
     for file in registration.get("files", []):
         with suppress(OSError):
             shutil.copyfile(log.root / "registrations" / file, folder / Path(file).name)
-    # What the run could not read the replay cannot read either, whatever became of it.
+    # What the run could not read must be unreadable for the replay too.
     for run_id in family.get("unreadable", []):
-        (beside.runs_directory / f"run_id={run_id}").unlink(missing_ok=True)
-        (beside.runs_directory / f"run_id={run_id}").mkdir()
+        (temporary.runs_directory / f"run_id={run_id}").unlink(missing_ok=True)
+        (temporary.runs_directory / f"run_id={run_id}").mkdir()
     for file in registration.get("unreadable", []):
         (folder / Path(file).name).write_bytes(b"")
     return sorted(known - there)
 
 
 def _parts(stored: Mapping[str, Any], again: Mapping[str, Any]) -> Iterator[Part]:
-    """Every table and every other part of the record that a replay should give again."""
+    """Every table and other part of the record that a replay should reproduce."""
     for name, table in stored["tables"].items():
         if name not in _TIMED:
             yield _table(name, table, again["tables"].get(name, {}))
@@ -184,7 +183,7 @@ def _parts(stored: Mapping[str, Any], again: Mapping[str, Any]) -> Iterator[Part
 
 
 def _table(name: str, then: Mapping[str, Sequence[Any]], now: Mapping[str, Sequence[Any]]) -> Part:
-    """Column by column; columns that came later are no difference."""
+    """Column by column; columns that are new in the replay are no difference."""
     pairs = [
         (f"{column}, row {row + 1}", a, b)
         for column in then
@@ -212,9 +211,9 @@ def _words(name: str, then: Any, now: Any) -> Part:
 
 
 def _pairs(then: Any, now: Any, path: tuple[Any, ...] = ()) -> Iterator[tuple[Any, Any, Any]]:
-    """Every value then with the one now, by its path; what a list has gained has none then.
+    """Every value then and now, by its path; a longer list now has `nothing` then.
 
-    Keys that came later are no difference.
+    Keys that are new in the replay are no difference.
     """
     if isinstance(then, dict) and then:
         found = now if isinstance(now, dict) else {}
@@ -229,7 +228,7 @@ def _pairs(then: Any, now: Any, path: tuple[Any, ...] = ()) -> Iterator[tuple[An
 
 
 def _compared(name: str, pairs: Sequence[tuple[str, Any, Any]]) -> Part:
-    # By the text too: equality alone would let 0.0 and -0.0, or 1 and true, pass.
+    # Texts are compared too: 0.0 equals -0.0, and 1 equals true.
     off = [(place, a, b) for place, a, b in pairs if a != b or repr(a) != repr(b)]
     if not off:
         return Part(name, len(pairs))
@@ -249,11 +248,11 @@ def _short(value: Any) -> str:
 
 
 def _forecasts(then: pl.DataFrame, now: pl.DataFrame) -> Part:
-    """Rows, targets and forecasts, by their bits."""
+    """Rows, targets and forecasts, bit by bit."""
     values = 2 * then.height
     keys = ["horizon", "model", "symbol", "formed_at", "resolved_at", "window"]
     if not then.select(keys).equals(now.select(keys)):
-        why = f"other decisions: {then.height:,} rows were stored, {now.height:,} were made"
+        why = f"other forecast origins: {then.height:,} rows were stored, {now.height:,} were made"
         return Part("forecasts", values, max(then.height, now.height), None, why)
     differ = 0
     largest: float | None = None
@@ -273,7 +272,7 @@ def _forecasts(then: pl.DataFrame, now: pl.DataFrame) -> Part:
 
 
 def _causes(stored: Mapping[str, Any], again: Mapping[str, Any]) -> Iterator[Cause]:
-    """Whatever numbers depend on: data, panel file, code, libraries, machine, threads."""
+    """Everything that numbers depend on: data, panel file, code, libraries, machine, threads."""
     then, now = stored["environment"], again["environment"]
     for what, key in (("data", "fingerprint"), ("panel file", "digest")):
         yield Cause(what, str(stored["panel"].get(key)), str(again["panel"].get(key)))
@@ -298,7 +297,7 @@ def _plugin(words: Mapping[str, Any]) -> str:
 
 
 def _codes(then: Mapping[str, Any], now: Mapping[str, Any]) -> tuple[str, str]:
-    """The version of the code, which is the same where its source is, whatever git calls it."""
+    """The version of the code: the hash of its source where that is the same, else git's name."""
     if then.get("source") == now.get("source"):
         return str(then.get("source")), str(now.get("source"))
     return str(then.get("code_version")), str(now.get("code_version"))
