@@ -50,7 +50,7 @@ class Change:
         of_itself = replace(then, source=None).changed_into(now)
         if not self.shown and not of_itself and then.source and now.source:
             which, then, now = "source panel", then.source, now.source
-        otherwise = None if then.holds_otherwise(now) else _OTHERWISE
+        otherwise = None if then.has_other_bytes(now) else _OTHERWISE
         why = self.shown or otherwise
         shown = f": {why}" if why else ""
         what = "The registration" if self.run is None else f"Run {self.run}"

@@ -73,7 +73,7 @@ def update_index(log: Log, warn: Warn = to_stderr) -> Path:
     damaged, of another format, or of a log that was moved. Records that cannot be read are left
     out and named to `warn`. RunError when the log is not writable.
     """
-    return _update(log, warn, anew=False)
+    return _update(log, warn, rebuild=False)
 
 
 def rebuild_index(log: Log, warn: Warn = to_stderr) -> Path:
@@ -82,7 +82,7 @@ def rebuild_index(log: Log, warn: Warn = to_stderr) -> Path:
     Raises and warns as `update_index` does.
     """
     log.remove_leftovers()
-    return _update(log, warn, anew=True)
+    return _update(log, warn, rebuild=True)
 
 
 @contextmanager
@@ -113,16 +113,16 @@ def literal(text: str) -> str:
     return "'" + text.replace("'", "''") + "'"
 
 
-def _update(log: Log, warn: Warn, *, anew: bool) -> Path:
+def _update(log: Log, warn: Warn, *, rebuild: bool) -> Path:
     path = log.root / "log.duckdb"
-    unreadable = None if anew else _unreadable(path, _entries(log))
+    unreadable = None if rebuild else _unreadable(path, _entries(log))
     if unreadable is None:
         with _locked(log):
             # Listed again: whoever had the lock before may have done the work.
             entries = _entries(log)
-            unreadable = None if anew else _unreadable(path, entries)
+            unreadable = None if rebuild else _unreadable(path, entries)
             if unreadable is None:
-                unreadable = _replace(path, log, entries, anew=anew)
+                unreadable = _replace(path, log, entries, rebuild=rebuild)
     for message in unreadable:
         warn(message)
     return path
@@ -181,11 +181,11 @@ def _extends(path: Path, entries: _Entries) -> bool:
     return all(some <= every for some, every in zip(indexed, published, strict=True))
 
 
-def _replace(path: Path, log: Log, entries: _Entries, *, anew: bool) -> list[str]:
+def _replace(path: Path, log: Log, entries: _Entries, *, rebuild: bool) -> list[str]:
     unreadable = None
     with log.scratch() as scratch:
         new = scratch / "log.duckdb"
-        if not anew and _extends(path, entries):
+        if not rebuild and _extends(path, entries):
             shutil.copyfile(path, new)
             try:
                 unreadable = _build(new, log, entries)

@@ -115,21 +115,21 @@ class DataRead:
         known = self.fingerprint is not None and other.fingerprint is not None
         return known and self.columns == other.columns and self.fingerprint != other.fingerprint
 
-    def reads_otherwise(self, other: DataRead) -> bool:
+    def is_read_differently(self, other: DataRead) -> bool:
         """Whether the panel file is known to define the same columns in another way."""
         known = self.meaning is not None and other.meaning is not None
         return known and self.columns == other.columns and self.meaning != other.meaning
 
-    def holds_otherwise(self, later: DataRead) -> bool:
+    def has_other_bytes(self, later: DataRead) -> bool:
         """Whether the later bytes are different, and not these with more at their end."""
         return self.differs_from(later) and not self.grew_into(later)
 
     def changed_into(self, later: DataRead) -> bool:
         """Whether the later data is different or is read in another way, or its source is."""
-        own = self.holds_otherwise(later) or self.reads_otherwise(later)
-        return own or self.learned_otherwise(later)
+        own = self.has_other_bytes(later) or self.is_read_differently(later)
+        return own or self.source_changed(later)
 
-    def learned_otherwise(self, later: DataRead) -> bool:
+    def source_changed(self, later: DataRead) -> bool:
         """Whether the source panel is known to have changed."""
         if self.source is None or later.source is None:
             return False
