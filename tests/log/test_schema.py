@@ -6,9 +6,10 @@ import math
 import runpy
 from types import SimpleNamespace
 
-import desk
 import duckdb
 import pytest
+from support import log_writers as small
+from support import workspace
 
 import harness
 from harness.errors import UsageError
@@ -20,7 +21,7 @@ from harness.log.store import Log
 from harness.record.score_tables import evidence_table
 from harness.spec.reading import parse_hypothesis
 
-generate = SimpleNamespace(**runpy.run_path(str(desk.ROOT / "docs" / "generate.py")))
+generate = SimpleNamespace(**runpy.run_path(str(workspace.ROOT / "docs" / "generate.py")))
 # Sections whose tables a record has only where they are asked for.
 SECTIONS = """\
 [risk]
@@ -43,8 +44,8 @@ figures.r2_log = { har = 0.5 }
 @pytest.fixture(scope="module")
 def record(tmp_path_factory, own_cache):
     folder = tmp_path_factory.mktemp("schema")
-    desk.lay_out(folder)
-    text = desk.changed(("[verdict]", SECTIONS), ('"1h", "4h"]\nback', '"4h"]\nback'))
+    workspace.lay_out(folder)
+    text = workspace.changed(("[verdict]", SECTIONS), ('"1h", "4h"]\nback', '"4h"]\nback'))
     hypothesis = parse_hypothesis(text, folder / "hypotheses/tiny-har.toml")
     log = harness.open_log(folder / "reports")
     return log.read(harness.run(hypothesis, log, search=[folder / "panels"]).run_id)
@@ -53,9 +54,8 @@ def record(tmp_path_factory, own_cache):
 @pytest.fixture(scope="module")
 def log(tmp_path_factory, record) -> Log:
     """A log whose one record is that of a run."""
-    small = runpy.run_path(str(desk.ROOT / "tests" / "log_writers.py"))
     log = Log(tmp_path_factory.mktemp("log"))
-    log.publish(lambda run_id: {**record, "run_id": run_id}, small["small_forecasts"]())
+    log.publish(lambda run_id: {**record, "run_id": run_id}, small.small_forecasts())
     return log
 
 
@@ -113,12 +113,11 @@ def test_an_older_name_of_a_column_has_its_values(log, record):
 
 
 def test_a_record_without_a_column_or_a_table_still_makes_an_index(tmp_path, record):
-    small = runpy.run_path(str(desk.ROOT / "tests" / "log_writers.py"))
     tables = {name: dict(columns) for name, columns in record["tables"].items() if name != "risk"}
     del tables["fit_times"]["kept"]
     log = Log(tmp_path)
     log.publish(
-        lambda run_id: {**record, "run_id": run_id, "tables": tables}, small["small_forecasts"]()
+        lambda run_id: {**record, "run_id": run_id, "tables": tables}, small.small_forecasts()
     )
     rows = run_query(log, "SELECT DISTINCT cached, kept FROM fit_times")[1]
     assert rows == [(None, None)]
@@ -127,8 +126,7 @@ def test_a_record_without_a_column_or_a_table_still_makes_an_index(tmp_path, rec
 
 def test_extending_an_index_keeps_the_comments(log):
     sql = "SELECT count(*) FROM duckdb_columns() WHERE schema_name = 'main' AND comment IS NULL"
-    small = runpy.run_path(str(desk.ROOT / "tests" / "log_writers.py"))
-    log.publish(small["small_record"], small["small_forecasts"]())
+    log.publish(small.small_record, small.small_forecasts())
     with open_index(log) as path, duckdb.connect(str(path), read_only=True) as connection:
         assert connection.execute(f"{sql} AND NOT internal").fetchall() == [(0,)]
 
@@ -150,7 +148,7 @@ def test_the_pages_are_what_the_schema_and_the_commands_make_them():
 
 
 def test_the_page_of_the_log_differs_where_the_schema_does():
-    page = (desk.ROOT / "docs" / "log.md").read_text(encoding="utf-8")
+    page = (workspace.ROOT / "docs" / "log.md").read_text(encoding="utf-8")
     changed = page.replace("the run's id, 8", "the run's id, 9")
     assert changed != page
     assert generate.log_page(changed) == page
