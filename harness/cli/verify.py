@@ -71,6 +71,8 @@ def _show(found: Replay) -> None:
     other = [cause for cause in found.causes if not cause.same]
     for cause in other:
         click.echo(f"{cause.what}: was {cause.then}, is {cause.now}")
+    if reworded := sum(part.reworded for part in shown):
+        click.echo(f"{reworded:,} sentences have other words, which the other code wrote")
     if found.gone:
         click.echo(f"earlier runs that it knew and that are gone: {', '.join(found.gone)}")
     if found.same:

@@ -13,6 +13,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, replace
 from datetime import datetime
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -43,6 +44,7 @@ class Part:
     """One part of a record, compared: how many values, how many differ, and where the first does.
 
     `largest` is the largest absolute difference of two numbers, None where no numbers differ.
+    `reworded` sentences are other ones because another version of the code wrote them.
     """
 
     name: str
@@ -50,6 +52,7 @@ class Part:
     differ: int = 0
     largest: float | None = None
     where: str | None = None
+    reworded: int = 0
 
 
 @dataclass(frozen=True)
@@ -174,23 +177,27 @@ def _fill(temporary: Log, log: Log, stored: Mapping[str, Any]) -> list[str]:
 
 def _parts(stored: Mapping[str, Any], again: Mapping[str, Any]) -> Iterator[Part]:
     """Every table and other part of the record that a replay should reproduce."""
+    then, now = _codes(stored["environment"], again["environment"])
+    compared = partial(_compared, same_code=then == now)
     for name, table in stored["tables"].items():
         if name not in _TIMED:
-            yield _table(name, table, again["tables"].get(name, {}))
+            yield compared(name, _cells(table, again["tables"].get(name, {})))
     for name in stored:
         if name not in (*_ITS_OWN, *_OF_THE_SPEC, "tables"):
-            yield _words(name, stored[name], again.get(name, _NOTHING))
+            yield compared(name, _values(name, stored[name], again.get(name, _NOTHING)))
 
 
-def _table(name: str, then: Mapping[str, Sequence[Any]], now: Mapping[str, Sequence[Any]]) -> Part:
-    """Column by column; columns that are new in the replay are no difference."""
-    pairs = [
+_Pair = tuple[str, Any, Any]  # where it is, then and now
+
+
+def _cells(then: Mapping[str, Sequence[Any]], now: Mapping[str, Sequence[Any]]) -> list[_Pair]:
+    """A table, column by column; columns that are new in the replay are no difference."""
+    return [
         (f"{column}, row {row + 1}", a, b)
         for column in then
         if "seconds" not in column
         for row, (a, b) in enumerate(_padded(then[column], now.get(column, [])))
     ]
-    return _compared(name, pairs)
 
 
 def _padded(then: Sequence[Any], now: Sequence[Any]) -> Iterator[tuple[Any, Any]]:
@@ -201,13 +208,12 @@ def _padded(then: Sequence[Any], now: Sequence[Any]) -> Iterator[tuple[Any, Any]
         )
 
 
-def _words(name: str, then: Any, now: Any) -> Part:
-    pairs = [
+def _values(name: str, then: Any, now: Any) -> list[_Pair]:
+    return [
         (".".join(map(str, path)) or name, a, b)
         for path, a, b in _pairs(then, now)
         if (name, *path) not in _NOT_NUMBERS
     ]
-    return _compared(name, pairs)
 
 
 def _pairs(then: Any, now: Any, path: tuple[Any, ...] = ()) -> Iterator[tuple[Any, Any, Any]]:
@@ -227,15 +233,23 @@ def _pairs(then: Any, now: Any, path: tuple[Any, ...] = ()) -> Iterator[tuple[An
         yield from _pairs(a, b, (*path, key))
 
 
-def _compared(name: str, pairs: Sequence[tuple[str, Any, Any]]) -> Part:
+def _compared(name: str, pairs: Sequence[_Pair], *, same_code: bool) -> Part:
     # Texts are compared too: 0.0 equals -0.0, and 1 equals true.
     off = [(place, a, b) for place, a, b in pairs if a != b or repr(a) != repr(b)]
+    other = [] if same_code else [pair for pair in off if _is_sentence(*pair[1:])]
+    off = [pair for pair in off if pair not in other]
     if not off:
-        return Part(name, len(pairs))
+        return Part(name, len(pairs), reworded=len(other))
     numbers = [abs(a - b) for _, a, b in off if _is_number(a) and _is_number(b)]
     place, a, b = off[0]
     where = f"{place}: was {_short(a)}, is {_short(b)}"
-    return Part(name, len(pairs), len(off), max(numbers, default=None), where)
+    return Part(name, len(pairs), len(off), max(numbers, default=None), where, len(other))
+
+
+def _is_sentence(then: Any, now: Any) -> bool:
+    """Whether both are text for people, of three words or more, or one is and the other is gone."""
+    texts = [value for value in (then, now) if value != _NOTHING]
+    return all(isinstance(value, str) and len(value.split()) > 2 for value in texts)
 
 
 def _is_number(value: Any) -> bool:

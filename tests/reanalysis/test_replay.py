@@ -13,7 +13,7 @@ import harness
 from harness.log.atomic_files import digest, encode
 from harness.log.registrations import DataRead, register
 from harness.log.store import Log
-from harness.reanalysis.replay import _words, verify_run
+from harness.reanalysis.replay import _compared, _values, verify_run
 from harness.spec.reading import parse_hypothesis
 
 
@@ -92,9 +92,30 @@ def test_a_number_that_is_not_what_the_run_gives_is_named(here, command):
     ],
 )
 def test_what_a_list_has_gained_differs_and_keys_that_came_later_do_not(then, now, where):
-    part = _words("verdict", then, now)
+    part = _compared("verdict", _values("verdict", then, now), same_code=True)
     assert part.differ == (where is not None)
     assert where is None or part.where.startswith(where)
+
+
+def test_sentences_of_an_earlier_version_of_the_code_are_no_difference(here, command):
+    log, (run_id, _) = here
+
+    def reword(record: dict) -> None:
+        record["verdict"]["reasons"][0] = "har gains over persistence, in other words."
+        record["verdict"]["reasons"].append("And a sentence more.")
+
+    def date_back(record: dict) -> None:
+        record["environment"] |= {"source": "sha256:0", "code_version": "0" * 12}
+
+    edit(log, run_id, reword)
+    ran = command("verify", run_id, "--log", log.root)
+    assert (ran.code, "verdict: reasons.0: was " in ran.out) == (1, True)
+    edit(log, run_id, date_back)
+    told = command("verify", run_id, "--log", log.root).done().out
+    assert "2 sentences have other words, which the other code wrote" in told
+    assert told.endswith("every number is the same\n")
+    edit(log, run_id, lambda record: record["verdict"].update(status="refuted"))
+    assert "status" in command("verify", run_id, "--log", log.root).out
 
 
 def test_the_panel_beside_the_log_is_found_from_anywhere(log_copy, tmp_path, monkeypatch, command):
