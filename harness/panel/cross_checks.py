@@ -9,7 +9,6 @@ from typing import TYPE_CHECKING, Any
 from harness.durations import parse_duration
 from harness.errors import nearest
 from harness.measures.table import MEASURES
-from harness.panel.adjust import ADJUSTING
 from harness.panel.sections import (
     EXTRA_NAME,
     OVERNIGHT,
@@ -19,7 +18,7 @@ from harness.panel.sections import (
     Rows,
 )
 from harness.panel.sessions import exchanges
-from harness.toml.problems import Problem, unknown_word
+from harness.toml.problems import Problem, fields_by_key, unknown_word
 
 if TYPE_CHECKING:
     from harness.panel.sections import Found
@@ -33,14 +32,14 @@ def panel_problems(file: Path, panel: PanelTable) -> Iterator[Problem]:
     if panel.calendar == "sessions" and panel.bar != "1d" and not intraday:
         wanted = "'24/7' unless panel.bar is '1d' or panel.exchange says whose sessions"
         yield Problem(("panel", "calendar"), wanted, "sessions")
-    if intraday:
-        yield from _exchange_problems(panel)
+    if panel.exchange is not None:
+        yield from _exchange_problems(panel, panel.exchange)
     elif panel.overnight != "in":
         yield Problem(("panel", "overnight"), "no such key without panel.exchange", panel.overnight)
     if panel.calendar == "sessions" and panel.fill == "carry" and not intraday:
         wanted = "'none' for sessions, which have no grid to fill"
         yield Problem(("panel", "fill"), wanted, "carry")
-    if panel.timezone not in (None, "UTC"):
+    if panel.timezone is not None and panel.timezone != "UTC":
         from zoneinfo import ZoneInfo, available_timezones
 
         try:
@@ -51,14 +50,14 @@ def panel_problems(file: Path, panel: PanelTable) -> Iterator[Problem]:
             yield Problem(("panel", "timezone"), wanted, panel.timezone, near)
 
 
-def _exchange_problems(panel: PanelTable) -> Iterator[Problem]:
-    if panel.exchange not in (known := exchanges()):
-        near = nearest(panel.exchange, known)
+def _exchange_problems(panel: PanelTable, exchange: str) -> Iterator[Problem]:
+    if exchange not in (known := exchanges()):
+        near = nearest(exchange, known)
         wanted = "an exchange of the exchange_calendars library such as 'XNYS'"
-        yield Problem(("panel", "exchange"), wanted, panel.exchange, near)
+        yield Problem(("panel", "exchange"), wanted, exchange, near)
     if panel.calendar != "sessions" or panel.bar == "1d":
         wanted = "no such key but for calendar 'sessions' and bars shorter than a day"
-        yield Problem(("panel", "exchange"), wanted, panel.exchange)
+        yield Problem(("panel", "exchange"), wanted, exchange)
     if panel.fill != "carry":
         wanted = "'carry', since sessions of unequal length are filled up to the longest"
         yield Problem(("panel", "fill"), wanted, panel.fill)
@@ -98,10 +97,10 @@ def column_problems(raw: Mapping[str, Any], found: Found) -> Iterator[Problem]:
     if panel.exchange is not None and columns.extra:
         wanted = "no such section with panel.exchange: an extra column cannot be carried"
         yield Problem(("columns", "extra"), wanted)
-    adjusting = [kind for kind in ADJUSTING if getattr(columns, kind) is not None]
+    adjusting = [kind for kind, column in columns.adjusting.items() if column is not None]
     if len(adjusting) > 1:
         wanted = f"no such key beside columns.{adjusting[0]}: prices are adjusted by one column"
-        yield Problem(("columns", adjusting[1]), wanted, getattr(columns, adjusting[1]))
+        yield Problem(("columns", adjusting[1]), wanted, columns.adjusting[adjusting[1]])
     if set(adjusting) <= {"adj_close"}:
         yield from _unbounded(found.rows)
     if found.rows.largest_adjustment is not None and columns.pre_close is None:
@@ -140,7 +139,7 @@ def _group_problems(labels: LabelTable) -> Iterator[Problem]:
 def name_problems(found: Found) -> Iterator[Problem]:
     """Names of the user's own: extra columns, side series, labels."""
     own = {OVERNIGHT} if found.panel.overnight == "apart" else set()
-    taken = sorted({*Columns.model_fields, *MEASURES, *own})
+    taken = sorted({*fields_by_key(Columns), *MEASURES, *own})
     for loc, names in (
         (("columns", "extra"), found.columns.extra),
         (("side",), found.side),

@@ -9,15 +9,20 @@ import polars as pl
 
 from harness.errors import PanelError, nearest, one_line
 from harness.panel.sources.files import find_files, scan_csv, scan_parquet
-from harness.panel.spec import PanelSpec
+from harness.panel.spec import Labels, PanelSpec
 
 UNKNOWN = "unknown"
 
 
 def label_file(spec: PanelSpec) -> Path:
     """The file of the labels; PanelError, saying how to get it, when it is not there."""
-    key = "labels.path"
-    return find_files(spec.labels.path, spec.file.parent, str(spec.file), spec.how_to_get, key)[0]
+    path, folder, key = _labels(spec).path, spec.file.parent, "labels.path"
+    return find_files(path, folder, str(spec.file), spec.how_to_get, key)[0]
+
+
+def _labels(spec: PanelSpec) -> Labels:
+    assert spec.labels is not None, "asked for only where the panel has [labels]"
+    return spec.labels
 
 
 def read_labels(spec: PanelSpec, symbols: tuple[str, ...]) -> Mapping[str, Mapping[str, str]]:
@@ -26,7 +31,7 @@ def read_labels(spec: PanelSpec, symbols: tuple[str, ...]) -> Mapping[str, Mappi
     Raises PanelError for a file that is missing, cannot be read, lacks a column or has two rows
     of one symbol that differ.
     """
-    path, wanted = label_file(spec), spec.labels
+    path, wanted = label_file(spec), _labels(spec)
     where = f"{spec.file}: labels: {path.name}"
     scan = scan_csv if path.suffix == ".csv" else scan_parquet
     try:
@@ -38,8 +43,8 @@ def read_labels(spec: PanelSpec, symbols: tuple[str, ...]) -> Mapping[str, Mappi
                 hint = f"did you mean '{near}'?" if near else f"it has {', '.join(has)}"
                 raise PanelError(f"{where}: no column '{column}'; {hint}")
         text = [pl.col(c).cast(pl.String).alias(n) for n, c in wanted.columns.items()]
-        found = frame.select(pl.col(wanted.symbol).cast(pl.String).alias("\0"), *text)
-        found = found.unique(maintain_order=True).collect()
+        asked = frame.select(pl.col(wanted.symbol).cast(pl.String).alias("\0"), *text)
+        found = asked.unique(maintain_order=True).collect()
     except (pl.exceptions.PolarsError, OSError) as error:
         reason = str(error).splitlines()[0] if str(error) else type(error).__name__
         raise PanelError(f"{where}: cannot be read: {one_line(reason, 160)}") from error

@@ -208,8 +208,10 @@ def open_panel(
     are missing (with how to get them) or are no such files.
     """
     if not isinstance(spec, PanelSpec):
-        wanted = "a PanelSpec, as harness.find_panel(name) gives one"
-        raise UsageError(f"panel: got {one_line(spec)}, wanted {wanted}")
+        raise UsageError(
+            f"panel: got {one_line(spec)}, wanted a PanelSpec, "
+            "as harness.find_panel(name) gives one"
+        )
     columns = spec.names if columns is None else columns
     for name in columns:
         if name not in spec.names:
@@ -241,8 +243,17 @@ def open_panel(
     if (chosen := select.of(spec.name, source.symbols)) != source.symbols:
         source = source.only(chosen)
     sides = {name: _open_side(spec, name, start, end) for name in spec.side if name in columns}
-    asked = spec, tuple(sorted(columns)), start, end
-    return Panel(*asked, source, available, select.begun_by, sides, select.min_record)
+    return Panel(
+        spec=spec,
+        columns=tuple(sorted(columns)),
+        start=start,
+        end=end,
+        source=source,
+        available=available,
+        begun_by=select.begun_by,
+        sides=sides,
+        min_record=select.min_record,
+    )
 
 
 def _open_side(spec: PanelSpec, name: str, start: int | None, end: int | None) -> Panel:
@@ -295,15 +306,14 @@ def _check(spec: PanelSpec, found: Prepared) -> Checked:
     problems, breaks = check_times(raw.ts, spec.bar.ns, grid=grid)
     if spec.exchange and not problems:
         problems += _off_the_grid(spec.sessions, raw.ts)
-    if problems:
-        gaps = ()
-    elif spec.exchange:
+    gaps: tuple[Gap, ...] = ()
+    if not problems and spec.exchange:
         gaps = fill_sessions(spec.sessions, raw.symbol, raw.ts, {})[2]
-    else:
+    elif not problems:
         gaps = find_gaps(raw.symbol, raw.ts, spec.bar.ns, breaks)
     problems += [*check_columns(raw.columns, spec.extra_units), *found.problems]
     sentences = [_sentence(spec, raw, problem) for problem in problems]
-    if not problems and found.close is not None and not _usable(found.close):
+    if not problems and spec.adjusting and found.close is not None and not _usable(found.close):
         sentences.append(f"{spec.adjusting.column}: adjusted prices leave the range of numbers")
     if gaps and (why := _unfillable(spec, raw, gaps)):
         sentences.append(why)

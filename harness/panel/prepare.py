@@ -56,7 +56,8 @@ def columns_to_read(spec: PanelSpec, asked: Collection[str]) -> dict[str, str]:
 def prepare(spec: PanelSpec, raw: RawBars) -> Prepared:
     """The rows that are bars, and their adjusted close."""
     raw, left_out = _sound(spec, raw)
-    close, problems = None, ()
+    close: F64 | None = None
+    problems: tuple[Problem, ...] = ()
     if spec.adjusting and spec.adjusting.kind in raw.columns and len(raw.ts):
         kind, values = spec.adjusting.kind, raw.columns[spec.adjusting.kind]
         problems = tuple(check_adjusting(kind, values))
@@ -87,7 +88,7 @@ def _sound(spec: PanelSpec, raw: RawBars) -> tuple[RawBars, dict[str, int]]:
     tested = {c.column: raw.columns[_FILTER.format(c.column)] for c in spec.keep}
     keep, counts = kept_rows(spec.keep, tested, len(raw.ts))
     kind = spec.adjusting.kind if spec.adjusting else None
-    close, values = raw.columns.get("close"), raw.columns.get(kind)
+    close, values = raw.columns.get("close"), raw.columns.get(kind) if kind else None
     for why, rows in spec.cleaning.unsound(raw.ts, kind, close, values, keep):
         fails = int((keep & rows).sum())
         if fails:

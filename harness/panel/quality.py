@@ -170,8 +170,8 @@ def carry(columns: Mapping[str, F64], breaks: I64, gaps: tuple[Gap, ...]) -> dic
 def fingerprint(symbol: str, ts: I64, columns: Mapping[str, F64]) -> str:
     """Hash of the content: the symbol, the stamps (ns), each column's name and float64 values."""
     digest = xxhash.xxh3_128(f"{symbol}\0{len(ts)}\0".encode())
-    digest.update(np.ascontiguousarray(ts, "<i8"))
+    digest.update(np.ascontiguousarray(ts, "<i8").data)
     for name in sorted(columns):
         digest.update(f"{name}\0".encode())
-        digest.update(np.ascontiguousarray(columns[name], "<f8"))
+        digest.update(np.ascontiguousarray(columns[name], "<f8").data)
     return f"xxh3:{digest.hexdigest()}"

@@ -5,13 +5,13 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import xxhash
+from pydantic import BaseModel
 
 from harness.durations import parse_duration
 from harness.errors import HarnessError, UsageError, nearest, one_line
-from harness.panel.adjust import ADJUSTING
 from harness.panel.cleaning import Cleaning
 from harness.panel.cross_checks import column_problems, name_problems, panel_problems
 from harness.panel.row_filter import parse_keep
@@ -24,7 +24,7 @@ from harness.panel.sections import (
     Rows,
     SideSeries,
 )
-from harness.panel.sources.table import KINDS, PortfolioParams
+from harness.panel.sources.table import KINDS, Params, PortfolioParams
 from harness.panel.spec import BAR_COLUMNS, Adjusting, Labels, PanelSpec, Side
 from harness.toml.problems import (
     Problem,
@@ -39,6 +39,7 @@ from harness.types import VOLUME
 
 _MADE = {"simulated": BAR_COLUMNS, "portfolios": ("close",)}  # sources without a file's columns
 _SECTIONS = ("panel", "source", "columns", "rows", "labels", "side")
+_Model = TypeVar("_Model", bound=BaseModel)
 
 
 @dataclass(frozen=True)
@@ -59,14 +60,14 @@ def find_panel(name: str, search: Sequence[str | Path] = ("panels",)) -> PanelSp
     if not isinstance(name, str) or isinstance(search, str):
         wanted = "the panel's name and a list of folders"
         raise UsageError(f"find_panel: got {one_line(name)}, {one_line(search)}, wanted {wanted}")
-    search = [Path(folder) for folder in search]
-    known = dict(_panel_files(search))
+    folders = [Path(folder) for folder in search]
+    known = dict(_panel_files(folders))
     if name not in known:
         near = nearest(name, known)
-        places = ", ".join(str(folder) for folder in search)
+        places = ", ".join(str(folder) for folder in folders)
         hint = f"; did you mean '{near}'?" if near else ""
         raise UsageError(f"no panel {one_line(name)} in {places}{hint}")
-    return read_panel(known[name], search)
+    return read_panel(known[name], folders)
 
 
 def list_panels(search: Sequence[Path]) -> list[PanelSpec | BrokenPanel]:
@@ -103,41 +104,52 @@ def _read(file: Path, known: Mapping[str, Path] | None) -> PanelSpec:
     text = read_spec(file, "a panel file")
     raw = parse_toml(text, file)
     found, problems = _sections(raw)
+    if found is None:
+        refuse(file, raw, problems)
+    problems = [*panel_problems(file, found.panel), *column_problems(raw, found)]
+    problems += name_problems(found)
     side: dict[str, Side] = {}
-    if not problems:
-        problems = [*panel_problems(file, found.panel), *column_problems(raw, found)]
-        problems += name_problems(found)
     if not problems and known is not None:
         side, problems = _side(found.side, known)
     members = None
     if not problems and isinstance(found.params, PortfolioParams):
-        members, problems = _members(found, known or dict(_panel_files([file.parent])))
+        beside = known or dict(_panel_files([file.parent]))
+        members, problems = _members(found, found.params.panel, beside)
     if problems:
         refuse(file, raw, problems)
-    columns, labels = found.columns, found.labels
-    mapped = {name: getattr(columns, name) for name in BAR_COLUMNS}
-    mapped = {name: column for name, column in mapped.items() if column is not None}
-    mapped |= {name: column.column for name, column in columns.extra.items()}
-    kind = next((kind for kind in ADJUSTING if getattr(columns, kind)), None)
-    units = {name: column.unit for name, column in columns.extra.items()}
+    table, columns, rows = found.panel, found.columns, found.rows
+    mapped = {name: column for name, column in columns.bars.items() if column is not None}
+    mapped |= {name: extra.column for name, extra in columns.extra.items()}
+    adjusting = [Adjusting(kind, column) for kind, column in columns.adjusting.items() if column]
+    units: dict[str, str] = {name: extra.unit for name, extra in columns.extra.items()}
     units |= {VOLUME: "none"} if columns.volume else {}
-    units |= {OVERNIGHT: "none"} if found.panel.overnight == "apart" else {}
+    units |= {OVERNIGHT: "none"} if table.overnight == "apart" else {}
     named = [s.panel for s in side.values()] + ([members] if members else [])
     words = "".join([text, *(panel.digest for panel in named)])
     return PanelSpec(
-        **found.panel.model_dump(exclude={"bar"}),
-        bar=parse_duration(found.panel.bar),
+        name=table.name,
+        title=table.title,
+        bar=parse_duration(table.bar),
+        calendar=table.calendar,
+        timezone=table.timezone,
+        fill=table.fill,
+        how_to_get=table.how_to_get,
+        note=table.note,
+        decimals=table.decimals,
+        on_bad=table.on_bad,
+        exchange=table.exchange,
+        overnight=table.overnight,
         kind=found.kind,
         params=found.params,
         time_column=columns.ts,
         symbol_column=columns.symbol,
         columns=mapped,
         extra_units=units | {name: series.unit for name, series in side.items()},
-        adjusting=Adjusting(kind, getattr(columns, kind)) if kind else None,
-        keep=parse_keep(found.rows.keep) if found.rows.keep is not None else (),
-        drop_inconsistent=found.rows.drop_inconsistent,
-        cleaning=Cleaning(**found.rows.model_dump(exclude={"keep", "drop_inconsistent"})),
-        labels=_labels(labels) if labels else None,
+        adjusting=adjusting[0] if adjusting else None,
+        keep=parse_keep(rows.keep) if rows.keep is not None else (),
+        drop_inconsistent=rows.drop_inconsistent,
+        cleaning=Cleaning(rows.drop_repeated, rows.largest_move, rows.largest_adjustment),
+        labels=_labels(found.labels) if found.labels else None,
         side=side,
         file=file,
         digest=f"xxh3:{xxhash.xxh3_128(words.encode()).hexdigest()}",
@@ -153,41 +165,51 @@ def _labels(table: LabelTable) -> Labels:
     return Labels(table.path, table.symbol, table.columns, groups)
 
 
-def _sections(raw: Mapping[str, Any]) -> tuple[Found, list[Problem]]:
-    """Each section checked by itself; where there are problems some of them are missing."""
+def _sections(raw: Mapping[str, Any]) -> tuple[Found | None, list[Problem]]:
+    """Each section checked by itself, or None and the problems."""
     problems = [unknown_key((key,), _SECTIONS) for key in raw if key not in _SECTIONS]
 
-    def checked(model: type, table: object, *loc: str, also: tuple[str, ...] = ()) -> Any:
+    def checked(
+        model: type[_Model], table: object, *loc: str, also: tuple[str, ...] = ()
+    ) -> _Model | None:
         section, wrong = validate(model, table, loc, also)
         problems.extend(wrong)
         return section
 
     source = raw.get("source")
-    found = Found(source.get("kind") if isinstance(source, dict) else None)
-    found.panel = checked(PanelTable, raw.get("panel"), "panel")
-    if not isinstance(found.kind, str) or found.kind not in KINDS:
-        problems.append(unknown_word(("source", "kind"), found.kind, KINDS))
+    kind = source.get("kind") if isinstance(source, dict) else None
+    panel = checked(PanelTable, raw.get("panel"), "panel")
+    params: Params | None = None
+    if not isinstance(source, dict) or not isinstance(kind, str) or kind not in KINDS:
+        problems.append(unknown_word(("source", "kind"), kind, KINDS))
     else:
         rest = {key: value for key, value in source.items() if key != "kind"}
-        found.params = checked(KINDS[found.kind].params, rest, "source", also=("kind",))
-    if made := _MADE.get(found.kind if isinstance(found.kind, str) else ""):
-        found.columns = Columns(ts="ts", **{name: name for name in made})
+        params = checked(KINDS[kind].params, rest, "source", also=("kind",))
+    columns: Columns | None
+    if made := _MADE.get(kind if isinstance(kind, str) else ""):
+        columns = Columns.model_validate({"ts": "ts"} | {name: name for name in made})
     else:
-        found.columns = checked(Columns, raw.get("columns"), "columns")
-    found.rows = checked(Rows, raw.get("rows", {}), "rows")
-    if "labels" in raw:
-        found.labels = checked(LabelTable, raw["labels"], "labels")
-    side = raw.get("side", {})
-    if not isinstance(side, Mapping):
-        problems.append(Problem(("side",), "tables [side.NAME]", side))
-        side = {}
-    found.side = {name: checked(SideSeries, table, "side", name) for name, table in side.items()}
-    return found, problems
+        columns = checked(Columns, raw.get("columns"), "columns")
+    rows = checked(Rows, raw.get("rows", {}), "rows")
+    labels = checked(LabelTable, raw["labels"], "labels") if "labels" in raw else None
+    tables = raw.get("side", {})
+    if not isinstance(tables, Mapping):
+        problems.append(Problem(("side",), "tables [side.NAME]", tables))
+        tables = {}
+    side: dict[str, SideSeries] = {}
+    for name, table in tables.items():
+        if (series := checked(SideSeries, table, "side", name)) is not None:
+            side[name] = series
+    if problems or not (kind and params and panel and columns and rows):
+        return None, problems
+    return Found(kind, params, panel, columns, rows, labels, side), problems
 
 
-def _members(found: Found, known: Mapping[str, Path]) -> tuple[PanelSpec | None, list[Problem]]:
+def _members(
+    found: Found, name: str, known: Mapping[str, Path]
+) -> tuple[PanelSpec | None, list[Problem]]:
     """The panel of daily closes that portfolios are made of, with the same bars."""
-    name, loc = found.params.panel, ("source", "panel")
+    loc = ("source", "panel")
     if name not in known or name == found.panel.name:
         places = ", ".join(dict.fromkeys(str(file.parent) for file in known.values()))
         what = f"another panel with a file in {places}"

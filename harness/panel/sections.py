@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass, field
-from typing import Any, Literal
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Literal
 
-from pydantic import BaseModel, ConfigDict, Field, create_model, field_validator
+from pydantic import BaseModel, ConfigDict, Field, field_validator
 
 from harness.durations import FIXED_EXAMPLES, parse_duration
 from harness.panel.row_filter import WANTED, parse_keep
@@ -64,7 +65,9 @@ class ExtraColumn(Section):
     unit: Literal["sigma", "variance", "none"]
 
 
-class _NamedColumns(Section):
+class Columns(Section):
+    """`[columns]`: panel column = file column."""
+
     ts: str = Field(description="the file's column of time stamps")
     open: str | None = None
     high: str | None = None
@@ -77,15 +80,27 @@ class _NamedColumns(Section):
     extra: dict[str, ExtraColumn] = Field(
         default={}, description="NAME = { column = '…', unit = 'sigma' | 'variance' | 'none' }"
     )
+    return_: str | None = Field(default=None, alias="return")  # `return` is reserved in Python
 
+    @property
+    def bars(self) -> dict[str, str | None]:
+        """The file's column for each price and for volume."""
+        return {
+            "open": self.open,
+            "high": self.high,
+            "low": self.low,
+            "close": self.close,
+            "volume": self.volume,
+        }
 
-# `return` is a word of Python's own, which only a model made by a call may have as a field.
-Columns = create_model(
-    "Columns",
-    __base__=_NamedColumns,
-    __doc__="`[columns]`: panel column = file column.",
-    **{"return": (str | None, None)},
-)
+    @property
+    def adjusting(self) -> dict[str, str | None]:
+        """The file's column for each kind of price adjustment."""
+        return {
+            "adj_close": self.adj_close,
+            "pre_close": self.pre_close,
+            "return": self.return_,
+        }
 
 
 class Rows(Section):
@@ -139,14 +154,14 @@ class SideSeries(Section):
         return _fixed(max_age)
 
 
-@dataclass
+@dataclass(frozen=True)
 class Found:
     """The sections of a file, each checked by itself."""
 
     kind: str
-    params: Params | None = None
-    panel: PanelTable | None = None
-    columns: Any = None  # a Columns
-    rows: Rows | None = None
-    labels: LabelTable | None = None
-    side: dict[str, SideSeries] = field(default_factory=dict)
+    params: Params
+    panel: PanelTable
+    columns: Columns
+    rows: Rows
+    labels: LabelTable | None
+    side: Mapping[str, SideSeries]

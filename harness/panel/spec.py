@@ -9,9 +9,7 @@ from pathlib import Path
 from harness.durations import Duration
 from harness.panel.cleaning import Cleaning
 from harness.panel.row_filter import Condition
-from harness.panel.sections import (
-    OVERNIGHT,
-)
+from harness.panel.sections import OVERNIGHT
 from harness.panel.sessions import Sessions, exchange_sessions
 from harness.panel.sources.table import Params
 from harness.types import PRICES, VOLUME
@@ -106,10 +104,11 @@ class PanelSpec:
     @property
     def sessions(self) -> Sessions:
         """The exchange's sessions, of a panel that names one."""
+        assert self.exchange is not None, "asked for only where the panel names an exchange"
         return exchange_sessions(self.exchange, self.bar.ns)
 
     def file_column(self, name: str) -> str:
         """The file's name of a column of this panel, the adjusting one among them."""
-        adjusting = self.adjusting
-        known = adjusting is not None and name == adjusting.kind
-        return adjusting.column if known else self.columns[name]
+        if self.adjusting is not None and name == self.adjusting.kind:
+            return self.adjusting.column
+        return self.columns[name]

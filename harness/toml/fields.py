@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Iterable
 from datetime import UTC, date, datetime
 from typing import Annotated
 
 from pydantic import BaseModel, ConfigDict, PlainValidator
+from pydantic_core import PydanticKnownError
 
 from harness.durations import EXAMPLES, FIXED_EXAMPLES, Duration, parse_duration, parse_moment
 
@@ -27,7 +29,7 @@ def _name(value: object) -> str:
 
 
 def _duration(value: object) -> Duration:
-    duration = parse_duration(value)
+    duration = parse_duration(value if isinstance(value, str) else "")
     months = duration.count * (12 if duration.unit == "y" else 1)
     if months > _LONGEST_MONTHS if duration.is_calendar else duration.ns > _LONGEST_NS:
         raise ValueError(f"{EXAMPLES}, at most 50 years")
@@ -54,9 +56,10 @@ def _refit(value: object) -> Duration | str:
 
 
 def _moment(value: object) -> int:
+    text = value.isoformat() if isinstance(value, date) else value
     try:
-        moment = parse_moment(value.isoformat() if isinstance(value, date) else value)
-    except (TypeError, ValueError, OverflowError):
+        moment = parse_moment(text if isinstance(text, str) else "")
+    except (ValueError, OverflowError):
         raise ValueError(MOMENT_WANTED) from None
     year = datetime.fromtimestamp(moment // 1_000_000_000, UTC).year
     if year not in _YEARS:
@@ -69,6 +72,22 @@ AnyDuration = Annotated[Duration, PlainValidator(_duration)]
 FixedDuration = Annotated[Duration, PlainValidator(_fixed)]
 Moment = Annotated[int, PlainValidator(_moment)]
 Refit = Annotated[Duration | str, PlainValidator(_refit)]
+
+
+def one_of(words: Iterable[str]) -> PlainValidator:
+    """Accepts one of these words; anything else is refused with the error of a `Literal` of them.
+
+    For words that come from a table, which a type checker cannot read as a `Literal`.
+    """
+    known = tuple(words)
+    expected = ", ".join(f"'{word}'" for word in known)
+
+    def check(value: object) -> str:
+        if not isinstance(value, str) or value not in known:
+            raise PydanticKnownError("literal_error", {"expected": expected})
+        return value
+
+    return PlainValidator(check)
 
 
 class Section(BaseModel):

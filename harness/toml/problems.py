@@ -112,7 +112,7 @@ def validate(
         return model.model_validate(table), []
     except ValidationError as error:
         details = error.errors(include_url=False)
-    keys = (*also, *_fields(model))
+    keys = (*also, *fields_by_key(model))
     # A misspelt key is one mistake, not an unknown key and a missing one; and a default that
     # waits for another key of the section is none.
     meant = {nearest(str(d["loc"][-1]), keys) for d in details if d["type"] == "extra_forbidden"}
@@ -125,7 +125,7 @@ def validate(
     return None, problems
 
 
-def _fields(model: type[BaseModel]) -> dict[str, FieldInfo]:
+def fields_by_key(model: type[BaseModel]) -> dict[str, FieldInfo]:
     """The fields by the key that a file has for them."""
     return {field.alias or name: field for name, field in model.model_fields.items()}
 
@@ -136,7 +136,7 @@ def _problem(
     if detail["type"] == "extra_forbidden":
         return unknown_key(loc, keys)
     # What a section finds wrong between its keys has no key of its own.
-    described = _fields(model)[str(detail["loc"][0])].description if detail["loc"] else None
+    described = fields_by_key(model)[str(detail["loc"][0])].description if detail["loc"] else None
     if detail["type"] == "missing":
         return Problem(loc, "this key, which is missing" + (f": {described}" if described else ""))
     if detail["type"] == "value_error":

@@ -169,6 +169,7 @@ class _Files:
             names.append(request.symbol_column)
         for name in names:
             self._must_have(name, schema)
+        self._symbol = pl.col(request.symbol_column or "")  # read only where there is one
         self._time = self._time_column(schema[request.time_column])
         last = None if request.end is None else request.end - request.bar
         self._inside = self._time.within(request.start, last)
@@ -211,23 +212,23 @@ class _Files:
 
     def symbols(self) -> dict[str, _Place]:
         """Where each symbol that has rows in the span lies, in sorted order."""
-        name = pl.col(self._request.symbol_column)
         row = pl.col(_ROW)
         with self._readable():
             found = (
                 self._scan(self._paths)
                 .with_row_index(_ROW)
                 .filter(self._inside)
-                .group_by(name.cast(pl.String).alias("symbol"))
+                .group_by(self._symbol.cast(pl.String).alias("symbol"))
                 .agg(row.min().alias("first"), row.max().alias("last"), pl.len().alias("rows"))
                 .sort("symbol")
                 .collect(engine="streaming")
             )
         missing = found.filter(pl.col("symbol").is_null() | (pl.col("symbol") == ""))
         if missing.height:
+            first = missing.select(pl.col("first").min()).item()
             raise PanelError(
                 f"{self._where}: no symbol in column '{self._request.symbol_column}' at row "
-                f"{missing['first'].min() + 1}, {missing['rows'].sum():,} such rows"
+                f"{first + 1}, {missing['rows'].sum():,} such rows"
             )
         return {s: _Place(first, last, rows) for s, first, last, rows in found.iter_rows()}
 
@@ -235,7 +236,7 @@ class _Files:
         """The rows of the span of these symbols, one symbol after the other."""
         first = min(place.first for place in batch.values())
         last = max(place.last for place in batch.values())
-        name = pl.col(self._request.symbol_column).cast(pl.String)
+        name = self._symbol.cast(pl.String)
         with self._readable():
             frame = (
                 self._scan(self._paths)
@@ -261,7 +262,9 @@ class _Files:
         bad = frame["ts"].null_count()
         sentences: tuple[str, ...] = ()
         if bad:
-            place, cells = row(int(frame["ts"].is_null().arg_max()))
+            first = frame["ts"].is_null().arg_max()
+            assert first is not None, "a stamp is missing"
+            place, cells = row(first)
             why = self._time.explain(cells[self._time.column])
             sentences = (f"{why} at {place}, {bad:,} such rows",)
             frame = frame.clear()

@@ -18,7 +18,7 @@ from harness.durations import parse_moment
 from harness.errors import PanelError
 from harness.measures.portfolios import draw_portfolio, portfolio_returns
 from harness.panel.selection import Selection
-from harness.panel.sources.table import OpenMembers, PortfolioParams, RawBars, Request
+from harness.panel.sources.table import OpenMembers, PortfolioParams, RawBars, Request, cells
 from harness.types import F64, I64, Bars, Excluded
 
 _FIRST = 100.0
@@ -50,7 +50,7 @@ class Portfolios:
             stocks, weights = self._holding(name)
             ts, close = _index([closes[s] for s in stocks if s in closes], weights, len(stocks))
             columns = dict.fromkeys(request.columns, close)
-            yield RawBars(name, ts, columns, (), _place, lambda i, c, of=columns: of[c][i])
+            yield RawBars(name, ts, columns, (), _place, cells(columns))
 
     def _closes(self) -> dict[str, tuple[I64, F64]]:
         """Stamps and closes of every member that has bars in the span."""
@@ -109,7 +109,8 @@ def _index(held: list[tuple[I64, F64]], weights: F64, size: int) -> tuple[I64, F
     if not ts.size:
         return ts, np.empty(0)
     moves = portfolio_returns(prices[1:] / prices[:-1] - 1.0, weights)
-    return ts, _FIRST * np.cumprod(np.concatenate(([1.0], 1.0 + moves)))
+    growth = np.concatenate((np.ones(1), 1.0 + moves))
+    return ts, _FIRST * growth.cumprod()
 
 
 def _stamps(bars: Bars) -> I64:

@@ -33,7 +33,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from harness.durations import NS_PER_MINUTE, parse_moment
-from harness.panel.sources.table import RawBars, Request, SimulatedParams
+from harness.panel.sources.table import RawBars, Request, SimulatedParams, cells
 from harness.panel.spec import BAR_COLUMNS
 from harness.types import F64, I64
 
@@ -88,7 +88,7 @@ class Simulated:
             index = int(symbol.removeprefix(_PREFIX)) - 1
             asked = self._params.model_dump_json(), request.bar, index, tuple(request.columns)
             columns = {name: values[span] for name, values in _kept(*asked).items()}
-            yield RawBars(symbol, ts[span], columns, (), _place, lambda i, c, of=columns: of[c][i])
+            yield RawBars(symbol, ts[span], columns, (), _place, cells(columns))
 
     def only(self, symbols: tuple[str, ...]) -> Simulated:
         """The same bars of these symbols alone."""
@@ -161,8 +161,14 @@ def _sigma(params: SimulatedParams, bar: int, symbol: int) -> F64:
 
 def _covariance(params: SimulatedParams, days: F64) -> F64:
     if params.log_vol == "rough":
-        return params.log_vol_sd**2 * np.exp(-((days / params.memory_days) ** (2 * params.hurst)))
-    return sum(c.sd**2 * np.exp2(-days / c.half_life_days) for c in params.components)
+        sd, memory, hurst = params.log_vol_sd, params.memory_days, params.hurst
+        assert sd is not None and memory is not None and hurst is not None, "SimulatedParams checks"
+        return sd**2 * np.exp(-((days / memory) ** (2 * hurst)))
+    assert params.components is not None, "SimulatedParams checks"
+    total = np.zeros(days.shape)
+    for c in params.components:
+        total += c.sd**2 * np.exp2(-days / c.half_life_days)
+    return total
 
 
 def _stationary_gaussian(covariance: F64, rng: np.random.Generator) -> F64:

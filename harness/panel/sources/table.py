@@ -55,6 +55,11 @@ class RawBars:
     cell: Callable[[int, str], object]
 
 
+def cells(columns: Mapping[str, F64]) -> Callable[[int, str], object]:
+    """`cell` of RawBars for bars that are made, not read from a file."""
+    return lambda row, column: columns[column][row]
+
+
 class Source(Protocol):
     """Where bars come from; `bars` reads one symbol at a time, in the order of `symbols`."""
 
