@@ -58,8 +58,8 @@ def cross_checks(h: Hypothesis) -> Iterator[Problem]:
         yield from _repeats(("distribution", "laws"), h.distribution.laws)
     yield from _source_conflicts(h)
     for metric, figures in h.document.figures.items() if h.document else ():
-        for model in set(figures) - set(h.models):
-            yield unknown_word(("document", "figures", metric, model), model, h.models)
+        for stranger in set(figures) - set(h.models):
+            yield unknown_word(("document", "figures", metric, stranger), stranger, h.models)
     yield from _step_conflicts(h)
     yield from _window_conflicts(h)
     yield from _verdict_conflicts(h)

@@ -65,7 +65,7 @@ class ModelSpec:
     @property
     def kinds(self) -> tuple[str, ...]:
         """The kind, and those of the models in its tables."""
-        return self.kind, *(inner.kind for inner in self.params.inner.values())
+        return self.kind, *(getattr(self.params, key).kind for key in self.params.tables)
 
     def words(self) -> dict[str, Any]:
         """As plain JSON values, scope and refit where they are not what the kind has anyway."""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Collection, Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NoReturn, TypeVar
 
 from harness.errors import UsageError, one_line
 from harness.measures.table import MEASURES
@@ -14,8 +14,19 @@ from harness.samples.features import FeatureError, parse_feature
 from harness.spec.cross_checks import cross_checks
 from harness.spec.hypothesis import Hypothesis, ModelSpec, hash_of
 from harness.spec.regimes_and_sweeps import Sweep, as_written, expand_sweep, read_regimes
-from harness.spec.sections import SECTIONS, DistributionSpec, Document, PanelSpan, RiskSpec
-from harness.toml.fields import NAME, NAME_WANTED
+from harness.spec.sections import (
+    Acceptance,
+    DistributionSpec,
+    Document,
+    Identity,
+    PanelSpan,
+    RiskSpec,
+    Run,
+    Sample,
+    Target,
+    WalkForward,
+)
+from harness.toml.fields import NAME, NAME_WANTED, Section
 from harness.toml.problems import (
     Loc,
     Problem,
@@ -34,10 +45,8 @@ _KEYS = (
     "hypothesis", "panel", "sample", "target", "walk_forward", "models", "verdict", "regimes",
     "sweep", "risk", "distribution", "run", "source", "document",
 )  # fmt: skip
-_OPTIONAL = {
-    "risk": RiskSpec, "distribution": DistributionSpec, "source": PanelSpan, "document": Document,
-}  # fmt: skip
 _USABLE = "a kind that can be used"
+_Model = TypeVar("_Model", bound=Section)
 
 
 def load_hypothesis(path: str | Path) -> Hypothesis:
@@ -56,14 +65,26 @@ def parse_hypothesis(text: str, path: Path) -> Hypothesis:
     raw = parse_toml(text, path)
     problems = [unknown_key((key,), _KEYS) for key in raw if key not in _KEYS]
     meant = {problem.nearest for problem in problems}
-    sections: dict[str, Any] = {}
-    for key, (attribute, model) in SECTIONS.items():
-        if key not in raw and key != "run":
-            if key not in meant:
-                problems.append(_missing_section(key))
-            continue
-        sections[attribute], found = validate(model, raw.get(key, {}), (key,))
-        problems += found
+
+    def optional(key: str, model: type[_Model]) -> _Model | None:
+        if key not in raw:
+            return None
+        section, wrong = validate(model, raw[key], (key,))
+        problems.extend(wrong)
+        return section
+
+    def needed(key: str, model: type[_Model]) -> _Model | None:
+        if key not in raw and key not in meant:
+            problems.append(_missing_section(key))
+        return optional(key, model)
+
+    identity = needed("hypothesis", Identity)
+    panel = needed("panel", PanelSpan)
+    sample = needed("sample", Sample)
+    target = needed("target", Target)
+    walk_forward = needed("walk_forward", WalkForward)
+    verdict = needed("verdict", Acceptance)
+    run = optional("run", Run) if "run" in raw else Run()
     models: dict[str, ModelSpec] = {}
     sweep: Sweep | None = None
     if "models" in raw:
@@ -77,20 +98,43 @@ def parse_hypothesis(text: str, path: Path) -> Hypothesis:
         problems.append(_missing_section("models.NAME"))
     regimes, found = read_regimes(raw.get("regimes", {}))
     problems += found
-    for key, model in _OPTIONAL.items():
-        sections[key], found = validate(model, raw[key], (key,)) if key in raw else (None, [])
-        problems += found
-    if not problems:
-        tables = {"models": models, "regimes": regimes, "sweep": sweep}
-        hypothesis = Hypothesis(**sections, **tables, path=path, text=text)
-        problems = list(cross_checks(hypothesis))
-    if problems:
-        told: list[Problem] = []
-        for problem in (as_written(p, sweep) for p in problems):
-            if problem not in told:  # what all models of a sweep share is one mistake
-                told.append(problem)
-        refuse(path, raw, told)
+    risk = optional("risk", RiskSpec)
+    distribution = optional("distribution", DistributionSpec)
+    source = optional("source", PanelSpan)
+    document = optional("document", Document)
+    if problems or not (
+        identity and panel and sample and target and walk_forward and verdict and run
+    ):
+        _refuse(path, raw, problems, sweep)
+    hypothesis = Hypothesis(
+        identity=identity,
+        panel=panel,
+        sample=sample,
+        target=target,
+        walk_forward=walk_forward,
+        models=models,
+        verdict=verdict,
+        regimes=regimes,
+        sweep=sweep,
+        risk=risk,
+        distribution=distribution,
+        source=source,
+        document=document,
+        run=run,
+        path=path,
+        text=text,
+    )
+    if problems := list(cross_checks(hypothesis)):
+        _refuse(path, raw, problems, sweep)
     return hypothesis
+
+
+def _refuse(
+    path: Path, raw: Mapping[str, Any], problems: list[Problem], sweep: Sweep | None
+) -> NoReturn:
+    """Raise SpecError; a problem that all models of a sweep share counts as one."""
+    written = [as_written(problem, sweep) for problem in problems]
+    refuse(path, raw, [p for i, p in enumerate(written) if p not in written[:i]])
 
 
 def stored_hypothesis(record: Mapping[str, Any]) -> Hypothesis:
@@ -106,7 +150,9 @@ def check_measures(hypothesis: Hypothesis, extra: Collection[str]) -> None:
     Raises SpecError naming the first one and the nearest right word.
     """
     known = [*MEASURES, *sorted(extra)]
-    named = [(("sample", "measures", i), m) for i, m in enumerate(hypothesis.sample.measures)]
+    named: list[tuple[Loc, str]] = [
+        (("sample", "measures", i), m) for i, m in enumerate(hypothesis.sample.measures)
+    ]
     named.append((("target", "measure"), hypothesis.target.measure))
     problems = [unknown_word(loc, measure, known) for loc, measure in named if measure not in known]
     if problems:

@@ -58,14 +58,14 @@ def _regime(words: object, loc: Loc) -> tuple[Regime | None, list[Problem]]:
     if isinstance(words, str):
         return parse_condition(words), []
     if isinstance(words, Mapping) and "terciles" in words:
-        section, problems = validate(_Terciles, words, loc)
-        return (Terciles(parse_feature(section.terciles)) if section else None), problems
+        terciles, problems = validate(_Terciles, words, loc)
+        return (Terciles(parse_feature(terciles.terciles)) if terciles else None), problems
     if isinstance(words, Mapping) and "shifts" in words:
-        section, problems = validate(_Shifts, words, loc)
-        if section is None:
+        shifts, problems = validate(_Shifts, words, loc)
+        if shifts is None:
             return None, problems
-        expression = parse_feature(section.shifts)
-        return Shifts(expression, section.largest, section.days, section.window), problems
+        expression = parse_feature(shifts.shifts)
+        return Shifts(expression, shifts.largest, shifts.days, shifts.window), problems
     return None, [Problem(loc, _REGIME_WANTED, words)]
 
 

@@ -12,10 +12,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import AfterValidator, Field, PlainValidator
 
-from harness.durations import (
-    EXAMPLES,
-    FIXED_EXAMPLES,
-)
+from harness.durations import EXAMPLES, FIXED_EXAMPLES
 from harness.inference.evidence import GainAs
 from harness.measures.table import JUMP_ALPHA, MEASURES
 from harness.scores.metrics import METRICS
@@ -29,6 +26,7 @@ from harness.toml.fields import (
     Name,
     Refit,
     Section,
+    one_of,
 )
 from harness.walk.residuals.laws import LAWS
 from harness.walk.residuals.tails import RESIDUALS
@@ -79,29 +77,42 @@ def _has_controls(text: str) -> bool:
     return any(unicodedata.category(sign) in ("Cc", "Zl", "Zp") for sign in text)
 
 
-def _shares(value: object) -> tuple[float, ...]:
-    numbers = isinstance(value, list) and all(
-        isinstance(v, int | float) and not isinstance(v, bool) and v >= 0.0 for v in value
-    )
-    if not numbers or len(value) != 3 or abs(sum(value) - 1.0) > 1e-9 or not value[0] * value[2]:
+def _shares(value: object) -> tuple[float, float, float]:
+    if (
+        not isinstance(value, list)
+        or not all(isinstance(v, int | float) and not isinstance(v, bool) for v in value)
+        or not all(v >= 0.0 for v in value)
+        or len(value) != 3
+        or abs(sum(value) - 1.0) > 1e-9
+        or not value[0] * value[2]
+    ):
         raise ValueError(_SHARES_WANTED)
-    return tuple(map(float, value))
+    train, held_out, test = map(float, value)
+    return train, held_out, test
+
+
+def _within(value: object, low: float, high: float) -> list[float]:
+    """A list of floats that differ, between the bounds; an empty list for anything else."""
+    if not isinstance(value, list) or not all(isinstance(v, float) for v in value):
+        return []
+    differ = len(set(value)) == len(value)
+    return value if differ and all(low < v < high for v in value) else []
 
 
 def _levels(value: object) -> tuple[float, ...]:
     """Ascending: their order means nothing."""
-    numbers = isinstance(value, list) and all(isinstance(v, float) and 0.0 < v < 0.5 for v in value)
-    if not numbers or not 1 <= len(value) <= 10 or len(set(value)) < len(value):
+    levels = _within(value, 0.0, 0.5)
+    if not 1 <= len(levels) <= 10:
         raise ValueError(_LEVELS_WANTED)
-    return tuple(sorted(value))
+    return tuple(sorted(levels))
 
 
 def _quantiles(value: object) -> tuple[float, ...]:
     """Ascending: their order means nothing."""
-    numbers = isinstance(value, list) and all(isinstance(v, float) and 0.0 < v < 1.0 for v in value)
-    if not numbers or not 2 <= len(value) <= 20 or len(set(value)) < len(value):
+    levels = _within(value, 0.0, 1.0)
+    if not 2 <= len(levels) <= 20:
         raise ValueError(_QUANTILES_WANTED)
-    return tuple(sorted(value))
+    return tuple(sorted(levels))
 
 
 def _some(laws: tuple[str, ...]) -> tuple[str, ...]:
@@ -118,9 +129,12 @@ def _some_distributions(laws: tuple[str, ...]) -> tuple[str, ...]:
 
 
 MeasureName = Annotated[str, PlainValidator(_measure)]
-Laws = Annotated[tuple[Literal[RESIDUALS], ...], AfterValidator(_some)]
+MetricName = Annotated[str, one_of(METRICS)]
+Laws = Annotated[tuple[Annotated[str, one_of(RESIDUALS)], ...], AfterValidator(_some)]
 Levels = Annotated[tuple[float, ...], PlainValidator(_levels)]
-Distributions = Annotated[tuple[Literal[LAWS], ...], AfterValidator(_some_distributions)]
+Distributions = Annotated[
+    tuple[Annotated[str, one_of(LAWS)], ...], AfterValidator(_some_distributions)
+]
 Quantiles = Annotated[tuple[float, ...], PlainValidator(_quantiles)]
 Shares = Annotated[tuple[float, float, float], PlainValidator(_shares)]
 
@@ -231,7 +245,7 @@ class Acceptance(Section):
 
     baseline: Name = Field(description="a model's name")
     candidates: tuple[Name, ...] = _many("a list of models' names")
-    metric: Literal[tuple(METRICS)] = Field(description=f"one of {', '.join(METRICS)}")
+    metric: MetricName = Field(description=f"one of {', '.join(METRICS)}")
     horizon: FixedDuration = Field(description="one of target.horizons")
     min_gain: float = Field(ge=0.0, description="a number from 0 on")
     gain_as: GainAs = Field(default="difference", alias="gain")
@@ -265,7 +279,7 @@ class Document(Section):
         default="confirmed", description="confirmed or refuted"
     )
     gain: float | None = Field(default=None, description="a number")
-    figures: dict[Literal[tuple(METRICS)], dict[Name, float]] = Field(
+    figures: dict[MetricName, dict[Name, float]] = Field(
         default_factory=dict,
         description="tables of numbers by model, each named by a metric: figures.rmse.har = 0.1",
     )
