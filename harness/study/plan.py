@@ -9,6 +9,7 @@ from typing import Any
 
 from harness.durations import show_moment
 from harness.errors import of_the_file
+from harness.samples.measured import PanelFacts
 from harness.spec.hypothesis import Hypothesis
 from harness.study.stages import measure_study, plan_forecast
 from harness.study.study import set_up
@@ -20,6 +21,12 @@ _NS_PER_MINUTE = 60_000_000_000
 
 def _count(number: int, what: str) -> str:
     return f"{number} {what}{'s' if number != 1 else ''}"
+
+
+def _source_words(hypothesis: Hypothesis, facts: PanelFacts | None) -> dict[str, str]:
+    if hypothesis.source is None or facts is None:
+        return {}
+    return {"source": f"{hypothesis.source.name}, {_count(len(facts.symbols), 'symbol')}"}
 
 
 def plan_run(hypothesis: Hypothesis, search: Sequence[Path]) -> dict[str, Any]:
@@ -65,11 +72,7 @@ def plan_run(hypothesis: Hypothesis, search: Sequence[Path]) -> dict[str, Any]:
         "spec_hash": hypothesis.spec_hash,
         "panel": study.panel_spec.name,
         "symbols": len(facts.symbols),
-        **(
-            {"source": f"{hypothesis.source.name}, {_count(len(source_facts.symbols), 'symbol')}"}
-            if source_facts
-            else {}
-        ),
+        **_source_words(hypothesis, source_facts),
         **({"split over assets": "yes"} if hypothesis.panel.unseen else {}),
         "span": f"{show_moment(span.start)} to {show_moment(span.end)}",
         "bars": facts.bars,

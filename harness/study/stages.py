@@ -2,21 +2,22 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
-from typing import Any
+from typing import NamedTuple
 
 from harness.durations import show_moment
 from harness.errors import SpecError
 from harness.log.registrations import DataRead
-from harness.models.protocol import looked_back
+from harness.models.protocol import Forecaster, looked_back
 from harness.samples.features import Expression, parse_feature
 from harness.samples.measured import PanelFacts, measure_panel
 from harness.samples.rows import LookBack, OriginMeasures, build_samples
-from harness.samples.splits import require_windows
+from harness.samples.splits import Fitting, require_windows
 from harness.study.study import Span, Study
 from harness.types import Forecasts, Measured, Progress, Samples, Window
 from harness.walk.executors import HERE, Executor
+from harness.walk.fold_fit import Settings
 from harness.walk.walk_forward import Foreseen, foresee, walk_forward
 
 
@@ -129,26 +130,41 @@ def forecast(
     Models that draw are fitted with `seeds` seeds; `keep` takes fits that are kept already, and
     keeps the others.
     """
-    *walk, settings = _walk(study, samples, span)
+    walk = _walk(study, samples, span)
     store = study.fits(samples.horizon) if keep else None
-    settings = replace(settings, seeds=seeds, store=store)
-    executor = executor or HERE
-    return walk_forward(*walk, settings, executor=executor, progress=progress, epochs=epochs)
+    return walk_forward(
+        walk.models,
+        samples,
+        walk.windows,
+        walk.fittings,
+        replace(walk.settings, seeds=seeds, store=store),
+        executor=executor or HERE,
+        progress=progress,
+        epochs=epochs,
+    )
 
 
 def plan_forecast(study: Study, samples: Samples, span: Span) -> Foreseen:
     """The fits of one horizon; what training will take is estimated, all else is walked."""
-    *walk, settings = _walk(study, samples, span)
-    return foresee(*walk, replace(settings, seeds=study.hypothesis.run.seeds))
+    walk = _walk(study, samples, span)
+    settings = replace(walk.settings, seeds=study.hypothesis.run.seeds)
+    return foresee(walk.models, samples, walk.windows, walk.fittings, settings)
 
 
-def _walk(study: Study, samples: Samples, span: Span) -> tuple[Any, ...]:
-    """The models, rows, windows, fittings and settings of one horizon's walk."""
+class _Walk(NamedTuple):
+    """What one horizon's walk forward needs besides its rows."""
+
+    models: Mapping[str, Forecaster]
+    windows: tuple[Window, ...]
+    fittings: Mapping[str, Fitting]
+    settings: Settings
+
+
+def _walk(study: Study, samples: Samples, span: Span) -> _Walk:
     horizon = samples.horizon
     windows = tested_windows(study, samples, span)
-    return (
+    return _Walk(
         study.models(horizon),
-        samples,
         windows,
         study.fittings(horizon, span, windows),
         study.settings(horizon),

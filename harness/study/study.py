@@ -9,7 +9,7 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any
 
-from harness.durations import parse_duration
+from harness.durations import Duration, parse_duration
 from harness.errors import SpecError, UsageError
 from harness.measures.cascade import CascadePlan, plan_cascade
 from harness.models.protocol import Forecaster, Task, make_model
@@ -28,6 +28,7 @@ from harness.samples.splits import (
 from harness.samples.target_scale import TargetScale
 from harness.spec.hypothesis import Hypothesis, ModelSpec
 from harness.spec.reading import check_measures
+from harness.spec.sections import PanelSpan
 from harness.types import Samples, Window
 from harness.walk.fit_cache import FitCache, fits_folder
 from harness.walk.fold_fit import Settings
@@ -36,6 +37,7 @@ from harness.walk.residuals.laws import Laws
 from harness.walk.residuals.tails import Tails
 
 _DAY_NS = 86_400_000_000_000
+_CHECKED = "the cross checks of a hypothesis refuse a file without this key"
 
 
 @dataclass(frozen=True)
@@ -104,11 +106,11 @@ class Study:
         """What every fit at a horizon shares; no store of fits, and one seed."""
         h = self.hypothesis
         return Settings(
-            self.embargo(horizon),
-            self.scale,
-            h.run.seed,
-            h.walk_forward.min_train,
-            ResidualPlan(self.tails(horizon), self.laws),
+            embargo=self.embargo(horizon),
+            scale=self.scale,
+            seed=h.run.seed,
+            min_train=h.walk_forward.min_train,
+            keep=ResidualPlan(self.tails(horizon), self.laws),
             source=self.pretraining.get(horizon),
         )
 
@@ -123,18 +125,21 @@ class Study:
     def scheme(self, span: Span) -> Scheme:
         """How training spans lie."""
         w = self.hypothesis.walk_forward
-        if w.scheme == "rolling":
-            return Scheme(w.first_test, train=w.train, validation=w.validation)
-        if w.scheme == "expanding":
-            begin = w.train.after(w.first_test, -1)
-            return Scheme(w.first_test, train_from=begin, validation=w.validation)
+        if w.scheme == "proportional":
+            assert w.shares is not None, _CHECKED
+            train, held_out, _ = w.shares
+            first = span.at(train + held_out)
+            held = first - span.at(train) if held_out else None
+            return Scheme(first, train_from=span.start, validation=held)
+        assert w.first_test is not None, _CHECKED
         if w.scheme == "fixed":
             held = None if w.validate_from is None else w.first_test - w.validate_from
             return Scheme(w.first_test, train_from=w.train_from, validation=held)
-        train, held_out, _ = w.shares
-        first = span.at(train + held_out)
-        held = first - span.at(train) if held_out else None
-        return Scheme(first, train_from=span.start, validation=held)
+        assert w.train is not None, _CHECKED
+        if w.scheme == "rolling":
+            return Scheme(w.first_test, train=w.train, validation=w.validation)
+        begin = w.train.after(w.first_test, -1)
+        return Scheme(w.first_test, train_from=begin, validation=w.validation)
 
     def windows(self, horizon: str, span: Span, *, beyond: bool = False) -> tuple[Window, ...]:
         """The test windows of a horizon; `beyond` as make_windows has it."""
@@ -187,7 +192,7 @@ class Study:
                 )
                 made[key] = tuple(windows), later
             elif key not in made:
-                cadence = None if refit == "never" else refit
+                cadence = refit if isinstance(refit, Duration) else None
                 made[key] = make_refits(scheme, windows, cadence, span.end, embargo)
             found[name] = Fitting(*made[key], refit=key, scope=model.scope)
         return found
@@ -257,8 +262,8 @@ def set_up(hypothesis: Hypothesis, search: Sequence[Path]) -> Study:
     if h.source is None:
         return on_panel(h, spec)
     if h.panel.unseen:
-        return _split_over_assets(h, spec, search)
-    return replace(on_panel(h, spec), source=_beforehand(h, search))
+        return _split_over_assets(h, h.source, spec, search)
+    return replace(on_panel(h, spec), source=_beforehand(h, h.source, search))
 
 
 def _found(h: Hypothesis, section: str, name: str, search: Sequence[Path]) -> PanelSpec:
@@ -271,18 +276,27 @@ def _found(h: Hypothesis, section: str, name: str, search: Sequence[Path]) -> Pa
         raise UsageError(f"{h.path}: {section}.name: {error}") from None
 
 
-def _beforehand(h: Hypothesis, search: Sequence[Path]) -> Study:
+def _beforehand(h: Hypothesis, source: PanelSpan, search: Sequence[Path]) -> Study:
     """The models that learn from the source, on it."""
     pupils = {name: model for name, model in h.models.items() if model.params.pretrains}
-    bare = {"source": None, "regimes": {}, "risk": None, "distribution": None}
-    alone = replace(h, panel=h.source, models=pupils, **bare)
-    return on_panel(alone, _found(h, "source", h.source.name, search), section="source")
+    alone = replace(
+        h,
+        panel=source,
+        models=pupils,
+        source=None,
+        regimes={},
+        risk=None,
+        distribution=None,
+    )
+    return on_panel(alone, _found(h, "source", source.name, search), section="source")
 
 
-def _split_over_assets(h: Hypothesis, spec: PanelSpec, search: Sequence[Path]) -> Study:
+def _split_over_assets(
+    h: Hypothesis, span: PanelSpan, spec: PanelSpec, search: Sequence[Path]
+) -> Study:
     """The study on symbols that its source has not; SpecError where they cannot be told apart."""
-    _require_shared(h, spec)
-    source = _beforehand(h, search)
+    _require_shared(h, span, spec)
+    source = _beforehand(h, span, search)
     seen = source.panel.symbols
     study = on_panel(h, spec, seen=() if spec.members else seen)
     if both := sorted(set(seen) & set(study.panel.made_of)):
@@ -291,10 +305,10 @@ def _split_over_assets(h: Hypothesis, spec: PanelSpec, search: Sequence[Path]) -
     return replace(study, source=source)
 
 
-def _require_shared(h: Hypothesis, spec: PanelSpec) -> None:
+def _require_shared(h: Hypothesis, source: PanelSpan, spec: PanelSpec) -> None:
     """SpecError where panel and source have no symbols in common that could be told apart."""
     whose = spec.members.name if spec.members else spec.name
-    if h.source.name != whose:
+    if source.name != whose:
         wanted = f"no such key unless source.name is '{whose}', whose symbols are to be told apart"
         raise SpecError(h.path, "panel.unseen", got=True, wanted=wanted)
 
@@ -333,22 +347,28 @@ def on_panel(
         stepwise=[m for spec in h.models.values() for m in spec.entry.stepwise],
         returns=h.risk is not None,
     )
-    span = {"start": h.panel.start, "end": h.panel.end}
-    panel = open_panel(spec, **span, columns=plan.inputs, select=_selection(h, seen, section))
+    panel = open_panel(
+        spec,
+        start=h.panel.start,
+        end=h.panel.end,
+        columns=plan.inputs,
+        select=_selection(h, seen, section),
+    )
     return Study(h, spec, panel, plan)
 
 
 def _selection(h: Hypothesis, seen: tuple[str, ...], section: str) -> Selection:
-    history, first_test = h.panel.min_history, h.walk_forward.first_test
-    begun_by = history.after(first_test, -1) if history else None
-    panel = h.panel
+    panel, first_test, begun_by = h.panel, h.walk_forward.first_test, None
+    if panel.min_history is not None:
+        assert first_test is not None, _CHECKED
+        begun_by = panel.min_history.after(first_test, -1)
     return Selection(
-        h.path,
-        panel.symbols,
-        panel.draw,
-        panel.draw_seed,
-        begun_by,
-        panel.min_record,
-        seen,
-        section,
+        file=h.path,
+        symbols=panel.symbols,
+        draw=panel.draw,
+        draw_seed=panel.draw_seed,
+        begun_by=begun_by,
+        min_record=panel.min_record,
+        seen=seen,
+        section=section,
     )
