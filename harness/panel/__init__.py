@@ -1,1 +1,1 @@
-"""panel."""
+"""Panels: bars read from files, checked, filled and adjusted."""

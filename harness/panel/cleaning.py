@@ -1,6 +1,6 @@
-"""Rows that are no sound bars: repeated stamps, moves and adjustments beyond a bound.
+"""Drops bad rows: repeated timestamps, moves and adjustments beyond a bound.
 
-Each row is judged by itself and the row before it, so that nothing later decides what is left out.
+Each row is judged by itself and the row before it, so that no later data decides what is dropped.
 """
 
 from __future__ import annotations
@@ -19,9 +19,10 @@ REPEATED = "rows with the stamp of an earlier row"
 
 @dataclass(frozen=True)
 class Cleaning:
-    """What is left out: bounds on a bar's simple return, and on how far `pre_close` is off.
+    """Which rows are dropped; None means no bound.
 
-    None: no bound.
+    `largest_move` bounds a bar's simple return, `largest_adjustment` the relative distance of
+    `pre_close` from the close of the row before.
     """
 
     drop_repeated: bool = False
@@ -30,17 +31,18 @@ class Cleaning:
 
     @property
     def bounds(self) -> bool:
-        """Whether the adjusting column is looked at."""
+        """Whether any bound is set; bounds need the adjusting column."""
         return self.largest_move is not None or self.largest_adjustment is not None
 
     def unsound(
         self, ts: I64, kind: str | None, close: F64 | None, values: F64 | None, kept: Mask
     ) -> Iterator[tuple[str, Mask]]:
-        """Why, and which rows (n,); close and adjusting values (n,) as quoted, NaN never unsound.
+        """Each reason and the rows (n,) it drops; NaN never counts as a bad value.
 
-        `kind` is what adjusts the prices: the bounds are there for `pre_close` and `return` alone.
-        `kept` (n,) are the rows that are bars so far: of a stamp the first of those stays, but a
-        previous close is held against the row before even if that is none.
+        `close` and adjusting `values` (n,) are as quoted. `kind` says how prices are adjusted;
+        bounds apply to `pre_close` and `return` only. `kept` (n,) are the rows that are bars so
+        far: of equal timestamps the first of these stays, but a previous close is compared with
+        the row before even if that row is not a bar.
         """
         if self.drop_repeated:
             rows = np.flatnonzero(kept)

@@ -1,4 +1,4 @@
-"""What is wrong between keys of a panel file that are each right alone."""
+"""Checks between keys of a panel file that are each valid alone."""
 
 from __future__ import annotations
 
@@ -25,12 +25,12 @@ if TYPE_CHECKING:
 
 
 def panel_problems(file: Path, panel: PanelTable) -> Iterator[Problem]:
-    """Within [panel]."""
+    """Problems between keys of [panel]."""
     if panel.name != file.stem:
         yield Problem(("panel", "name"), f"'{file.stem}', the file's own name", panel.name)
     intraday = panel.exchange is not None
     if panel.calendar == "sessions" and panel.bar != "1d" and not intraday:
-        wanted = "'24/7' unless panel.bar is '1d' or panel.exchange says whose sessions"
+        wanted = "'24/7' unless panel.bar is '1d' or panel.exchange names an exchange"
         yield Problem(("panel", "calendar"), wanted, "sessions")
     if panel.exchange is not None:
         yield from _exchange_problems(panel, panel.exchange)
@@ -56,22 +56,22 @@ def _exchange_problems(panel: PanelTable, exchange: str) -> Iterator[Problem]:
         wanted = "an exchange of the exchange_calendars library such as 'XNYS'"
         yield Problem(("panel", "exchange"), wanted, exchange, near)
     if panel.calendar != "sessions" or panel.bar == "1d":
-        wanted = "no such key but for calendar 'sessions' and bars shorter than a day"
+        wanted = "no such key unless calendar is 'sessions' and bars are shorter than a day"
         yield Problem(("panel", "exchange"), wanted, exchange)
     if panel.fill != "carry":
-        wanted = "'carry', since sessions of unequal length are filled up to the longest"
+        wanted = "'carry', because all sessions are filled to the length of the longest"
         yield Problem(("panel", "fill"), wanted, panel.fill)
 
 
 def column_problems(raw: Mapping[str, Any], found: Found) -> Iterator[Problem]:
-    """Between [source], [columns], [rows] and [panel]."""
+    """Problems between [source], [columns], [rows] and [panel]."""
     source, panel, columns = raw["source"], found.panel, found.columns
     if found.kind == "portfolios":
         for section in ("columns", "rows"):
             if section in raw:
-                yield Problem((section,), "no such section: portfolios have a close and no more")
+                yield Problem((section,), "no such section: portfolios have only a close")
         if panel.exchange is not None:
-            wanted = "no such key: portfolios are of bars as their members have them"
+            wanted = "no such key: portfolios have the bars of their members"
             yield Problem(("panel", "exchange"), wanted, panel.exchange)
         return
     if found.kind == "simulated":
@@ -91,37 +91,37 @@ def column_problems(raw: Mapping[str, Any], found: Found) -> Iterator[Problem]:
     if not (columns.close or (columns.high and columns.low) or columns.extra):
         yield Problem(("columns",), "close, or high and low, or a column in extra")
     if panel.fill == "carry" and columns.close is None:
-        yield Problem(("columns", "close"), "a column, since fill = 'carry' carries it")
+        yield Problem(("columns", "close"), "a column, because fill = 'carry' carries the close")
     if panel.exchange is not None and columns.close is None:
-        yield Problem(("columns", "close"), "a column, since sessions are filled with it")
+        yield Problem(("columns", "close"), "a column, because sessions are filled with the close")
     if panel.exchange is not None and columns.extra:
         wanted = "no such section with panel.exchange: an extra column cannot be carried"
         yield Problem(("columns", "extra"), wanted)
     adjusting = [kind for kind, column in columns.adjusting.items() if column is not None]
     if len(adjusting) > 1:
-        wanted = f"no such key beside columns.{adjusting[0]}: prices are adjusted by one column"
+        wanted = f"no such key together with columns.{adjusting[0]}: one column adjusts prices"
         yield Problem(("columns", adjusting[1]), wanted, columns.adjusting[adjusting[1]])
     if set(adjusting) <= {"adj_close"}:
         yield from _unbounded(found.rows)
     if found.rows.largest_adjustment is not None and columns.pre_close is None:
-        wanted = "no such key without columns.pre_close, which it is of"
+        wanted = "no such key without columns.pre_close, which it checks"
         yield Problem(("rows", "largest_adjustment"), wanted, found.rows.largest_adjustment)
     if adjusting and columns.close is None:
         yield Problem(("columns", "close"), f"a column, since {adjusting[0]} adjusts it")
 
 
 def _unbounded(rows: Rows) -> Iterator[Problem]:
-    """A bound on moves without a column in which each bar says what it moved by."""
+    """A bound on moves needs a column that gives each bar's own move."""
     if rows.largest_move is not None:
         wanted = (
-            "no such key without columns.pre_close or columns.return: of prices alone, the move of "
-            "a bar that is left out would be in the next one's"
+            "no such key without columns.pre_close or columns.return: with prices alone, the move "
+            "of a dropped bar would be part of the next bar's move"
         )
         yield Problem(("rows", "largest_move"), wanted, rows.largest_move)
 
 
 def _group_problems(labels: LabelTable) -> Iterator[Problem]:
-    """Groups of a label that is not there, or of one of its texts twice."""
+    """Groups of an unknown label, or with the same text twice."""
     for name, made in labels.groups.items():
         loc = ("labels", "groups", name)
         if name in labels.columns:
@@ -137,7 +137,7 @@ def _group_problems(labels: LabelTable) -> Iterator[Problem]:
 
 
 def name_problems(found: Found) -> Iterator[Problem]:
-    """Names of the user's own: extra columns, side series, labels."""
+    """Problems with names the user chose: extra columns, side series, labels."""
     own = {OVERNIGHT} if found.panel.overnight == "apart" else set()
     taken = sorted({*fields_by_key(Columns), *MEASURES, *own})
     for loc, names in (

@@ -1,4 +1,4 @@
-"""Where panels are looked for."""
+"""The folders that are searched for panel files."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from pathlib import Path
 
 
 def panel_folders(hypothesis: Path | None, log: Path | None = None) -> list[Path]:
-    """Where panels are looked for: `panels` beside the hypothesis' folder, the log's, then here."""
+    """`panels` beside the folder of the hypothesis, beside the log, then in the working folder."""
     folders = [Path("panels")]
     if log is not None:
         folders.insert(0, log.resolve().parent / "panels")

@@ -1,4 +1,4 @@
-"""Labels of symbols (sector, industry) from a file of one row a symbol."""
+"""Labels of symbols (sector, industry) from a file with one row per symbol."""
 
 from __future__ import annotations
 
@@ -15,21 +15,21 @@ UNKNOWN = "unknown"
 
 
 def label_file(spec: PanelSpec) -> Path:
-    """The file of the labels; PanelError, saying how to get it, when it is not there."""
+    """The file of labels; PanelError with how to get it if it is missing."""
     path, folder, key = _labels(spec).path, spec.file.parent, "labels.path"
     return find_files(path, folder, str(spec.file), spec.how_to_get, key)[0]
 
 
 def _labels(spec: PanelSpec) -> Labels:
-    assert spec.labels is not None, "asked for only where the panel has [labels]"
+    assert spec.labels is not None, "only panels with [labels] have a label file"
     return spec.labels
 
 
 def read_labels(spec: PanelSpec, symbols: tuple[str, ...]) -> Mapping[str, Mapping[str, str]]:
-    """Label -> {symbol: text} for each of `symbols`; `unknown` where the file says nothing.
+    """Label -> {symbol: text} for each of `symbols`; `unknown` where the file has no text.
 
-    Raises PanelError for a file that is missing, cannot be read, lacks a column or has two rows
-    of one symbol that differ.
+    Raises PanelError if the file is missing, cannot be read, lacks a column or has two different
+    rows for one symbol.
     """
     path, wanted = label_file(spec), _labels(spec)
     where = f"{spec.file}: labels: {path.name}"
@@ -51,7 +51,7 @@ def read_labels(spec: PanelSpec, symbols: tuple[str, ...]) -> Mapping[str, Mappi
     rows = {row[0]: row[1:] for row in found.iter_rows()}
     if len(rows) < found.height:
         twice = found["\0"].filter(found["\0"].is_duplicated())[0]
-        raise PanelError(f"{where}: symbol {one_line(twice)} has two rows that differ; wanted one")
+        raise PanelError(f"{where}: symbol {one_line(twice)} has two different rows; wanted one")
     nothing = (None,) * len(text)
     labels = {
         name: {symbol: (rows.get(symbol, nothing)[i] or UNKNOWN) for symbol in symbols}

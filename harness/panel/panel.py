@@ -1,4 +1,4 @@
-"""Panels: bars opened from a panel file, checked, filled and fingerprinted one symbol at a time."""
+"""Panels: opened from a panel file; bars are read, checked, filled and hashed symbol by symbol."""
 
 from __future__ import annotations
 
@@ -33,9 +33,9 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Panel:
-    """An opened panel: which symbols it has is known, no bar has been read yet.
+    """An opened panel: its symbols are known, no bar has been read yet.
 
-    `available` is how many symbols the source has in the span, before any selection.
+    `available` is the number of symbols of the source in the span, before any selection.
     """
 
     spec: PanelSpec
@@ -55,7 +55,7 @@ class Panel:
 
     @property
     def made_of(self) -> tuple[str, ...]:
-        """The symbols of another panel that these are made of; none where they are quoted."""
+        """The symbols of another panel that portfolios hold; empty for quoted symbols."""
         return getattr(self.source, "made_of", ())
 
     @property
@@ -64,11 +64,11 @@ class Panel:
         return self.spec.extra_units
 
     def bars(self) -> Iterator[Bars]:
-        """Each symbol's bars in the order of `symbols`, those excluded left out; see `read`."""
+        """Each symbol's bars in the order of `symbols`, without excluded symbols; see `read`."""
         return (found for found in self.read() if isinstance(found, Bars))
 
     def read(self) -> Iterator[Bars | Excluded]:
-        """Each symbol's bars, or why it is excluded; only one symbol is held at a time.
+        """Each symbol's bars, or why it is excluded; one symbol is in memory at a time.
 
         Raises PanelError for files that cannot be read, and for bars that fail a check unless
         the panel excludes such symbols.
@@ -90,17 +90,17 @@ class Panel:
 
     @cached_property
     def times(self) -> int:
-        """At how many times any of its symbols has a bar."""
+        """The number of timestamps at which at least one symbol has a bar."""
         stamps = [prepare(self.spec, raw).raw.ts for raw in self.source.bars()]
         return np.unique(np.concatenate(stamps)).size
 
     def checked(self) -> Iterator[Checked]:
-        """Each symbol's bars as quoted and what is wrong with them; nothing is raised for it."""
+        """Each symbol's bars as quoted and their problems; bad bars raise nothing."""
         for raw in self.source.bars():
             yield _check(self.spec, prepare(self.spec, raw))
 
     def filled(self, checked: Checked) -> Bars:
-        """A sound symbol's bars: adjusted, gaps filled, side series joined."""
+        """The bars of a symbol that passed all checks: adjusted, filled, side series joined."""
         if self.spec.exchange:
             return self._in_sessions(checked)
         raw, gaps = checked.raw, checked.gaps
@@ -157,7 +157,7 @@ class Panel:
 
     @cached_property
     def series(self) -> dict[str, Series]:
-        """The side series that were asked for, read whole; PanelError as `read` raises it."""
+        """The side series asked for, each read completely; raises PanelError like `read`."""
         return {name: self._series(name, panel) for name, panel in self.sides.items()}
 
     def _series(self, name: str, panel: Panel) -> Series:
@@ -170,9 +170,9 @@ class Panel:
 
     @cached_property
     def labels(self) -> Mapping[str, Mapping[str, str]]:
-        """Label -> {symbol: text}, `unknown` where the file of labels says nothing.
+        """Label -> {symbol: text}, `unknown` where the label file has no text.
 
-        Raises PanelError for a file that is missing or cannot be read.
+        Raises PanelError if the file is missing or cannot be read.
         """
         if self.spec.labels is None:
             return {}
@@ -181,11 +181,11 @@ class Panel:
         return read_labels(self.spec, self.symbols)
 
     def only(self, symbols: tuple[str, ...]) -> Panel:
-        """The same panel with these of its symbols alone."""
+        """The same panel with only these symbols."""
         return replace(self, source=self.source.only(symbols))
 
     def identity(self) -> str | None:
-        """A key of what would be read, for caches, found without reading it."""
+        """A cache key of the data that would be read, computed without reading it."""
         span = [self.start, self.end, self.columns, self.symbols, self.begun_by, self.min_record]
         sides = {name: panel.identity() for name, panel in self.sides.items()}
         parts = [self.spec.digest, span, self.source.identity(), sides, self.labels]
@@ -201,11 +201,11 @@ def open_panel(
     columns: Collection[str] | None = None,
     select: Selection | None = None,
 ) -> Panel:
-    """Open the bars with start <= ts and ts + bar <= end (UTC ns; None: open) and these columns.
+    """Open the bars with start <= ts and ts + bar <= end (UTC ns; None: no limit).
 
-    Columns are all of the panel's where none are named. Raises UsageError for a column that the
-    panel does not have, SpecError for symbols that `select` cannot have, PanelError for files that
-    are missing (with how to get them) or are no such files.
+    Without `columns` all columns of the panel are read. Raises UsageError for a column that the
+    panel does not have, SpecError for symbols that `select` cannot find, PanelError for files that
+    are missing (with how to get them) or cannot be read.
     """
     if not isinstance(spec, PanelSpec):
         raise UsageError(
@@ -268,7 +268,7 @@ def _open_side(spec: PanelSpec, name: str, start: int | None, end: int | None) -
 
 @contextmanager
 def _naming(spec: PanelSpec, side: str) -> Iterator[None]:
-    """What is wrong with a side series is said with where it was asked for."""
+    """Errors of a side series also name the panel file that asks for it."""
     try:
         yield
     except PanelError as error:
@@ -277,10 +277,10 @@ def _naming(spec: PanelSpec, side: str) -> Iterator[None]:
 
 @dataclass(frozen=True)
 class Checked:
-    """One symbol's bars as quoted, and what the checks found: sentences, and where bars miss.
+    """One symbol's bars as quoted, and the findings of the checks as sentences.
 
-    `close` (n,) is their adjusted close, None when not adjusted; `left_out` counts rows that are
-    no bars, by why.
+    `close` (n,) is the adjusted close, None if not adjusted; `left_out` counts dropped rows by
+    reason. The `gaps` of missing bars end before the rows `breaks`.
     """
 
     raw: RawBars
@@ -341,28 +341,28 @@ def _sentence(spec: PanelSpec, raw: RawBars, problem: Problem) -> str:
 
 
 def _unfillable(spec: PanelSpec, raw: RawBars, gaps: tuple[Gap, ...]) -> str | None:
-    """Why these gaps cannot stay, or None when the panel may carry prices through them."""
+    """Why these gaps cannot be filled, or None if the panel carries prices through them."""
     missing = sum(gap.missing for gap in gaps)
     first = f"{gaps[0].missing:,} from {show_stamp(gaps[0].start)} to {show_stamp(gaps[0].end)}"
     found = f"missing bars: {missing:,} in {len(gaps):,} gaps, the first {first}"
     if spec.fill == "none":
         return f"{found}; wanted none, or panel.fill = 'carry' to carry the last price"
-    extra = sorted(set(raw.columns) & set(spec.extra_units) - {VOLUME})  # a gap traded nothing
+    extra = sorted(set(raw.columns) & set(spec.extra_units) - {VOLUME})  # no volume in a gap
     if extra:
         return f"{found}; the extra column '{extra[0]}' cannot be carried"
     return None
 
 
 def panel_fingerprint(fingerprints: Iterable[str]) -> str:
-    """One hash of the symbols' fingerprints, in the order of the symbols."""
+    """One hash of all symbols' fingerprints, in the order of the symbols."""
     return f"xxh3:{xxhash.xxh3_128(chr(10).join(fingerprints).encode()).hexdigest()}"
 
 
 def load_frame(spec: PanelSpec, start: int | None = None, end: int | None = None) -> pl.DataFrame:
     """All bars as a frame [symbol, ts (UTC, ns), columns…], checked, adjusted and filled.
 
-    Sorted by symbol, then ts; symbols that the panel excludes are not in it. Raises what
-    `open_panel` and `Panel.bars` raise.
+    Sorted by symbol, then ts, without excluded symbols. Raises what `open_panel` and `Panel.bars`
+    raise.
     """
     import polars as pl
 
@@ -377,7 +377,7 @@ def load_frame(spec: PanelSpec, start: int | None = None, end: int | None = None
 
 
 def show_stamp(moment: int) -> str:
-    """A moment as `show_moment`, with seconds and their fractions where there are any."""
+    """A moment like `show_moment`, with seconds and fractions if it has any."""
     if moment % 60_000_000_000 == 0:
         return show_moment(moment)
     return str(np.datetime64(moment, "ns")).replace("T", " ").rstrip("0").rstrip(".")

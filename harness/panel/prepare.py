@@ -1,4 +1,4 @@
-"""From the rows of a file to bars: which rows are bars, and what adjusts their prices."""
+"""Turns the rows of a file into bars: which rows are bars, and their adjusted close."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from harness.panel.sources.table import RawBars
 from harness.panel.spec import PanelSpec
 from harness.types import F64, PRICES
 
-_FILTER = "[rows] {}"  # how a column of the file that only a condition reads is named: no panel's
+_FILTER = "[rows] {}"  # the name of a file column that only a row condition reads
 _OUTSIDE = "rows outside the sessions of {}"
 _CUT = "rows of a first or last session that is not whole"
 _INCONSISTENT = "rows whose open, high, low and close contradict one another"
@@ -24,9 +24,9 @@ _INCONSISTENT = "rows whose open, high, low and close contradict one another"
 
 @dataclass(frozen=True)
 class Prepared:
-    """One symbol's bars as quoted: `close` (n,) is their adjusted close, None when not adjusted.
+    """One symbol's bars as quoted; `close` (n,) is the adjusted close, None if not adjusted.
 
-    `problems` are those of the adjusting column; `left_out` counts rows that are no bars, by why.
+    `problems` are those of the adjusting column; `left_out` counts dropped rows by reason.
     """
 
     raw: RawBars
@@ -36,9 +36,9 @@ class Prepared:
 
 
 def columns_to_read(spec: PanelSpec, asked: Collection[str]) -> dict[str, str]:
-    """Name -> the file's column, for these columns of the panel and what it takes to make them.
+    """Name -> the file's column, for the panel's columns asked for and all that they need.
 
-    Which rows are bars does not depend on what is asked for.
+    Which rows are bars does not depend on the columns asked for.
     """
     read = {name for name in asked if name in spec.columns}
     if spec.exchange or (spec.fill == "carry" and read & set(PRICES)):
@@ -54,7 +54,7 @@ def columns_to_read(spec: PanelSpec, asked: Collection[str]) -> dict[str, str]:
 
 
 def prepare(spec: PanelSpec, raw: RawBars) -> Prepared:
-    """The rows that are bars, and their adjusted close."""
+    """Keep the rows that are bars and compute their adjusted close."""
     raw, left_out = _sound(spec, raw)
     close: F64 | None = None
     problems: tuple[Problem, ...] = ()
@@ -82,7 +82,7 @@ def prepare(spec: PanelSpec, raw: RawBars) -> Prepared:
 
 
 def _sound(spec: PanelSpec, raw: RawBars) -> tuple[RawBars, dict[str, int]]:
-    """The rows that meet all conditions and pass the cleaning, and how many fall to what."""
+    """The rows that meet all conditions and pass the cleaning; counts of dropped rows by reason."""
     if raw.bad_times:
         return raw, {}
     tested = {c.column: raw.columns[_FILTER.format(c.column)] for c in spec.keep}
@@ -98,7 +98,7 @@ def _sound(spec: PanelSpec, raw: RawBars) -> tuple[RawBars, dict[str, int]]:
 
 
 def _taken(raw: RawBars, keep: NDArray[np.bool_]) -> RawBars:
-    """The rows where `keep` (n,); messages still name the places of the file."""
+    """The rows where `keep` (n,) is true; messages still name rows of the file."""
     if keep.all():
         return raw
     rows = np.flatnonzero(keep)

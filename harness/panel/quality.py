@@ -1,7 +1,7 @@
-"""What is wrong with one symbol's bars, where they have gaps, and their content hash.
+"""Checks of one symbol's bars, their gaps, and a hash of their content.
 
-The checks take arrays and return findings; they raise nothing, so that a report can list all of
-them. Good bars cost one blocked pass over the stamps and two reductions per column.
+The checks take arrays and return findings. They raise nothing, so that a report can list all
+problems. Good bars cost one blocked pass over the timestamps and two reductions per column.
 """
 
 from __future__ import annotations
@@ -14,20 +14,20 @@ import xxhash
 
 from harness.types import F64, I64, PRICES, VOLUME, Gap
 
-# Steps between stamps are looked at in pieces that stay in cache, in one reused buffer.
+# Steps between timestamps are computed in blocks that stay in the CPU cache, in one buffer.
 _BLOCK = 1 << 15
-# Adjusting prices for splits and dividends leaves equal ones some units in the last place apart.
+# After adjustment for splits and dividends equal prices can differ by some units in the last place.
 _ROUNDING = 1e-12
-# Within these no ratio of two prices, and no square of one, leaves the range of float64.
+# Within these bounds ratios and squares of prices stay in the range of float64.
 _LEAST_PRICE, _MOST_PRICE = 1e-100, 1e100
 _NO_ROWS = np.empty(0, np.int64)
 
 
 @dataclass(frozen=True)
 class Problem:
-    """A broken rule: its name, what was found, what is wanted, the first row (0-based), how many.
+    """A failed check: its name, column, what is wanted, the first bad row (0-based), how many.
 
-    `column` is None for the time stamps.
+    `column` is None for the timestamps.
     """
 
     name: str
@@ -38,7 +38,7 @@ class Problem:
 
 
 def odd_steps(ts: I64, bar: int) -> I64:
-    """The rows i >= 1 with ts[i] - ts[i - 1] != bar, ascending."""
+    """The rows i >= 1 with ts[i] - ts[i - 1] != bar, in ascending order."""
     buffer, found = np.empty(_BLOCK, np.int64), []
     for low in range(1, len(ts), _BLOCK):
         high = min(low + _BLOCK, len(ts))
@@ -50,17 +50,17 @@ def odd_steps(ts: I64, bar: int) -> I64:
 
 
 def check_times(ts: I64, bar: int, *, grid: bool) -> tuple[list[Problem], I64]:
-    """Problems of the stamps (n,) of bars `bar` ns long, and the rows before which bars miss.
+    """Problems of the timestamps (n,) of bars of `bar` ns, and the rows after missing bars.
 
-    On a grid every stamp is a whole number of bars after the first; otherwise two bars are at
-    least one bar apart, and no bar is ever missing.
+    On a grid every timestamp is a whole number of bars after the first. Otherwise timestamps are
+    at least one bar apart, and no bar counts as missing.
     """
     odd = odd_steps(ts, bar)
     step = ts[odd] - ts[odd - 1]
     problems = []
     if (step < 0).any():
         problems.append(_problem("unsorted", None, "ascending time stamps", odd[step < 0]))
-        # Equal stamps may lie apart here, so they are looked for among all rows.
+        # Equal timestamps need not be adjacent here, so all rows are searched.
         again = np.ones(len(ts), bool)
         again[np.unique(ts, return_index=True)[1]] = False
         repeated = np.flatnonzero(again)
@@ -82,7 +82,7 @@ def check_times(ts: I64, bar: int, *, grid: bool) -> tuple[list[Problem], I64]:
 
 
 def check_columns(columns: Mapping[str, F64], units: Mapping[str, str]) -> list[Problem]:
-    """Problems of the values (n,) of each column read; `units` are those of extra columns."""
+    """Problems of the values (n,) of each column; `units` are those of extra columns."""
     problems, sound = [], set()
     for name, values in columns.items():
         least, most = values.min(), values.max()
@@ -105,7 +105,7 @@ def check_columns(columns: Mapping[str, F64], units: Mapping[str, str]) -> list[
 
 
 def inconsistent_rows(columns: Mapping[str, F64]) -> I64:
-    """The rows where low <= open, close <= high fails between those of the four that were read."""
+    """The rows that violate low <= open, close <= high, as far as these columns were read."""
     found = [rows for *_, rows in _range_breaks(columns)]
     return np.unique(np.concatenate(found)) if found else _NO_ROWS
 
@@ -115,7 +115,7 @@ def _check_ranges(prices: Mapping[str, F64]) -> list[Problem]:
 
 
 def _range_breaks(prices: Mapping[str, F64]) -> Iterator[tuple[str, str, str, I64]]:
-    """What fails of low <= open, close <= high: in words, the column, what is wanted, the rows."""
+    """Violations of low <= open, close <= high: name, column, what is wanted, rows."""
     high, low = prices.get("high"), prices.get("low")
     if high is not None and low is not None and (bad := _above(low, high)).size:
         yield "high below low", "high", "high >= low", bad
@@ -130,7 +130,7 @@ def _range_breaks(prices: Mapping[str, F64]) -> Iterator[tuple[str, str, str, I6
 
 
 def _above(values: F64, bound: F64) -> I64:
-    """The rows where `values` are above `bound`, by more than rounding."""
+    """The rows where `values` exceed `bound` by more than rounding."""
     rows = np.flatnonzero(values > bound)
     return rows[values[rows] > bound[rows] * (1 + _ROUNDING)]
 
@@ -140,7 +140,7 @@ def _problem(name: str, column: str | None, wanted: str, rows: I64) -> Problem:
 
 
 def find_gaps(symbol: str, ts: I64, bar: int, breaks: I64) -> tuple[Gap, ...]:
-    """The runs of missing bars before the rows `breaks` of a sorted grid of stamps."""
+    """The runs of missing bars before the rows `breaks` of ascending timestamps on a grid."""
     return tuple(
         Gap(symbol, before + bar, after - bar, (after - before) // bar - 1)
         for before, after in zip(ts[breaks - 1].tolist(), ts[breaks].tolist(), strict=True)
@@ -148,9 +148,9 @@ def find_gaps(symbol: str, ts: I64, bar: int, breaks: I64) -> tuple[Gap, ...]:
 
 
 def carry(columns: Mapping[str, F64], breaks: I64, gaps: tuple[Gap, ...]) -> dict[str, F64]:
-    """Columns on the whole grid: in a gap every price is the last close, and volume is 0.
+    """Columns on the full grid: in a gap every price is the last close, and volume is 0.
 
-    `columns` (n,) must hold `close` when it holds any price; the gaps end before rows `breaks`.
+    `columns` (n,) must have `close` if it has any price; the gaps end before the rows `breaks`.
     """
     n = len(next(iter(columns.values())))
     total = n + sum(gap.missing for gap in gaps)
@@ -168,7 +168,7 @@ def carry(columns: Mapping[str, F64], breaks: I64, gaps: tuple[Gap, ...]) -> dic
 
 
 def fingerprint(symbol: str, ts: I64, columns: Mapping[str, F64]) -> str:
-    """Hash of the content: the symbol, the stamps (ns), each column's name and float64 values."""
+    """Hash of symbol, timestamps (ns), and the name and float64 values of each column."""
     digest = xxhash.xxh3_128(f"{symbol}\0{len(ts)}\0".encode())
     digest.update(np.ascontiguousarray(ts, "<i8").data)
     for name in sorted(columns):

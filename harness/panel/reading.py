@@ -1,4 +1,4 @@
-"""Reading panel files: TOML to a frozen, checked PanelSpec, found by name."""
+"""Finds panel files by name and reads them into checked PanelSpecs."""
 
 from __future__ import annotations
 
@@ -37,14 +37,14 @@ from harness.toml.problems import (
 )
 from harness.types import VOLUME
 
-_MADE = {"simulated": BAR_COLUMNS, "portfolios": ("close",)}  # sources without a file's columns
+_MADE = {"simulated": BAR_COLUMNS, "portfolios": ("close",)}  # sources that read no file
 _SECTIONS = ("panel", "source", "columns", "rows", "labels", "side")
 _Model = TypeVar("_Model", bound=BaseModel)
 
 
 @dataclass(frozen=True)
 class BrokenPanel:
-    """A panel file that cannot be accepted, and why."""
+    """A panel file with an error, and the error."""
 
     name: str
     file: Path
@@ -52,10 +52,10 @@ class BrokenPanel:
 
 
 def find_panel(name: str, search: Sequence[str | Path] = ("panels",)) -> PanelSpec:
-    """The panel of this name in the first folder that has one.
+    """The panel of this name, from the first folder that has one.
 
-    Raises UsageError, with the nearest name and the folders, when there is none; SpecError when
-    its file cannot be accepted.
+    Raises UsageError with the nearest name and the folders if there is none, SpecError if its
+    file has an error.
     """
     if not isinstance(name, str) or isinstance(search, str):
         wanted = "the panel's name and a list of folders"
@@ -71,7 +71,7 @@ def find_panel(name: str, search: Sequence[str | Path] = ("panels",)) -> PanelSp
 
 
 def list_panels(search: Sequence[Path]) -> list[PanelSpec | BrokenPanel]:
-    """Every panel in these folders by name; a name found twice counts where it is found first."""
+    """All panels in these folders, by name; of two with the same name the first is taken."""
     panels: list[PanelSpec | BrokenPanel] = []
     for name, file in sorted(_panel_files(search)):
         try:
@@ -93,14 +93,14 @@ def _panel_files(search: Sequence[Path]) -> Iterator[tuple[str, Path]]:
 def read_panel(file: Path, search: Sequence[Path] = ()) -> PanelSpec:
     """Read and check one panel file.
 
-    Panels of its side series are looked for beside it, then in `search`. Raises SpecError naming
-    file, key, got, wanted and the nearest word; UsageError when the file cannot be read.
+    The panels of its side series are searched beside it, then in `search`. Raises SpecError with
+    file, key, got, wanted and the nearest word, UsageError if the file cannot be read.
     """
     return _read(file, dict(_panel_files([file.parent, *search])))
 
 
 def _read(file: Path, known: Mapping[str, Path] | None) -> PanelSpec:
-    """With `known` None side series are left out: a side series' own panel is read so."""
+    """Read a panel file; with `known` None (the panel of a side series) without side series."""
     text = read_spec(file, "a panel file")
     raw = parse_toml(text, file)
     found, problems = _sections(raw)
@@ -166,7 +166,7 @@ def _labels(table: LabelTable) -> Labels:
 
 
 def _sections(raw: Mapping[str, Any]) -> tuple[Found | None, list[Problem]]:
-    """Each section checked by itself, or None and the problems."""
+    """Each section checked by itself, or None and what is wrong."""
     problems = [unknown_key((key,), _SECTIONS) for key in raw if key not in _SECTIONS]
 
     def checked(
@@ -208,7 +208,7 @@ def _sections(raw: Mapping[str, Any]) -> tuple[Found | None, list[Problem]]:
 def _members(
     found: Found, name: str, known: Mapping[str, Path]
 ) -> tuple[PanelSpec | None, list[Problem]]:
-    """The panel of daily closes that portfolios are made of, with the same bars."""
+    """The panel whose symbols the portfolios hold; it must have the same bars."""
     loc = ("source", "panel")
     if name not in known or name == found.panel.name:
         places = ", ".join(dict.fromkeys(str(file.parent) for file in known.values()))
@@ -218,7 +218,7 @@ def _members(
     if "close" not in panel.columns:
         return None, [Problem(loc, "a panel with a close", name)]
     if panel.members is not None:
-        return None, [Problem(loc, "a panel whose symbols are no portfolios", name)]
+        return None, [Problem(loc, "a panel whose symbols are not portfolios", name)]
     if (str(panel.bar), panel.calendar) != (found.panel.bar, found.panel.calendar):
         wanted = f"a panel of {found.panel.bar} bars and calendar '{found.panel.calendar}'"
         return None, [Problem(loc, wanted, f"{name}: {panel.bar}, {panel.calendar}")]
@@ -228,7 +228,7 @@ def _members(
 def _side(
     wanted: Mapping[str, SideSeries], known: Mapping[str, Path]
 ) -> tuple[dict[str, Side], list[Problem]]:
-    """Each side series with its panel, read from the file that `known` has for its name."""
+    """Each side series with its panel, whose file is found in `known`."""
     side: dict[str, Side] = {}
     problems: list[Problem] = []
     for name, series in wanted.items():

@@ -1,4 +1,4 @@
-"""What a panel holds and what is wrong with it, for people: every symbol, every problem."""
+"""Reports on a panel for people: its contents and all problems, symbol by symbol."""
 
 from __future__ import annotations
 
@@ -17,10 +17,10 @@ from harness.types import Gap
 
 @dataclass(frozen=True)
 class SymbolReport:
-    """One symbol as read: times in UTC ns (None without rows), every problem in words.
+    """One symbol as read: times in UTC ns (None without rows), all problems in words.
 
-    `left_out` counts rows of the file that are no bars, by why; `excluded` says that a problem
-    costs the symbol its place and not the panel.
+    `left_out` counts dropped rows of the file by reason. `excluded`: the symbol has a problem and
+    is excluded, so that the panel can be used without it.
     """
 
     symbol: str
@@ -35,25 +35,25 @@ class SymbolReport:
 
 @dataclass(frozen=True)
 class PanelReport:
-    """A whole panel's quality, symbol by symbol."""
+    """The quality of a whole panel, symbol by symbol."""
 
     name: str
     symbols: tuple[SymbolReport, ...]
 
     @property
     def ok(self) -> bool:
-        """Whether some symbol is left, and none has a problem that the panel does not exclude."""
+        """Whether a symbol is left, and all symbols with problems are excluded."""
         failed = any(symbol.problems and not symbol.excluded for symbol in self.symbols)
         return not failed and not all(symbol.excluded for symbol in self.symbols)
 
     @property
     def rows(self) -> int:
-        """How many rows were read that are bars."""
+        """The number of rows that are bars."""
         return sum(symbol.rows for symbol in self.symbols)
 
     @property
     def left_out(self) -> dict[str, int]:
-        """How many rows are no bars, by why."""
+        """The number of dropped rows, by reason."""
         return _sums(symbol.left_out for symbol in self.symbols)
 
     def as_dict(self) -> dict[str, Any]:
@@ -68,10 +68,10 @@ class PanelReport:
 
 
 def check_panel(spec: PanelSpec, start: int | None = None, end: int | None = None) -> PanelReport:
-    """Read every column of every symbol and report all problems; bad bars raise nothing.
+    """Read all columns of all symbols and report all problems; bad bars raise nothing.
 
-    Raises PanelError for files that are missing or cannot be read, those of side series and
-    labels among them.
+    Raises PanelError for files that are missing or cannot be read, including those of side series
+    and labels.
     """
     panel = open_panel(spec, start=start, end=end, columns=spec.names)
     assert panel.labels is not None
@@ -96,11 +96,11 @@ def _symbol_report(spec: PanelSpec, checked: Checked) -> SymbolReport:
 def describe_panel(
     spec: PanelSpec, start: int | None = None, end: int | None = None
 ) -> dict[str, Any]:
-    """What a panel holds, as JSON values, problems included: nothing is raised for bad bars.
+    """The contents of a panel as JSON values, with all problems; bad bars raise nothing.
 
-    Per symbol: rows, span, gaps, missing bars and the share of them once filled, the range of
-    each column as quoted, the share of zero returns among the bars read, bars for which a side
-    series is not known, and the fingerprint of what a run reads.
+    Per symbol: rows, span, gaps, missing bars, the range of each column as quoted, the share of
+    zero returns, the number of bars without a known value of each side series, and the
+    fingerprint of what a run reads.
     """
     panel = open_panel(spec, start=start, end=end, columns=spec.names)
     labels = {name: dict(Counter(of.values()).most_common()) for name, of in panel.labels.items()}
@@ -148,7 +148,7 @@ def _describe_symbol(panel: Panel, checked: Checked) -> dict[str, Any]:
         "left_out": dict(report.left_out),
         "start": _maybe(report.start),
         "end": _maybe(report.end),
-        # Stamps that are out of order or off the grid: what is missing cannot be told.
+        # With timestamps out of order or off the grid, missing bars cannot be counted.
         "gaps": None if report.problems else len(report.gaps),
         "missing": None if report.problems else sum(gap.missing for gap in report.gaps),
         "longest_gap": _gaps((longest,))[0] if longest else None,

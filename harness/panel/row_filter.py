@@ -1,7 +1,7 @@
-"""Which rows of a file are bars: `tradestatus == 1 and volume > 0`, read by a whitelist.
+"""Which rows of a file are bars, by conditions such as `tradestatus == 1 and volume > 0`.
 
-A condition compares one column with a number. Nothing is ever evaluated as code, and a cell
-that is empty or no number fails every comparison.
+A condition compares one column with a number. No text is evaluated as code. A cell that is empty
+or not a number fails every comparison.
 """
 
 from __future__ import annotations
@@ -32,14 +32,14 @@ _CONDITION = re.compile(
 
 @dataclass(frozen=True)
 class Condition:
-    """A column of the file compared with a number; rows where it does not hold are no bars."""
+    """Compares a column of the file with a number; rows where it is false are not bars."""
 
     column: str
     sign: str
     number: float
 
     def holds(self, values: F64) -> NDArray[np.bool_]:
-        """Where it holds (n,); never for NaN."""
+        """Where the condition is true (n,); false for NaN."""
         return _COMPARE[self.sign](values, self.number) & ~np.isnan(values)
 
     def __str__(self) -> str:
@@ -47,7 +47,7 @@ class Condition:
 
 
 def parse_keep(text: str) -> tuple[Condition, ...]:
-    """The conditions that a row must all meet; ValueError with what is wanted."""
+    """The conditions of a text, all of which a row must meet; ValueError with what is wanted."""
     conditions = []
     for part in re.split(r"\band\b", text):
         found = _CONDITION.fullmatch(part)
@@ -60,9 +60,9 @@ def parse_keep(text: str) -> tuple[Condition, ...]:
 def kept_rows(
     conditions: tuple[Condition, ...], columns: Mapping[str, F64], n: int
 ) -> tuple[NDArray[np.bool_], dict[str, int]]:
-    """Which of n rows meet every condition, and how many fall to each; `columns` by file name.
+    """Which of n rows meet all conditions, and how many each drops; `columns` by file name.
 
-    A row that fails several is counted with the first.
+    A row that fails several conditions is counted for the first.
     """
     keep, counts = np.ones(n, bool), {}
     for condition in conditions:

@@ -1,4 +1,4 @@
-"""The tables of a panel file, each a frozen pydantic model that refuses unknown keys."""
+"""The tables of a panel file as frozen pydantic models that refuse unknown keys."""
 
 from __future__ import annotations
 
@@ -13,13 +13,13 @@ from harness.durations import FIXED_EXAMPLES, parse_duration
 from harness.panel.row_filter import WANTED, parse_keep
 from harness.panel.sources.table import Params
 
-OVERNIGHT = "overnight"  # the log return over each night, of a panel that gives it apart
+OVERNIGHT = "overnight"  # the column of overnight log returns, with overnight = 'apart'
 _BOUND = "a share above 0 such as 0.21"
 EXTRA_NAME = re.compile(r"[a-z][a-z0-9_]*")
 
 
 class Section(BaseModel):
-    """One table: unknown keys refused, no silent conversion, frozen."""
+    """One table: frozen, refuses unknown keys, converts no value silently."""
 
     model_config = ConfigDict(extra="forbid", frozen=True, strict=True)
 
@@ -33,7 +33,7 @@ def _fixed(value: str) -> str:
 
 
 class PanelTable(Section):
-    """`[panel]`: what the bars are, and what happens to bars and symbols that fail a check."""
+    """`[panel]`: what the bars are, and what happens to symbols that fail a check."""
 
     name: str
     title: str = Field(min_length=1, description="one line that says what the bars are")
@@ -59,7 +59,7 @@ class PanelTable(Section):
 
 
 class ExtraColumn(Section):
-    """`[columns.extra]`: a further series of the file and its unit."""
+    """`[columns.extra]`: another column of the file and its unit."""
 
     column: str
     unit: Literal["sigma", "variance", "none"]
@@ -68,7 +68,7 @@ class ExtraColumn(Section):
 class Columns(Section):
     """`[columns]`: panel column = file column."""
 
-    ts: str = Field(description="the file's column of time stamps")
+    ts: str = Field(description="the file's column of timestamps")
     open: str | None = None
     high: str | None = None
     low: str | None = None
@@ -121,16 +121,16 @@ class Rows(Section):
 
 
 class LabelGroups(Section):
-    """`[labels.groups.NAME]`: a label `of` another: group -> the other's `texts` in it."""
+    """`[labels.groups.NAME]`: groups the texts of the label `of`: group -> `texts` in it."""
 
     of: str = Field(description="the name of a label in labels.columns")
     texts: dict[str, list[str]] = Field(min_length=1, description="GROUP = ['a text of the label']")
 
 
 class LabelTable(Section):
-    """`[labels]`: a file of one row a symbol, and which of its columns are labels.
+    """`[labels]`: a file with one row per symbol, and which of its columns are labels.
 
-    `groups` are labels made of another one: which of its texts are put together, and under what.
+    `groups` are labels made from another label by grouping its texts.
     """
 
     path: str = Field(min_length=1, description="the path of a .parquet or .csv file")
@@ -142,7 +142,7 @@ class LabelTable(Section):
 
 
 class SideSeries(Section):
-    """`[side.NAME]`: another panel's column, as last known."""
+    """`[side.NAME]`: the last known value of another panel's column."""
 
     panel: str = Field(description="another panel's name")
     column: str = Field(description="a column of that panel")
@@ -156,7 +156,7 @@ class SideSeries(Section):
 
 @dataclass(frozen=True)
 class Found:
-    """The sections of a file, each checked by itself."""
+    """The sections of a panel file, each checked by itself."""
 
     kind: str
     params: Params

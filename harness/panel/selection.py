@@ -1,4 +1,4 @@
-"""Which of a panel's symbols a hypothesis asks for: named, or drawn by a seed."""
+"""Which of a panel's symbols a hypothesis uses: named, or drawn by a seed."""
 
 from __future__ import annotations
 
@@ -12,11 +12,12 @@ from harness.errors import SpecError, nearest
 
 @dataclass(frozen=True)
 class Selection:
-    """Symbols by name, or `draw` of them by a seed; those whose first bar is too late are excluded.
+    """Symbols by name, or `draw` of them by a seed; symbols with too little history are excluded.
 
-    `begun_by` is the latest start of a symbol's first bar (UTC ns), `min_record` the least share
-    of the times at which any of them has a bar; `seen` are symbols that are not to be taken; `file`
-    the hypothesis and `section` its table, for messages. None: no such wish.
+    `begun_by` is the latest allowed start of a symbol's first bar (UTC ns), `min_record` the
+    smallest share of the panel's timestamps at which a symbol must have a bar. `seen` are symbols
+    that must not be taken. `file` is the hypothesis and `section` its table, for messages. None:
+    no restriction.
     """
 
     file: Path | str = ""
@@ -29,12 +30,12 @@ class Selection:
     section: str = "panel"
 
     def of(self, panel: str, symbols: tuple[str, ...]) -> tuple[str, ...]:
-        """Those asked for among a panel's symbols, in their order.
+        """The selected symbols of a panel, in the panel's order.
 
-        A symbol is drawn by the hash of the seed and its name, so twenty are among the hundred
-        drawn by the same seed, and one more in the panel moves at most one. Raises SpecError for
-        a symbol that is not there or was seen, a draw of more than there are, and where all were
-        seen.
+        Symbols are drawn by a hash of seed and name: the twenty drawn by a seed are among its
+        hundred, and a new symbol in the panel replaces at most one. Raises SpecError for a symbol
+        that does not exist or was seen, for a draw of more symbols than there are, and if all
+        were seen.
         """
         if self.seen:
             symbols = self._unseen(panel, symbols)
@@ -57,13 +58,13 @@ class Selection:
     def _unseen(self, panel: str, symbols: tuple[str, ...]) -> tuple[str, ...]:
         for i, symbol in enumerate(self.symbols or ()):
             if symbol in self.seen:
-                wanted = "a symbol that [source] does not take, since panel.unseen is true"
+                wanted = "a symbol that [source] does not use, because panel.unseen is true"
                 raise SpecError(self.file, f"panel.symbols[{i}]", got=symbol, wanted=wanted)
-        left = tuple(s for s in symbols if s not in set(self.seen))
-        if not left:
-            wanted = f"a [source] that leaves some of {panel}'s symbols: it takes all of them"
+        unseen = tuple(s for s in symbols if s not in set(self.seen))
+        if not unseen:
+            wanted = f"a [source] that leaves symbols of {panel}: it uses all of them"
             raise SpecError(self.file, "panel.unseen", got=True, wanted=wanted)
-        return left
+        return unseen
 
 
 def _rank(seed: int, symbol: str) -> int:

@@ -1,10 +1,10 @@
-"""Bars of an exchange's sessions: which lie inside, and the grid that every session fills.
+"""Bars of an exchange's sessions: which lie inside, and a grid with equally many for each session.
 
-Sessions differ in length, measures sum over blocks of equal length. So every session takes as
-many bars as the longest of its exchange: bars that no quote came for, and those after an early
-close or in a break, carry the last close. A carried bar is a zero return, so the sum of squares of
-a session is its own, and sigma per bar is per bar of the longest session. A session is known when
-its grid ends, after an early close later than need be, never earlier.
+Sessions differ in length, but measures sum over blocks of equal length. So every session gets as
+many bars as the longest session of its exchange. Bars without a quote, in a break or after an
+early close carry the last close. A carried bar has a zero return, so it adds nothing to the
+session's sum of squares; sigma per bar is per bar of the longest session. A session counts as
+known when its grid ends: after an early close that is later than necessary, never too early.
 """
 
 from __future__ import annotations
@@ -25,9 +25,9 @@ _FIRST, _LAST = "1990-01-01", "2035-12-31"
 
 @dataclass(frozen=True)
 class Sessions:
-    """An exchange's sessions (S,), UTC ns: open, close, break (equal where there is none).
+    """An exchange's sessions (S,), UTC ns: open, close, break (start = end if there is none).
 
-    `bars` of `bar` ns fill the longest.
+    The longest session has `bars` bars of `bar` ns.
     """
 
     opens: I64
@@ -38,18 +38,18 @@ class Sessions:
     bars: int
 
     def place(self, ts: I64) -> tuple[I64, I64, NDArray[np.bool_]]:
-        """Of each stamp (n,): its session, ns since that opened, and whether it is in trading."""
+        """For each timestamp (n,): its session, ns since its open, if it is in trading hours."""
         session = np.maximum(np.searchsorted(self.opens, ts, side="right") - 1, 0)
         since = ts - self.opens[session]
         return session, since, self._trades(session, ts) & (since >= 0)
 
     def trading(self, first: int, last: int) -> NDArray[np.bool_]:
-        """Which bars of the grid of sessions first ... last are in trading; flat."""
+        """Which bars of the grid of sessions first … last are in trading hours; flat."""
         session = np.repeat(np.arange(first, last + 1), self.bars)
         return self._trades(session, self.grid(first, last))
 
     def grid(self, first: int, last: int) -> I64:
-        """The starts of all bars of sessions first ... last, UTC ns; flat."""
+        """The starts of all bars of sessions first … last, UTC ns; flat."""
         return (self.opens[first : last + 1, None] + np.arange(self.bars) * self.bar).ravel()
 
     def _trades(self, session: I64, ts: I64) -> NDArray[np.bool_]:
@@ -59,11 +59,11 @@ class Sessions:
 
 @cache
 def exchange_sessions(exchange: str, bar: int) -> Sessions:
-    """The sessions of an exchange from 1990 to 2035, as far as exchange_calendars knows them."""
+    """The sessions of an exchange from 1990 to 2035, as far as exchange_calendars has them."""
     calendar = _calendar(exchange)
     opens, closes = calendar.opens_nanos, calendar.closes_nanos
     breaks = [np.asarray(b) for b in (calendar.break_starts_nanos, calendar.break_ends_nanos)]
-    none = breaks[0] < opens  # not a time
+    none = breaks[0] < opens  # NaT: no break
     starts, ends = (np.where(none, opens, b) for b in breaks)
     longest = int((closes - opens).max())
     return Sessions(opens, closes, starts, ends, bar, longest // bar)
@@ -73,11 +73,11 @@ def _calendar(exchange: str) -> Any:
     from exchange_calendars import get_calendar
 
     with warnings.catch_warnings():
-        # The library's own calls of pandas, of which a user can change nothing.
+        # The library itself calls deprecated functions of pandas.
         warnings.simplefilter("ignore", DeprecationWarning)
         try:
             return get_calendar(exchange, start=_FIRST, end=_LAST)
-        except ValueError:  # some are known for fewer years
+        except ValueError:  # some calendars have fewer years
             kind = type(get_calendar(exchange))
             low, high = kind.bound_min(), kind.bound_max()
             first = _FIRST if low is None else max(_FIRST, str(low.date()))
@@ -93,10 +93,10 @@ def exchanges() -> list[str]:
 
 
 def whole_sessions(sessions: Sessions, ts: I64) -> tuple[NDArray[np.bool_], int, int]:
-    """Which stamps lie in sessions, how many do not, how many lie in a first or last one cut short.
+    """Which timestamps lie in whole sessions, how many outside, how many in an incomplete session.
 
-    ts (n,) ascending. The first session counts when its first bar is there, the last when its
-    last is: what came before or after is not known.
+    ts (n,) ascending. The first session is complete if it has its first bar, the last one if it
+    has its last bar; what came before or after is not known.
     """
     session, since, inside = sessions.place(ts)
     begin = np.flatnonzero(inside & (since < sessions.bar))
@@ -110,7 +110,7 @@ def whole_sessions(sessions: Sessions, ts: I64) -> tuple[NDArray[np.bool_], int,
 
 
 def nights(sessions: Sessions, ts: I64, close: F64) -> tuple[F64, I64]:
-    """The log return over each night, and the rows (of ts (n,), all inside) that it ends at.
+    """The log return over each night, and the row of ts (n,), all in sessions, where it ends.
 
     From the last close of one session with bars to the first close of the next.
     """
@@ -120,7 +120,7 @@ def nights(sessions: Sessions, ts: I64, close: F64) -> tuple[F64, I64]:
 
 
 def without_nights(sessions: Sessions, ts: I64, close: F64) -> F64:
-    """The close (n,) without any night's move: each session starts where the last one ended."""
+    """The close (n,) without overnight moves: each session starts where the last one ended."""
     _, rows = nights(sessions, ts, close)
     firsts = np.concatenate([[0], rows])
     lasts = np.concatenate([rows, [len(close)]]) - 1
@@ -130,10 +130,10 @@ def without_nights(sessions: Sessions, ts: I64, close: F64) -> F64:
 
 
 def overnight_column(sessions: Sessions, ts: I64, close: F64, first: int, last: int) -> F64:
-    """Each session's night on the grid of sessions first ... last: the mean over a session is it.
+    """Overnight returns on the grid of sessions first … last; a session's mean is its night.
 
-    It stands at every bar from the session's first quote on, in as much as makes up for the bars
-    before; 0 before, in the first session and where a session has no quote.
+    The value is the same at all bars from the session's first quote on, scaled up for the bars
+    before, which are 0. It is 0 in the first session and in a session without a quote.
     """
     moves, rows = nights(sessions, ts, close)
     session, since, _ = sessions.place(ts[rows])
@@ -148,10 +148,10 @@ def overnight_column(sessions: Sessions, ts: I64, close: F64, first: int, last: 
 def fill_sessions(
     sessions: Sessions, symbol: str, ts: I64, columns: Mapping[str, F64]
 ) -> tuple[I64, dict[str, F64], tuple[Gap, ...]]:
-    """Stamps and columns on the grid of all sessions from the first to the last with bars.
+    """Timestamps and columns on the grid of all sessions, from the first to the last with bars.
 
-    ts (n,) inside sessions, on their grid, the first at its session's start. Prices without a
-    quote are the last close, volume is 0. Gaps are runs of missing bars in trading.
+    ts (n,) are in sessions and on their grid, the first at its session's start. Prices without a
+    quote are the last close, volume is 0. Gaps are runs of missing bars in trading hours.
     """
     session, since, _ = sessions.place(ts)
     first, last = int(session[0]), int(session[-1])

@@ -1,4 +1,4 @@
-"""Side series: another panel's column as last known at the end of each bar."""
+"""Side series: the last known value of another panel's column at the end of each bar."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from harness.types import F64, I64
 
 @dataclass(frozen=True)
 class Series:
-    """Values (n,) and when each was known (n,), UTC ns ascending; what was read, as a hash."""
+    """Values (n,), when each became known (n,) in ascending UTC ns, and a hash of the data."""
 
     known_at: I64
     values: F64
@@ -19,9 +19,10 @@ class Series:
 
 
 def as_of(series: Series, moments: I64, max_age: int) -> F64:
-    """The last value known by each moment (m,), NaN where there is none or it is too old.
+    """The last value known at each moment (m,), NaN if there is none or it is too old.
 
-    A value known at a moment itself counts; one known more than `max_age` ns before does not.
+    A value that becomes known at the moment itself counts. One known more than `max_age` ns
+    before does not.
     """
     last = np.searchsorted(series.known_at, moments, side="right") - 1
     out = np.full(moments.size, np.nan)

@@ -1,4 +1,4 @@
-"""Panel files: panels/NAME.toml read into a frozen PanelSpec, and found by name."""
+"""What a panel file says, as a frozen PanelSpec."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ BAR_COLUMNS = (*PRICES, VOLUME)
 
 @dataclass(frozen=True)
 class Adjusting:
-    """What prices are adjusted by, `adj_close`, `pre_close` or `return`, and the file's column."""
+    """How prices are adjusted (`adj_close`, `pre_close` or `return`) and the file's column."""
 
     kind: str
     column: str
@@ -27,9 +27,9 @@ class Adjusting:
 
 @dataclass(frozen=True)
 class Labels:
-    """A file of one row a symbol: its column of symbols, and label -> its column.
+    """A file with one row per symbol: its column of symbols, and label -> its column.
 
-    `groups`: label -> (the label it is made of, that one's text -> the group).
+    `groups`: label -> (the label it is made from, text of that label -> group).
     """
 
     path: str
@@ -40,7 +40,7 @@ class Labels:
 
 @dataclass(frozen=True)
 class Side:
-    """A column of another panel, carried for at most `max_age` ns."""
+    """A column of another panel; a value is used for at most `max_age` ns."""
 
     panel: PanelSpec
     column: str
@@ -50,11 +50,12 @@ class Side:
 
 @dataclass(frozen=True)
 class PanelSpec:
-    """What a panel file says.
+    """A checked panel file.
 
-    `columns` maps the panel's columns (extra ones too) to the file's; `extra_units` gives the
-    unit of volume, each extra column and side series; `digest` hashes the file's bytes, and those
-    of the panel files that it names. `members` is the panel of whose symbols its own are made.
+    `columns` maps the panel's columns (extra columns included) to those of the file.
+    `extra_units` gives the unit of volume, of each extra column and of each side series. `digest`
+    hashes the text of the file and of the panel files it names. `members` is the panel whose
+    symbols the portfolios hold.
     """
 
     name: str
@@ -87,28 +88,28 @@ class PanelSpec:
 
     @property
     def names(self) -> tuple[str, ...]:
-        """Every column that can be asked for: the file's, side series, the night's return."""
+        """All columns that can be read: those of the file, side series, the overnight return."""
         return (*self.columns, *self.side, *(self.extra_units.keys() & {OVERNIGHT}))
 
     @property
     def session_bars(self) -> int:
-        """Bars to a session of the grid: 1 for daily bars."""
+        """Bars per session of the grid; 1 for daily bars."""
         return self.sessions.bars if self.exchange else 1
 
     @property
     def levelled(self) -> bool:
-        """Whether prices are made from the first bar on, so that its level is in all of them."""
-        made = self.adjusting is not None or self.members is not None
-        return made or (bool(self.exchange) and self.overnight != "in")
+        """Whether prices are rebuilt from the first bar on, so that all depend on its level."""
+        rebuilt = self.adjusting is not None or self.members is not None
+        return rebuilt or (bool(self.exchange) and self.overnight != "in")
 
     @property
     def sessions(self) -> Sessions:
-        """The exchange's sessions, of a panel that names one."""
-        assert self.exchange is not None, "asked for only where the panel names an exchange"
+        """The sessions of the panel's exchange; only for a panel that names one."""
+        assert self.exchange is not None, "only panels with an exchange have sessions"
         return exchange_sessions(self.exchange, self.bar.ns)
 
     def file_column(self, name: str) -> str:
-        """The file's name of a column of this panel, the adjusting one among them."""
+        """The file's name of a column of this panel, the adjusting column included."""
         if self.adjusting is not None and name == self.adjusting.kind:
             return self.adjusting.column
         return self.columns[name]

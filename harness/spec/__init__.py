@@ -1,1 +1,1 @@
-"""spec."""
+"""Hypothesis files: their sections, how they are read and checked."""

@@ -1,4 +1,4 @@
-"""What is wrong between keys of a hypothesis that are each right alone."""
+"""Checks between keys of a hypothesis that are each valid alone."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 
 
 def cross_checks(h: Hypothesis) -> Iterator[Problem]:
-    """What is wrong between keys that are each right alone."""
+    """All problems between keys that are each valid alone."""
     yield from _scheme_conflicts(h)
     yield from _panel_conflicts("panel", h.panel)
     yield from _span_conflicts(h)
@@ -46,7 +46,7 @@ def cross_checks(h: Hypothesis) -> Iterator[Problem]:
             wanted = f"at least models.{name}.least_stocks, {least}"
             yield Problem(("models", name, "most_stocks"), wanted, most)
         if model.scope == "effects" and not getattr(model.params, "intercept", True):
-            wanted = "true, because models of scope 'effects' have an intercept for every symbol"
+            wanted = "true, because models of scope 'effects' have an intercept for each symbol"
             yield Problem(("models", name, "intercept"), wanted, False)
         yield from _expression_conflicts(h, model.params, ("models", name))
     for name, regime in h.regimes.items():
@@ -66,7 +66,7 @@ def cross_checks(h: Hypothesis) -> Iterator[Problem]:
 
 
 def _expression_conflicts(h: Hypothesis, params: Params, loc: Loc) -> Iterator[Problem]:
-    """What a model reads that is not there, or twice; and those in its tables."""
+    """Unknown or repeated features of a model and of the models in its tables."""
     for key in params.lists:
         features = [parse_feature(text) for text in getattr(params, key, ())]
         for i, feature in enumerate(features):
@@ -78,44 +78,44 @@ def _expression_conflicts(h: Hypothesis, params: Params, loc: Loc) -> Iterator[P
         try:
             parse_feature(text)
         except FeatureError as error:
-            yield Problem(loc, f"shorter expressions for what it makes: {error}")
+            yield Problem(loc, f"shorter expressions, because products are formed of them: {error}")
     for key, inner in params.inner.items():
         yield from _expression_conflicts(h, inner, (*loc, key))
 
 
 def _source_conflicts(h: Hypothesis) -> Iterator[Problem]:
-    """A source without a pupil, a pupil without a source, and what a source has left unseen."""
+    """[source] without a pretrained model, the reverse, and a split over assets without it."""
     if h.panel.unseen and h.source is None:
         yield Problem(
-            ("panel", "unseen"), "no such key without [source], which has seen some", True
+            ("panel", "unseen"), "no such key without [source], whose symbols it leaves out", True
         )
     if h.source is not None and h.source.unseen:
-        yield Problem(("source", "unseen"), "no such key: it is of [panel]", True)
-    pupils = [name for name, model in h.models.items() if model.params.pretrains]
+        yield Problem(("source", "unseen"), "no such key: it belongs in [panel]", True)
+    pretrained = [name for name, model in h.models.items() if model.params.pretrains]
     if h.source is None:
-        if pupils:
-            wanted = f"this section, since models.{pupils[0]} learns from another panel beforehand"
+        if pretrained:
+            wanted = f"this section, because models.{pretrained[0]} is pretrained on another panel"
             yield Problem(("source",), wanted)
         return
-    if not pupils:
-        yield Problem(("source",), "no such section: no model learns from another panel beforehand")
+    if not pretrained:
+        yield Problem(("source",), "no such section: no model is pretrained on another panel")
     yield from _panel_conflicts("source", h.source)
 
 
 def _step_conflicts(h: Hypothesis) -> Iterator[Problem]:
-    """Horizons of several decisions beside kinds that forecast one."""
+    """Horizons of several steps with kinds that forecast one step."""
     for horizon in h.target.horizons:
         if length(horizon) == length(h.sample.every):
             continue
         for name, model in h.models.items():
             if model.entry.one_step:
-                wanted = f"a kind that forecasts beyond the next decision, since {horizon} in "
+                wanted = f"a kind that forecasts more than one step, because {horizon} in "
                 wanted += f"target.horizons is not sample.every, {h.sample.every}"
                 yield Problem(("models", name, "kind"), wanted, model.kind)
 
 
 def _window_conflicts(h: Hypothesis) -> Iterator[Problem]:
-    """A target over a window of its own, and what forecasts the horizon alone."""
+    """target.window, and keys and kinds that work with the horizon only."""
     window, t = h.target.window, h.target
     if window is None:
         return
@@ -128,7 +128,7 @@ def _window_conflicts(h: Hypothesis) -> Iterator[Problem]:
         wanted = "longer than every horizon or shorter than every one, or no such key"
         yield Problem(loc, wanted, str(window))
     if h.risk:
-        wanted = "no such key beside [risk], which is of the horizon's returns"
+        wanted = "no such key together with [risk], which uses returns over the horizon"
         yield Problem(loc, wanted, str(window))
     for name, model in h.models.items():
         kind = model.entry
@@ -138,7 +138,7 @@ def _window_conflicts(h: Hypothesis) -> Iterator[Problem]:
 
 
 def _scheme_conflicts(h: Hypothesis) -> Iterator[Problem]:
-    """Keys that a scheme needs or has no use for."""
+    """Keys that the scheme lacks or does not use."""
     walk = h.walk_forward
     needed, allowed = SCHEMES[walk.scheme]
     own = {key for keys in SCHEMES.values() for part in keys for key in part}
@@ -151,7 +151,9 @@ def _scheme_conflicts(h: Hypothesis) -> Iterator[Problem]:
         elif key not in needed and key not in allowed and value is not None:
             keys = ", ".join((*needed, *allowed))
             shown = list(value) if isinstance(value, tuple) else str(value)
-            yield Problem(loc, f"no such key for scheme '{walk.scheme}', which has {keys}", shown)
+            yield Problem(
+                loc, f"no such key for scheme '{walk.scheme}', whose keys are {keys}", shown
+            )
 
 
 def _span_conflicts(h: Hypothesis) -> Iterator[Problem]:
@@ -173,14 +175,14 @@ def _span_conflicts(h: Hypothesis) -> Iterator[Problem]:
             )
         order.append((f"walk_forward.{key}", moment))
     if _shorter(walk.step, walk.test):
-        wanted = f"at least walk_forward.test, {walk.test}, or test windows would overlap"
+        wanted = f"at least walk_forward.test, {walk.test}, so that test windows do not overlap"
         yield Problem(("walk_forward", "step"), wanted, str(walk.step))
     yield from _refit_conflicts(h)
     yield from _length_conflicts(h)
 
 
 def _length_conflicts(h: Hypothesis) -> Iterator[Problem]:
-    """A rolling training span, or the part held out of it, in which no target can resolve."""
+    """A training or validation span too short for any target to resolve in it."""
     walk = h.walk_forward
     longest = max(h.target.horizons, key=length)
     least = Duration((longest.ns + max(walk.embargo.ns, longest.ns)) // NS_PER_MINUTE, "m")
@@ -188,17 +190,17 @@ def _length_conflicts(h: Hypothesis) -> Iterator[Problem]:
         span = getattr(walk, key)
         if span is not None and not _shorter(least, span):
             wanted = (
-                f"longer than the horizon {longest} and the embargo after it, or no target of "
-                "its rows is known at the cut"
+                f"longer than the horizon {longest} plus the embargo; otherwise no target in it "
+                "is known at the cut"
             )
             yield Problem(("walk_forward", key), wanted, str(span))
     if walk.train and walk.validation and not _shorter(walk.validation, walk.train):
-        wanted = f"shorter than walk_forward.train, {walk.train}, of which it is held out"
+        wanted = f"shorter than walk_forward.train, {walk.train}, of which it is a part"
         yield Problem(("walk_forward", "validation"), wanted, str(walk.validation))
 
 
 def _refit_conflicts(h: Hypothesis) -> Iterator[Problem]:
-    """Fits at a cadence of their own need test windows that adjoin."""
+    """A refit cadence needs adjacent test windows."""
     walk = h.walk_forward
     if walk.step == walk.test:
         return
@@ -212,13 +214,13 @@ def _refit_conflicts(h: Hypothesis) -> Iterator[Problem]:
 
 
 def _panel_conflicts(section: str, panel: PanelSpan) -> Iterator[Problem]:
-    """Between the keys of [panel], or of [source], which are the same."""
+    """Problems between keys of [panel], or of [source], which has the same keys."""
     if panel.start is not None and panel.end is not None and panel.end <= panel.start:
         wanted = f"a moment after {section}.start, {show_moment(panel.start)}"
         yield Problem((section, "end"), wanted, show_moment(panel.end))
     yield from _repeats((section, "symbols"), panel.symbols or ())
     if panel.symbols is not None and panel.draw is not None:
-        yield Problem((section, "draw"), f"no such key beside {section}.symbols", panel.draw)
+        yield Problem((section, "draw"), f"no such key together with {section}.symbols", panel.draw)
     if panel.draw is None and "draw_seed" in panel.model_fields_set:
         wanted = f"no such key without {section}.draw"
         yield Problem((section, "draw_seed"), wanted, panel.draw_seed)
@@ -227,14 +229,14 @@ def _panel_conflicts(section: str, panel: PanelSpan) -> Iterator[Problem]:
 def _history_conflicts(h: Hypothesis) -> Iterator[Problem]:
     if h.walk_forward.first_test is not None:
         return
-    wanted = "no such key without walk_forward.first_test, before which it counts"
+    wanted = "no such key without walk_forward.first_test, from which it counts back"
     for section, panel in (("panel", h.panel), ("source", h.source)):
         if panel is not None and panel.min_history is not None:
             yield Problem((section, "min_history"), wanted, str(panel.min_history))
 
 
 def _shorter(step: Duration, test: Duration) -> bool:
-    """Whether `step` can be shorter than `test`; between days and months, in any month."""
+    """Whether `step` can be shorter than `test`; days and months are compared in every month."""
     if step.is_calendar == test.is_calendar:
         return length(step) < length(test)
     january = parse_moment("2000-01-01")
@@ -246,24 +248,26 @@ def _repeats(loc: Loc, values: Sequence[str | Duration]) -> Iterator[Problem]:
     same = [length(value) if isinstance(value, Duration) else value for value in values]
     for i, value in enumerate(values):
         if same[i] in same[:i]:
-            yield Problem((*loc, i), f"{loc[-1]} that differ", str(value))
+            yield Problem((*loc, i), f"{loc[-1]} without repeats", str(value))
 
 
 def _feature_repeats(h: Hypothesis, features: list[Expression], loc: Loc) -> Iterator[Problem]:
-    """Two equal features cannot be told apart by a fit; `rv_h` is `rv_4h` at the horizon 4h."""
+    """No two equal features: `rv_h` is `rv_4h` at the horizon 4h."""
     for i, feature in enumerate(features):
         for horizon in map(str, h.target.horizons):
             before = [
                 earlier for earlier in features[:i] if earlier.at(horizon) == feature.at(horizon)
             ]
             if before:
-                wanted = f"features that differ; at the horizon {horizon} it is {before[0].text}"
+                wanted = (
+                    f"features without repeats; at the horizon {horizon} it equals {before[0].text}"
+                )
                 yield Problem((*loc, i), wanted, feature.text)
                 break
 
 
 def _column_conflicts(h: Hypothesis, feature: Expression, loc: Loc) -> Iterator[Problem]:
-    """A feature may name what the cascade has: its measures, the target's, its scales and `h`."""
+    """A feature may use the measures of the sample and the target, its scales and `h`."""
     measures = list(dict.fromkeys((*h.sample.measures, h.target.measure)))
     scales = [str(scale) for scale in h.sample.scales]
     known = [f"{m}_{s}" for m in measures for s in (*scales, OWN_SCALE)]
@@ -280,8 +284,8 @@ def _column_conflicts(h: Hypothesis, feature: Expression, loc: Loc) -> Iterator[
             for horizon in map(str, h.target.horizons):
                 if horizon not in scales:
                     wanted = (
-                        f"every horizon in sample.scales, since {column} is {measure} over the "
-                        f"horizon's own scale; {horizon} is not"
+                        f"every horizon in sample.scales, because {column} is {measure} over the "
+                        f"horizon; {horizon} is missing"
                     )
                     yield Problem(loc, wanted, feature.text)
 
@@ -305,32 +309,32 @@ def _verdict_conflicts(h: Hypothesis) -> Iterator[Problem]:
         if groups:
             yield unknown_word(("verdict", "regime"), rule.regime, groups)
         else:
-            yield Problem(("verdict", "regime"), "a table [regimes] that has it", rule.regime)
+            yield Problem(("verdict", "regime"), "a table [regimes] with this regime", rule.regime)
     if rule.claim == "equal" and not rule.min_gain:
-        wanted = "above 0: how far apart equal models may be"
+        wanted = "above 0: the largest difference between equal models"
         yield Problem(("verdict", "min_gain"), wanted, rule.min_gain)
     if rule.gain_as == "relative" and not METRICS[rule.metric].has_share:
         signed = METRICS[rule.metric].signed
-        why = "can be negative: there is no zero from" if signed else "is no loss of"
-        wanted = f"'difference': {rule.metric} {why} which a share could be saved"
+        why = "can be negative" if signed else "is not a loss"
+        wanted = f"'difference': {rule.metric} {why}, so there is no relative gain"
         yield Problem(("verdict", "gain"), wanted, rule.gain_as)
     if rule.gain_as == "wins":
         yield from _wins_conflicts(h)
 
 
 def _wins_conflicts(h: Hypothesis) -> Iterator[Problem]:
-    """A gain that is the share of symbols on which the candidate is better."""
+    """Problems of gain = 'wins', the share of symbols on which the candidate is better."""
     rule, panel = h.verdict, h.panel
     if METRICS[rule.metric].loss is None:
-        wanted = f"'difference': {rule.metric} has no loss of a forecast, by which symbols are won"
+        wanted = f"'difference': {rule.metric} has no loss per forecast to compare symbols by"
         yield Problem(("verdict", "gain"), wanted, rule.gain_as)
     if rule.claim == "equal":
-        wanted = "'better' beside gain = 'wins': equal models win half of the symbols by chance"
+        wanted = "'better' with gain = 'wins': equal models win half of the symbols by chance"
         yield Problem(("verdict", "claim"), wanted, rule.claim)
     elif not HALF <= rule.min_gain <= 1.0:
-        wanted = "a share of the symbols from 0.5 to 1, since verdict.gain is 'wins'"
+        wanted = "a share of the symbols from 0.5 to 1, because verdict.gain is 'wins'"
         yield Problem(("verdict", "min_gain"), wanted, rule.min_gain)
     for key, count in (("symbols", len(panel.symbols or ())), ("draw", panel.draw or 0)):
         if 0 < count < FEWEST_SYMBOLS:
-            wanted = f"at least {FEWEST_SYMBOLS} symbols, since verdict.gain is 'wins'"
+            wanted = f"at least {FEWEST_SYMBOLS} symbols, because verdict.gain is 'wins'"
             yield Problem(("panel", key), wanted, count)

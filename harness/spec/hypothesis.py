@@ -1,8 +1,7 @@
-"""Hypothesis files: TOML -> a frozen, checked Hypothesis and the hash of what it claims.
+"""A checked hypothesis, frozen, and the hash of its claim.
 
-Nothing in a file is ever executed: features are read by `harness.samples.features`, models by the
-table of kinds or the installed package that offers theirs, and what is wrong between tables is
-found here.
+Nothing in a hypothesis file is executed: features are parsed by `harness.samples.features`, models
+are built by the table of kinds or by an installed plug-in package.
 """
 
 from __future__ import annotations
@@ -40,15 +39,15 @@ from harness.toml.fields import Section
 if TYPE_CHECKING:
     from harness.models.plugins import Plugin
 
-_HELD_TO = ("candidates", "min_gain", "alpha", "claim")
+_RULE_ONLY = ("candidates", "min_gain", "alpha", "claim")
 
 
 @dataclass(frozen=True)
 class ModelSpec:
-    """A model to run: its kind and checked parameters, features in their canonical text.
+    """A model to run: its kind and checked parameters, features in canonical text.
 
-    `scope` is for whom it is fitted, `refit` how often where that is its own; `plugin` what the
-    kind is where an installed package offers it.
+    `scope`: one fit for all symbols or one each; `refit`: its own refit cadence, if it has one;
+    `plugin`: the plug-in that provides the kind, if it is not built in.
     """
 
     kind: str
@@ -59,16 +58,16 @@ class ModelSpec:
 
     @property
     def entry(self) -> Kind:
-        """What the kind is: the table's entry or the plug-in's."""
+        """The entry of its kind: the table's or the plug-in's."""
         return KINDS[self.kind] if self.plugin is None else self.plugin.kind
 
     @property
     def kinds(self) -> tuple[str, ...]:
-        """The kind, and those of the models in its tables."""
+        """The kind, and the kinds of the models in its tables."""
         return self.kind, *(getattr(self.params, key).kind for key in self.params.tables)
 
     def words(self) -> dict[str, Any]:
-        """As plain JSON values, scope and refit where they are not what the kind has anyway."""
+        """As plain JSON values; scope and refit only if they are not the kind's default."""
         own = {"kind": self.kind, **self.params.words()}
         if self.scope != self.entry.scopes[0]:
             own["scope"] = self.scope
@@ -79,7 +78,7 @@ class ModelSpec:
 
 @dataclass(frozen=True)
 class Hypothesis:
-    """A checked hypothesis: its sections, its models in file order, its file and verbatim text."""
+    """A checked hypothesis: its sections, models in file order, file path and verbatim text."""
 
     identity: Identity
     panel: PanelSpan
@@ -100,28 +99,28 @@ class Hypothesis:
 
     @cached_property
     def spec_hash(self) -> str:
-        """`sha256:` and the hash of the canonical JSON: a changed bar is another hypothesis."""
+        """`sha256:` and the hash of the canonical JSON: a changed rule is another hypothesis."""
         return hash_of(canonical(self))
 
     @cached_property
     def comparison_hash(self) -> str:
-        """The hash of what can change a candidate's p-value: not what it is called or held to.
+        """The hash of everything that can change a candidate's p-value.
 
-        Left out are name and claim, and of the rule the candidates' list, `min_gain`, `alpha` and
-        the kind of claim.
+        Left out are name and claim, and in the rule the list of candidates, `min_gain`, `alpha`
+        and the kind of claim.
         """
         plain = canonical(self)
         del plain["hypothesis"]
-        plain["verdict"] = {k: v for k, v in plain["verdict"].items() if k not in _HELD_TO}
+        plain["verdict"] = {k: v for k, v in plain["verdict"].items() if k not in _RULE_ONLY}
         return hash_of(plain)
 
 
 def canonical(hypothesis: Hypothesis) -> dict[str, Any]:
-    """Everything that can change a number or the verdict, the claim included, as plain JSON values.
+    """Everything that can change a number or the verdict, and the claim, as plain JSON values.
 
-    What is only for show (title, approach, figures, document) is left out. Defaults are spelled out
-    (but for keys that came later), moments are UTC ns, lengths are months or minutes, and lists
-    whose order means nothing are sorted.
+    Title, approach, figures and document are only shown and are left out. Defaults are written
+    out (except for keys added later), moments are UTC ns, durations are months or minutes, and
+    lists whose order has no meaning are sorted.
     """
     plain: dict[str, Any] = {
         key: _plain_section(key, getattr(hypothesis, attribute))
@@ -149,7 +148,7 @@ def _plain_section(key: str, section: Section) -> dict[str, Any]:
 
 
 def hash_of(plain: Mapping[str, Any]) -> str:
-    """`sha256:` and the hash of plain JSON values, whatever the order of their keys."""
+    """`sha256:` and the hash of plain JSON values; the order of keys does not matter."""
     words = json.dumps(
         plain, sort_keys=True, separators=(",", ":"), ensure_ascii=False, allow_nan=False
     )
@@ -157,7 +156,7 @@ def hash_of(plain: Mapping[str, Any]) -> str:
 
 
 def plain_value(value: object) -> object:
-    """A section's value as JSON: lengths in months or minutes, lists sorted."""
+    """A section's value as JSON: durations in months or minutes, lists sorted."""
     if isinstance(value, Duration):
         return f"{length(value)}{'mo' if value.is_calendar else 'm'}"
     if isinstance(value, tuple) and not isinstance(value[0], float):

@@ -1,4 +1,4 @@
-"""Reading hypothesis files: TOML to a frozen, checked Hypothesis."""
+"""Reads hypothesis files into checked Hypotheses."""
 
 from __future__ import annotations
 
@@ -52,7 +52,7 @@ _Model = TypeVar("_Model", bound=Section)
 def load_hypothesis(path: str | Path) -> Hypothesis:
     """Read and check a hypothesis file.
 
-    Raises UsageError when the file cannot be read and SpecError for anything wrong in it.
+    Raises UsageError if the file cannot be read, SpecError for any error in it.
     """
     if not isinstance(path, str | Path):
         raise UsageError(f"hypothesis: got {one_line(path)}, wanted the path of its file")
@@ -132,7 +132,7 @@ def parse_hypothesis(text: str, path: Path) -> Hypothesis:
 def _refuse(
     path: Path, raw: Mapping[str, Any], problems: list[Problem], sweep: Sweep | None
 ) -> NoReturn:
-    """Raise SpecError; a problem that all models of a sweep share counts as one."""
+    """Raise SpecError; a problem shared by all models of a sweep counts once."""
     written = [as_written(problem, sweep) for problem in problems]
     refuse(path, raw, [p for i, p in enumerate(written) if p not in written[:i]])
 
@@ -147,7 +147,7 @@ def stored_hypothesis(record: Mapping[str, Any]) -> Hypothesis:
 def check_measures(hypothesis: Hypothesis, extra: Collection[str]) -> None:
     """Refuse measures that are neither in the table nor among the panel's `extra` columns.
 
-    Raises SpecError naming the first one and the nearest right word.
+    Raises SpecError with the first one and the nearest valid word.
     """
     known = [*MEASURES, *sorted(extra)]
     named: list[tuple[Loc, str]] = [
@@ -164,7 +164,7 @@ def _missing_section(key: str) -> Problem:
 
 
 def _models(table: object) -> tuple[dict[str, ModelSpec], list[Problem]]:
-    """Every `[models.NAME]`, its parameters checked by its kind's own model."""
+    """Every `[models.NAME]`, its parameters checked by its kind."""
     if not isinstance(table, Mapping) or not table:
         return {}, [Problem(("models",), "at least one table [models.NAME]", table)]
     models: dict[str, ModelSpec] = {}
@@ -193,7 +193,7 @@ def _every_kind() -> list[str]:
 
 
 def _of_kind(settings: Mapping[str, Any], loc: Loc) -> tuple[ModelSpec | None, list[Problem]]:
-    """A model of the kind that its table names; packages are looked at for no built-in kind."""
+    """A model of the kind its table names; installed packages are searched for other kinds only."""
     word = settings["kind"]
     if isinstance(word, str) and word in KINDS:
         return _model(settings, loc, KINDS[word], None)
@@ -203,7 +203,7 @@ def _of_kind(settings: Mapping[str, Any], loc: Loc) -> tuple[ModelSpec | None, l
 def _plugged(
     settings: Mapping[str, Any], loc: Loc, word: object
 ) -> tuple[ModelSpec | None, list[Problem]]:
-    """A model of a kind that an installed package offers."""
+    """A model of a kind that an installed package provides."""
     from harness.models.foreign import told
     from harness.models.plugins import Unusable, load, offers
 
@@ -219,7 +219,7 @@ def _plugged(
         if model is not None:
             hash_of(model.words())
             tuple(model.params.made)
-    except Exception as error:  # its parameters' code is the package's own
+    except Exception as error:  # the code of its parameters is not ours
         why = f"its parameters: {told(error, plugin.kind.params.__module__)}"
         return None, [Problem(where, f"{_USABLE}: {plugin.offer}: {why}", word)]
     return model, problems
@@ -254,7 +254,7 @@ def _model(
 def _inner(
     given: Mapping[str, Any], loc: Loc, kind: Kind
 ) -> tuple[dict[str, Params], list[Problem]]:
-    """The parameters of the models that stand in a table of this one, checked by their kinds'."""
+    """The parameters of the models nested in tables of this one, checked by their kinds."""
     found: dict[str, Params] = {}
     problems: list[Problem] = []
     for key, kinds in kind.params.tables.items():
@@ -273,7 +273,7 @@ def _inner(
 
 
 def _canonical_params(params: Params, loc: Loc) -> tuple[Params, list[Problem]]:
-    """The parameters with every feature expression in its canonical text."""
+    """The parameters with all feature expressions in canonical text."""
     problems: list[Problem] = []
     update: dict[str, Any] = {}
     for key in params.lists:

@@ -1,4 +1,4 @@
-"""The tables `[regimes]` and `[sweep]` of a hypothesis file."""
+"""Reads the tables `[regimes]` and `[sweep]` of a hypothesis file."""
 
 from __future__ import annotations
 
@@ -26,12 +26,16 @@ class _Terciles(Section):
 class _Shifts(Section):
     shifts: str = Field(description="a feature expression")
     largest: int = Field(default=5, ge=1, le=1_000, description="a whole number from 1 on")
-    days: int = Field(default=20, ge=1, le=1_000, description="decisions, a whole number from 1 on")
-    window: int = Field(default=60, ge=10, le=5_000, description="decisions, from 10 on")
+    days: int = Field(
+        default=20, ge=1, le=1_000, description="a whole number of forecast origins from 1 on"
+    )
+    window: int = Field(
+        default=60, ge=10, le=5_000, description="a whole number of forecast origins from 10 on"
+    )
 
 
 def read_regimes(table: object) -> tuple[dict[str, Regime], list[Problem]]:
-    """Every regime by its name, and what is wrong."""
+    """Every regime by its name, and the problems."""
     if not isinstance(table, Mapping):
         return {}, [Problem(("regimes",), "a table [regimes]", table)]
     found: dict[str, Regime] = {}
@@ -49,7 +53,9 @@ def read_regimes(table: object) -> tuple[dict[str, Regime], list[Problem]]:
         problems += wrong
         if regime is not None:
             if any(split_column(c)[1] == OWN_SCALE for e in regime.expressions for c in e.columns):
-                problems.append(Problem(loc, "scales by name: a regime has no horizon", words))
+                problems.append(
+                    Problem(loc, "scales by name, not h: a regime has no horizon", words)
+                )
             found[name] = regime
     return found, problems
 
@@ -70,7 +76,7 @@ def _regime(words: object, loc: Loc) -> tuple[Regime | None, list[Problem]]:
 
 
 def group_names(regimes: Mapping[str, Regime]) -> tuple[str, ...]:
-    """What the groups of these regimes are called: a regime's name, or three of terciles."""
+    """The names of the groups of these regimes: the regime's name, or three for terciles."""
     return tuple(
         group
         for name, regime in regimes.items()
@@ -80,7 +86,7 @@ def group_names(regimes: Mapping[str, Regime]) -> tuple[str, ...]:
 
 @dataclass(frozen=True)
 class Sweep:
-    """One model at several values of one parameter: `models[i]` has `values[i]` of `key`."""
+    """One model with several values of one parameter: `models[i]` has `key` = `values[i]`."""
 
     model: str
     key: str
@@ -89,7 +95,7 @@ class Sweep:
 
 
 def as_written(problem: Problem, sweep: Sweep | None) -> Problem:
-    """A problem of a model that the sweep made, where the file has what is wrong with it."""
+    """A problem of a model of the sweep, with its place in the file."""
     loc = problem.loc
     if sweep is None or loc[:1] != ("models",) or not {*loc[1:2]} & {*sweep.models}:
         return problem
@@ -102,7 +108,7 @@ def as_written(problem: Problem, sweep: Sweep | None) -> Problem:
 def expand_sweep(
     table: object, models: object
 ) -> tuple[Mapping[str, Any], Sweep | None, list[Problem]]:
-    """The tables of models with the swept one at each of its values, in its place."""
+    """The tables of models, with the swept model replaced by one model per value."""
     if not isinstance(models, Mapping):
         return {}, None, []
     wanted = "a model's name and one of its parameters with a list of two values or more"
@@ -118,10 +124,10 @@ def expand_sweep(
     taken = next((n for n in names if n in models or names.count(n) > 1), None)
     if taken or not isinstance(models[name], Mapping):
         return models, None, [Problem(("sweep", key), "values that make new names", taken)]
-    made: dict[str, Any] = {}
+    expanded: dict[str, Any] = {}
     for other, settings in models.items():
         if other == name:
-            made |= {n: {**settings, key: v} for n, v in zip(names, values, strict=True)}
+            expanded |= {n: {**settings, key: v} for n, v in zip(names, values, strict=True)}
         else:
-            made[other] = settings
-    return made, Sweep(name, key, tuple(values), names), []
+            expanded[other] = settings
+    return expanded, Sweep(name, key, tuple(values), names), []

@@ -1,7 +1,7 @@
-"""The tables of a hypothesis file, each a frozen pydantic model that refuses unknown keys.
+"""The tables of a hypothesis file as frozen pydantic models that refuse unknown keys.
 
-Every field's description is what an error message says was wanted; a validator of our own says
-it as the text of its ValueError.
+Error messages take what is wanted from a field's description, or from the text of a validator's
+ValueError.
 """
 
 from __future__ import annotations
@@ -34,14 +34,16 @@ from harness.walk.residuals.tails import RESIDUALS
 _MEASURE = re.compile(r"[a-z][a-z0-9_]{0,59}")
 _MEASURE_WANTED = f"a measure ({', '.join(MEASURES)}, or a panel's extra column)"
 _SHARES_WANTED = (
-    "three shares of the span that add up to 1: to train, to stop early, to test, such as "
+    "three shares of the span that add up to 1, for training, validation and test, such as "
     "[0.5, 0.25, 0.25]"
 )
-_LAWS_WANTED = f"a list of some of {', '.join(RESIDUALS)}"
-_LEVELS_WANTED = "a list of one to ten levels that differ, above 0 and below 0.5: [0.01, 0.025]"
-_DISTRIBUTIONS_WANTED = f"a list of some of {', '.join(LAWS)}"
+_LAWS_WANTED = f"a list with one or more of {', '.join(RESIDUALS)}"
+_LEVELS_WANTED = (
+    "a list of one to ten different levels above 0 and below 0.5, such as [0.01, 0.025]"
+)
+_DISTRIBUTIONS_WANTED = f"a list with one or more of {', '.join(LAWS)}"
 _QUANTILES_WANTED = (
-    "a list of two to twenty levels that differ, above 0 and below 1: [0.05, 0.5, 0.95]"
+    "a list of two to twenty different levels above 0 and below 1, such as [0.05, 0.5, 0.95]"
 )
 
 
@@ -52,14 +54,14 @@ def _measure(value: object) -> str:
 
 
 def _line(value: object) -> str:
-    """One line of text, as a heading wants it."""
+    """One line of text, as a heading needs it."""
     if not isinstance(value, str) or not value.strip() or _has_controls(value):
         raise ValueError("one line of text")
     return value.strip()
 
 
 def _claim(value: object) -> str:
-    """A claim is a paragraph: how it is broken into lines says nothing."""
+    """A claim is one paragraph; its line breaks have no meaning."""
     joined = " ".join(value.split()) if isinstance(value, str) else ""
     if not joined or _has_controls(joined):
         raise ValueError("a sentence or two of text")
@@ -73,7 +75,7 @@ def _prose(value: object) -> str:
 
 
 def _has_controls(text: str) -> bool:
-    """Control characters and line separators: they could drive a terminal or break a heading."""
+    """Control characters and line separators could drive a terminal or break a heading."""
     return any(unicodedata.category(sign) in ("Cc", "Zl", "Zp") for sign in text)
 
 
@@ -92,7 +94,7 @@ def _shares(value: object) -> tuple[float, float, float]:
 
 
 def _within(value: object, low: float, high: float) -> list[float]:
-    """A list of floats that differ, between the bounds; an empty list for anything else."""
+    """`value` if it is a list of distinct floats between the bounds, else an empty list."""
     if not isinstance(value, list) or not all(isinstance(v, float) for v in value):
         return []
     differ = len(set(value)) == len(value)
@@ -100,7 +102,7 @@ def _within(value: object, low: float, high: float) -> list[float]:
 
 
 def _levels(value: object) -> tuple[float, ...]:
-    """Ascending: their order means nothing."""
+    """Sorted: their order has no meaning."""
     levels = _within(value, 0.0, 0.5)
     if not 1 <= len(levels) <= 10:
         raise ValueError(_LEVELS_WANTED)
@@ -108,7 +110,7 @@ def _levels(value: object) -> tuple[float, ...]:
 
 
 def _quantiles(value: object) -> tuple[float, ...]:
-    """Ascending: their order means nothing."""
+    """Sorted: their order has no meaning."""
     levels = _within(value, 0.0, 1.0)
     if not 2 <= len(levels) <= 20:
         raise ValueError(_QUANTILES_WANTED)
@@ -116,7 +118,7 @@ def _quantiles(value: object) -> tuple[float, ...]:
 
 
 def _some(laws: tuple[str, ...]) -> tuple[str, ...]:
-    """A length asked of the field itself would be told of beside a misspelt word."""
+    """Not min_length of the field: that would be reported in addition to a misspelt word."""
     if not laws:
         raise ValueError(_LAWS_WANTED)
     return laws
@@ -140,12 +142,12 @@ Shares = Annotated[tuple[float, float, float], PlainValidator(_shares)]
 
 
 def _many(wanted: str) -> Any:
-    # TOML has arrays only; strict mode would refuse to make tuples of them.
+    # TOML has only arrays; strict mode would refuse to convert them to tuples.
     return Field(strict=False, min_length=1, description=wanted)
 
 
 class Identity(Section):
-    """`[hypothesis]`: who it is and what it claims."""
+    """`[hypothesis]`: its name and its claim."""
 
     name: Name = Field(description=NAME_WANTED)
     title: Annotated[str, PlainValidator(_line)] = Field(description="one line of text")
@@ -156,10 +158,10 @@ class Identity(Section):
 class PanelSpan(Section):
     """`[panel]`: which panel, from `start` (inclusive) to `end` (exclusive), UTC ns or None.
 
-    `symbols` takes these of the panel, `draw` so many of them by `draw_seed`; `min_history`
-    excludes those that began less than so long before walk_forward.first_test, `min_record` those
-    with bars at less than this share of the times at which any of them has one. `unseen` leaves
-    out every symbol that [source] takes: a split over assets.
+    `symbols` names the symbols to use; `draw` draws a number of symbols with `draw_seed`.
+    `min_history` excludes symbols that began less than this duration before
+    walk_forward.first_test, `min_record` those with bars at less than this share of the panel's
+    timestamps. `unseen` leaves out all symbols that [source] uses: a split over assets.
     """
 
     name: Name = Field(description="a panel's name")
@@ -180,7 +182,7 @@ class PanelSpan(Section):
 
 
 class Sample(Section):
-    """`[sample]`: the decision grid and the cascade of measures known at each decision."""
+    """`[sample]`: the forecast origins and the cascade of measures known at each origin."""
 
     every: FixedDuration = Field(description=FIXED_EXAMPLES)
     scales: tuple[FixedDuration, ...] = _many("a list of fixed durations such as ['1h', '1d']")
@@ -194,10 +196,10 @@ class Sample(Section):
 
 
 class Target(Section):
-    """`[target]`: what is forecast, on which scale, and the way back from logs to levels.
+    """`[target]`: what is forecast, on which scale, and the back-transformation from logs.
 
-    `window`: the measure over the last so long, at the horizon's end, instead of that over the
-    horizon alone. Longer than the horizon it lies partly in the past that is known.
+    `window`: the target is the measure over the last `window` at the end of the horizon, not over
+    the horizon. If it is longer than the horizon, part of it is already known at the origin.
     """
 
     measure: MeasureName = Field(description=_MEASURE_WANTED)
@@ -208,11 +210,11 @@ class Target(Section):
 
 
 class WalkForward(Section):
-    """`[walk_forward]`: how test windows follow one another; moments UTC ns.
+    """`[walk_forward]`: the training, validation and test windows; moments in UTC ns.
 
-    Which keys belong to which scheme is in SCHEMES. Lengths are calendar time: `1y` holds about
-    252 sessions of an exchange. `refit` is how often parameters are fitted again, at every
-    window unless it says so; state (look-backs, variance recursions) always goes on daily.
+    SCHEMES lists the keys of each scheme. Durations are calendar time: `1y` has about 252 sessions
+    of an exchange. `refit` is how often parameters are fitted again, by default at every test
+    window; state (look-backs, variance recursions) is updated at every origin.
     """
 
     scheme: Literal["rolling", "expanding", "fixed", "proportional"] = Field(
@@ -231,7 +233,7 @@ class WalkForward(Section):
     min_train: int = Field(default=100, ge=2, description="a whole number from 2 on")
 
 
-# Which keys a scheme needs, and which it may have besides.
+# The required and the optional keys of each scheme.
 SCHEMES: dict[str, tuple[tuple[str, ...], tuple[str, ...]]] = {
     "rolling": (("train", "first_test"), ("validation",)),
     "expanding": (("train", "first_test"), ("validation",)),
@@ -241,7 +243,7 @@ SCHEMES: dict[str, tuple[tuple[str, ...], tuple[str, ...]]] = {
 
 
 class Acceptance(Section):
-    """`[verdict]`: the rule, fixed before the run, by which the claim stands or falls."""
+    """`[verdict]`: the acceptance rule, fixed before the run."""
 
     baseline: Name = Field(description="a model's name")
     candidates: tuple[Name, ...] = _many("a list of models' names")
@@ -255,18 +257,18 @@ class Acceptance(Section):
 
 
 class RiskSpec(Section):
-    """`[risk]`: VaR and ES at these levels, by these laws of the standardised residuals."""
+    """`[risk]`: VaR and ES at these levels, for these distributions of standardised residuals."""
 
     levels: Levels = Field(description=_LEVELS_WANTED)
     residuals: Laws = Field(strict=False, description=_LAWS_WANTED)
 
 
 class Document(Section):
-    """`[document]`: who else claims this, where, and the figures given for it; shown, never judged.
+    """`[document]`: a publication that makes the claim, and its numbers; shown, never judged.
 
-    `gain` is what it reports of the candidate over the baseline, in the verdict's own terms, and
-    `figures` what it reports of models, by metric; `differs` says in which way they are not of the
-    same thing. It is right if the verdict is `right_if`.
+    `gain` is the reported gain of the candidate over the baseline, in the verdict's unit;
+    `figures` are reported values of models, by metric; `differs` says how the setting differs.
+    The document is right if the verdict is `right_if`.
     """
 
     title: Annotated[str, PlainValidator(_line)] = Field(description="one line of text")
@@ -286,16 +288,16 @@ class Document(Section):
 
 
 class DistributionSpec(Section):
-    """`[distribution]`: quantiles of the target at these levels, by these laws of the residuals."""
+    """`[distribution]`: quantiles of the target at these levels, by residual distribution."""
 
     levels: Quantiles = Field(description=_QUANTILES_WANTED)
     laws: Distributions = Field(strict=False, description=_DISTRIBUTIONS_WANTED)
 
 
 class Run(Section):
-    """`[run]`: what only repeats need, and whether figures are drawn beside the card.
+    """`[run]`: random seeds, and whether figures are drawn with the card.
 
-    `seeds`: models whose fits depend on the seed are fitted with so many, from `seed` on.
+    `seeds`: models whose fits depend on the seed are fitted with this many seeds, from `seed` on.
     """
 
     seed: int = Field(default=1, ge=0, lt=2**32, description="a whole number from 0 to 2^32 - 1")
@@ -303,11 +305,10 @@ class Run(Section):
     figures: bool = Field(default=False, description="true or false")
 
 
-# Keys that change no number and no verdict: never in the hash.
+# Keys that change no number and no verdict: not hashed.
 SHOWN_ONLY = frozenset({("hypothesis", "title"), ("hypothesis", "approach"), ("run", "figures")})
 
-# Keys that came later: left out of the hash at their default, where they change nothing, so that
-# a hypothesis written before them keeps its own.
+# Keys added later: not hashed at their default, so that older hypotheses keep their hash.
 LATER = frozenset(
     {
         ("panel", "symbols"),

@@ -1,1 +1,1 @@
-"""study."""
+"""A study: a hypothesis set up on its panel, measured, walked forward."""

@@ -1,4 +1,4 @@
-"""What a run would do: windows, rows, embargo, time. Reads the panel, writes nothing."""
+"""Previews a run: windows, rows, embargo, time. Reads the panel, writes nothing."""
 
 from __future__ import annotations
 
@@ -30,11 +30,11 @@ def _source_words(hypothesis: Hypothesis, facts: PanelFacts | None) -> dict[str,
 
 
 def plan_run(hypothesis: Hypothesis, search: Sequence[Path]) -> dict[str, Any]:
-    """The windows of every horizon with their rows, and an estimate of the run's seconds.
+    """The windows of each horizon with their rows, and an estimate of the run time in seconds.
 
-    The estimate is what reading and measuring took here plus, for every horizon, what its walk
-    took here, which costs less to try than to guess. Models that train are not tried: they add
-    their own estimates, and how much they can take at most, on as many cores as a run would use.
+    The estimate is the time measured here for reading, measuring and the walk of each horizon.
+    Models that train (nets, trees) are not run; they add their own typical and maximal estimates,
+    for as many cores as a run would use.
     """
     began = time.perf_counter()
     study = set_up(hypothesis, search)

@@ -1,4 +1,4 @@
-"""The stages of a study, from its bars to its forecasts."""
+"""The stages of a study, from bars to forecasts."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ from harness.walk.walk_forward import Foreseen, foresee, walk_forward
 
 
 def at_origins(study: Study, measured: Sequence[Measured]) -> list[OriginMeasures]:
-    """Every symbol's measures at its decisions; what features are made of."""
+    """Each symbol's measures at its forecast origins, from which features are computed."""
     floor = study.hypothesis.sample.floor
     return [OriginMeasures(m, study.plan.units, floor) for m in measured]
 
@@ -34,9 +34,9 @@ def sample(
     *,
     for_pretraining: bool = False,
 ) -> Samples:
-    """Rows and targets of one horizon, with the features that its models ask for.
+    """Rows and targets of one horizon, with the features its models use.
 
-    With `for_pretraining` those alone that pretrained models look back over.
+    With `for_pretraining` only those that pretrained models look back over.
     """
     h = study.hypothesis
     wanted: dict[str, Expression] = {}
@@ -63,10 +63,11 @@ def sample(
 
 @dataclass(frozen=True)
 class MeasuredStudy:
-    """A study whose panel has been read and measured: rows of every horizon are made of it.
+    """A study whose panel has been read and measured; it gives the rows of every horizon.
 
-    `study` has the rows of its source panel, if it has one. `facts` say what was read of the panel,
-    `source_facts` of the source panel; `cached` whether the measures are those of an earlier run.
+    `study` has the rows of its source panel, if it has one. `facts` describe the data read from
+    the panel, `source_facts` those from the source panel. `cached`: the measures were cached by an
+    earlier run.
     """
 
     study: Study
@@ -77,15 +78,15 @@ class MeasuredStudy:
 
     @property
     def span(self) -> Span:
-        """What is walked over."""
+        """The span of the walk forward."""
         return self.study.span(self.facts)
 
     @property
     def data(self) -> DataRead:
-        """What was read, as registrations and records keep it."""
-        study, source, taught = self.study, None, self.source_facts
-        if study.source is not None and taught is not None:
-            source = DataRead.by(study.source.panel_spec, study.source.plan.inputs, taught)
+        """The data read, as registrations and records store it."""
+        study, source, facts = self.study, None, self.source_facts
+        if study.source is not None and facts is not None:
+            source = DataRead.by(study.source.panel_spec, study.source.plan.inputs, facts)
         return DataRead.by(study.panel_spec, study.plan.inputs, self.facts, source)
 
     def samples(self, horizon: str) -> Samples:
@@ -96,18 +97,18 @@ class MeasuredStudy:
 def measure_study(
     study: Study, *, keep: bool = True, progress: Progress = lambda _: None
 ) -> MeasuredStudy:
-    """Read and measure a study's panel, and its source panel where models learn from one.
+    """Read and measure a study's panel, and its source panel if models are pretrained on one.
 
-    With `keep` false no measures of an earlier run are taken and none are kept. Raises PanelError
-    as `measure_panel` does.
+    With `keep` false the cache of measures is neither read nor written. Raises PanelError like
+    `measure_panel`.
     """
     measured, facts, cached = measure_panel(study.panel, study.plan, keep=keep, progress=progress)
     source, source_facts = study.source, None
     if source is not None:
-        its, source_facts, _ = measure_panel(
+        source_measured, source_facts, _ = measure_panel(
             source.panel, source.plan, keep=keep, progress=progress
         )
-        by_symbol = at_origins(source, its)
+        by_symbol = at_origins(source, source_measured)
         horizons = map(str, study.hypothesis.target.horizons)
         pretraining = {h: sample(source, by_symbol, h, for_pretraining=True) for h in horizons}
         study = replace(study, pretraining=pretraining)
@@ -127,8 +128,8 @@ def forecast(
 ) -> Forecasts:
     """Walk one horizon forward over the panel's span.
 
-    Models that draw are fitted with `seeds` seeds; `keep` takes fits that are kept already, and
-    keeps the others.
+    Models whose fits depend on the seed are fitted with `seeds` seeds. With `keep`, cached fits
+    are reused and new fits are cached.
     """
     walk = _walk(study, samples, span)
     store = study.fits(samples.horizon) if keep else None
@@ -145,14 +146,14 @@ def forecast(
 
 
 def plan_forecast(study: Study, samples: Samples, span: Span) -> Foreseen:
-    """The fits of one horizon; what training will take is estimated, all else is walked."""
+    """The fits of one horizon: training time is estimated, all other models are walked."""
     walk = _walk(study, samples, span)
     settings = replace(walk.settings, seeds=study.hypothesis.run.seeds)
     return foresee(walk.models, samples, walk.windows, walk.fittings, settings)
 
 
 class _Walk(NamedTuple):
-    """What one horizon's walk forward needs besides its rows."""
+    """What one horizon's walk forward needs in addition to its rows."""
 
     models: Mapping[str, Forecaster]
     windows: tuple[Window, ...]
@@ -172,7 +173,7 @@ def _walk(study: Study, samples: Samples, span: Span) -> _Walk:
 
 
 def tested_windows(study: Study, samples: Samples, span: Span) -> tuple[Window, ...]:
-    """The windows of a horizon; UsageError where there is none or nothing to train the first on."""
+    """The test windows of a horizon; UsageError if none, or no row trains the first."""
     windows = study.windows(samples.horizon, span)
     path, first_test = study.hypothesis.path, study.scheme(span).first_test
     require_windows(windows, path, first_test, span.end)
@@ -183,7 +184,7 @@ def tested_windows(study: Study, samples: Samples, span: Span) -> tuple[Window, 
             path,
             "walk_forward.first_test",
             got=show_moment(first.cut),
-            wanted=f"{earliest} or later: before it no training row at horizon {samples.horizon} "
-            "has resolved, the embargo included",
+            wanted=f"{earliest} or later: before it no training target at horizon "
+            f"{samples.horizon} has resolved, embargo included",
         )
     return windows

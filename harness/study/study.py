@@ -1,4 +1,4 @@
-"""A hypothesis set up on its panel: what to measure, when to fit, which models. Nothing is read."""
+"""A hypothesis set up on its panel: measures, fit times and models. No bar is read yet."""
 
 from __future__ import annotations
 
@@ -42,23 +42,23 @@ _CHECKED = "the cross checks of a hypothesis refuse a file without this key"
 
 @dataclass(frozen=True)
 class Span:
-    """A stretch of time, UTC ns."""
+    """A time span, UTC ns."""
 
     start: int
     end: int
 
     def at(self, share: float) -> int:
-        """The midnight (UTC) before this share of it has passed."""
+        """The last midnight (UTC) before this share of the span has passed."""
         moment = self.start + int(share * (self.end - self.start))
         return moment - moment % _DAY_NS
 
 
 @dataclass(frozen=True)
 class Study:
-    """A hypothesis set up on its panel: nothing read, nothing measured yet.
+    """A hypothesis set up on its panel; no bar has been read yet.
 
-    `source` is the same hypothesis, with the models that learn from it, on the panel that they
-    learn from; `pretraining` its rows by horizon, once it is measured.
+    `source` is the study of its pretrained models on the source panel. `pretraining` maps horizon
+    -> the rows of the source panel, once that is measured.
     """
 
     hypothesis: Hypothesis
@@ -70,27 +70,27 @@ class Study:
 
     @cached_property
     def scale(self) -> TargetScale:
-        """The target's scale and way back."""
+        """The target's scale and back-transformation."""
         h = self.hypothesis
         units = self.plan.units
         unit = units[f"{h.target.measure}_{h.target.horizons[0]}"]
         return TargetScale(h.target.scale, unit, h.target.back or "none", h.sample.floor)
 
     def horizon_ns(self, horizon: str) -> int:
-        """A horizon's length in ns; a session counts as a day."""
+        """A horizon's length in ns; a session counts as one day."""
         return parse_duration(horizon).ns
 
     def target(self, horizon: str) -> str:
-        """The column that is forecast, read where the horizon has ended."""
+        """The column that is forecast; its target value is the one at the end of the horizon."""
         target = self.hypothesis.target
         return f"{target.measure}_{target.window or horizon}"
 
     def embargo(self, horizon: str) -> int:
-        """The effective embargo of a horizon, ns."""
+        """The effective embargo of a horizon in ns."""
         return effective_embargo(self.hypothesis.walk_forward.embargo, self.horizon_ns(horizon))
 
     def tails(self, horizon: str) -> Tails | None:
-        """What every fit keeps for VaR and ES; None where nobody asks for them."""
+        """What each fit computes of its residuals for VaR and ES; None without [risk]."""
         risk = self.hypothesis.risk
         if risk is None:
             return None
@@ -98,12 +98,12 @@ class Study:
 
     @property
     def laws(self) -> Laws | None:
-        """The laws of its residuals that every fit keeps; None where nobody asks for them."""
+        """The residual distributions that each fit estimates; None without [distribution]."""
         asked = self.hypothesis.distribution
         return None if asked is None else Laws(asked.levels, asked.laws)
 
     def settings(self, horizon: str) -> Settings:
-        """What every fit at a horizon shares; no store of fits, and one seed."""
+        """The settings shared by all fits of a horizon; without a fit cache and with one seed."""
         h = self.hypothesis
         return Settings(
             embargo=self.embargo(horizon),
@@ -115,7 +115,7 @@ class Study:
         )
 
     def span(self, facts: PanelFacts) -> Span:
-        """What is walked over: as declared, but not before the first bar or after the last."""
+        """The span of the walk forward: as declared, within the first and the last bar."""
         start, end = self.hypothesis.panel.start, self.hypothesis.panel.end
         first, last = facts.start, facts.end
         return Span(
@@ -123,7 +123,7 @@ class Study:
         )
 
     def scheme(self, span: Span) -> Scheme:
-        """How training spans lie."""
+        """How training spans are placed."""
         w = self.hypothesis.walk_forward
         if w.scheme == "proportional":
             assert w.shares is not None, _CHECKED
@@ -142,7 +142,7 @@ class Study:
         return Scheme(w.first_test, train_from=begin, validation=w.validation)
 
     def windows(self, horizon: str, span: Span, *, beyond: bool = False) -> tuple[Window, ...]:
-        """The test windows of a horizon; `beyond` as make_windows has it."""
+        """The test windows of a horizon; `beyond` as in make_windows."""
         w = self.hypothesis.walk_forward
         return make_windows(
             self.scheme(span),
@@ -154,14 +154,14 @@ class Study:
         )
 
     def require_validation(self) -> None:
-        """SpecError where no rows are held out for what needs them: early stopping, conformal."""
+        """SpecError if early stopping or conformal quantiles lack validation rows."""
         w = self.hypothesis.walk_forward
         if w.validation or w.validate_from or (w.shares and w.shares[1]):
             return
         keys = {"fixed": "validate_from", "proportional": "shares"}
         key = f"walk_forward.{keys.get(w.scheme, 'validation')}"
         if self.laws is not None and self.laws.conformal is not None:
-            wanted = "rows to hold out, on which the conformal law of [distribution] is calibrated"
+            wanted = "validation rows, to calibrate the conformal law of [distribution]"
             raise SpecError(self.hypothesis.path, key, wanted=wanted)
         for horizon in map(str, self.hypothesis.target.horizons):
             for name, model in self.models(horizon).items():
@@ -169,19 +169,19 @@ class Study:
                     raise SpecError(
                         self.hypothesis.path,
                         key,
-                        wanted=f"rows to hold out, since models.{name} stops early on them",
+                        wanted=f"validation rows, because models.{name} stops early on them",
                     )
 
     def fittings(self, horizon: str, span: Span, windows: Sequence[Window]) -> dict[str, Fitting]:
-        """When and for whom each model is fitted."""
+        """For each model, the windows at which it is fitted, and for which symbols."""
         w, scheme, embargo = self.hypothesis.walk_forward, self.scheme(span), self.embargo(horizon)
-        usual = w.refit or ("never" if w.scheme in ("fixed", "proportional") else "window")
-        made: dict[str, tuple[tuple[Window, ...], tuple[Window, ...]]] = {}
-        found = {}
+        default = w.refit or ("never" if w.scheme in ("fixed", "proportional") else "window")
+        by_refit: dict[str, tuple[tuple[Window, ...], tuple[Window, ...]]] = {}
+        fittings = {}
         for name, model in self.hypothesis.models.items():
-            refit = model.refit or usual
+            refit = model.refit or default
             key = str(refit)
-            if key not in made and key == "window":
+            if key not in by_refit and key == "window":
                 later = make_windows(
                     scheme,
                     test=w.test,
@@ -190,12 +190,12 @@ class Study:
                     embargo=embargo,
                     beyond=True,
                 )
-                made[key] = tuple(windows), later
-            elif key not in made:
+                by_refit[key] = tuple(windows), later
+            elif key not in by_refit:
                 cadence = refit if isinstance(refit, Duration) else None
-                made[key] = make_refits(scheme, windows, cadence, span.end, embargo)
-            found[name] = Fitting(*made[key], refit=key, scope=model.scope)
-        return found
+                by_refit[key] = make_refits(scheme, windows, cadence, span.end, embargo)
+            fittings[name] = Fitting(*by_refit[key], refit=key, scope=model.scope)
+        return fittings
 
     def _task(self, horizon: str) -> Task:
         h = self.hypothesis
@@ -219,20 +219,20 @@ class Study:
         return {}
 
     def fits(self, horizon: str) -> FitCache:
-        """Where fits at this horizon are kept, and what its models are in words."""
+        """The cache of fits at this horizon, with its models in words as part of the keys."""
         task = asdict(self._task(horizon))
         words = {}
         for name, spec in self.hypothesis.models.items():
             own: dict[str, Any] = {"model": spec.words(), "task": task}
             if spec.plugin is not None:
                 own["plugin"] = spec.plugin.words()
-                if own["plugin"]["source"] is None:  # whether it was changed cannot be seen
+                if own["plugin"]["source"] is None:  # changes of its code could not be seen
                     continue
             words[name] = json.dumps(own, sort_keys=True)
         return FitCache(fits_folder(), words)
 
     def models(self, horizon: str) -> dict[str, Forecaster]:
-        """Every model of the hypothesis, unfitted, for one horizon.
+        """All models of the hypothesis for one horizon, not yet fitted.
 
         SpecError for a plug-in that cannot be used.
         """
@@ -256,33 +256,33 @@ class Study:
 
 
 def set_up(hypothesis: Hypothesis, search: Sequence[Path]) -> Study:
-    """Find the panels and plan what to measure; UsageError for what does not fit together."""
+    """Find the panels and plan the measures; UsageError if panel and hypothesis do not fit."""
     h = hypothesis
     spec = _found(h, "panel", h.panel.name, search)
     if h.source is None:
         return on_panel(h, spec)
     if h.panel.unseen:
         return _split_over_assets(h, h.source, spec, search)
-    return replace(on_panel(h, spec), source=_beforehand(h, h.source, search))
+    return replace(on_panel(h, spec), source=_on_source(h, h.source, search))
 
 
 def _found(h: Hypothesis, section: str, name: str, search: Sequence[Path]) -> PanelSpec:
-    """The panel that a section names; UsageError with file and key where there is none."""
+    """The panel that a section names; UsageError with file and key if there is none."""
     try:
         return find_panel(name, search)
-    except SpecError:  # names the panel's own file and key
+    except SpecError:  # it names the panel file and its key
         raise
     except UsageError as error:
         raise UsageError(f"{h.path}: {section}.name: {error}") from None
 
 
-def _beforehand(h: Hypothesis, source: PanelSpan, search: Sequence[Path]) -> Study:
-    """The models that learn from the source, on it."""
-    pupils = {name: model for name, model in h.models.items() if model.params.pretrains}
+def _on_source(h: Hypothesis, source: PanelSpan, search: Sequence[Path]) -> Study:
+    """The study of the pretrained models on the source panel."""
+    pretrained = {name: model for name, model in h.models.items() if model.params.pretrains}
     alone = replace(
         h,
         panel=source,
-        models=pupils,
+        models=pretrained,
         source=None,
         regimes={},
         risk=None,
@@ -294,22 +294,22 @@ def _beforehand(h: Hypothesis, source: PanelSpan, search: Sequence[Path]) -> Stu
 def _split_over_assets(
     h: Hypothesis, span: PanelSpan, spec: PanelSpec, search: Sequence[Path]
 ) -> Study:
-    """The study on symbols that its source has not; SpecError where they cannot be told apart."""
+    """The study without the symbols of its source; SpecError if they cannot be separated."""
     _require_shared(h, span, spec)
-    source = _beforehand(h, span, search)
+    source = _on_source(h, span, search)
     seen = source.panel.symbols
     study = on_panel(h, spec, seen=() if spec.members else seen)
     if both := sorted(set(seen) & set(study.panel.made_of)):
-        wanted = f"a panel made of no symbol that [source] takes; {both[0]} is in both"
+        wanted = f"a panel without symbols that [source] uses; {both[0]} is in both"
         raise SpecError(h.path, "panel.unseen", got=True, wanted=wanted)
     return replace(study, source=source)
 
 
 def _require_shared(h: Hypothesis, source: PanelSpan, spec: PanelSpec) -> None:
-    """SpecError where panel and source have no symbols in common that could be told apart."""
+    """SpecError unless the symbols of panel and source come from the same panel."""
     whose = spec.members.name if spec.members else spec.name
     if source.name != whose:
-        wanted = f"no such key unless source.name is '{whose}', whose symbols are to be told apart"
+        wanted = f"no such key unless source.name is '{whose}', whose symbols are split"
         raise SpecError(h.path, "panel.unseen", got=True, wanted=wanted)
 
 
@@ -320,14 +320,14 @@ def on_panel(
     seen: tuple[str, ...] = (),
     section: str = "panel",
 ) -> Study:
-    """The same on a panel that has been found, without the symbols that were `seen`.
+    """The study of a hypothesis on this panel, without the symbols that were `seen`.
 
-    `section` is the table that asks for the panel.
+    `section` is the table that names the panel.
     """
     h = hypothesis
     check_measures(h, spec.extra_units)
     if h.risk and "close" not in spec.names:
-        wanted = f"a panel with a close, whose returns VaR is of, which {spec.name} has not"
+        wanted = f"a panel with a close, for the returns of VaR; {spec.name} has none"
         raise SpecError(h.path, "risk", wanted=wanted)
     plan = plan_cascade(
         h.path,

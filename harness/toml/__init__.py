@@ -1,1 +1,1 @@
-"""toml."""
+"""Reads TOML files: types of keys, checked sections, one-line errors."""

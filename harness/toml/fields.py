@@ -1,4 +1,4 @@
-"""Types of keys that all files share: names, lengths, moments, tables without unknown keys."""
+"""Key types shared by all files: names, durations, moments, tables without unknown keys."""
 
 from __future__ import annotations
 
@@ -75,9 +75,9 @@ Refit = Annotated[Duration | str, PlainValidator(_refit)]
 
 
 def one_of(words: Iterable[str]) -> PlainValidator:
-    """Accepts one of these words; anything else is refused with the error of a `Literal` of them.
+    """Accept one of these words; any other value gives the same error as a `Literal` of them.
 
-    For words that come from a table, which a type checker cannot read as a `Literal`.
+    For words from a table, which a type checker cannot read as a `Literal`.
     """
     known = tuple(words)
     expected = ", ".join(f"'{word}'" for word in known)
@@ -91,6 +91,6 @@ def one_of(words: Iterable[str]) -> PlainValidator:
 
 
 class Section(BaseModel):
-    """One table of the file: unknown keys refused, no silent conversion, frozen."""
+    """One table of a file: frozen, refuses unknown keys, converts no value silently."""
 
     model_config = ConfigDict(extra="forbid", frozen=True, strict=True, allow_inf_nan=False)

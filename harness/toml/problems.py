@@ -1,8 +1,7 @@
-"""From a TOML file to a checked section, or to one line that says what is wrong and where.
+"""Turns a TOML file into checked sections, or into a one-line error that names the key.
 
-Serves every kind of spec file: it knows TOML, pydantic and places in a file, but no section.
-A field's own validator says what is wanted as the text of its ValueError; for every other
-mistake the field's description does.
+Used for every kind of spec file; it knows no particular section. A field's own validator states
+what is wanted as the text of its ValueError; for all other errors the field's description does.
 """
 
 from __future__ import annotations
@@ -27,7 +26,7 @@ Section = TypeVar("Section", bound=BaseModel)
 
 @dataclass(frozen=True)
 class Problem:
-    """One thing wrong with a spec: where, what was got, what was wanted, the nearest right word."""
+    """One error in a spec file: its key, the value found, what is wanted, the nearest word."""
 
     loc: Loc
     wanted: str
@@ -36,10 +35,10 @@ class Problem:
 
 
 def read_spec(path: Path, what: str) -> str:
-    """The file's text, a byte order mark removed.
+    """The file's text without a byte order mark.
 
-    `what` names the kind of file in the message. Raises UsageError when there is no such file
-    or it cannot be read, SpecError when it is not text, empty or over 1 MB.
+    `what` names the kind of file in messages. Raises UsageError if the file is missing or cannot
+    be read, SpecError if it is not text, is empty or is larger than 1 MB.
     """
     shown = one_line(path, 300)
     try:
@@ -57,7 +56,7 @@ def read_spec(path: Path, what: str) -> str:
     try:
         text = content.decode("utf-8-sig")
     except UnicodeDecodeError as error:
-        wanted = f"{what} in UTF-8 (byte {error.start} is not)"
+        wanted = f"{what} in UTF-8 (byte {error.start} is invalid)"
         raise SpecError(path, "the file", wanted=wanted) from None
     if not text.strip():
         raise SpecError(path, "the file", wanted=f"{what}, but it is empty")
@@ -65,11 +64,11 @@ def read_spec(path: Path, what: str) -> str:
 
 
 def parse_toml(text: str, path: Path) -> dict[str, Any]:
-    """The file's tables; SpecError naming the line when it is not TOML."""
+    """The file's tables. SpecError names the line that is not valid TOML."""
     try:
         return tomllib.loads(text)
     except RecursionError:
-        raise SpecError(path, "the file", wanted="TOML nested less deeply") from None
+        raise SpecError(path, "the file", wanted="less deeply nested TOML") from None
     except ValueError as error:
         reason = one_line(Unquoted(str(error)), 160)
         place = re.search(r"line (\d+)", reason)
@@ -80,7 +79,7 @@ def parse_toml(text: str, path: Path) -> dict[str, Any]:
 
 @dataclass(frozen=True)
 class Unquoted:
-    """Words that a message shows without quotation marks."""
+    """Text that a message shows without quotation marks."""
 
     words: str
 
@@ -89,22 +88,22 @@ class Unquoted:
 
 
 def unknown_key(loc: Loc, known: Collection[str]) -> Problem:
-    """The last part of `loc` is no key there."""
+    """The problem that the last part of `loc` is not a known key."""
     key = str(loc[-1])
     return Problem(loc, f"one of the keys {', '.join(known)}", key, nearest(key, known))
 
 
 def unknown_word(loc: Loc, word: object, known: Collection[str]) -> Problem:
-    """`word` is none of the words that may stand at `loc`."""
+    """The problem that `word` is not one of the words allowed at `loc`."""
     return Problem(loc, f"one of {', '.join(known)}", word, nearest(str(_printable(word)), known))
 
 
 def validate(
     model: type[Section], table: object, loc: Loc, also: tuple[str, ...] = ()
 ) -> tuple[Section | None, list[Problem]]:
-    """The section made from `table`, or None and what is wrong with it.
+    """The section built from `table`, or None and its problems.
 
-    `also` are keys of the table that the model does not hold but a message should list.
+    `also` are valid keys of the table that the model does not have; messages list them too.
     """
     if not isinstance(table, Mapping):
         return None, [Problem(loc, f"a table [{key_text(loc)}]", table)]
@@ -113,8 +112,8 @@ def validate(
     except ValidationError as error:
         details = error.errors(include_url=False)
     keys = (*also, *fields_by_key(model))
-    # A misspelt key is one mistake, not an unknown key and a missing one; and a default that
-    # waits for another key of the section is none.
+    # A misspelt key is one problem, not an unknown key plus a missing one. A default that could
+    # not be computed because another key is wrong is not a problem of its own.
     meant = {nearest(str(d["loc"][-1]), keys) for d in details if d["type"] == "extra_forbidden"}
     problems = [
         _problem(detail, (*loc, *detail["loc"]), model, keys)
@@ -126,7 +125,7 @@ def validate(
 
 
 def fields_by_key(model: type[BaseModel]) -> dict[str, FieldInfo]:
-    """The fields by the key that a file has for them."""
+    """The model's fields by their key in the file."""
     return {field.alias or name: field for name, field in model.model_fields.items()}
 
 
@@ -135,7 +134,7 @@ def _problem(
 ) -> Problem:
     if detail["type"] == "extra_forbidden":
         return unknown_key(loc, keys)
-    # What a section finds wrong between its keys has no key of its own.
+    # A problem between several keys of a section has no key of its own.
     described = fields_by_key(model)[str(detail["loc"][0])].description if detail["loc"] else None
     if detail["type"] == "missing":
         return Problem(loc, "this key, which is missing" + (f": {described}" if described else ""))
@@ -150,7 +149,7 @@ def _problem(
 
 
 def refuse(path: Path, raw: Mapping[str, Any], problems: list[Problem]) -> NoReturn:
-    """Raise SpecError for the problem that stands first in the file, and say how many more."""
+    """Raise SpecError for the problem that comes first in the file; count the others."""
     first = min(problems, key=lambda problem: _place(raw, problem.loc))
     error = SpecError(
         path,
@@ -166,7 +165,7 @@ def refuse(path: Path, raw: Mapping[str, Any], problems: list[Problem]) -> NoRet
 
 
 def key_text(loc: Loc) -> str:
-    """`models.har-rv.features[2]`; a part that is no bare TOML key is quoted."""
+    """`models.har-rv.features[2]`; a part that is not a bare TOML key is quoted."""
     words = ""
     for part in loc:
         if isinstance(part, int):
@@ -178,7 +177,7 @@ def key_text(loc: Loc) -> str:
 
 
 def _place(raw: object, loc: Loc) -> tuple[int, ...]:
-    """Where `loc` stands in the file; a missing key stands at the end of its table."""
+    """The position of `loc` in the file; a missing key counts as the last of its table."""
     place = []
     for part in loc:
         if isinstance(raw, dict):
@@ -191,7 +190,7 @@ def _place(raw: object, loc: Loc) -> tuple[int, ...]:
 
 
 def _printable(value: object) -> object:
-    """`value`, unless it holds an integer too long for Python to write out."""
+    """`value`, or a description if it holds an integer too long for Python to print."""
     try:
         str(value)
     except ValueError:

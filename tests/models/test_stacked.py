@@ -458,11 +458,11 @@ def test_a_target_over_the_horizons_last_part_is_that_of_those_bars_alone(tmp_pa
         ),
         (
             [('train = "10d"', 'train = "2d"')],
-            "walk_forward.train: got '2d', wanted longer than the horizon 1d and the embargo",
+            "walk_forward.train: got '2d', wanted longer than the horizon 1d plus the embargo",
         ),
         (
             [('embargo = "1d"', 'embargo = "1d"\nvalidation = "36h"')],
-            "walk_forward.validation: got '36h', wanted longer than the horizon 1d and the embargo",
+            "walk_forward.validation: got '36h', wanted longer than the horizon 1d plus",
         ),
     ],
 )

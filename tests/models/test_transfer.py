@@ -297,7 +297,7 @@ def test_audit_and_verify_know_the_source(tmp_path, fits, command, monkeypatch):
     [
         (
             [('[source]\nname = "other"\n\n', "")],
-            "source: wanted this section, since models.full learns from another panel beforehand",
+            "source: wanted this section, because models.full is pretrained on another panel",
         ),
         (
             [("[source]\n", '[source]\nstart = "2021-02-01"\nend = "2021-01-01"\n')],
@@ -358,7 +358,7 @@ def test_a_plan_tells_of_too_few_rows_to_learn_from(planned):
 
 def test_a_source_nobody_learns_from_is_refused():
     text = workspace.changed(("[verdict]", '[source]\nname = "other"\n\n[verdict]'))
-    with pytest.raises(SpecError, match="source: wanted no such section: no model learns"):
+    with pytest.raises(SpecError, match="source: wanted no such section: no model is pretrained"):
         parse_hypothesis(text, Path("x.toml"))
 
 

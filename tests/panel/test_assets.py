@@ -116,7 +116,10 @@ def test_a_bar_that_cannot_be_adjusted_is_named(kind, value, words, tmp_path):
 @pytest.mark.parametrize(
     ("more", "words"),
     [
-        ('adj_close = "adj"\nreturn = "r"\n', "columns.return: got 'r', wanted no such key beside"),
+        (
+            'adj_close = "adj"\nreturn = "r"\n',
+            "columns.return: got 'r', wanted no such key together",
+        ),
         ("[rows]\nkeep = 'status'\n", "rows.keep: got 'status', wanted comparisons of a column"),
         ("[rows]\nkeep = 'status == 1 or r > 0'\n", "rows.keep: got 'status == 1 or r > 0'"),
         ("[rows]\nkeep = '__import__(\"os\") == 1'\n", "rows.keep"),
@@ -341,7 +344,7 @@ def test_labels_are_those_of_the_file_and_unknown_where_it_says_nothing(tmp_path
     [
         (None, "labels.path: l.csv not found .* how to get it: ask a friend"),
         ("ticker,gisc\nA,Tech\n", "no column 'gics'; did you mean 'gisc'"),
-        ("ticker,gics\nA,Tech\nA,Oil\n", "symbol 'A' has two rows that differ"),
+        ("ticker,gics\nA,Tech\nA,Oil\n", "symbol 'A' has two different rows"),
     ],
 )
 def test_a_file_of_labels_that_will_not_do_is_named(text, words, tmp_path):

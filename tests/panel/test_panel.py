@@ -67,7 +67,7 @@ def write(folder: Path, text: str = GOOD, rows: dict[int, float] | None = None) 
         ('kind = "csv"', 'kind = ["csv"]', "source.kind: got ['csv']"),
         ('path = "f.csv"', "path = 3", "source.path: got 3"),
         ('path = "f.csv"', 'paht = "f.csv"', "source.paht: got 'paht'"),
-        ('close = "close"', "", "columns.close: wanted a column, since fill = 'carry'"),
+        ('close = "close"', "", "columns.close: wanted a column, because fill = 'carry'"),
         ('close = "close"', 'symbol = "s"\nclose = "c"', "source.symbol: got 'X', wanted no such"),
         ("rv5 =", "rv =", "columns.extra.rv: got 'rv', wanted a name"),
         ("rv5 =", "close =", "columns.extra.close: got 'close', wanted a name"),

@@ -225,11 +225,11 @@ def test_a_break_is_no_gap():
     ("old", "new", "words"),
     [
         ('"XNYS"', '"XNYC"', "panel.exchange: got 'XNYC', wanted an exchange of the exchange_cal"),
-        ('bar = "30m"', 'bar = "1d"', "panel.exchange: got 'XNYS', wanted no such key but for cal"),
-        ('fill = "carry"', 'fill = "none"', "panel.fill: got 'none', wanted 'carry', since"),
-        ('exchange = "XNYS"\n', "", "'24/7' unless panel.bar is '1d' or panel.exchange says"),
+        ('bar = "30m"', 'bar = "1d"', "panel.exchange: got 'XNYS', wanted no such key unless cal"),
+        ('fill = "carry"', 'fill = "none"', "panel.fill: got 'none', wanted 'carry', because"),
+        ('exchange = "XNYS"\n', "", "'24/7' unless panel.bar is '1d' or panel.exchange names"),
         ('overnight = "in"', 'overnight = "ot"', "did you mean 'out'?"),
-        ('close = "close"\n', "", "columns.close: wanted a column, since"),
+        ('close = "close"\n', "", "columns.close: wanted a column, because"),
         (
             'volume = "volume"\n',
             "extra = { x = { column = 'y', unit = 'none' } }\n",

@@ -83,8 +83,9 @@ def test_text_stamps_are_read_as_utc(tmp_path, stamps, timezone, first):
     ("rows", "timezone", "words"),
     [
         (("2021-01-01 00:00,1", "noon,2", "x,3"), "UTC",
-         "p.toml: f: ts: 'noon' is no time such as %Y-%m-%d %H:%M at row 2 of f.csv, 2 such rows"),
-        (("noon,2",), "UTC", "'noon' is no time such as"),
+         "p.toml: f: ts: 'noon' is not a timestamp like 2024-01-31 09:30 at row 2 of f.csv, "
+         "2 such rows"),
+        (("noon,2",), "UTC", "'noon' is not a timestamp like"),
         (("2021-01-01 00:00,1", ",2"), "UTC", "time stamp missing at row 2 of f.csv, 1 such rows"),
         (("2021-01-01T00:00Z,1", "2021-01-01T01:01+01:00,2"), None,
          "mixed time zones: '2021-01-01T01:01+01:00' has +01:00 where the first row has +00:00"),
@@ -96,7 +97,7 @@ def test_text_stamps_are_read_as_utc(tmp_path, stamps, timezone, first):
          "'2021-10-31 02:30' does not exist or is ambiguous in Europe/Berlin at row 2"),
         (("2021-03-28 01:59,1", "2021-03-28 02:30,2"), "Europe/Berlin", "does not exist"),
         (("2021-01-01 00:00,1",), None,
-         "column 'ts' has time stamps without a zone; set panel.timezone"),
+         "column 'ts' has timestamps without a time zone; set panel.timezone"),
         (("2021-01-01 00:00,1", "2021-01-01 00:01,abc", "2021-01-01 00:02,"), "UTC",
          "close: not finite: got 'abc' at row 2 of f.csv (2021-01-01 00:01), 2 such rows"),
         (("2021-01-01 00:00,1", "2021-01-01 00:01,inf"), "UTC", "got 'inf' at row 2"),
@@ -167,8 +168,8 @@ def test_a_parquet_file_cut_short_is_one_line(tmp_path):
     [
         ({"ts": [START], "close": ["1"]}, "column 'close' holds String, wanted numbers"),
         ({"ts": [1], "close": [1.0]}, "column 'ts' holds Int64, wanted dates or times"),
-        ({"ts": [datetime(2021, 1, 1)], "close": [1.0]}, "without a zone"),
-        ({"ts": [date(2021, 1, 1)], "close": [1.0]}, "without a zone"),
+        ({"ts": [datetime(2021, 1, 1)], "close": [1.0]}, "without a time zone"),
+        ({"ts": [date(2021, 1, 1)], "close": [1.0]}, "without a time zone"),
         ({"ts": [START, None], "close": [1.0, 2.0]}, "time stamp missing at row 2 of f.parquet"),
         ({"ts": [START], "close": [None]}, "got None at row 1"),
     ],

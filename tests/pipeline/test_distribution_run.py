@@ -368,7 +368,7 @@ def test_the_figures_are_drawn_from_the_record(ran):
         ('levels = [0.1, 0.9]\nlaws = []', "distribution.laws"),
         ('levels = [0.1]\nlaws = ["normal"]', "distribution.levels: got [0.1], wanted a list of"),
         ('levels = [0.1, 1.0]\nlaws = ["normal"]', "above 0 and below 1"),
-        ('levels = [0.1, 0.1]\nlaws = ["normal"]', "levels that differ"),
+        ('levels = [0.1, 0.1]\nlaws = ["normal"]', "different levels"),
         ('levels = [0, 1]\nlaws = ["normal"]', "distribution.levels"),
         ('laws = ["normal"]', "distribution.levels: wanted this key, which is missing"),
         ("levels = [0.1, 0.9]", "distribution.laws: wanted this key, which is missing"),
@@ -416,7 +416,7 @@ def test_conformal_without_rows_held_out_says_which_key_to_add(changes, key, in_
         harness.run(
             hypothesis, harness.open_log(in_workspace / "log"), search=[in_workspace / "panels"]
         )
-    assert f"{key}: wanted rows to hold out, on which the conformal law" in str(refused.value)
+    assert f"{key}: wanted validation rows, to calibrate the conformal law" in str(refused.value)
 
 
 def test_laws_in_sample_need_no_rows_held_out(in_workspace, own_cache):

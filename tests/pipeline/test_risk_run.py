@@ -392,7 +392,7 @@ def test_many_assets_have_win_rates_and_shares_of_rejections(tmp_path, own_cache
         ('levels = [0.01]\nresiduals = []', "risk.residuals"),
         ('levels = [0.6]\nresiduals = ["t"]', "risk.levels: got [0.6], wanted a list of one to"),
         ('levels = []\nresiduals = ["t"]', "risk.levels"),
-        ('levels = [0.01, 0.01]\nresiduals = ["t"]', "levels that differ"),
+        ('levels = [0.01, 0.01]\nresiduals = ["t"]', "different levels"),
         ('levels = [1]\nresiduals = ["t"]', "risk.levels"),
         ('levels = [nan]\nresiduals = ["t"]', "risk.levels"),
         ('residuals = ["t"]', "risk.levels: wanted this key, which is missing"),
@@ -430,7 +430,7 @@ def test_a_panel_without_a_close_is_refused_by_name(tmp_path):
     hypothesis = parse_hypothesis(text, tmp_path / "h.toml")
     with pytest.raises(SpecError) as refused:
         harness.run(hypothesis, harness.open_log(tmp_path / "log"), search=[tmp_path])
-    assert "risk: wanted a panel with a close, whose returns VaR is of, which tiny has not" in str(
+    assert "risk: wanted a panel with a close, for the returns of VaR; tiny has none" in str(
         refused.value
     )
 

@@ -78,8 +78,8 @@ def test_refits_are_counted_from_the_first_cut_and_a_model_can_have_its_own(tmp_
 REFUSED = (
     (((FIRST, ""),), "walk_forward.first_test: wanted this key, which is missing: a date"),
     (((ROLLING, ROLLING.replace('train = "10d"\n', "")),), "walk_forward.train: wanted this key, which is missing: a duration"),
-    (((ROLLING, f'{ROLLING}\nshares = [0.5, 0.2, 0.3]'),), "walk_forward.shares: got [0.5, 0.2, 0.3], wanted no such key for scheme 'rolling', which has train, first_test, validation"),
-    (((ROLLING, ROLLING.replace("rolling", "fixed")),), "walk_forward.train: got '10d', wanted no such key for scheme 'fixed', which has train_from, first_test, validate_from (and 1 more mistake)"),
+    (((ROLLING, f'{ROLLING}\nshares = [0.5, 0.2, 0.3]'),), "walk_forward.shares: got [0.5, 0.2, 0.3], wanted no such key for scheme 'rolling', whose keys are train, first_test, validation"),
+    (((ROLLING, ROLLING.replace("rolling", "fixed")),), "walk_forward.train: got '10d', wanted no such key for scheme 'fixed', whose keys are train_from, first_test, validate_from (and 1 more mistake)"),
     ((*FIXED, ("2021-01-10", "2021-01-13")), "walk_forward.first_test: got '2021-01-13', wanted a moment after walk_forward.validate_from, 2021-01-13"),
     ((*FIXED, ("2021-01-02", "2021-01-11")), "walk_forward.validate_from: got '2021-01-10', wanted a moment after walk_forward.train_from, 2021-01-11"),
     ((*SHARES, ("0.4, 0.2, 0.4", "0.4, 0.2, 0.2")), "walk_forward.shares: got [0.4, 0.2, 0.2], wanted three shares of the span that add up to 1"),
@@ -88,7 +88,7 @@ REFUSED = (
     (((FIRST, f'{FIRST}\nstep = "6d"\nrefit = "1d"'),), "walk_forward.refit: got '1d', wanted no such key unless walk_forward.step is walk_forward.test"),
     (((FIRST, f'{FIRST}\nstep = "6d"'), (HAR, f'refit = "1d"\n{HAR}')), "models.har.refit: got '1d', wanted no such key unless walk_forward.step is walk_forward.test"),
     (((HAR, f'scope = "symbol"\n{HAR}'),), "models.har.scope: got 'symbol', wanted one of pooled, effects, asset"),
-    (((HAR, f'scope = "effects"\nintercept = false\n{HAR}'),), "models.har.intercept: got false, wanted true, because models of scope 'effects' have an intercept for every symbol"),
+    (((HAR, f'scope = "effects"\nintercept = false\n{HAR}'),), "models.har.intercept: got false, wanted true, because models of scope 'effects' have an intercept for each symbol"),
     ((('kind = "persistence"', 'kind = "persistence"\nscope = "effects"'),), "models.persistence.scope: got 'effects', wanted one of pooled, asset"),
 )  # fmt: skip
 

@@ -231,9 +231,7 @@ def test_portfolios_of_unseen_symbols_are_held_to_it(folder):
     panel = ('name = "stocks"\nunseen', 'name = "baskets"\nunseen')
     found = planned(folder, panel)
     assert not set(found.panel.made_of) & set(found.source.panel.symbols)
-    with pytest.raises(
-        SpecError, match=r"panel.unseen: got true, wanted a panel made of no symbol"
-    ):
+    with pytest.raises(SpecError, match=r"panel.unseen: got true, wanted a panel without symbols"):
         planned(folder, panel, ("draw = 4", "draw = 9"))
 
 
@@ -251,7 +249,7 @@ def test_portfolios_of_unseen_symbols_are_held_to_it(folder):
          "net.most_stocks: got 1, wanted at least models"),
         ([('every = "1d"\nscales = ["1d"]', 'every = "1d"\nscales = ["1d", "2d"]'),
           ('horizons = ["1d"]', 'horizons = ["1d", "2d"]')],
-         "models.net.kind: got 'deepvol', wanted a kind that forecasts beyond the next decision"),
+         "models.net.kind: got 'deepvol', wanted a kind that forecasts more than one step"),
     ],
 )  # fmt: skip
 def test_a_mistake_in_what_is_unseen_is_one_line(folder, changes, words):

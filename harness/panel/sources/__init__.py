@@ -1,1 +1,1 @@
-"""sources."""
+"""Panel sources: Parquet and CSV files, bundled, simulated and portfolio data."""

@@ -1,6 +1,6 @@
-"""The daily series bundled with the arch package, read from its files without importing it.
+"""Reads the daily series bundled with the arch package without importing the package.
 
-Importing arch costs a second and a half; its data are plain CSV files in its folder.
+Importing arch takes 1.5 seconds; its data are plain CSV files in its folder.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from harness.panel.sources.table import ArchParams, Request
 
 
 def open_arch(params: ArchParams, request: Request) -> BundledSource:
-    """A bundled series; PanelError when the arch package or its file is missing."""
+    """Opens a bundled series; PanelError if the arch package or its file is missing."""
     package = find_spec("arch")
     folders = package.submodule_search_locations if package else None
     for folder in folders or ():
@@ -31,9 +31,9 @@ def open_arch(params: ArchParams, request: Request) -> BundledSource:
 
 
 class BundledSource(FileSource):
-    """One bundled file; its dates are month/day/year, its symbol the data set's name.
+    """One bundled file; its dates are month/day/year, its symbol is the name of the data set.
 
-    A row whose values are all `.`, a holiday in the files' source, is no bar.
+    A row whose values are all `.` is a holiday, not a bar.
     """
 
     def __init__(self, dataset: str, request: Request, path: Path) -> None:
@@ -43,5 +43,5 @@ class BundledSource(FileSource):
         self._dataset = dataset
 
     def identity(self) -> object:
-        """The data set and the package's version: reinstalling the same version changes nothing."""
+        """The data set and the package's version; reinstalling the same version changes nothing."""
         return [self._dataset, version("arch")]

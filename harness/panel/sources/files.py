@@ -1,4 +1,4 @@
-"""Panels in Parquet and CSV files: only the asked columns and span, one symbol at a time."""
+"""Reads Parquet and CSV files: only the columns and span asked for, symbol by symbol."""
 
 from __future__ import annotations
 
@@ -18,9 +18,9 @@ from harness.panel.sources.table import FileParams, RawBars, Request
 from harness.panel.sources.times import TimeColumn, time_column
 from harness.types import F64, I64
 
-# Symbols of one file are read together up to so many rows: few passes over a file of thousands
-# of short histories, and never much more than this in memory. Rows of other symbols between two
-# of them are worth a pass of their own from so many on.
+# Symbols of one file are read together up to this many rows: few passes over a file with thousands
+# of short histories, and never much more than this in memory. If two symbols are further apart
+# than _ROWS_APART rows, they are read in separate passes.
 _ROWS_TOGETHER = 500_000
 _ROWS_APART = 250_000
 _ROW = "row number of the harness"
@@ -28,9 +28,9 @@ _ROW = "row number of the harness"
 
 @dataclass(frozen=True)
 class Format:
-    """How files are read: what scans them, and whether every cell is text to be parsed.
+    """How files are read: the scan function, and whether all cells are text to be parsed.
 
-    `date_format` is that of text that is no ISO 8601; `keep` says which rows hold anything.
+    `date_format` is the format of dates that are not ISO 8601; `keep` selects rows with values.
     """
 
     scan: Callable[[list[Path]], pl.LazyFrame]
@@ -40,24 +40,24 @@ class Format:
 
 
 def open_parquet(params: FileParams, request: Request) -> FileSource:
-    """Parquet files; PanelError when none is found or one cannot be read."""
+    """Opens Parquet files; PanelError if none is found or one cannot be read."""
     paths = find_files(params.path, request.folder, request.file, request.how_to_get)
     return FileSource(request, paths, Format(scan_parquet, text=False), params.symbol)
 
 
 def open_csv(params: FileParams, request: Request) -> FileSource:
-    """CSV files with a header; PanelError when none is found or one cannot be read."""
+    """Opens CSV files with a header; PanelError if none is found or one cannot be read."""
     paths = find_files(params.path, request.folder, request.file, request.how_to_get)
     return FileSource(request, paths, Format(scan_csv, text=True), params.symbol)
 
 
 def scan_parquet(paths: list[Path]) -> pl.LazyFrame:
-    """The files one after the other."""
+    """The files as one table, one after the other."""
     return pl.scan_parquet(paths, glob=False)
 
 
 def scan_csv(paths: list[Path]) -> pl.LazyFrame:
-    """The files one after the other, every cell as text: what is no number is named later."""
+    """The files as one table, all cells as text; cells that are not numbers are reported later."""
     return pl.scan_csv(paths, glob=False, infer_schema=False)
 
 
@@ -66,8 +66,7 @@ def find_files(
 ) -> list[Path]:
     """The files of a path or glob: beside the panel file, else under HARNESS_DATA.
 
-    Raises PanelError, naming the panel file and its key and saying how to get the data, when
-    there are none.
+    If there are none, raises PanelError with the panel file, its key and how to get the data.
     """
     data = environ.get("HARNESS_DATA")
     for place in (folder, Path(data) if data else None):
@@ -86,7 +85,7 @@ def find_files(
 
 
 class FileSource:
-    """Bars in files: a symbol column, one named symbol over all files, or one symbol per file."""
+    """Bars in files, with a symbol column, one named symbol for all files, or a symbol per file."""
 
     def __init__(
         self, request: Request, paths: list[Path], form: Format, symbol: str | None
@@ -116,7 +115,7 @@ class FileSource:
             yield self._open(paths).read(symbol)
 
     def only(self, symbols: tuple[str, ...]) -> FileSource:
-        """The same files, of which the rows of other symbols are not read."""
+        """The same files; rows of other symbols are not read."""
         part = copy(self)
         part.symbols = symbols
         if self._symbol_column is not None:
@@ -149,7 +148,7 @@ class FileSource:
 
 @dataclass(frozen=True)
 class _Place:
-    """Where a symbol's rows lie among all rows of the files."""
+    """The position of a symbol's rows among all rows of the files."""
 
     first: int
     last: int
@@ -157,7 +156,7 @@ class _Place:
 
 
 class _Files:
-    """Files that are read as one table, with the expressions that read it."""
+    """Files read as one table, and the expressions that read its columns."""
 
     def __init__(self, request: Request, paths: list[Path], form: Format) -> None:
         self._request, self._paths, self._form, self._scan = request, paths, form, form.scan
@@ -205,13 +204,13 @@ class _Files:
         return expr.alias(name)
 
     def read(self, symbol: str) -> RawBars:
-        """All rows of the span, as one symbol's."""
+        """All rows of the span, as those of one symbol."""
         with self._readable():
             frame = self._scan(self._paths).filter(self._inside).select(self._exprs).collect()
         return self._raw(symbol, frame, pl.lit(value=True))
 
     def symbols(self) -> dict[str, _Place]:
-        """Where each symbol that has rows in the span lies, in sorted order."""
+        """The place of each symbol that has rows in the span, in sorted order."""
         row = pl.col(_ROW)
         with self._readable():
             found = (
@@ -233,7 +232,7 @@ class _Files:
         return {s: _Place(first, last, rows) for s, first, last, rows in found.iter_rows()}
 
     def read_symbols(self, batch: dict[str, _Place]) -> Iterator[RawBars]:
-        """The rows of the span of these symbols, one symbol after the other."""
+        """The rows of these symbols in the span, one symbol after the other."""
         first = min(place.first for place in batch.values())
         last = max(place.last for place in batch.values())
         name = self._symbol.cast(pl.String)
@@ -263,7 +262,7 @@ class _Files:
         sentences: tuple[str, ...] = ()
         if bad:
             first = frame["ts"].is_null().arg_max()
-            assert first is not None, "a stamp is missing"
+            assert first is not None, "there is a null"
             place, cells = row(first)
             why = self._time.explain(cells[self._time.column])
             sentences = (f"{why} at {place}, {bad:,} such rows",)
@@ -278,7 +277,7 @@ class _Files:
         return RawBars(symbol, ts, columns, sentences, where, cell)
 
     def _find_row(self, position: int, of_symbol: pl.Expr) -> tuple[str, dict[str, object]]:
-        """The place and the cells of a row, by its position among the rows read (slow)."""
+        """The place and cells of a row, by its position among the rows read (slow)."""
         for path in self._paths:
             rows = self._scan([path]).with_row_index(_ROW).filter(self._inside, of_symbol)
             with self._readable():
@@ -299,7 +298,7 @@ class _Files:
 
 
 def _by_symbol(frame: pl.DataFrame, symbols: int) -> dict[str, pl.DataFrame]:
-    """The rows of each symbol: pieces of the frame itself where each stands in one run."""
+    """The rows of each symbol: slices of the frame if each symbol's rows are adjacent."""
     runs = frame["symbol"].rle().struct.unnest()
     if runs.height != symbols:
         parts = frame.partition_by("symbol", include_key=False, as_dict=True)
@@ -312,7 +311,7 @@ def _by_symbol(frame: pl.DataFrame, symbols: int) -> dict[str, pl.DataFrame]:
 
 
 def _chunks(series: pl.Series) -> Iterable[tuple[slice, np.ndarray]]:
-    """The series' stored pieces as arrays, each with its place: no copy of the whole is made."""
+    """The series' stored chunks as arrays, each with its place; the series is not copied."""
     low = 0
     for chunk in series.get_chunks():
         yield slice(low, low + len(chunk)), chunk.to_numpy()

@@ -1,9 +1,9 @@
-"""Random portfolios of another panel's symbols: closes, and no range.
+"""Random portfolios of another panel's symbols; they have a close only.
 
-Which symbols and weights a portfolio has follows from the seed and the panel's symbols, whatever
-span is read. It has a bar where all its members have one. From bar to bar its simple return is the
-weighted sum of theirs since the same bar, so it is rebalanced to its weights at every close,
-without costs; its close is 100 at the first bar of the span and is compounded from there.
+A portfolio's symbols and weights depend on the seed and the panel's symbols, not on the span. It
+has a bar where all its members have one. Its simple return from bar to bar is the weighted sum of
+its members' returns, so it is rebalanced to its weights at every close, without costs. Its close
+is 100 at the first bar of the span and compounds from there.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ _FIRST = 100.0
 
 
 class Portfolios:
-    """The source of portfolios P0001, P0002, …"""
+    """The source of the portfolios P0001, P0002, …"""
 
     def __init__(self, params: PortfolioParams, request: Request, members: OpenMembers) -> None:
         self._params, self._request, self._members = params, request, members
@@ -43,7 +43,7 @@ class Portfolios:
         return tuple(sorted({s for name in self.symbols for s in self._holding(name)[0]}))
 
     def bars(self) -> Iterator[RawBars]:
-        """Each portfolio's bars of the span; PanelError where a member's are refused."""
+        """Each portfolio's bars of the span; PanelError if the bars of a member are refused."""
         request = self._request
         closes = self._closes()
         for name in self.symbols:
@@ -53,7 +53,7 @@ class Portfolios:
             yield RawBars(name, ts, columns, (), _place, cells(columns))
 
     def _closes(self) -> dict[str, tuple[I64, F64]]:
-        """Stamps and closes of every member that has bars in the span."""
+        """Timestamps and closes of each member that has bars in the span."""
         request, params, wanted = self._request, self._params, set(self.made_of)
         panel = self._members(start=request.start, end=request.end)
         closes = {}
@@ -67,13 +67,13 @@ class Portfolios:
         return closes
 
     def only(self, symbols: tuple[str, ...]) -> Portfolios:
-        """The same portfolios, of which the members of others are not read."""
+        """Only these portfolios; members of the others are not read."""
         part = copy(self)
         part.symbols = symbols
         return part
 
     def identity(self) -> object:
-        """The parameters, what the members are read from, and the version of what draws."""
+        """The parameters, the members' data, and the version of the random generator."""
         members = self._members(start=None, end=None).identity()
         return [self._params.model_dump(), members, np.__version__]
 
@@ -93,7 +93,7 @@ class Portfolios:
         return tuple(s for s in every if s in begun and s not in seen)
 
     def _holding(self, name: str) -> tuple[tuple[str, ...], F64]:
-        """A portfolio's members and weights: of its own number alone."""
+        """A portfolio's members and weights, which depend on its own number only."""
         params = self._params
         rng = np.random.default_rng([params.seed, int(name.removeprefix("P"))])
         places, weights = draw_portfolio(rng, len(self._stocks), params.least, params.most)
@@ -101,8 +101,8 @@ class Portfolios:
 
 
 def _index(held: list[tuple[I64, F64]], weights: F64, size: int) -> tuple[I64, F64]:
-    """The stamps (n,) that all `size` members share, and the portfolio's closes there."""
-    if len(held) < size:  # one has no bar in the span
+    """The timestamps (n,) that all `size` members share, and the portfolio's closes."""
+    if len(held) < size:  # a member has no bar in the span
         return np.empty(0, np.int64), np.empty(0)
     ts = reduce(lambda a, b: np.intersect1d(a, b, assume_unique=True), (t for t, _ in held))
     prices = np.column_stack([close[np.searchsorted(t, ts)] for t, close in held])

@@ -1,25 +1,25 @@
-"""Simulated bars whose volatility and jumps are known, so that estimates can be checked.
+"""Simulated bars with known volatility and jumps, to check estimates against.
 
 The model of one symbol, bar i = 0 … n − 1 of a day of m bars:
 
 * log volatility x is a stationary Gaussian process, sampled exactly by circulant embedding
   (Davies & Harte 1987, Biometrika 74; Dietrich & Newsam 1997, SIAM J. Sci. Comput. 18). Its
   covariance at a lag of t days is, for `rough`, sd² exp(−(t / memory)^(2 hurst)), which near 0
-  is that of fractional Brownian motion of index `hurst` and dies out over `memory` (Gneiting &
-  Schlather 2004, SIAM Review 46, on such pairs of local and global behaviour); for `components`,
+  is that of fractional Brownian motion of index `hurst` and decays over `memory` (Gneiting &
+  Schlather 2004, SIAM Review 46, on separate local and global behaviour); for `components`,
   Σ sd_k² 2^(−t / half life_k), a sum of Ornstein-Uhlenbeck factors. Both are convex and
-  decreasing (hurst <= 1/2), which makes the embedding non-negative: no approximation is made.
+  decreasing (hurst <= 1/2), so the embedding is non-negative and the simulation exact.
 * sigma_i = annual_vol / √(365 m) · √(1 + diurnal cos(2π (h − 16) / 24)) · exp(x_i − Var x), h the
   hour of the bar's start in UTC: the mean of sigma² is annual_vol² / (365 m).
 * the log return is sigma_i ε_i + J_i: ε standard normal, or Student's t scaled to unit variance;
   J_i is jump_scale · sigma_i · N(0, 1) with probability jumps_per_day / m (at most 1), else 0.
 * open is the last close; high and low are the extremes of a Brownian bridge of volatility sigma_i
-  between open and close (each with its exact law, drawn independently of one another); every
-  price is rounded to a multiple of `tick`, and at least one tick. Volume is exponential with
-  a mean proportional to sigma_i.
+  between open and close (each from its exact distribution, independent of one another). Prices
+  are rounded to multiples of `tick`, at least one tick. Volume is exponential with a mean
+  proportional to sigma_i.
 
 Each quantity has its own random stream, seeded by (seed, symbol, quantity): a symbol's bars do
-not depend on how many symbols, or which columns, are asked for.
+not depend on the number of symbols or on the columns asked for.
 """
 
 from __future__ import annotations
@@ -49,7 +49,7 @@ _STREAMS = ("log_vol", "shock", "jump", "high", "low", "volume")
 
 @dataclass(frozen=True)
 class Truth:
-    """What the bars were made from, per bar: sigma (n,) and the jump in the log return (n,)."""
+    """The true values behind the bars: sigma (n,) and the jump in the log return (n,)."""
 
     sigma: F64
     jumps: F64
@@ -60,7 +60,7 @@ def simulate(
 ) -> tuple[pl.DataFrame, Truth]:
     """One symbol's bars [ts (UTC, ns), open, high, low, close, volume] and their truth.
 
-    `bar` is in ns and divides the day; `symbol` counts from 0. Same parameters, same values.
+    `bar` is in ns and divides the day; `symbol` counts from 0. Equal parameters give equal values.
     """
     import polars as pl
 
@@ -91,13 +91,13 @@ class Simulated:
             yield RawBars(symbol, ts[span], columns, (), _place, cells(columns))
 
     def only(self, symbols: tuple[str, ...]) -> Simulated:
-        """The same bars of these symbols alone."""
+        """The same bars with only these symbols."""
         part = copy(self)
         part.symbols = symbols
         return part
 
     def identity(self) -> object:
-        """The parameters, and the version of the library that draws."""
+        """The parameters, and the version of the library that draws the random numbers."""
         return [self._params.model_dump(), np.__version__]
 
 
@@ -115,9 +115,9 @@ def _rng(params: SimulatedParams, symbol: int, stream: str) -> np.random.Generat
 
 @lru_cache(maxsize=1)
 def _kept(params: str, bar: int, symbol: int, names: tuple[str, ...]) -> dict[str, F64]:
-    """A symbol's columns, not to be written to: a run's audit reads parts of them again.
+    """A symbol's read-only columns, cached because a run's audit reads parts of them again.
 
-    Those of one symbol alone are kept: memory must not grow with their number.
+    Only one symbol is cached: memory must not grow with the number of symbols.
     """
     columns, _ = _bars(SimulatedParams.model_validate_json(params), bar, symbol, names)
     for values in columns.values():
@@ -174,12 +174,12 @@ def _covariance(params: SimulatedParams, days: F64) -> F64:
 def _stationary_gaussian(covariance: F64, rng: np.random.Generator) -> F64:
     """A path (2s,) of the Gaussian process with covariance (s + 1,) at lags 0 … s.
 
-    Only the first s + 1 values have that covariance to one another. The circulant of the mirrored
-    covariance is diagonal in Fourier space; its eigenvalues weigh independent normals there.
+    Only the first s + 1 values have that covariance. The circulant matrix of the mirrored
+    covariance is diagonal in Fourier space; its eigenvalues scale independent normals there.
     """
     size = 2 * (len(covariance) - 1)
     eigenvalues = np.fft.rfft(np.concatenate((covariance, covariance[-2:0:-1]))).real
-    # Convex covariances have none below zero but by rounding.
+    # Eigenvalues of convex covariances are below zero only by rounding.
     weights = np.sqrt(np.maximum(eigenvalues, 0.0) * size)
     draws = rng.standard_normal((len(weights), 2)).view(np.complex128)[:, 0]
     draws[[0, -1]] = draws[[0, -1]].real * np.sqrt(2)
@@ -202,7 +202,7 @@ def _jumps(params: SimulatedParams, bar: int, symbol: int, sigma: F64) -> F64:
 
 
 def _bridge_reach(end: F64, sigma: F64, rng: np.random.Generator) -> F64:
-    """How far above its start a Brownian bridge from 0 to `end` gets: (end + √(end² + 2σ²E)) / 2.
+    """The maximum of a Brownian bridge from 0 to `end`: (end + √(end² + 2σ²E)) / 2.
 
     E is standard exponential: the inverse of P(max > b) = exp(−2 b (b − end) / σ²), the
     reflection principle for a bridge.

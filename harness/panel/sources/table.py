@@ -1,6 +1,6 @@
-"""The kinds of panel source, the parameters each takes, and what passes between them and a panel.
+"""The kinds of panel source, their parameters, and the interface between sources and panels.
 
-Light on purpose: a panel file is checked against this table without importing any reader.
+Imports no reader, so that panel files can be checked quickly.
 """
 
 from __future__ import annotations
@@ -18,11 +18,11 @@ from harness.types import F64, I64, Bars, Excluded
 
 @dataclass(frozen=True)
 class Request:
-    """What a panel asks of a source.
+    """What a panel requests from a source.
 
-    `columns` maps the panel columns to read to file columns; `prices` are those of them that
-    `decimals` rounds. A row is read iff `start <= ts` and `ts + bar <= end` (UTC ns, None: open).
-    `file` and `how_to_get` are for messages.
+    `columns` maps the panel columns to read to file columns; `prices` are those that `decimals`
+    rounds. A row is read iff `start <= ts` and `ts + bar <= end` (UTC ns, None: no limit). `file`
+    and `how_to_get` are for messages.
     """
 
     file: str
@@ -41,10 +41,11 @@ class Request:
 
 @dataclass(frozen=True)
 class RawBars:
-    """One symbol's rows as read, unchecked: ts (n,) UTC ns, columns float64 (n,), NaN for none.
+    """One symbol's rows as read, unchecked: ts (n,) UTC ns, columns float64 (n,), NaN if missing.
 
-    `bad_times` are sentences about time stamps that could not be read; with any, ts and columns
-    are empty. `where` names the place of row i (0-based), `cell` gives what stands there.
+    `bad_times` are sentences about timestamps that cannot be read; if there are any, ts and
+    columns are empty. `where` names the place of row i (0-based), `cell` gives its raw value in a
+    column.
     """
 
     symbol: str
@@ -56,38 +57,38 @@ class RawBars:
 
 
 def cells(columns: Mapping[str, F64]) -> Callable[[int, str], object]:
-    """`cell` of RawBars for bars that are made, not read from a file."""
+    """The `cell` function of RawBars for bars that are computed, not read from a file."""
     return lambda row, column: columns[column][row]
 
 
 class Source(Protocol):
-    """Where bars come from; `bars` reads one symbol at a time, in the order of `symbols`."""
+    """A source of bars; `bars` reads one symbol at a time, in the order of `symbols`."""
 
     symbols: tuple[str, ...]
 
     def bars(self) -> Iterator[RawBars]:
-        """Each symbol's rows of the span; PanelError when a file cannot be read."""
+        """Each symbol's rows of the span; PanelError if a file cannot be read."""
         ...
 
     def only(self, symbols: tuple[str, ...]) -> Source:
-        """The same source with these of its symbols alone: no bar of another is read."""
+        """The same source with only these symbols; no bar of another symbol is read."""
         ...
 
     def identity(self) -> object:
-        """A JSON value that changes when what would be read changes; reads no bars."""
+        """A JSON value that changes if the data changes; reads no bars."""
         ...
 
 
 class Members(Protocol):
-    """An opened panel, of whose symbols a source makes its own."""
+    """An opened panel whose symbols a source combines into its own."""
 
     @property
     def symbols(self) -> tuple[str, ...]:
-        """Those that have a bar in the span."""
+        """The symbols that have a bar in the span."""
         ...
 
     def only(self, symbols: tuple[str, ...]) -> Self:
-        """The same with these of its symbols alone."""
+        """The same panel with only these symbols."""
         ...
 
     def read(self) -> Iterator[Bars | Excluded]:
@@ -95,26 +96,26 @@ class Members(Protocol):
         ...
 
     def identity(self) -> str | None:
-        """A key of what would be read."""
+        """A key of the data that would be read."""
         ...
 
 
 class OpenMembers(Protocol):
-    """What opens them in a span (UTC ns, None: open)."""
+    """Opens the members' panel for a span (UTC ns, None: no limit)."""
 
     def __call__(self, *, start: int | None, end: int | None) -> Members:
-        """With the columns that are needed."""
+        """The panel, with the columns needed."""
         ...
 
 
 class Params(BaseModel):
-    """Parameters of one kind of source; unknown ones are refused."""
+    """Parameters of one kind of source; unknown keys are refused."""
 
     model_config = ConfigDict(extra="forbid", frozen=True, strict=True)
 
 
 class FileParams(Params):
-    """`parquet`, `csv`: `path` (may be a glob) and `symbol`, the name of the one symbol in it."""
+    """`parquet`, `csv`: `path` (may be a glob) and `symbol`, the name of its only symbol."""
 
     path: str = Field(min_length=1)
     symbol: str | None = Field(default=None, min_length=1)
@@ -127,18 +128,18 @@ class ArchParams(Params):
 
 
 class Component(Params):
-    """One factor of log volatility: its half life in days and its stationary sd."""
+    """One factor of log volatility: its half-life in days and its stationary sd."""
 
     half_life_days: float = Field(gt=0, le=10_000)
     sd: float = Field(gt=0, le=3)
 
 
 class SimulatedParams(Params):
-    """`simulated`: seeded bars; harness/sources/simulated.py states the model.
+    """`simulated`: seeded bars; harness/panel/sources/simulated.py states the model.
 
     `rough` log volatility takes `hurst`, `log_vol_sd` and `memory_days`; `components` takes
     `components`. `jump_scale` is in units of the bar's own sigma; `diurnal` is the amplitude of
-    the daily cycle of the variance; without `student_df` shocks are normal.
+    the daily cycle of the variance. Shocks are normal without `student_df`.
     """
 
     seed: int = Field(ge=0)
@@ -173,17 +174,17 @@ class SimulatedParams(Params):
         log_vol = info.data.get("log_vol")
         wanted = (log_vol == "components") == (info.field_name == "components")
         if log_vol is not None and wanted and value is None:
-            raise ValueError(f"a value, since log_vol = '{log_vol}'")
+            raise ValueError(f"a value, because log_vol = '{log_vol}'")
         if log_vol is not None and not wanted and value is not None:
-            raise ValueError(f"no such key, since log_vol = '{log_vol}'")
+            raise ValueError(f"no such key, because log_vol = '{log_vol}'")
         return value
 
 
 class PortfolioParams(Params):
-    """`portfolios`: `count` of them, of `least` to `most` symbols of `panel`, drawn by `seed`.
+    """`portfolios`: `count` portfolios of `least` to `most` symbols of `panel`, drawn by `seed`.
 
-    Left out are symbols without a bar that ended by `began_by`, and the `without_draw` that a
-    hypothesis' draw = … takes with `without_draw_seed`.
+    Symbols without a bar that ended by `began_by` are not used, nor are the `without_draw` symbols
+    that a hypothesis draws with draw = … and the seed `without_draw_seed`.
     """
 
     panel: str = Field(min_length=1, description="another panel's name")
@@ -216,9 +217,9 @@ class PortfolioParams(Params):
 
 @dataclass(frozen=True)
 class Kind:
-    """A kind of source: what opens it (params, request), its parameters, what it reads.
+    """A kind of source: the function that opens it, its parameters, what it reads.
 
-    One that is made of another panel's symbols gets what opens those, too.
+    The function gets (params, request); portfolios also get the function that opens their members.
     """
 
     name: str

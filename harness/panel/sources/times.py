@@ -1,13 +1,14 @@
-"""Time columns of files: what they hold, read as UTC, and what is wrong with a cell that fails.
+"""Reads time columns of files as UTC and explains cells that are not valid timestamps.
 
 A cell that cannot be read becomes null in the expression and is explained afterwards, so that
-the common case costs nothing and the bad one is named.
+valid columns cost nothing extra.
 """
 
 from __future__ import annotations
 
 import re
 from dataclasses import dataclass
+from datetime import UTC, datetime
 
 import polars as pl
 
@@ -18,14 +19,15 @@ _ZONE = r"\d{2}:\d{2}(?::\d{2}(?:\.\d+)?)?\s*(Z|UTC|[+-]\d{2}:?\d{2})$"
 _ISO_FORMATS = ("%Y-%m-%d %H:%M:%S%.f", "%Y-%m-%d %H:%M", "%Y-%m-%d")
 NS_PER_DAY = 1_440 * NS_PER_MINUTE
 _NS_PER = {"ms": 1_000_000, "us": 1_000, "ns": 1}
+_EXAMPLE = datetime(2024, 1, 31, 9, 30, tzinfo=UTC)  # how messages show a format
 
 
 @dataclass(frozen=True)
 class TimeColumn:
-    """A file's time column as UTC: `physical * scale` is ns since 1970, null where unreadable.
+    """A file's time column as UTC: `physical * scale` is ns since 1970, null if unreadable.
 
-    `comparable` is what the span is compared with, in the units of `physical`: the stored column
-    itself where that lets a Parquet reader skip what lies outside.
+    `comparable` is compared with the span, in the units of `physical`; it is the stored column
+    itself where that lets a Parquet reader skip rows outside the span.
     """
 
     column: str
@@ -37,7 +39,7 @@ class TimeColumn:
     text: TextTimes | None
 
     def within(self, start: int | None, last: int | None) -> pl.Expr:
-        """Whether a row's stamp is in [start, last] (UTC ns) or unreadable."""
+        """Whether a row's timestamp is in [start, last] (UTC ns) or unreadable."""
         inside = pl.lit(value=True)
         if start is not None:
             inside = inside & (
@@ -48,7 +50,7 @@ class TimeColumn:
         return inside | self.comparable.is_null()
 
     def explain(self, cell: object) -> str:
-        """Why this cell could not be read."""
+        """Why this cell cannot be read."""
         if cell is None or cell == "":
             return "time stamp missing"
         if self.text is not None and (wrong := self.text.explain(str(cell))):
@@ -58,14 +60,14 @@ class TimeColumn:
 
 @dataclass(frozen=True)
 class TextTimes:
-    """How the first cell of a text column is written, which every other must follow."""
+    """The format of the first cell of a text column; all other cells must have it too."""
 
     format: str
     zone: str | None
     iso: bool
 
     def naive(self, text: pl.Expr) -> pl.Expr:
-        """The cell's own clock time, null where it is no time or has another zone."""
+        """The cell's local time, null if it is not a timestamp or has another zone."""
         body = text.str.strip_chars()
         if not self.iso:
             return body.str.to_datetime(self.format, strict=False, time_unit="ns")
@@ -78,7 +80,7 @@ class TextTimes:
         return pl.when(fits).then(clock)
 
     def explain(self, cell: str) -> str | None:
-        """What is wrong with a cell's text, or None when it reads as a clock time."""
+        """What is wrong with a cell's text, or None if it is a valid timestamp."""
         zone = _zone_of(cell) if self.iso else None
         if zone != self.zone:
             return (
@@ -86,7 +88,8 @@ class TextTimes:
                 f"where the first row has {self.zone or 'no zone'}"
             )
         if pl.select(self.naive(pl.lit(cell))).item() is None:
-            return f"{one_line(cell)} is no time such as {self.format.replace('%.f', '')}"
+            example = _EXAMPLE.strftime(self.format.replace("%.f", ""))
+            return f"{one_line(cell)} is not a timestamp like {example}"
         return None
 
 
@@ -100,8 +103,8 @@ def time_column(
 ) -> TimeColumn:
     """How to read a time column of this dtype; `first` is the first cell of a text column.
 
-    Raises PanelError, starting with `where`, for a column that holds no times and for stamps
-    without a zone when the panel names none.
+    Raises PanelError, starting with `where`, for a column that holds no times, and for timestamps
+    without a time zone if the panel does not name one.
     """
     if isinstance(dtype, pl.String):
         return _text_column(where, column, timezone, first, date_format)
@@ -134,7 +137,7 @@ def _text_column(
         if pl.select(text.naive(pl.lit(first))).item() is not None:
             break
     else:
-        # An unreadable first cell is reported like any other; the commonest form is assumed.
+        # An unreadable first cell is reported like any other; assume the most common format.
         text = TextTimes(_ISO_FORMATS[0], zone, iso=True)
     clock = text.naive(pl.col(column))
     if zone is None:
@@ -148,8 +151,8 @@ def _naive_column(
 ) -> TimeColumn:
     if timezone is None:
         raise PanelError(
-            f"{where}: column '{column}' has time stamps without a zone; "
-            "set panel.timezone to say what they mean, such as timezone = 'UTC'"
+            f"{where}: column '{column}' has timestamps without a time zone; "
+            "set panel.timezone, such as timezone = 'UTC'"
         )
     zoned = clock.dt.replace_time_zone(timezone, ambiguous="null", non_existent="null")
     utc = zoned.to_physical()
