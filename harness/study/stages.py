@@ -184,7 +184,7 @@ def tested_windows(study: Study, samples: Samples, span: Span) -> tuple[Window, 
             path,
             "walk_forward.first_test",
             got=show_moment(first.cut),
-            wanted=f"{earliest} or later: before it no training target at horizon "
+            wanted=f"{earliest} or later: before it no training row at horizon "
             f"{samples.horizon} has resolved, embargo included",
         )
     return windows
