@@ -86,7 +86,7 @@ def column_problems(raw: Mapping[str, Any], found: Found) -> Iterator[Problem]:
             yield Problem(("panel", "bar"), wanted, f"{panel.bar}, {panel.calendar}")
         return
     if source.get("symbol") and columns.symbol:
-        wanted = "no such key, since columns.symbol names a column"
+        wanted = "no such key, because columns.symbol names a column"
         yield Problem(("source", "symbol"), wanted, source["symbol"])
     if not (columns.close or (columns.high and columns.low) or columns.extra):
         yield Problem(("columns",), "close, or high and low, or a column in extra")
@@ -107,7 +107,7 @@ def column_problems(raw: Mapping[str, Any], found: Found) -> Iterator[Problem]:
         wanted = "no such key without columns.pre_close, which it checks"
         yield Problem(("rows", "largest_adjustment"), wanted, found.rows.largest_adjustment)
     if adjusting and columns.close is None:
-        yield Problem(("columns", "close"), f"a column, since {adjusting[0]} adjusts it")
+        yield Problem(("columns", "close"), f"a column, because {adjusting[0]} adjusts it")
 
 
 def _unbounded(rows: Rows) -> Iterator[Problem]:
