@@ -134,7 +134,9 @@ def _draw_forecasts(
         (pl.col("horizon") == record["verdict"]["horizon"]) & pl.col("model").is_in(models)
     )
     counts = part.group_by("symbol", maintain_order=True).len()
-    symbol = counts["symbol"][int(counts["len"].arg_max())]
+    most = counts["len"].arg_max()
+    assert most is not None, "a run has forecasts at the verdict's horizon"
+    symbol = counts["symbol"][most]
     part = part.filter(pl.col("symbol") == symbol)
     frames = {m: part.filter(pl.col("model") == m).sort("formed_at") for m in models}
     first = next(iter(frames.values()))
@@ -199,6 +201,7 @@ def _adaptation(record: Record) -> Iterator[RunFigure]:
         days = sorted({row["decision"] for row in own})
         losses = series_of(own, "model", "decision", days, "cumulative")
         loss = METRICS[own[0]["loss"]].loss
+        assert loss is not None, "only the loss of a row is summed after a shift"
         name, unit = loss.words, loss.unit
         draw = partial(adaptation_curves, days, losses, name, unit)
         words = f"Cumulative {name} of every model after a shift, {regime}"

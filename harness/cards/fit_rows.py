@@ -139,7 +139,8 @@ def coefficient_words(record: Mapping[str, Any], coefficients: list[dict[str, An
 
 def seed_rows(record: Mapping[str, Any]) -> list[dict[str, Any]]:
     """Per model, in the verdict's metric and horizon: how many seeds, mean, deviation, extremes."""
-    verdict, found = record["verdict"], {}
+    verdict = record["verdict"]
+    found: dict[str, list[float]] = {}
     for row in rows_of(record["tables"].get("seeds", {"model": []})):
         if (row["horizon"], row["metric"]) == (verdict["horizon"], verdict["metric"]):
             found.setdefault(row["model"], []).append(row["value"])

@@ -16,7 +16,7 @@ from contextlib import suppress
 from datetime import datetime
 from functools import cache
 from pathlib import Path
-from typing import Any
+from typing import Any, TypedDict
 
 import jinja2
 
@@ -86,7 +86,14 @@ def render_card(record: Mapping[str, Any]) -> str:
     )
 
 
-_OPTIONS = {
+class _Options(TypedDict):
+    trim_blocks: bool
+    lstrip_blocks: bool
+    keep_trailing_newline: bool
+    autoescape: bool
+
+
+_OPTIONS: _Options = {
     "trim_blocks": True,
     "lstrip_blocks": True,
     "keep_trailing_newline": True,

@@ -20,6 +20,7 @@ from harness.cards.run_figure import (
 )
 from harness.figures.distribution import fan_of_quantiles, pit_histogram
 from harness.figures.risk import returns_and_var
+from harness.types import F64
 
 
 def risk_figures(record: Record) -> Iterator[RunFigure]:
@@ -66,7 +67,7 @@ def fan_figures(record: Record) -> Iterator[RunFigure]:
     first = [row for row in rows if row["model"] == models[0] and row["level"] == rows[0]["level"]]
     log = s["scale"] == "log"
     back = np.exp if log else np.asarray
-    fans = {}
+    fans: dict[str, dict[float, F64]] = {}
     for model in models:
         own = [row for row in rows if row["model"] == model]
         levels = series_of(own, "level", "formed_at", moments, "quantile")

@@ -8,6 +8,7 @@ from datetime import datetime
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from harness.tables import rows_of
 from harness.types import F64
@@ -48,10 +49,10 @@ def rows_at(record: Record, name: str) -> list[dict[str, Any]]:
 
 def series_of(
     rows: Sequence[Mapping[str, Any]], key: str, by: str, places: Sequence[Any], value: str
-) -> dict[str, F64]:
+) -> dict[Any, F64]:
     """`value` of each `key` over `places` of `by` (n,), NaN where there is none."""
     place = {at: k for k, at in enumerate(places)}
-    found: dict[str, F64] = {}
+    found: dict[Any, F64] = {}
     for row in rows:
         path = found.setdefault(row[key], np.full(len(places), np.nan))
         path[place[row[by]]] = number(row[value])
@@ -63,6 +64,6 @@ def number(value: float | None) -> float:
     return float("nan") if value is None else float(value)
 
 
-def times_of(moments: Sequence[str]) -> np.ndarray:
+def times_of(moments: Sequence[str]) -> NDArray[np.datetime64]:
     """ISO 8601 moments in UTC as datetime64."""
     return np.array([datetime.fromisoformat(m).replace(tzinfo=None) for m in moments], "M8[us]")
