@@ -25,8 +25,9 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 import numpy as np
+from numpy.typing import NDArray
 
-from harness.types import F64
+from harness.types import F64, I64
 
 LEAST = 500  # observations: below, the spread of H by wavelets or DFA of levels is over 0.15
 MOMENTS = (0.5, 1.0, 1.5, 2.0, 3.0)
@@ -51,7 +52,7 @@ class Scaling:
     method: str
     log_scale: F64
     log_fluctuation: F64
-    used: np.ndarray
+    used: NDArray[np.bool_]
     exponent: float
     intercept: float
     standard_error: float
@@ -80,7 +81,9 @@ def structure_function(x: F64, q: float = 2.0) -> Scaling:
     return _scaling("variogram", line, hurst=line.slope / q)
 
 
-def moment_scaling(x: F64, moments: tuple[float, ...] = MOMENTS) -> tuple[float, Mapping]:
+def moment_scaling(
+    x: F64, moments: tuple[float, ...] = MOMENTS
+) -> tuple[float, Mapping[float, float]]:
     """H by the regression of zeta_q on q through the origin, and zeta_q of each q.
 
     zeta_q is the slope of `structure_function`; it is H q where x is monofractal. Gatheral,
@@ -199,7 +202,7 @@ def _details(x: F64) -> list[F64]:
     import pywt
 
     filters = pywt.Wavelet(_WAVELET)
-    details = []
+    details: list[F64] = []
     while True:
         approximation, detail = pywt.dwt(x, filters, mode="zero")
         # Output k is the filter's product with x[2k + 2 - length : 2k + 2].
@@ -214,14 +217,16 @@ def _details(x: F64) -> list[F64]:
 class _Line:
     x: F64
     y: F64
-    used: np.ndarray
+    used: NDArray[np.bool_]
     slope: float
     intercept: float
     error: float
     r2: float
 
 
-def _line(x: F64, y: F64, *, used: np.ndarray | None = None, variance: F64 | None = None) -> _Line:
+def _line(
+    x: F64, y: F64, *, used: NDArray[np.bool_] | None = None, variance: F64 | None = None
+) -> _Line:
     """Least squares through the points used: weighted by 1/variance, or alike when None."""
     x, y = np.asarray(x, dtype=np.float64), np.asarray(y, dtype=np.float64)
     used = np.isfinite(y) if used is None else used
@@ -256,7 +261,7 @@ def _scaling(method: str, line: _Line, *, hurst: float) -> Scaling:
     )
 
 
-def _boxes(n: int) -> np.ndarray:
+def _boxes(n: int) -> I64:
     return np.unique(np.geomspace(_SMALLEST_BOX, n // 10, 20).astype(np.int64))
 
 
