@@ -16,7 +16,7 @@ from harness.environment import CodeVersion, describe
 from harness.errors import HarnessError, UsageError, of_the_file
 from harness.history.family import Known, look_up
 from harness.history.family_forecasts import check, setting_of, targets_differ
-from harness.inference.evidence import Verdict
+from harness.inference.evidence import GainAs, Verdict
 from harness.log.run_digests import append_digest
 from harness.log.store import Log, as_log
 from harness.panel.folders import panel_folders
@@ -48,7 +48,7 @@ class Outcome:
     card: Path
     seconds: float
     scores: tuple[Scores, ...]
-    gain_as: str
+    gain_as: GainAs
     figures: Illustrated | None = None
 
     def as_json(self) -> dict[str, Any]:
@@ -172,9 +172,7 @@ def run(
     )
 
 
-def _set_up(
-    hypothesis: Hypothesis | Study | str | Path, search: Sequence[str | Path] | None
-) -> Study:
+def _set_up(hypothesis: object, search: Sequence[str | Path] | None) -> Study:
     """The study of what `run` was given; UsageError for anything else."""
     if isinstance(hypothesis, Study):
         return hypothesis

@@ -55,16 +55,18 @@ def describe(
 
     spec = find_panel(panel, panel_folders(None))
     window = _read("--scale", scale, FixedDuration)
+    first = None if start is None else _read("--start", start, Moment)
+    last = None if end is None else _read("--end", end, Moment)
+    if first is not None and last is not None and first >= last:
+        raise UsageError(f"harness describe: --end: got {end}, wanted a date after {start}")
     question = Question(
         measure=measure or default_measure(spec, window),
         scale=window,
         every=_read("--every", every, FixedDuration),
-        start=None if start is None else _read("--start", start, Moment),
-        end=None if end is None else _read("--end", end, Moment),
+        start=first,
+        end=last,
         symbol=symbol,
     )
-    if None not in (question.start, question.end) and question.start >= question.end:
-        raise UsageError(f"harness describe: --end: got {end}, wanted a date after {start}")
     with Progress(spec.name) as progress:
         found = describe_volatility(spec, question, progress=progress)
         page = Path(out) if out else Path("reports") / "describe" / f"{spec.name}.md"

@@ -100,7 +100,7 @@ def _show_checks(found: FamilyReport, checks: dict[str, dict[str, Any]]) -> None
     click.echo("\nreality check over every candidate of the same targets (p of White, of SPA):")
     for entry in found.entries:
         check = checks.get(entry.spec_hash)
-        if check is None:
+        if check is None or entry.latest is None:
             continue
         if "why" in check:
             click.echo(f"  {entry.hypothesis}: none: {check['why']}")

@@ -59,6 +59,7 @@ def fragility(run: str, full: bool, log_dir: str | None, as_json: bool) -> None:
                 rows = completed(record, lacking, progress=progress, epochs=progress.epochs)
     tables = record["tables"] | fragility_table(rows)
     found = fragility_rows({**record, "tables": tables})
+    assert found is not None, "the table was put in above"
     if as_json:
         counts = {key: found[key] for key in ("agree", "of", "same_sign", "signs", "unmade")}
         head = {"run_id": record["run_id"], "status": record["status"]}

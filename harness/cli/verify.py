@@ -48,8 +48,8 @@ def _replay(run: str, log_dir: str | None, as_json: bool) -> None:
 
     log = open_log(log_dir)
     with Progress(f"verify {run}") as progress:
-        told = {"progress": progress, "epochs": progress.epochs}
-        found = verify_run(log, run, search=panel_folders(None, log.root), **told)
+        search = panel_folders(None, log.root)
+        found = verify_run(log, run, search=search, progress=progress, epochs=progress.epochs)
     if as_json:
         echo_json(found.as_json())
     else:

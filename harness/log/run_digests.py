@@ -16,6 +16,7 @@ from contextlib import suppress
 from typing import Any, NamedTuple
 
 from harness.errors import HarnessError
+from harness.inference.evidence import GainAs
 from harness.log.atomic_files import encode
 from harness.log.registrations import DataRead
 from harness.log.store import Log, RecordError
@@ -59,7 +60,7 @@ class RunDigest(NamedTuple):
     metric: str
     baseline: str
     candidate: str
-    gain_as: str
+    gain_as: GainAs
     registered: bool | None
     models: Sequence[str]
     comparisons: Mapping[str, Sequence[float | None]]
