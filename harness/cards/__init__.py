@@ -1,1 +1,1 @@
-"""Cards: Markdown rendered from a record alone."""
+"""What people read about runs: verdict cards, their figures, the page of document claims."""

@@ -1,4 +1,4 @@
-"""What documents claim beside what was found, by the latest run of whatever names one."""
+"""The page of document claims: what each document reports beside the result of the latest run."""
 
 from __future__ import annotations
 
@@ -17,12 +17,12 @@ from harness.verdict.rule import Show
 _INTRODUCTION = """\
 # What documents claim, and what was found
 
-Made by `harness documents` from the log: the latest run of every hypothesis whose file has a
-`[document]`, beside what that document reports. A gain is that of the candidate over the baseline,
-found out of sample, with its interval; over several seeds it is their mean, and the range is that
-of each alone. What is claimed *stands*: the verdict is what would be found if the document is
-right; *fails*: the opposite is; *open*: neither can be told from these data. Each card says what
-its document leaves open and what was chosen.
+Written by `harness documents` from the log: the latest run of every hypothesis with a `[document]`
+section, beside what that document reports. A gain is that of the candidate over the baseline, out
+of sample, with its interval. With several seeds it is the mean over seeds, and the range is over
+single seeds. A claim *stands* if the verdict is the one to expect when the document is right, it
+*fails* if the verdict is the opposite, and it is *open* if these data show neither. Each card says
+what its document leaves open and what was chosen.
 """
 _GAINS = {
     "difference": "%s",
@@ -30,8 +30,8 @@ _GAINS = {
     "wins": "share of symbols with a better %s",
 }
 _LEGEND = """\
-Figures are pooled over all test rows at the verdict's horizon, in the units of the card ("What the
-figures mean"); where the document's are of something else it is said.
+Values are pooled over all test rows at the verdict's horizon, in the units of the card
+("Definitions of the metrics"); where the document's values measure something else, it is noted.
 """
 
 
@@ -53,7 +53,7 @@ class Claim:
 
     @property
     def found(self) -> Mapping[str, Any]:
-        """The deciding candidate's line of the table of tests."""
+        """The deciding candidate's row of the table of tests."""
         v = self.record["verdict"]
         return next(
             row
@@ -93,7 +93,7 @@ class Claim:
             yield {**row, "found": pooled.get((row["metric"], row["model"]))}
 
     def row(self) -> str:
-        """Its line of the page's table."""
+        """Its row of the page's table."""
         v, found, d = self.record["verdict"], self.found, self.document
         show = Show(v["metric"], v["gain_as"])
 
@@ -115,7 +115,7 @@ class Claim:
         return f"| {' | '.join(cells)} |"
 
     def figures(self) -> Iterator[str]:
-        """Its lines of the page's table of figures."""
+        """Its rows of the page's table of reported values."""
         name, horizon = self.record["hypothesis"], self.record["verdict"]["horizon"]
         for row in self._figures():
             what = f"{METRICS[row['metric']].heading} {horizon}"
@@ -124,7 +124,7 @@ class Claim:
 
 
 def claims(log: Log) -> tuple[list[Claim], list[str]]:
-    """Every claim by document and hypothesis, and the runs that cannot be read."""
+    """Every claim, sorted by document and hypothesis, and the runs that cannot be read."""
     runs, unreadable = all_digests(log)
     found = []
     for run in {run.hypothesis: run for run in runs}.values():
@@ -139,7 +139,7 @@ def claims(log: Log) -> tuple[list[Claim], list[str]]:
 
 
 def page(found: Sequence[Claim], log: Log) -> str:
-    """The whole page in Markdown; UsageError where no run names a document."""
+    """The whole page in Markdown; UsageError if no run names a document."""
     if not found:
         raise UsageError(f"{log.root}: no run of a hypothesis with a [document]")
     lines = [_INTRODUCTION]
@@ -164,7 +164,7 @@ def _claims(found: Sequence[Claim]) -> Iterator[str]:
 
 
 def _figures(found: Sequence[Claim]) -> Iterator[str]:
-    yield "| hypothesis | figure | model | reported | found |"
+    yield "| hypothesis | metric | model | reported | found |"
     yield "|---|---|---|---:|---:|"
     for claim in found:
         yield from claim.figures()

@@ -1,47 +1,46 @@
-"""Evidence in a record as rows of the card: tests, VaR and ES, forecast distributions."""
+"""Card tables of the evidence in a record: tests, VaR and ES, forecast distributions."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any
 
 from harness.scores.distribution import definitions as distribution
 from harness.scores.risk import definitions as risk
 from harness.tables import rows_of
 
-WORDS = {
+TEST_NAMES = {
     "giacomini-white": "Giacomini-White",
     "giacomini-white-conditional": "Giacomini-White, conditional",
     "clark-west": "Clark-West",
     "encompassing": "encompassing",
 }
-_SIGNS = {"ln sigma": "ln σ", "ln variance": "ln σ²", "sigma": "σ", "variance": "σ²"}
+_SYMBOLS = {"ln sigma": "ln σ", "ln variance": "ln σ²", "sigma": "σ", "variance": "σ²"}
+_ALL = "all"
+_NOT_ON_THE_CARD = ("scale", "dof")  # the log has them
+_DISTRIBUTION_TABLES = ("distribution", "quantiles", "coverage", "pit")
 
 
 def ability_rows(record: Mapping[str, Any]) -> dict[str, Any]:
-    """The tests by table of the card: `pairs`, `calibration`, `bootstrap`; {} for none.
+    """The tests of predictive ability by card table: `pairs`, `calibration`, `bootstrap`.
 
-    Records from before there were such tests have none.
+    {} for a record from before there were such tests.
     """
     rows = [
-        row | {"quantity": _SIGNS.get(row["quantity"], row["quantity"])}
+        row | {"quantity": _SYMBOLS.get(row["quantity"], row["quantity"])}
         for row in rows_of(record["tables"].get("ability", {}))
     ]
     if not rows:
         return {}
     found = {"calibration": "mincer-zarnowitz", "bootstrap": "bootstrap"}
     by = {kind: [row for row in rows if row["test"] == test] for kind, test in found.items()}
-    pairs = [row | {"words": WORDS[row["test"]]} for row in rows if row["test"] in WORDS]
+    pairs = [row | {"words": TEST_NAMES[row["test"]]} for row in rows if row["test"] in TEST_NAMES]
     nested = any(row["test"] == "clark-west" for row in pairs)
     return {"pairs": pairs, "nested": nested, **by}
 
 
-_ALL = "all"
-_IN_THE_LOG = ("scale", "dof")  # not on the card
-
-
 def risk_rows(record: Mapping[str, Any]) -> dict[str, Any] | None:
-    """The section's rows over all symbols, wins over the symbols, and what the figures mean.
+    """VaR and ES: rows over all symbols, wins by symbol, definitions of the columns.
 
     None for a run without [risk].
     """
@@ -55,26 +54,25 @@ def risk_rows(record: Mapping[str, Any]) -> dict[str, Any] | None:
     }
     rows = [row for row in tables["risk"] if row["symbol"] == _ALL]
     return {
-        "rows": sorted(rows, key=_place(asked)),
-        "wins": sorted(tables["risk_wins"], key=_place(asked)),
+        "rows": sorted(rows, key=_level_then_residuals(asked)),
+        "wins": sorted(tables["risk_wins"], key=_level_then_residuals(asked)),
         "asked": asked,
         "overlap": record["settings"]["overlap"][horizon],
         "several": len(record["panel"]["symbols"]) > 1,
         "symbols": risk.SYMBOLS,
-        "figures": [f for name, f in risk.FIGURES.items() if name not in _IN_THE_LOG],
+        "figures": [f for name, f in risk.FIGURES.items() if name not in _NOT_ON_THE_CARD],
     }
 
 
-def _place(asked: Mapping[str, Any]) -> Any:
-    """Level after level, law after law; models stay in their order."""
+def _level_then_residuals(
+    asked: Mapping[str, Any],
+) -> Callable[[Mapping[str, Any]], tuple[Any, int]]:
+    """Sorts by level, then residual distribution; models stay in their order."""
     return lambda row: (row["level"], asked["residuals"].index(row["residuals"]))
 
 
-_TABLES = ("distribution", "quantiles", "coverage", "pit")
-
-
 def distribution_rows(record: Mapping[str, Any]) -> dict[str, Any] | None:
-    """The section's rows over all symbols and windows, and what the figures mean.
+    """Forecast distributions: rows over all symbols and windows, definitions of the columns.
 
     None for a run without [distribution].
     """
@@ -82,23 +80,26 @@ def distribution_rows(record: Mapping[str, Any]) -> dict[str, Any] | None:
     if not asked:
         return None
     horizon = record["verdict"]["horizon"]
-    tables = {name: _pooled(record["tables"][name], horizon, asked) for name in _TABLES}
+    tables = {
+        name: _pooled_by_law(record["tables"][name], horizon, asked)
+        for name in _DISTRIBUTION_TABLES
+    }
     stated = sorted({row["stated"] for row in tables["coverage"]}, reverse=True)
     return {
         "rows": [
             {
                 **row,
-                "intervals": _own(tables["coverage"], row),
-                "levels": _own(tables["quantiles"], row),
+                "intervals": _same_law_and_model(tables["coverage"], row),
+                "levels": _same_law_and_model(tables["quantiles"], row),
             }
             for row in tables["distribution"]
         ],
         "pits": [
-            {**row, "shares": [cell["share"] for cell in _own(tables["pit"], row)]}
+            {**row, "shares": [cell["share"] for cell in _same_law_and_model(tables["pit"], row)]}
             for row in tables["distribution"]
         ],
         "stated": stated,
-        "tenths": [(cell["low"], cell["high"]) for cell in _first(tables["pit"])],
+        "tenths": [(cell["low"], cell["high"]) for cell in _of_the_first(tables["pit"])],
         "asked": asked,
         "seeds": len(set(record["tables"]["seeds"]["seed"])) > 1,
         "several": len(record["panel"]["symbols"]) > 1,
@@ -107,10 +108,10 @@ def distribution_rows(record: Mapping[str, Any]) -> dict[str, Any] | None:
     }
 
 
-def _pooled(
+def _pooled_by_law(
     table: Mapping[str, list[Any]], horizon: str, asked: Mapping[str, Any]
 ) -> list[dict[str, Any]]:
-    """Law after law; models stay in their order."""
+    """The pooled rows at the horizon, sorted by residual distribution; models keep their order."""
     rows = [
         row
         for row in rows_of(table)
@@ -119,9 +120,9 @@ def _pooled(
     return sorted(rows, key=lambda row: asked["laws"].index(row["law"]))
 
 
-def _own(rows: list[dict[str, Any]], of: Mapping[str, Any]) -> list[dict[str, Any]]:
+def _same_law_and_model(rows: list[dict[str, Any]], of: Mapping[str, Any]) -> list[dict[str, Any]]:
     return [row for row in rows if (row["law"], row["model"]) == (of["law"], of["model"])]
 
 
-def _first(rows: list[dict[str, Any]]) -> list[dict[str, Any]]:
-    return _own(rows, rows[0]) if rows else []
+def _of_the_first(rows: list[dict[str, Any]]) -> list[dict[str, Any]]:
+    return _same_law_and_model(rows, rows[0]) if rows else []

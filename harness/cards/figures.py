@@ -1,7 +1,7 @@
-"""The figures of a run, from its record and its stored forecasts alone, beside its card.
+"""The figures of a run beside its card, from its record and its stored forecasts alone.
 
-Which figures a run has, their names and their words are read off the record; a card refers to
-them by these names, and drawing them again gives the same bytes.
+The record decides which figures a run has, their names and their captions. A card refers to them
+by these names, and drawing them again gives the same bytes.
 """
 
 from __future__ import annotations
@@ -57,22 +57,22 @@ _NOT_COEFFICIENTS = ("var_shift", "sigma_shift")
 
 @dataclass(frozen=True)
 class Illustrated:
-    """The files that were written, and why others were not, by their figures' names."""
+    """The files that were written, and by figure name why others were not."""
 
     paths: tuple[Path, ...]
     failed: Mapping[str, str]
 
 
 def figure_words(record: Record) -> list[dict[str, str]]:
-    """The name and the words of every figure that this record allows, for the card."""
+    """The name and the caption of every figure that this record allows, for the card."""
     return [{"name": figure.name, "words": figure.words} for figure in run_figures(record)]
 
 
 def illustrate(log: Log, run: str) -> Illustrated:
     """Draw every figure of a stored run into the folder beside its card.
 
-    One that cannot be drawn is told of and costs no other. UsageError for an unknown run,
-    RecordError for one that is no longer whole, RunError when the disk refuses.
+    A figure that cannot be drawn is reported and the others are still drawn. UsageError for an
+    unknown run, RecordError for a damaged record, RunError if a file cannot be written.
     """
     record = log.read(run)
     forecasts = log.read_forecasts(record["run_id"])
@@ -81,7 +81,7 @@ def illustrate(log: Log, run: str) -> Illustrated:
     for figure in run_figures(record):
         try:
             svg = figure.draw(forecasts)
-        except Exception as error:  # whatever it is: the other figures are not to blame
+        except Exception as error:  # whatever it is, the other figures are still drawn
             failed[figure.name] = one_line(error, 200)
         else:
             paths.append(log.write_figure(record, figure.name, svg))
@@ -91,7 +91,7 @@ def illustrate(log: Log, run: str) -> Illustrated:
 def run_figures(record: Record) -> Iterator[RunFigure]:
     """Every figure that the record allows, all at the verdict's horizon."""
     for family in (
-        _loss, _forecasts, _calibration, _regimes, _adaptation, _memory, _training, _lessons,
+        _loss, _forecasts, _calibration, _regimes, _adaptation, _memory, _training, _pretraining,
         _net_weights, _coefficients, _attention, risk_figures, pit_figures,
         fan_figures,
     ):  # fmt: skip
@@ -127,7 +127,7 @@ def _forecasts(record: Record) -> Iterator[RunFigure]:
 def _draw_forecasts(
     record: Record, models: Sequence[str], what: str, forecasts: pl.DataFrame
 ) -> bytes:
-    """Of the symbol with the most forecasts, the first of several."""
+    """For the symbol with the most forecasts, the first one in a tie."""
     import polars as pl
 
     part = forecasts.filter(
@@ -214,7 +214,7 @@ def _memory(record: Record) -> Iterator[RunFigure]:
         return
     values = [row["value"] for row in sweep["rows"]]
     if not all(isinstance(v, int | float) and not isinstance(v, bool) for v in values):
-        return  # words have no place on an axis
+        return  # text values have no place on an axis
     order = np.argsort(values, kind="stable")
     scores = np.array([number(row["figure"]) for row in sweep["rows"]])[order]
     draw = partial(
@@ -230,7 +230,7 @@ def _memory(record: Record) -> Iterator[RunFigure]:
 
 
 def _training(record: Record) -> Iterator[RunFigure]:
-    """One figure per trained model: its last fit, the epoch that was kept marked."""
+    """One figure per trained model: its last fit, with the best epoch marked."""
     rows = [row for row in rows_at(record, "training") if row["split"] in SPLITS]
     for model, own, best in _last_fits(record, rows):
         epochs = sorted({row["epoch"] for row in own})
@@ -241,8 +241,8 @@ def _training(record: Record) -> Iterator[RunFigure]:
         yield RunFigure(f"training-{model}", words, alone(draw))
 
 
-def _lessons(record: Record) -> Iterator[RunFigure]:
-    """One figure per model that learned from a source: its last fit's lesson."""
+def _pretraining(record: Record) -> Iterator[RunFigure]:
+    """One figure per pretrained model: the pretraining of its last fit."""
     splits = {f"lesson_{split}": split for split in SPLITS}
     rows = [
         row | {"split": splits[row["split"]]}
@@ -254,24 +254,24 @@ def _lessons(record: Record) -> Iterator[RunFigure]:
         losses = series_of(own, "split", "epoch", epochs, "loss")
         name, unit = loss_words(record["settings"]["models"].get(model, {}))
         draw = partial(training_history, epochs, losses, name, unit)
-        words = f"What {model} learned from the source: loss by epoch, before its last fit"
+        words = f"Pretraining of {model}: loss by epoch, before its last fit"
         yield RunFigure(f"lesson-{model}", words, alone(draw))
 
 
 def _net_weights(record: Record) -> Iterator[RunFigure]:
-    """One figure per model with weights of its parts: its last fit."""
+    """One figure per model that reports the weights of its parts: its last fit."""
     for model, own, best in _last_fits(record, rows_at(record, "net_weights")):
         epochs = sorted({row["epoch"] for row in own})
         weights = series_of(own, "name", "epoch", epochs, "weight")
         draw = partial(weights_by_epoch, epochs, weights, kept=best)
-        words = f"What {model} weighs its parts by: mean over the rows held out by epoch, last fit"
+        words = f"Weights of the parts of {model} by epoch: mean over the held-out rows, last fit"
         yield RunFigure(f"weights-{model}", words, alone(draw))
 
 
 def _last_fits(
     record: Record, rows: Sequence[dict[str, Any]]
 ) -> Iterator[tuple[str, list[dict[str, Any]], int | None]]:
-    """Each model's rows of its last fit that has any, and the epoch that it kept."""
+    """Each model's rows of its last fit that has any, and its best epoch."""
     kept = {(row["model"], row["fit"]): row["best_epoch"] for row in rows_at(record, "fits")}
     for model in dict.fromkeys(row["model"] for row in rows):
         last = max(row["fit"] for row in rows if row["model"] == model)
@@ -280,7 +280,7 @@ def _last_fits(
 
 
 def _coefficients(record: Record) -> Iterator[RunFigure]:
-    """Of models with two fits or more, and few enough coefficients to tell apart."""
+    """For models with two or more fits and few enough coefficients to tell apart."""
     models: dict[str, list[dict[str, Any]]] = {}
     for row in rows_at(record, "coefficients"):
         if row["name"] not in _NOT_COEFFICIENTS:
@@ -289,7 +289,7 @@ def _coefficients(record: Record) -> Iterator[RunFigure]:
         cuts = list(dict.fromkeys(row["cut"] for row in rows))
         paths = series_of(rows, "name", "cut", cuts, "value")
         omitted = ""
-        if "intercept" in paths and len(paths) > 1:  # far from the slopes, it would flatten them
+        if "intercept" in paths and len(paths) > 1:  # far from the slopes: it would flatten them
             del paths["intercept"]
             omitted = ", without its intercept"
         if len(cuts) >= 2 and len(paths) <= _MOST_COEFFICIENTS:

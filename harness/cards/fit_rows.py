@@ -1,4 +1,4 @@
-"""Fits with epochs as the rows of the card's table of training."""
+"""Card tables of the fits in a record: training by epochs, coefficients, seeds."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from typing import Any
 
 from harness.tables import rows_of
 
-# The loss a model is told to train on -> what it is, and its unit.
+# The training loss in a model's settings -> its name and its unit.
 _LOSSES = {
     "qlike": ("QLIKE", "nats"),
     "log-mse": ("squared error of ln σ", "no unit"),
@@ -17,12 +17,15 @@ _LOSSES = {
     "l2": ("squared error", "the target's unit, squared"),
     "l1": ("absolute error", "the target's unit"),
 }
-_LIKELIHOOD = "negative log likelihood under a normal law", "nats, of returns over their scale"
+_LIKELIHOOD = (
+    "negative log likelihood under a normal distribution",
+    "nats, of returns over their scale",
+)
 SPLITS = ("train", "validation")
 
 
 def loss_words(model: Mapping[str, Any]) -> tuple[str, str]:
-    """The training loss of a model, by its settings, and its unit."""
+    """The training loss of a model by its settings: its name and its unit."""
     if model.get("kind") == "stacked":
         return _of_stages(model)
     if model.get("kind") == "deepvol":
@@ -32,7 +35,7 @@ def loss_words(model: Mapping[str, Any]) -> tuple[str, str]:
 
 
 def _of_stages(model: Mapping[str, Any]) -> tuple[str, str]:
-    """The first stage's where that trains in epochs, else that of its trees."""
+    """The loss of the first stage if it trains in epochs, else that of the trees."""
     if "loss" not in model["first"]:
         return loss_words({"objective": model["objective"]})
     name, unit = loss_words(model["first"])
@@ -42,7 +45,7 @@ def _of_stages(model: Mapping[str, Any]) -> tuple[str, str]:
 def training_rows(record: Mapping[str, Any]) -> list[dict[str, Any]]:
     """Per model with epochs, at the verdict's horizon: its epochs over the fits, its last losses.
 
-    The losses are those after the epoch kept by the last fit that has any.
+    The losses are those after the best epoch of the last fit that has losses.
     """
     horizon = record["verdict"]["horizon"]
     fits: dict[str, list[dict[str, Any]]] = {}
@@ -56,8 +59,8 @@ def training_rows(record: Mapping[str, Any]) -> list[dict[str, Any]]:
     }
     found = []
     for model, rows in fits.items():
-        told = {key[1] for key in losses if key[0] == model}
-        last = next((r for r in reversed(rows) if r["fit"] in told), rows[-1])
+        with_losses = {key[1] for key in losses if key[0] == model}
+        last = next((r for r in reversed(rows) if r["fit"] in with_losses), rows[-1])
         at = {s: losses.get((model, last["fit"], s, last["best_epoch"])) for s in SPLITS}
         name, unit = loss_words(record["settings"]["models"].get(model, {}))
         found.append(
@@ -79,7 +82,7 @@ def _span(counts: list[int]) -> str:
 
 
 def coefficient_rows(record: Mapping[str, Any]) -> list[dict[str, Any]]:
-    """How each coefficient at the verdict's horizon moved over the windows."""
+    """Mean, spread, first and last value of each coefficient at the verdict's horizon."""
     values: dict[tuple[str, str], list[float]] = {}
     for row in rows_of(record["tables"]["coefficients"]):
         shift = row["name"] in ("var_shift", "sigma_shift")
@@ -104,7 +107,7 @@ def coefficient_rows(record: Mapping[str, Any]) -> list[dict[str, Any]]:
 
 
 def medians(record: Mapping[str, Any], coefficients: list[dict[str, Any]]) -> list[str]:
-    """The models among them whose coefficients are medians over symbols."""
+    """The models whose coefficients are medians over symbols."""
     fits = record["tables"]["fits"]
     asset = {m for m, s in zip(fits["model"], fits["scope"], strict=True) if s == "asset"}
     several = len(record["panel"]["symbols"]) > 1
@@ -112,7 +115,7 @@ def medians(record: Mapping[str, Any], coefficients: list[dict[str, Any]]) -> li
 
 
 def coefficient_words(record: Mapping[str, Any], coefficients: list[dict[str, Any]]) -> list[str]:
-    """What the coefficients are of models that have no slopes, or more than those."""
+    """Sentences on the coefficients of models that are not just an intercept and slopes."""
     kinds = {name: model["kind"] for name, model in record["settings"]["models"].items()}
     names: dict[str, set[str]] = {}
     for row in coefficients:
@@ -123,22 +126,22 @@ def coefficient_words(record: Mapping[str, Any], coefficients: list[dict[str, An
     found = []
     if trees:
         found.append(
-            f"Of {', '.join(trees)}: each feature's share of what all splits of the trees took off "
-            "the training loss (sum 1)."
+            f"{', '.join(trees)}: each feature's share of the total reduction of the training loss "
+            "by the splits of the trees (sum 1)."
         )
     if shares:
-        found.append(f"Of {', '.join(shares)}: importances, as the class defines them (sum 1).")
+        found.append(f"{', '.join(shares)}: importances as the class defines them (sum 1).")
     if hybrids:
         found.append(
-            f"Of {', '.join(hybrids)}: intercept and slopes of its HAR; `weight of HAR` is the "
-            "share of HAR in a forecast, `regime 1` and on how likely each regime is, means over "
-            "the rows held out."
+            f"{', '.join(hybrids)}: intercept and slopes of the HAR part; `weight of HAR` is the "
+            "share of HAR in a forecast, `regime 1` and so on are the probabilities of the "
+            "regimes, all means over the held-out rows."
         )
     return found
 
 
 def seed_rows(record: Mapping[str, Any]) -> list[dict[str, Any]]:
-    """Per model, in the verdict's metric and horizon: how many seeds, mean, deviation, extremes."""
+    """Per model, in the verdict's metric and horizon: seeds, mean, deviation, minimum, maximum."""
     verdict = record["verdict"]
     found: dict[str, list[float]] = {}
     for row in rows_of(record["tables"].get("seeds", {"model": []})):

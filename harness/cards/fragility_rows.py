@@ -1,4 +1,4 @@
-"""The fragility table of a record as the card shows it."""
+"""The fragility table of a record, as the card and `harness fragility` show it."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ _WORDS = {True: "yes", False: "no", None: ""}
 
 
 def fragility_rows(record: Mapping[str, Any]) -> dict[str, Any] | None:
-    """Rows with their figures in words and how many agree; None for a record from before."""
+    """The rows as text and how many agree; None for a record from before there was the table."""
     table = record["tables"].get("fragility")
     if table is None:
         return None
@@ -24,10 +24,10 @@ def fragility_rows(record: Mapping[str, Any]) -> dict[str, Any] | None:
     choices = [row for row in held if row["kind"] not in _PARTS]
     signs = [row["same_sign"] for row in rows if row["same_sign"] is not None]
     words = f"{_agree(choices)} other choices, {_agree(parts)} years and regimes"
-    unsure = sum(not row["agrees"] and row["status"] == "inconclusive" for row in held)
-    if unsure:
-        be = "is" if unsure == 1 else "are"
-        words += f"; {unsure} of the others {be} inconclusive, which contradicts nothing"
+    inconclusive = sum(not row["agrees"] and row["status"] == "inconclusive" for row in held)
+    if inconclusive:
+        be = "is" if inconclusive == 1 else "are"
+        words += f"; {inconclusive} of the others {be} inconclusive, which is no contradiction"
     if signs:
         words += f"; {sum(signs)} of {len(signs)} have a gain of the same sign"
     return {
@@ -48,31 +48,31 @@ def _agree(rows: list[dict[str, Any]]) -> str:
 
 
 def _any_gain(rows: list[dict[str, Any]]) -> str | None:
-    """The registered gain's verdict for any gain, where a variant is held against that."""
+    """The registered metric's verdict for any gain, if a variant is compared with it."""
     own = [row["status"] for row in rows if row["kind"] == "registered"]
-    others = any(_for_any(row) for row in rows if row["kind"] != "registered")
+    others = any(_asks_any_gain(row) for row in rows if row["kind"] != "registered")
     return own[1] if len(own) > 1 and others else None
 
 
-def _for_any(row: Mapping[str, Any]) -> bool:
+def _asks_any_gain(row: Mapping[str, Any]) -> bool:
     return row["min_gain"] == no_gain(row["gain_as"])
 
 
 def _shown(row: Mapping[str, Any]) -> dict[str, Any]:
     show = Show(row["metric"], row["gain_as"])
-    made, registered = row["gain"] is not None, row["kind"] == "registered"
+    computed, registered = row["gain"] is not None, row["kind"] == "registered"
     low, high = row["gain_low"], row["gain_high"]
-    sure = made and None not in (low, high) and not math.isnan(low)
+    sure = computed and None not in (low, high) and not math.isnan(low)
     least = row["min_gain"]
     return {
         "variant": row["variant"],
-        "gain": show(row["gain"]) if made else "",
-        "unit": show.unit if made else "",
-        "interval": f"{show(low)} to {show(high)}" if sure else "n/a" if made else "",
-        "p": p_value(row["p_value"]) if made else "",
-        "n": f"{row['n']:,}" if made else "",
-        "wanted": "any gain" if _for_any(row) else show(least) if least is not None else "",
-        "verdict": row["status"] or ("none" if made else "not made"),
+        "gain": show(row["gain"]) if computed else "",
+        "unit": show.unit if computed else "",
+        "interval": f"{show(low)} to {show(high)}" if sure else "n/a" if computed else "",
+        "p": p_value(row["p_value"]) if computed else "",
+        "n": f"{row['n']:,}" if computed else "",
+        "required": "any gain" if _asks_any_gain(row) else show(least) if least is not None else "",
+        "verdict": row["status"] or ("none" if computed else "not computed"),
         "agrees": "" if registered else _WORDS[row["agrees"]],
         "same_sign": "" if registered else _WORDS[row["same_sign"]],
     }

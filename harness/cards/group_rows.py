@@ -1,4 +1,4 @@
-"""Groups, shifts and sweeps of a record as the rows of the card's tables."""
+"""Card tables of the groups, shifts and sweeps in a record."""
 
 from __future__ import annotations
 
@@ -9,8 +9,8 @@ from typing import Any
 from harness.scores.metrics import METRICS
 from harness.tables import rows_of
 
-_MOST_GROUPS = 40  # rows of one table; the log has all
-_SHOWN_DECISIONS = (1, 2, 3, 5, 10, 15, 20, 40, 60, 100, 250)
+_MOST_GROUPS = 40  # rows shown of one table; the log has all
+_SHOWN_ORIGINS = (1, 2, 3, 5, 10, 15, 20, 40, 60, 100, 250)
 
 
 def group_rows(record: Mapping[str, Any]) -> dict[str, dict[str, Any]]:
@@ -39,7 +39,7 @@ def group_rows(record: Mapping[str, Any]) -> dict[str, dict[str, Any]]:
 
 
 def deciding_rows(record: Mapping[str, Any], pooled: list[dict[str, Any]]) -> list[dict[str, Any]]:
-    """The verdict's metric of every model over the rows that the verdict is on."""
+    """The verdict's metric of every model over the rows that the verdict is about."""
     v = record["verdict"]
     if v.get("regime") is None:
         return [
@@ -56,26 +56,27 @@ def deciding_rows(record: Mapping[str, Any], pooled: list[dict[str, Any]]) -> li
 
 
 def adaptation_rows(record: Mapping[str, Any]) -> dict[str, dict[str, Any]]:
-    """Regime -> cumulative losses at some decisions after a shift, at the verdict's horizon."""
+    """Regime -> cumulative losses at some origins after a shift, at the verdict's horizon."""
     found: dict[str, dict[str, Any]] = {}
     for row in rows_of(record["tables"].get("adaptation", {})):
         if row["horizon"] != record["verdict"]["horizon"]:
             continue
         table = found.setdefault(
-            row["regime"], {"loss": row["loss"], "shifts": row["shifts"], "models": {}, "days": {}}
+            row["regime"],
+            {"loss": row["loss"], "shifts": row["shifts"], "models": {}, "origins": {}},
         )
         table["models"][row["model"]] = None
-        day = table["days"].setdefault(row["decision"], {"decision": row["decision"]})
-        day[row["model"]] = row["cumulative"]
+        at = table["origins"].setdefault(row["decision"], {"decision": row["decision"]})
+        at[row["model"]] = row["cumulative"]
     for table in found.values():
-        days = table.pop("days")
+        origins = table.pop("origins")
         table["models"] = list(table["models"])
-        table["rows"] = [days[d] for d in days if d in _SHOWN_DECISIONS or d == max(days)]
+        table["rows"] = [origins[k] for k in origins if k in _SHOWN_ORIGINS or k == max(origins)]
     return found
 
 
 def sweep_rows(record: Mapping[str, Any], pooled: list[dict[str, Any]]) -> dict[str, Any] | None:
-    """The verdict's metric by the value of the swept parameter."""
+    """The verdict's metric by the value of the swept parameter; None without a [sweep]."""
     sweep, v = record["settings"].get("sweep"), record["verdict"]
     if not sweep:
         return None

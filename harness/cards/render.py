@@ -1,7 +1,7 @@
-"""The verdict card: Markdown rendered from a run's record alone, so that it can be made again.
+"""The verdict card: Markdown rendered from a run's record alone, so it can be rendered again.
 
-Text that came from a file is data here: it is escaped for Markdown and kept on its line, and it
-never takes part in the template.
+Text that came from a file is data here: it is escaped for Markdown and kept on its line, and is
+never part of the template.
 """
 
 from __future__ import annotations
@@ -43,7 +43,7 @@ _MOST_PROOFS = 100
 
 
 def render_card(record: Mapping[str, Any]) -> str:
-    """The card of a record, with `Decision: none yet.` in its head (log.py fills in decisions)."""
+    """The card of a record, with `Decision: none yet.` in its head (the log fills in decisions)."""
     coefficients, gain_as = coefficient_rows(record), record["verdict"]["gain_as"]
     return _template().render(
         r=record,
@@ -101,11 +101,11 @@ _OPTIONS: _Options = {
 }
 
 
-class _Kept(jinja2.FileSystemBytecodeCache):
-    """The compiled template beside the kernels: compiling it again costs more than the scores."""
+class _TemplateCache(jinja2.FileSystemBytecodeCache):
+    """The compiled template on disk: compiling it in every run costs more than the scores."""
 
     def dump_bytecode(self, bucket: jinja2.bccache.Bucket) -> None:
-        # A full or read-only cache folder only means compiling again next time.
+        # With a full or read-only cache folder the next run just compiles it again.
         with suppress(OSError):
             Path(self.directory).mkdir(parents=True, exist_ok=True)
             super().dump_bytecode(bucket)
@@ -113,11 +113,11 @@ class _Kept(jinja2.FileSystemBytecodeCache):
 
 @cache
 def _template() -> jinja2.Template:
-    # What is compiled depends on these options too, of which the cache's own key knows nothing.
+    # The compiled code depends on these options too, which the cache's own key does not cover.
     options = hashlib.sha256(repr(_OPTIONS).encode()).hexdigest()[:16]
     environment = jinja2.Environment(
         loader=jinja2.PackageLoader("harness.cards", "."),
-        bytecode_cache=_Kept(str(cache_folder() / "cards" / options)),
+        bytecode_cache=_TemplateCache(str(cache_folder() / "cards" / options)),
         undefined=jinja2.StrictUndefined,
         **_OPTIONS,
     )
@@ -140,7 +140,7 @@ def escape(text: object) -> str:
 
 
 def prose(text: str) -> str:
-    """Text of several lines: list items and paragraphs stay, nothing else has a meaning."""
+    """Text of several lines: list items and paragraphs stay, all other Markdown is escaped."""
     lines = [" ".join(line.split()) for line in text.strip().splitlines()]
     return "\n".join(
         "- " + escape(line[2:]) if line.startswith(("- ", "* ")) else _no_block(escape(line))
@@ -149,14 +149,14 @@ def prose(text: str) -> str:
 
 
 def code(text: object) -> str:
-    """Text as inline code: in a table cell a bar is escaped, a backtick cannot end it."""
+    """Text as inline code: a bar is escaped for table cells, a backtick cannot end it."""
     return "`" + " ".join(str(text).replace("`", "'").split()).replace("|", "\\|") + "`"
 
 
 def number(value: float | None, digits: int = 4) -> str:
-    """A figure with `digits` decimals, or so many digits that count where it is under 0.1.
+    """A number with `digits` decimals, or with `digits` significant digits below 0.1.
 
-    In powers of ten where small or large, `n/a` if none.
+    In powers of ten below 0.001 and from 100,000 on; `n/a` for None and non-finite values.
     """
     if value is None or not math.isfinite(value):
         return "n/a"
@@ -167,7 +167,7 @@ def number(value: float | None, digits: int = 4) -> str:
 
 
 def day(moment: str) -> str:
-    """`2021-01-02`, with the time of day where it is not midnight."""
+    """`2021-01-02`, with the time of day unless it is midnight."""
     date, _, clock = moment.partition("T")
     return date if clock.startswith("00:00:00") else f"{date} {clock[:5]}"
 
@@ -197,12 +197,12 @@ def minutes_in_words(minutes: float) -> str:
 
 
 def _no_block(line: str) -> str:
-    """A line that Markdown cannot take for a list, a rule or an indented block."""
+    """A line that Markdown cannot read as a list, a rule or an indented block."""
     return re.sub(r"^([-+=]|\d+[.)])", r"\\\1", line)
 
 
 def _label_counts(labels: Mapping[str, Mapping[str, str]]) -> dict[str, list[tuple[str, int]]]:
-    """Label -> how many symbols have each text, the most common first."""
+    """Label -> number of symbols by text, the most common first."""
     return {name: Counter(sorted(of.values())).most_common() for name, of in labels.items()}
 
 
@@ -220,7 +220,7 @@ def pooled_rows(record: Mapping[str, Any]) -> list[dict[str, Any]]:
 
 
 def _windows(record: Mapping[str, Any]) -> dict[str, list[dict[str, Any]]]:
-    """Horizon -> one row per window: its span, n and the verdict's metric of every model."""
+    """Horizon -> one row per test window: its span, n and the verdict's metric of every model."""
     metric = record["verdict"]["metric"]
     horizons: dict[str, dict[str, dict[str, Any]]] = {}
     for row in rows_of(record["tables"]["scores"]):
@@ -232,7 +232,7 @@ def _windows(record: Mapping[str, Any]) -> dict[str, list[dict[str, Any]]]:
 
 
 def _costs(record: Mapping[str, Any]) -> list[dict[str, Any]]:
-    """What every model took at the verdict's horizon, beside what it gained."""
+    """Fits, seconds and parameters of every model at the verdict's horizon, beside its score."""
     verdict = record["verdict"]
     models: dict[str, list[dict[str, Any]]] = {}
     tables = (rows_of(record["tables"][name]) for name in ("fits", "fit_times"))
@@ -254,7 +254,7 @@ def _costs(record: Mapping[str, Any]) -> list[dict[str, Any]]:
 
 
 def _notes(record: Mapping[str, Any]) -> list[str]:
-    """What the fits at the verdict's horizon counted of themselves, summed by model."""
+    """The fits' own counts at the verdict's horizon, summed by model."""
     horizon, totals = record["verdict"]["horizon"], Counter[tuple[str, str]]()
     for row in rows_of(record["tables"]["fit_notes"]):
         if row["horizon"] == horizon:
@@ -263,7 +263,7 @@ def _notes(record: Mapping[str, Any]) -> list[str]:
 
 
 def _proofs(record: Mapping[str, Any]) -> dict[str, dict[str, Any]]:
-    """The proofs at the verdict's horizon by how often fits are made; of very many, both ends."""
+    """The leak proofs at the verdict's horizon by refit; of very many the first and last."""
     kinds: dict[str, list[dict[str, Any]]] = {}
     for row in rows_of(record["tables"]["folds"]):
         if row["horizon"] == record["verdict"]["horizon"]:

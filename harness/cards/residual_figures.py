@@ -1,4 +1,4 @@
-"""Figures of what is read off a fit's residuals: VaR, the PIT, intervals of single decisions."""
+"""Figures made from residual distributions: VaR, the PIT, intervals of single forecasts."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ from harness.types import F64
 
 
 def risk_figures(record: Record) -> Iterator[RunFigure]:
-    """VaR of the baseline and the best candidate at the lowest level, by the first law."""
+    """VaR of the baseline and the best candidate: lowest level, first residual distribution."""
     v, rows = record["verdict"], rows_at(record, "risk_path")
     models = [m for m in (v["baseline"], v["candidate"]) if any(r["model"] == m for r in rows)]
     if not models:
@@ -41,7 +41,7 @@ def risk_figures(record: Record) -> Iterator[RunFigure]:
 
 
 def pit_figures(record: Record) -> Iterator[RunFigure]:
-    """A panel a law; the models of the figure of forecasts."""
+    """One panel per residual distribution; the models of the figure of forecasts."""
     v, rows = record["verdict"], rows_at(record, "pit")
     if not rows:
         return
@@ -54,11 +54,14 @@ def pit_figures(record: Record) -> Iterator[RunFigure]:
         for own in [series_of([r for r in rows if r["law"] == law], "model", "low", lows, "share")]
     }
     draw = partial(pit_histogram, [*lows, 1.0], shares)
-    yield RunFigure("pit", "Where outcomes fell in their forecast distributions", alone(draw))
+    yield RunFigure("pit", "PIT: where outcomes lie in their forecast distributions", alone(draw))
 
 
 def fan_figures(record: Record) -> Iterator[RunFigure]:
-    """Quantiles of the baseline and the best candidate at the last decisions, by the first law."""
+    """Quantiles of the baseline and the best candidate at the last forecast origins.
+
+    They are of the first residual distribution.
+    """
     v, s, rows = record["verdict"], record["settings"], rows_at(record, "fan")
     models = [m for m in (v["baseline"], v["candidate"]) if any(r["model"] == m for r in rows)]
     if not models:
@@ -80,7 +83,7 @@ def fan_figures(record: Record) -> Iterator[RunFigure]:
     outcome = back(np.array([number(row["y"]) for row in first]))
     draw = partial(fan_of_quantiles, times_of(moments), outcome, fans, what, unit, log=log)
     words = (
-        f"Outcomes in their {law} intervals ({stated}), the last {len(moments)} decisions{whose}; "
-        "a cross lies outside the widest"
+        f"Outcomes and {law} intervals ({stated}), last {len(moments)} forecast origins{whose}; "
+        "a cross marks an outcome outside the widest"
     )
     yield RunFigure("fan", words, alone(draw))

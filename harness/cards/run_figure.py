@@ -1,4 +1,4 @@
-"""What a figure of a run is, and how its series are read off the record's tables."""
+"""A figure of a run, and how its series are read from the record's tables."""
 
 from __future__ import annotations
 
@@ -17,12 +17,12 @@ if TYPE_CHECKING:
     import polars as pl
 
 Record = Mapping[str, Any]
-MOST_FORECASTS = 4  # models whose forecasts are drawn: more lines hide each other
+MOST_FORECASTS = 4  # models whose forecasts are drawn: more lines would hide each other
 
 
 @dataclass(frozen=True)
 class RunFigure:
-    """A figure of a run: its file's name without `.svg`, what it shows, and how it is drawn."""
+    """A figure of a run: its file name without `.svg`, its caption, and how it is drawn."""
 
     name: str
     words: str
@@ -30,19 +30,19 @@ class RunFigure:
 
 
 def what_is_forecast(settings: Mapping[str, Any], horizon: str) -> str:
-    """What was forecast, in words."""
+    """What was forecast, as text."""
     window = settings.get("window")
-    over = f"{window} that end in {horizon}" if window else f"next {horizon}"
+    over = f"{window} that end {horizon} ahead" if window else f"next {horizon}"
     return f"{settings['target']} over the {over}"
 
 
 def alone(draw: Callable[[], bytes]) -> Callable[[pl.DataFrame], bytes]:
-    """A figure of the record, which has no use for the forecasts."""
+    """A figure of the record alone, which does not need the forecasts."""
     return lambda _: draw()
 
 
 def rows_at(record: Record, name: str) -> list[dict[str, Any]]:
-    """The rows of a table at the verdict's horizon; none in a record from before the table."""
+    """The rows of a table at the verdict's horizon; none if the record has no such table."""
     horizon = record["verdict"]["horizon"]
     return [row for row in rows_of(record["tables"].get(name, {})) if row["horizon"] == horizon]
 
@@ -50,7 +50,7 @@ def rows_at(record: Record, name: str) -> list[dict[str, Any]]:
 def series_of(
     rows: Sequence[Mapping[str, Any]], key: str, by: str, places: Sequence[Any], value: str
 ) -> dict[Any, F64]:
-    """`value` of each `key` over `places` of `by` (n,), NaN where there is none."""
+    """`value` of each `key` over the `places` (n,) in column `by`, NaN where there is none."""
     place = {at: k for k, at in enumerate(places)}
     found: dict[Any, F64] = {}
     for row in rows:
@@ -60,7 +60,7 @@ def series_of(
 
 
 def number(value: float | None) -> float:
-    """A cell; NaN where a record has null."""
+    """A cell as a float; NaN where a record has null."""
     return float("nan") if value is None else float(value)
 
 

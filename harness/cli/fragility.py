@@ -15,7 +15,7 @@ from harness.panel.folders import panel_folders
 if TYPE_CHECKING:
     from harness.log.store import Log
 
-_SHOWN = ("variant", "gain", "unit", "interval", "p", "n", "wanted", "verdict", "agrees")
+_SHOWN = ("variant", "gain", "unit", "interval", "p", "n", "required", "verdict", "agrees")
 
 
 @click.command()

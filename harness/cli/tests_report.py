@@ -8,7 +8,7 @@ from collections.abc import Sequence
 
 import click
 
-from harness.cards.evidence_rows import WORDS
+from harness.cards.evidence_rows import TEST_NAMES
 from harness.cli.terminal import show_table
 from harness.inference.confidence_set import ConfidenceSet, SuperiorAbility
 from harness.inference.findings import Finding
@@ -29,7 +29,7 @@ def show_report(report: Report) -> None:
     if r.regime is not None:
         click.echo(f"over all of them: the verdict and its card's tests are on {r.regime} alone")
     _show_gains(by.get("bootstrap", []), show)
-    _show_pairs([f for test in WORDS for f in by.get(test, [])], r.metric)
+    _show_pairs([f for test in TEST_NAMES for f in by.get(test, [])], r.metric)
     _show_calibration(by.get("mincer-zarnowitz", []))
     if r.confidence_set is not None and r.superior is not None:
         _show_sets(r.confidence_set, r.superior, r)
@@ -58,7 +58,7 @@ def _show_pairs(rows: Sequence[Finding], metric: str) -> None:
     columns = ("test", "model", "in", "effect", "statistic", "p", "n")
     short = {"giacomini-white-conditional": "GW conditional", "giacomini-white": "GW"}
     cells = [
-        [short.get(f.test, WORDS[f.test]), f.model, f.quantity, _num(f.effect),
+        [short.get(f.test, TEST_NAMES[f.test]), f.model, f.quantity, _num(f.effect),
          f"{f.statistic:.2f}", p_value(f.p_value), f.n]
         for f in rows
     ]  # fmt: skip

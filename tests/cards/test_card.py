@@ -94,18 +94,18 @@ PARTS = (
     "## Pooled out-of-sample comparison",
     "| horizon | model | IC | R² log | MAE log |",
     "## Evidence",
-    "## R² log per window, 1h horizon (3 windows)",
-    "## R² log per window, 4h horizon (3 windows)",
+    "## R² log per test window, 1h horizon (3 windows)",
+    "## R² log per test window, 4h horizon (3 windows)",
     "| 2021-01-13 → 2021-01-18 | 120 |",
     "## Wins over persistence",
-    "## Coefficients over the windows, 4h horizon",
+    "## Coefficients over the fits, 4h horizon",
     "## Data",
     "fingerprint | `xxh3:",
     "spec | `sha256:",
     "effective 1,440 min (1 d) at 1h",
     "## Leak proof",
     "## Environment",
-    "## What the figures mean",
+    "## Definitions of the metrics",
 )
 
 
@@ -239,7 +239,10 @@ def test_parameters_that_are_tables_and_lists_are_told_in_words():
         ),
         (
             {"kind": "deepvol"},
-            ("negative log likelihood under a normal law", "nats, of returns over their scale"),
+            (
+                "negative log likelihood under a normal distribution",
+                "nats, of returns over their scale",
+            ),
         ),
     ],
 )

@@ -243,7 +243,8 @@ def test_illustrate_is_the_same_from_python(drawn):
 
 
 @pytest.mark.parametrize(
-    ("window", "words"), [(None, "rv over the next 1d"), ("22d", "rv over the 22d that end in 1d")]
+    ("window", "words"),
+    [(None, "rv over the next 1d"), ("22d", "rv over the 22d that end 1d ahead")],
 )
 def test_a_target_over_a_window_of_its_own_is_called_so(window, words):
     assert what_is_forecast({"target": "rv", "window": window}, "1d") == words

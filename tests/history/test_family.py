@@ -151,7 +151,7 @@ def test_a_claim_of_equality_has_no_p_value_in_its_family(in_workspace, command)
     write(('"tiny-har"', '"same"'), ("alpha = 0.05", 'alpha = 0.05\nclaim = "equal"'))
     record = run(command)
     assert (record["family"]["comparisons"], record["family"]["candidates"]) == (1, [])
-    assert "it is none of these comparisons." in record["card"]
+    assert "so it is not among these comparisons." in record["card"]
     first, second = report_family(Log("reports"), "tiny").entries
     assert first.p_holm == first.p_value
     assert (second.hypothesis, second.p_value, second.p_holm) == ("same", None, None)
@@ -210,7 +210,7 @@ def test_variants_and_reruns_are_counted_on_the_card(in_workspace, command):
     assert p < row["p_holm"] <= 2 * p
     assert len(family["run_ids"]) == 3
     assert family["reality_check"]["candidates"] == 2
-    assert "4 runs of 3 hypotheses (variants count apart), 1 of them rerun;" in record["card"]
+    assert "4 runs of 3 hypotheses (variants count separately), 1 rerun;" in record["card"]
 
 
 @pytest.mark.parametrize("metric", ["r2_log", "qlike"])

@@ -343,7 +343,7 @@ def test_a_net_as_first_stage_is_seeded_and_probed_by_the_short_audit(tmp_path, 
     assert not record["audit"]["unprobed"]
     loss = {"transvol": "squared error of ln σ (no unit)", "lstm": "QLIKE (nats)"}[kind]
     assert f"| first stage: {loss} |" in record["card"]
-    assert "Of two: each feature's share of what all splits of the trees took off" in record["card"]
+    assert "two: each feature's share of the total reduction of the training loss" in record["card"]
     frame = log.read_forecasts(run_id)
     assert "two" in frame["model"].unique().to_list()
     kept = list(fits.glob("*.safetensors"))

@@ -247,7 +247,7 @@ def test_a_run_tells_its_source_and_a_rerun_learns_and_fits_nothing(tmp_path, fi
     windows = len(set(record["tables"]["folds"]["window"]))
     assert len(pretraining) == windows  # one for both strategies
     assert record["source"]["name"] == "other" and record["source"]["lesson_rows"]["4h"] > 500
-    assert "| learned from beforehand | other: " in record["card"]
+    assert "| pretraining source | other: " in record["card"]
     assert record["source"]["fingerprint"] in record["card"]
     again = study(tmp_path, SPEC)
     assert len(pretraining) == windows

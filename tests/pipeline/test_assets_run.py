@@ -95,7 +95,7 @@ def test_fitted_by_asset_a_young_symbol_is_left_out_until_it_can_be_and_counted(
     assert list(record["panel"]["unfitted"]["5d"]) == ["G"]
     left = record["panel"]["unfitted"]["5d"]["G"]
     assert (
-        f"left out, too few training rows of their symbol | {left} of 1 symbols: G {left} |" in card
+        f"dropped, too few training rows of their symbol | {left} of 1 symbol: G {left} |" in card
     )
     scores = record["tables"]["group_scores"]
     n = dict(zip(scores["name"], scores["n"], strict=True))

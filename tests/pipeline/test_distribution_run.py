@@ -321,12 +321,12 @@ def test_the_card_says_what_the_tables_say_and_is_made_again_from_the_record(ran
     assert [tuple(line.split(" | ")[:2]) for line in rows] == 3 * [
         (f"| {law}", model) for law in LAWS for model in ("persistence", "har")
     ]
-    header = lines[next(k for k, line in enumerate(lines) if line.startswith("| law"))]
-    assert "in 80 % | width" in header
+    header = lines[next(k for k, line in enumerate(lines) if line.startswith("| distribution"))]
+    assert "inside 80 % | width" in header
     coverage = asked["tables"]["coverage"]
     assert f"{100 * coverage['covered'][0]:.1f} %" in rows[0]
     # Every table's rows have as many cells as its head.
-    tables = [block for block in section.split("\n\n") if block.startswith("| law")]
+    tables = [block for block in section.split("\n\n") if block.startswith("| distribution")]
     assert len(tables) == 3
     for block in tables:
         assert len({line.count("|") for line in block.strip().splitlines()}) == 1
@@ -354,7 +354,7 @@ def test_the_figures_are_drawn_from_the_record(ran):
     again = {path.stem: path.read_bytes() for path in illustrate(log, asked["run_id"]).paths}
     assert drawn == again
     (figure,) = [f for f in run_figures(asked) if f.name == "fan"]
-    assert "conformal intervals (80 %), the last 120 decisions" in figure.words
+    assert "conformal intervals (80 %), last 120 forecast origins" in figure.words
 
 
 # -- the file ----------------------------------------------------------------------------------

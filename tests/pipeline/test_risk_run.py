@@ -280,7 +280,7 @@ def test_the_card_says_what_the_tables_say_and_is_made_again_from_the_record(ran
     risky = ran[1]
     section = risky["card"].split("## VaR and ES, 4h horizon")[1].split("\n## ")[0]
     assert render_card(risky) == risky["card"]
-    assert "Targets overlap over 3 further decisions" in section
+    assert "A target overlaps those of the next 3 forecast origins" in section
     rows = [line for line in section.splitlines() if line.startswith("| 2.5 % | ")]
     assert [line.split(" | ")[1:3] for line in rows] == [
         [law, model] for law in ("historical", "t", "normal") for model in ("persistence", "har")
@@ -372,7 +372,7 @@ def test_many_assets_have_win_rates_and_shares_of_rejections(tmp_path, own_cache
         assert count == sum(lower)
     section = record["card"].split("## VaR and ES")[1].split("\n## ")[0]
     assert "By symbol, against persistence:" in section
-    head = "lower quantile loss | lower joint loss | rate nearer to the level"
+    head = "lower quantile loss | lower joint loss | rate closer to the level"
     assert head in section
     assert set(wins["quantile_wins"]) <= set(range(5))
     assert "| har | " in section

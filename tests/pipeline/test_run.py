@@ -28,7 +28,7 @@ def test_kept_measures_give_the_bytes_that_fresh_ones_do(tmp_path):
     kept = study(tmp_path)
     assert fresh[0].read(fresh[1])["panel"]["measures_kept"] is False
     assert kept[0].read(kept[1])["panel"]["measures_kept"] is True
-    assert "measures kept from an earlier run" in kept[0].read(kept[1])["card"]
+    assert "measures from the cache" in kept[0].read(kept[1])["card"]
     assert_same(fresh, kept)
 
 

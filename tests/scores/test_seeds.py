@@ -105,7 +105,7 @@ def test_the_card_tells_the_spread(three):
     values = column(three, "seeds", model="trees", horizon="4h", metric="r2_log")
     mean, deviation = number(float(np.mean(values))), number(float(np.std(values, ddof=1)))
     assert f"| trees | 3 | {mean} | {deviation} |" in section
-    assert "with each of 3 seeds" in section
+    assert "over its 3 seeds, each taken alone" in section
     assert "seed 2 alone" in card
 
 

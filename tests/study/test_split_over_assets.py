@@ -290,7 +290,7 @@ def test_a_run_states_the_split_and_is_made_again_the_same(folder, panel, monkey
     assert record["panel"]["unseen"] is True
     assert len(record["source"]["symbols"]) == 4
     assert "| split over assets | " in record["card"]
-    assert "is among the 4 that were learned from beforehand" in record["card"]
+    assert "is among the 4 symbols used for pretraining" in record["card"]
     if panel == "baskets":
         assert not set(record["panel"]["made_of"]) & set(record["source"]["symbols"])
     assert_same((log, run_id), study(folder, text))

@@ -266,7 +266,7 @@ def test_an_equality_keeps_its_margin_where_that_means_something(tmp_path):
     assert_is_the_verdict_of(
         row(record, "half the train length, 5d"), record_of(tmp_path, half, LONG)
     )
-    assert "| may differ by | verdict | agrees |\n" in record["card"]
+    assert "| allowed difference | verdict | agrees |\n" in record["card"]
 
 
 def test_a_metric_without_a_loss_of_a_row_has_every_variant(usual, tmp_path):
@@ -305,7 +305,7 @@ def test_one_window_leaves_nothing_to_roll_or_to_leave_out(tmp_path):
     assert row(record, "without the 3 best windows")["note"] == "there is 1 window in all"
     assert row(record, "by year")["note"] == "all decisions are of the year 2021"
     assert row(record, "half the train length, 5d")["gain"] is not None
-    assert "3 could not be made, see below" in record["card"]
+    assert "3 could not be computed, see below" in record["card"]
 
 
 def test_a_variant_that_fails_is_a_row_that_says_why(tmp_path):
@@ -404,7 +404,7 @@ def test_the_card_counts_what_agrees(usual):
     assert (
         f"**{sum(agree)} of {len(agree)} variants agree** with the registered verdict, "
         f"{record['status']}: {k} of {n} other choices, {sum(parts)} of {len(parts)} years and "
-        f"regimes; {unsure} of the others are inconclusive, which contradicts nothing; "
+        f"regimes; {unsure} of the others are inconclusive, which is no contradiction; "
         f"{sum(signs)} of {len(signs)} have a gain of the same sign."
     ) in record["card"]
     assert len(held) == 3 + 3 + 1 + 1 + 2 + 3
@@ -417,7 +417,7 @@ def test_a_void_verdict_has_nothing_to_vary(usual):
     assert vary(None, None, judged) == []
     empty = {key: [] for key in record["tables"]["fragility"]}
     card = render_card({**record, "tables": record["tables"] | {"fragility": empty}})
-    assert "The verdict is void, so there is nothing that other choices could change." in card
+    assert "A void verdict has no fragility table." in card
     assert "variants agree" not in card
 
 

@@ -326,7 +326,7 @@ def test_a_run_repeated_refits_nothing_and_fresh_refits_all(tmp_path, monkeypatc
     assert_same(runs[0], runs[2])
     cards = [log.read(run_id)["card"] for log, run_id in runs]
     # The table of costs is of the verdict's horizon, one of two.
-    said = f"Kept from an earlier run, whose seconds stand here: {fits // 2} of trees.\n"
+    said = f"Cached fits, with the seconds of the run that made them: {fits // 2} of trees.\n"
     assert [said in card for card in cards] == [False, True, False]
 
 
