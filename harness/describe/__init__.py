@@ -1,1 +1,1 @@
-"""describe."""
+"""Description of a panel's volatility: statistics, roughness, a page with figures."""

@@ -1,4 +1,4 @@
-"""The page of `harness describe`: Markdown with its figures beside it, the same bytes each time."""
+"""The page of `harness describe`: Markdown with figures beside it, the same bytes every time."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ _AXES = {
 _READ = {
     "variogram": "ζ₂ = 2H",
     "dfa": "α = H + 1",
-    "rs": "nears 1 for a level, whatever H",
+    "rs": "near 1 for a level, for any H",
     "wavelets": "β = 2H + 1",
 }
 _STATISTICS = ("n", "mean", "sd", "skewness", "kurtosis", "min", "max", "acf 1", "acf 5", "acf 22")
@@ -39,14 +39,14 @@ _TESTS = ("Jarque-Bera", "p", "ADF t", "p")
 def write_page(found: Description, page: Path) -> list[Path]:
     """Write the page and its figures, NAME-1-series.svg and so on beside NAME.md; their paths.
 
-    Files of these names are written anew. OSError where that cannot be.
+    Existing files of these names are replaced. OSError if that is not possible.
     """
     page.parent.mkdir(parents=True, exist_ok=True)
     figures: dict[str, bytes] = {}
     parts = [_head(found), _table_1(found), _table_2(found)]
     for index, symbol in enumerate(found.symbols[:_MOST_FIGURES], start=1):
         names = [f"{page.stem}-{index}-{what}.svg" for what in ("series", "scaling")]
-        drawn = (_series(found, symbol), _laws(symbol))
+        drawn = (_series_figure(found, symbol), _scaling_figure(symbol))
         figures |= dict(zip(names, drawn, strict=True))
         parts.append(_symbol(symbol, index, names))
     parts.append(_footnotes(found))
@@ -65,7 +65,7 @@ def write_page(found: Description, page: Path) -> list[Path]:
 def _head(found: Description) -> str:
     q, spec = found.question, found.spec
     known = MEASURES.get(q.measure)
-    what = known.formula if known else "the panel's own column, its mean over the window"
+    what = known.formula if known else "a column of the panel, averaged over the window"
     column = f"{q.measure}_{q.scale}"
     first = min(int(s.times[0]) for s in found.symbols)
     last = max(int(s.times[-1]) for s in found.symbols)
@@ -77,14 +77,14 @@ def _head(found: Description) -> str:
         f"{len(found.symbols) + len(found.left_out):,} symbols described. "
         f"Fingerprint {code(found.facts.fingerprint)}.",
         "",
-        f"- σ is {code(column)}: {escape(what)}. One value every {q.every}, {_unit(found)}, never "
-        "annualised: ln σ of a year is this plus half the log of the bars in a year.",
+        f"- σ is {code(column)}: {escape(what)}. One value every {q.every}, {_unit(found)}, not "
+        "annualised: annual ln σ is this plus half the log of the number of bars in a year.",
         f"- {_zeros(found)}",
     ]
     if q.scale.ns > q.every.ns:
         lines.append(
             f"- Windows of {q.scale} every {q.every} overlap: below {q.scale} the series is smooth "
-            "by its making, and exponents from such scales say so, not how rough volatility is."
+            "by construction. Exponents from such scales show this, not how rough volatility is."
         )
     return "\n".join(lines)
 
@@ -97,10 +97,10 @@ def _unit(found: Description) -> str:
 def _zeros(found: Description) -> str:
     zeros = sum(symbol.zeros for symbol in found.symbols)
     if not zeros:
-        return "No value was 0."
+        return "No value is 0."
     return (
-        f"{zeros:,} values of 0 have no logarithm and are left out, of σ too; the values beside "
-        "them count as neighbours."
+        f"{zeros:,} values of 0 have no logarithm and are left out, also of σ; the values before "
+        "and after count as consecutive."
     )
 
 
@@ -118,7 +118,7 @@ def _table_1(found: Description) -> str:
     ]
     return (
         "## Table 1. Roughness of ln σ\n\nThe exponents as measured, then the Hurst exponent H "
-        "that each means for a level.\n\n" + _table(_EXPONENTS, rows)
+        "that each implies for a level.\n\n" + _table(_EXPONENTS, rows)
     )
 
 
@@ -162,7 +162,7 @@ def _symbol(symbol: SymbolFacts, index: int, names: list[str]) -> str:
     return (
         f"## Figure {index}. {title}\n\n![ln σ of {title} through time]({names[0]})\n\n"
         f"![Scaling laws of {title}]({names[1]})\n\n{_table([*head, 'scales fitted'], rows)}\n\n"
-        f"H by the moments {number(symbol.moments, 3)}: {zeta}."
+        f"H from the moments {number(symbol.moments, 3)}: {zeta}."
     )
 
 
@@ -175,11 +175,11 @@ def _scales(name: str, law: Scaling) -> str:
     return f"{2 ** x[0]:.0f} to {2 ** x[-1]:.0f} steps"
 
 
-def _series(found: Description, symbol: SymbolFacts) -> bytes:
+def _series_figure(found: Description, symbol: SymbolFacts) -> bytes:
     return log_series(symbol.times, {symbol.symbol: symbol.log_sigma}, _unit(found))
 
 
-def _laws(symbol: SymbolFacts) -> bytes:
+def _scaling_figure(symbol: SymbolFacts) -> bytes:
     return scaling_plot(
         {
             _TITLES[name]: ScalingLine(
@@ -198,29 +198,33 @@ def _laws(symbol: SymbolFacts) -> bytes:
 def _footnotes(found: Description) -> str:
     every = found.question.every
     lines = [
-        "## What the figures are",
+        "## Definitions",
         "",
         f"- A step is {every}. Logarithms are to base 2 in scaling laws, natural in ln σ.",
-        "- Variogram: mean squared increment of ln σ on the lag (Gatheral, Jaisson & Rosenbaum "
-        "2018); by the moments: ζ(q) on q through the origin. DFA: order 1 (Peng et al. 1994). "
-        "R/S: corrected by Anis & Lloyd (1976), 1/2 for independent values. Wavelets: Daubechies' "
-        "with 3 vanishing moments, weighted (Veitch & Abry 1999); on frequency instead of scale "
-        "the slope has the other sign.",
-        "- H below 1/2 is rough, 1/2 a random walk. At H near 0.1, DFA and wavelets come out up "
-        "to 0.1 low. Noise of measurement in σ lowers every H of a level. α and β near 1, an H "
-        "near 0 or below, are those of a stationary long memory too: where the methods differ, "
-        "no single H describes the series.",
-        "- Standard error: for wavelets that of Gaussian details; else the regression's, which "
-        "takes the points for independent and is too small. R² is of the line through the points.",
-        "- sd has the divisor n - 1; kurtosis is in excess of a normal's; acf k is the "
-        "autocorrelation k steps apart. Jarque-Bera's p is for independent values. ADF has a "
-        "constant and 22 lagged differences; a small p speaks against a unit root.",
+        "- Variogram: regression of the mean squared increment of ln σ on the lag (Gatheral, "
+        "Jaisson & Rosenbaum 2018). Moments: regression of ζ(q) on q through the origin. DFA: "
+        "order 1 (Peng et al. 1994). R/S: corrected after Anis & Lloyd (1976), 1/2 for "
+        "independent values. Wavelets: Daubechies with 3 vanishing moments, weighted (Veitch & "
+        "Abry 1999); on frequency instead of scale the slope has the opposite sign.",
+        "- H below 1/2 is rough, 1/2 a random walk. At H near 0.1, DFA and wavelets are biased "
+        "down by up to 0.1. Measurement noise in σ lowers every H of a level. α and β near 1, or "
+        "H near 0 or below, also fit a stationary long memory: if the methods differ, no single "
+        "H describes the series.",
+        "- Standard error: for wavelets that of Gaussian details; otherwise the regression's, "
+        "which treats the points as independent and is too small. R² is that of the line through "
+        "the points.",
+        "- sd has the divisor n - 1; kurtosis is excess kurtosis; acf k is the autocorrelation "
+        "at k steps. The p of Jarque-Bera is for independent values. ADF has a constant and 22 "
+        "lagged differences; a small p is evidence against a unit root.",
     ]
     if found.left_out:
-        lines += ["", f"Left out ({LEAST} values or more are wanted):", ""]
+        lines += ["", f"Left out (fewer than {LEAST} values, or other reasons given):", ""]
         lines += [f"- {escape(name)}: {escape(why)}" for name, why in found.left_out.items()]
     if len(found.symbols) > _MOST_FIGURES:
-        lines += ["", f"Figures of the first {_MOST_FIGURES} symbols; `--symbol` draws another's."]
+        lines += [
+            "",
+            f"Figures of the first {_MOST_FIGURES} symbols; `--symbol` draws those of another.",
+        ]
     return "\n".join(lines)
 
 

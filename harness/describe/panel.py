@@ -1,4 +1,4 @@
-"""What a panel's volatility is like: its measure at every decision, statistics and roughness."""
+"""Describes a panel's volatility: a measure over time, its statistics and its roughness."""
 
 from __future__ import annotations
 
@@ -31,9 +31,9 @@ _OPTIONS = {
 
 @dataclass(frozen=True)
 class Question:
-    """What to describe: `measure` over windows of `scale`, one value `every` so long.
+    """What to describe: `measure` over windows of `scale`, one value at every multiple of `every`.
 
-    `start` inclusive, `end` exclusive, UTC ns or None; `symbol` one of the panel's, None: all.
+    `start` inclusive, `end` exclusive, UTC ns or None; `symbol` is one of the panel's, None: all.
     """
 
     measure: str
@@ -46,10 +46,10 @@ class Question:
 
 @dataclass(frozen=True)
 class SymbolFacts:
-    """One symbol: ln sigma (n,) at `times` (n,) UTC ns, and what was found of it.
+    """One symbol: ln sigma (n,) at `times` (n,) UTC ns, and its statistics.
 
-    `zeros` values of 0 were left out (a logarithm has none) and their neighbours count as one
-    step apart; `moments` is H by the moments 0.5 to 3, `zeta` their exponents.
+    `zeros` values of 0 were left out (0 has no logarithm); the values before and after count as
+    one step apart. `moments` is H from the moments 0.5 to 3, `zeta` their exponents.
     """
 
     symbol: str
@@ -63,7 +63,7 @@ class SymbolFacts:
     zeta: Mapping[float, float]
 
     def as_dict(self) -> dict[str, Any]:
-        """The figures as JSON values: no series."""
+        """The statistics as JSON values, without the series."""
         laws = {
             name: {
                 "exponent": law.exponent,
@@ -87,7 +87,7 @@ class SymbolFacts:
 
 @dataclass(frozen=True)
 class Description:
-    """All symbols that could be described, and why the others could not."""
+    """All described symbols, and by name the reason why the others were left out."""
 
     spec: PanelSpec
     question: Question
@@ -97,9 +97,9 @@ class Description:
 
 
 def default_measure(spec: PanelSpec, scale: Duration) -> str:
-    """rv where the scale has two bars or more, else the best range that the columns allow, or rv.
+    """rv if the scale has two or more bars, else the best range that the columns allow, or rv.
 
-    A panel without prices is described by its first extra column that is a volatility.
+    For a panel without prices it is the first extra column that is a volatility.
     """
     columns = set(spec.columns)
     if "close" in columns and scale.ns > spec.bar.ns:
@@ -116,9 +116,9 @@ def describe_volatility(
 ) -> Description:
     """Measure the panel and describe ln sigma of every symbol.
 
-    A symbol with bad bars is left out with its reason, whatever the panel says of runs. Raises
-    UsageError for a measure, duration, span or symbol that does not fit and where no symbol has
-    500 values; PanelError for files that cannot be read.
+    A symbol with bad bars is left out with its reason, also if the panel says `on_bad = "refuse"`.
+    Raises UsageError for a measure, duration, span or symbol that does not fit, and if no symbol
+    has 500 values; PanelError for files that cannot be read.
     """
     plan, spec = _plan(spec, question), replace(spec, on_bad="exclude")
     panel = _open(spec, question, plan)
@@ -138,7 +138,7 @@ def describe_volatility(
 
 
 def _plan(spec: PanelSpec, question: Question) -> CascadePlan:
-    """One measure over one scale; SpecError in the words of the command's options."""
+    """One measure over one scale; errors name the command's options."""
     units = {**{m.name: m.unit for m in MEASURES.values()}, **spec.extra_units}
     name = question.measure
     fit = [m for m, unit in units.items() if unit != "none"]
@@ -161,7 +161,7 @@ def _plan(spec: PanelSpec, question: Question) -> CascadePlan:
         )
     except SpecError as error:
         raise UsageError(str(error).replace(error.key, _OPTIONS[error.key])) from None
-    # The plan of a run also measures a target from decision to decision; here there is none.
+    # The plan of a run also has a target measured from one origin to the next; not needed here.
     scale = str(question.scale)
     return replace(
         plan, columns={f"{name}_{scale}": (name, scale)}, windows={scale: plan.windows[scale]}
@@ -179,7 +179,7 @@ def _open(spec: PanelSpec, question: Question, plan: CascadePlan) -> Panel:
 
 
 def _describe(measured: Measured, plan: CascadePlan) -> SymbolFacts:
-    """ValueError, in words for a user, where ln sigma cannot be described."""
+    """ValueError with a reason for the user if ln sigma cannot be described."""
     ((column, unit),) = plan.units.items()
     at = measured.origins
     values, times = measured.columns[column][at], measured.known_at[at]

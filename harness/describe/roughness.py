@@ -1,21 +1,21 @@
-"""How rough a series is: four estimates of the Hurst exponent, each from a scaling law.
+"""Roughness of a series: four estimates of the Hurst exponent, each from a scaling law.
 
-Two conventions meet here. `x` (n,) is a **level** (log volatility, a fractional Brownian motion
+There are two conventions. `x` (n,) is a **level** (log volatility, a fractional Brownian motion
 B_H in the model of rough volatility) or an **increment** (fractional Gaussian noise, dB_H). The
-exponent that a method measures is not H itself; what it means for each:
+exponent that a method measures is not H itself; its relation to H is:
 
-| method | the law | x a level, B_H | x an increment, dB_H |
+| method | scaling law | x a level, B_H | x an increment, dB_H |
 | --- | --- | --- | --- |
 | variogram | mean abs(x_{t+k} - x_t)^q ~ k^zeta_q | zeta_q = q H | zeta_q nears 0 |
 | DFA | F(s) ~ s^alpha | alpha = H + 1 | alpha = H |
-| R/S | R/S(s) ~ s^h | h = 1: it saturates, says nothing of H | h = H |
+| R/S | R/S(s) ~ s^h | h = 1: it saturates, no estimate of H | h = H |
 | wavelets | var d_j ~ 2^(j beta) | beta = 2 H + 1 | beta = 2 H - 1 |
 
 A stationary long memory with exponent d has H = d + 1/2 as an increment: a DFA or R/S of log
-volatility near 1 is that reading of it, the variogram's H of 0.1 to 0.4 the other.
+volatility near 1 follows this convention, the variogram's H of 0.1 to 0.4 the other.
 
-Observations are taken as one step apart. Noise of measurement in a volatility flattens the law
-at small scales and lowers H of levels; windows that overlap do the opposite below their length.
+Observations are taken as one step apart. Measurement noise in a volatility flattens the scaling law
+at small scales and lowers H of levels; overlapping windows do the opposite below their length.
 """
 
 from __future__ import annotations
@@ -43,10 +43,10 @@ class Scaling:
     """A scaling law as measured and the line through it.
 
     `log_scale` and `log_fluctuation` (k,) are logs to base 2, `used` (k,) which points the line
-    goes through, `exponent` its slope. `hurst` is H if x is a level, NaN where the method says
-    nothing of it. `standard_error` is that of the exponent: for wavelets from the theory of
-    Gaussian series; for the others the regression's, which takes the points for independent and
-    is too small, since they share the data. `r2` is the line's share of the points' variance.
+    goes through, `exponent` its slope. `hurst` is H if x is a level, NaN if the method gives no
+    estimate. `standard_error` is that of the exponent: for wavelets from the theory of Gaussian
+    series; for the others that of the regression, which treats the points as independent and is
+    too small, since they share the data. `r2` is the line's share of the points' variance.
     """
 
     method: str
@@ -84,7 +84,7 @@ def structure_function(x: F64, q: float = 2.0) -> Scaling:
 def moment_scaling(
     x: F64, moments: tuple[float, ...] = MOMENTS
 ) -> tuple[float, Mapping[float, float]]:
-    """H by the regression of zeta_q on q through the origin, and zeta_q of each q.
+    """H from the regression of zeta_q on q through the origin, and zeta_q of each q.
 
     zeta_q is the slope of `structure_function`; it is H q where x is monofractal. Gatheral,
     Jaisson & Rosenbaum (2018), section 2.1, with their moments 0.5, 1, 1.5, 2, 3.
@@ -103,7 +103,7 @@ def dfa(x: F64) -> Scaling:
     The profile y_t = sum_{i<=t} (x_i - mean x) is cut into boxes of s points from its beginning
     and, for the rest, from its end; F(s)^2 is the mean square about each box's own straight line.
     Twenty boxes from 16 to n/10, even in log s; log2 F on log2 s by least squares; hurst =
-    alpha - 1, which at H = 0.1 comes out up to 0.1 low. Peng, Buldyrev, Havlin, Simons, Stanley &
+    alpha - 1, which at H = 0.1 is up to 0.1 too low. Peng, Buldyrev, Havlin, Simons, Stanley &
     Goldberger (1994), Physical Review E 49; both ends as Kantelhardt et al. (2001), Physica A 295.
 
     Raises:
@@ -134,10 +134,10 @@ def rescaled_range(x: F64) -> Scaling:
     (0 included) and S its standard deviation (divisor s); boxes of constant x are left out. The
     exponent is 1/2 plus the slope of log2 (mean R/S) - log2 E_s on log2 s, so that it is 1/2 for
     independent normal values: E_s = Gamma((s-1)/2) / (sqrt(pi) Gamma(s/2)) sum_{i<s}
-    sqrt((s-i)/i), Anis & Lloyd (1976), Biometrika 63, used so by Weron (2002), Physica A 312,
-    without Peters' factor. Boxes as in `dfa`; the points kept are corrected ones, log2 (R/S) -
+    sqrt((s-i)/i), Anis & Lloyd (1976), Biometrika 63, as used by Weron (2002), Physica A 312,
+    without Peters' factor. Boxes as in `dfa`; the points are the corrected ones, log2 (R/S) -
     log2 E_s + log2(s)/2. Mandelbrot & Wallis (1969), Water Resources Research 5. x are
-    increments here; of a level the exponent nears 1 whatever H is, so hurst is NaN.
+    increments here; for a level the exponent nears 1 for any H, so hurst is NaN.
 
     Raises:
         ValueError: for fewer than 500 values, values not finite, a constant x.
@@ -177,9 +177,9 @@ def wavelets(x: F64) -> Scaling:
     details without correlation. hurst = (beta - 1)/2. Abry & Veitch (1998), IEEE Trans.
     Information Theory 44; Veitch & Abry (1999), ibid. 45.
 
-    A sampled series bends the first octaves, the more the rougher it is: with octave 3 the first,
-    H comes out 0.1 low at 0.1, 0.02 low at 0.3, right from 0.5 on. A slope on frequency instead
-    of scale, as some print it, has the other sign. Trends up to t^2 are invisible.
+    Sampling distorts the first octaves, more so for a rougher series: with octave 3 as the first,
+    H is 0.1 too low at 0.1, 0.02 too low at 0.3, and unbiased from 0.5 on. A slope on frequency
+    instead of scale, as in some papers, has the opposite sign. Trends up to t^2 have no effect.
 
     Raises:
         ValueError: for fewer than 500 values, values not finite, a constant x.
@@ -190,7 +190,9 @@ def wavelets(x: F64) -> Scaling:
     n = np.array([d.size for d in details], dtype=np.float64)
     j = np.arange(1.0, len(details) + 1)
     bias = digamma(n / 2) / math.log(2) - np.log2(n / 2)
-    with np.errstate(divide="ignore"):  # details of 0: a point at minus infinity, left out
+    with np.errstate(
+        divide="ignore"
+    ):  # details of 0 give a point at minus infinity, which is left out
         y = np.log2([np.mean(d**2) for d in details]) - bias
     variance = zeta(2.0, n / 2) / math.log(2) ** 2
     line = _line(j, y, used=(j >= _FIRST_OCTAVE) & np.isfinite(y), variance=variance)
@@ -227,7 +229,7 @@ class _Line:
 def _line(
     x: F64, y: F64, *, used: NDArray[np.bool_] | None = None, variance: F64 | None = None
 ) -> _Line:
-    """Least squares through the points used: weighted by 1/variance, or alike when None."""
+    """Least squares through the points used: weights 1/variance, or equal weights if None."""
     x, y = np.asarray(x, dtype=np.float64), np.asarray(y, dtype=np.float64)
     used = np.isfinite(y) if used is None else used
     if used.sum() < 3:
@@ -272,7 +274,7 @@ def _checked(what: str, x: F64) -> F64:
     if not np.isfinite(x).all():
         raise ValueError(f"{what}: got {int((~np.isfinite(x)).sum())} values not finite, wanted 0")
     if x.min() == x.max():
-        raise ValueError(f"{what}: got a constant, wanted a series that moves")
+        raise ValueError(f"{what}: got a constant, wanted a series that varies")
     return x
 
 

@@ -15,15 +15,15 @@ ADF_LAGS = 22
 
 @dataclass(frozen=True)
 class Statistics:
-    """What n values in a row are like, in the units of the values unless it is said.
+    """Statistics of n consecutive values, in the units of the values unless stated otherwise.
 
     `sd` has the divisor n - 1; `skewness` m3/m2^1.5 and `kurtosis` m4/m2^2 - 3 (0 for a normal)
     are of central moments with divisor n, no unit. `acf` are autocorrelations at 1, 5 and 22
     steps, sums over n - k products divided by those of n squares. `jarque_bera` is n/6
-    (skewness^2 + kurtosis^2/4) and its p-value chi-squared's with 2 degrees of freedom, for
-    values independent of one another, which volatilities are not (Jarque & Bera 1987, Int.
-    Statistical Review 55). `adf` is Dickey & Fuller's t with a constant and 22 lagged differences
-    (1979, J. American Statistical Association 74), small p against a unit root (MacKinnon 2010).
+    (skewness^2 + kurtosis^2/4); its p-value is chi-squared with 2 degrees of freedom, valid for
+    independent values, which volatilities are not (Jarque & Bera 1987, Int. Statistical Review
+    55). `adf` is Dickey & Fuller's t with a constant and 22 lagged differences (1979, J. American
+    Statistical Association 74); a small p is evidence against a unit root (MacKinnon 2010).
     """
 
     n: int
@@ -50,7 +50,7 @@ def describe_values(x: F64) -> Statistics:
 
     x = np.asarray(x, dtype=np.float64)
     if x.ndim != 1 or x.size < 100 or not np.isfinite(x).all() or x.min() == x.max():
-        raise ValueError("describe_values: wanted 100 or more finite values that are not all one")
+        raise ValueError("describe_values: wanted 100 or more finite values that are not all equal")
     centred = x - x.mean()
     m2, m3, m4 = (float(np.mean(centred**k)) for k in (2, 3, 4))
     skewness, kurtosis = m3 / m2**1.5, m4 / m2**2 - 3.0
