@@ -1,4 +1,4 @@
-"""The whole pipeline, one call per stage: hypothesis in, verdict, card and record out."""
+"""A run, one call per stage: hypothesis in; verdict, card and record out."""
 
 from __future__ import annotations
 
@@ -37,9 +37,9 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Outcome:
-    """What a run gave: its id, the verdict, where the card lies, and every table behind it.
+    """The result of a run: its id, verdict, scores and the path of its card.
 
-    `figures` are those drawn beside the card, None for a hypothesis that does not ask for any.
+    `figures` are those drawn beside the card; None if the hypothesis asks for none.
     """
 
     run_id: str
@@ -52,7 +52,7 @@ class Outcome:
     figures: Illustrated | None = None
 
     def as_json(self) -> dict[str, Any]:
-        """What `harness run --json` says of it; figures where the hypothesis asks for them."""
+        """Its entry of `harness run --json`; with figures if the hypothesis asks for them."""
         drawn = {"figures": [str(path) for path in self.figures.paths]} if self.figures else {}
         return {
             "run_id": self.run_id,
@@ -79,18 +79,18 @@ def run(
     """Run a hypothesis and log it.
 
     Args:
-        hypothesis: it, its file, or the study that it was set up as on its panel.
-        log: it, or its folder; None: HARNESS_LOG, else ./reports.
+        hypothesis: a hypothesis, the path of its file, or its study (hypothesis and panel).
+        log: a log or its folder; None: HARNESS_LOG, else ./reports.
         search: folders in which panels are looked for; None: `panels` beside the hypothesis'
             folder, then `panels` here.
-        clock: the time now, for the record.
-        keep: false measures the panel and makes all fits afresh.
-        workers: processes that make fits which take long.
-        progress, epochs: are told what is done, and how far a fit that trains is.
+        clock: returns the time now, for the record.
+        keep: use and fill the cache of measures and fits; False: measure and fit without it.
+        workers: processes for fits that take long.
+        progress, epochs: called with what is done, and with the progress of a fit that trains.
 
     Raises:
-        UsageError: for a mistake in the files or arguments; the log is as it was.
-        RunError: for a run that failed; the log is as it was.
+        UsageError: for a mistake in the files or arguments; the log is unchanged.
+        RunError: for a run that failed; the log is unchanged.
     """
     log = as_log(log)
     started, timer, code = clock(), Timer(), CodeVersion()
@@ -130,7 +130,7 @@ def run(
     with timer("score and judge"):
         judged = judge(measured, forecasts, [*audit.forbidden, *known.forbidden])
     with timer("family"):
-        tried = _tried(log, measured.study, known, forecasts, judged.verdict)
+        history = _history(log, measured.study, known, forecasts, judged.verdict)
     with timer("fragility"):
         varied = vary(Basis(measured, deciding, keep), forecasts[deciding.horizon], judged)
     with timer("record and card"):
@@ -151,7 +151,7 @@ def run(
                     started=started,
                     seconds=seconds,
                     environment=describe(code, _parts(h), _plugins(h)),
-                    tried=tried,
+                    tried=history,
                 )
             )
             return record
@@ -173,7 +173,7 @@ def run(
 
 
 def _set_up(hypothesis: object, search: Sequence[str | Path] | None) -> Study:
-    """The study of what `run` was given; UsageError for anything else."""
+    """The study of the argument of `run`; UsageError if it is of another type."""
     if isinstance(hypothesis, Study):
         return hypothesis
     if isinstance(hypothesis, str | Path):
@@ -188,7 +188,7 @@ def _set_up(hypothesis: object, search: Sequence[str | Path] | None) -> Study:
 def _known(
     log: Log, measured: MeasuredStudy, forecasts: Mapping[str, Forecasts], started: datetime
 ) -> Known:
-    """What the log knew of the hypothesis and its panel before this run."""
+    """What the log has on the hypothesis and its panel from before this run."""
     h = measured.study.hypothesis
     part = forecasts[str(h.verdict.horizon)]
     return look_up(
@@ -201,10 +201,10 @@ def _known(
     )
 
 
-def _tried(
+def _history(
     log: Log, study: Study, known: Known, forecasts: Mapping[str, Forecasts], verdict: Verdict
 ) -> dict[str, Any]:
-    """Registration and family, as the record keeps them."""
+    """Registration status and family, as they go into the record."""
     rule = study.hypothesis.verdict
     part = forecasts[str(rule.horizon)]
     family = known.words(verdict)
@@ -216,18 +216,18 @@ def _tried(
 
 
 def _parts(h: Hypothesis) -> list[str]:
-    """What a hypothesis uses that may need a library of its own."""
+    """The parts of a hypothesis that may need an extra library."""
     kinds = [k for m in h.models.values() if m.plugin is None for k in m.kinds]
     return [*kinds, *(["risk"] if h.risk else [])]
 
 
 def _plugins(h: Hypothesis) -> dict[str, dict[str, str | None]]:
-    """Kinds of installed packages, and what code they are."""
+    """Kinds of model from installed packages, each with its package, version and source hash."""
     return {m.kind: m.plugin.words() for m in h.models.values() if m.plugin is not None}
 
 
 def _illustrated(log: Log, run_id: str) -> Illustrated:
-    """The published run's figures; what keeps them from being drawn takes nothing from the run."""
+    """Draws the run's figures; an error in drawing does not fail the run, which is in the log."""
     from harness.cards.figures import Illustrated, illustrate
 
     try:
@@ -237,7 +237,7 @@ def _illustrated(log: Log, run_id: str) -> Illustrated:
 
 
 class Timer:
-    """Seconds per stage, in the order first met."""
+    """Seconds per stage, in order of first use."""
 
     def __init__(self) -> None:
         self.stages: dict[str, float] = {}
@@ -250,7 +250,7 @@ class Timer:
 
     @contextmanager
     def __call__(self, stage: str) -> Iterator[None]:
-        """Add what happens inside to this stage."""
+        """Add the seconds of the block to this stage."""
         begin = time.perf_counter()
         yield
         self.stages[stage] = self.stages.get(stage, 0.0) + time.perf_counter() - begin
