@@ -1,4 +1,4 @@
-"""`python -m harness`: the command line."""
+"""`python -m harness`: the same as the command `harness`."""
 
 from harness.cli.main import main
 

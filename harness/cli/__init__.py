@@ -1,1 +1,1 @@
-"""cli."""
+"""The command line: one file per command or group of commands, and what they print."""

@@ -1,4 +1,4 @@
-"""`harness audit`: the leak audit of a hypothesis, as every run has it or in full."""
+"""The command `harness audit`; like every command, it imports what it needs inside itself."""
 
 from __future__ import annotations
 
@@ -10,14 +10,16 @@ from harness.panel.folders import panel_folders
 
 @click.command()
 @click.argument("file")
-@click.option("--full", is_flag=True, help="More of all, and models as they are.")
+@click.option(
+    "--full", is_flag=True, help="More origins and symbols, all horizons, full-size models."
+)
 @AS_JSON
 def audit(file: str, full: bool, as_json: bool) -> None:
     """Audit FILE for leaks; the exit code is 1 if a check fails.
 
-    Replaces what comes after sampled origins and requires that nothing known before changes;
-    proves the embargo from stored times; shuffles targets; looks at features and data. Every run
-    does the short form. Writes nothing. Examples:
+    Replaces the data after sampled forecast origins and requires that nothing known before
+    changes; checks the embargo from stored times; shuffles targets; checks features and data.
+    Every run does the short form. Writes nothing. Examples:
 
     \b
     harness audit hypotheses/sp500-har.toml
@@ -41,7 +43,7 @@ def audit(file: str, full: bool, as_json: bool) -> None:
             for failure in check.failures:
                 click.echo(f"        {failure.words}")
         for what in found.left_out:
-            click.echo(f"not looked at: {what}", err=True)
+            click.echo(f"not checked: {what}", err=True)
         click.echo(f"{hypothesis.identity.name}: {found.form} audit {found.words}")
     if not found.passed:
         raise SystemExit(1)

@@ -1,4 +1,4 @@
-"""The command `harness cache`; as in cli.py, it imports what it needs inside itself."""
+"""The command `harness cache`; like every command, it imports what it needs inside itself."""
 
 from __future__ import annotations
 
@@ -15,19 +15,19 @@ _PARTS = ("fits", "measures", "kernels")
     "--only",
     type=click.Choice(_PARTS),
     multiple=True,
-    help="Of these alone, may be repeated [default: all].",
+    help="Only this part; may be repeated [default: all parts].",
 )
 @click.option(
     "--older",
     metavar="LENGTH",
-    help="With prune: what was kept longer ago, such as 30d [default: everything].",
+    help="With prune: only files older than this, such as 30d [default: all files].",
 )
 @AS_JSON
 def cache(action: str, only: tuple[str, ...], older: str | None, as_json: bool) -> None:
-    """Show what is kept between runs, or prune it.
+    """Show what is cached between runs, or prune it.
 
-    Kept are finished fits of models that train, measures of panels and compiled loops; all of it
-    can be made again. It lies in HARNESS_CACHE, else in the user's cache folder. Examples:
+    Cached are finished fits of models that train, measures of panels and compiled loops; all of
+    it can be rebuilt. The folder is HARNESS_CACHE, else the user's cache folder. Examples:
 
     \b
     harness cache

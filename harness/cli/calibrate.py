@@ -1,4 +1,4 @@
-"""The command `harness calibrate`; as in cli.py, it imports what it needs inside itself."""
+"""The command `harness calibrate`; like every command, it imports what it needs inside itself."""
 
 from __future__ import annotations
 
@@ -13,20 +13,23 @@ from harness.errors import UsageError, nearest
 @click.command()
 @click.argument("settings", nargs=-1, metavar="[SETTING…]")
 @click.option("--worlds", type=click.IntRange(2, 100_000), default=1_000, show_default=True,
-              metavar="N", help="Worlds of each setting.")  # fmt: skip
-@click.option("--seed", type=click.IntRange(0), default=1, show_default=True, help="Of the worlds.")
+              metavar="N", help="Simulated worlds per setting.")  # fmt: skip
+@click.option(
+    "--seed", type=click.IntRange(0), default=1, show_default=True, help="Seed of the worlds."
+)
 @click.option("--workers", type=click.IntRange(1), metavar="N",
-              help="Processes [default: one a core]; the page is the same with any.")  # fmt: skip
+              help="Processes [default: one per core]; results do not depend on it.")  # fmt: skip
 @click.option("--out", metavar="FILE", default="reports/calibration.md", show_default=True,
-              help="The page.")  # fmt: skip
+              help="The page to write.")  # fmt: skip
 @AS_JSON
 def calibrate(
     settings: tuple[str, ...], worlds: int, seed: int, workers: int | None, out: str, as_json: bool
 ) -> None:
     """Measure how often verdicts are right, on simulated worlds.
 
-    False confirmations where a candidate has no edge, coverage of the interval, power by gain.
-    A setting takes about a second of one core per 15 worlds; the page defines them. Example:
+    Reports false confirmations of a candidate without an edge, coverage of the interval, and
+    power by gain. A setting takes about one second of one core per 15 worlds; the page defines
+    the settings. Example:
 
     \b
     harness calibrate --worlds 100 hourly-equal daily-nested
@@ -46,7 +49,7 @@ def calibrate(
     page = Path(out)
     if page.is_dir():
         raise UsageError(f"--out: got the folder '{out}', wanted a file")
-    page.parent.mkdir(parents=True, exist_ok=True)  # that it cannot be is known before the work
+    page.parent.mkdir(parents=True, exist_ok=True)  # fails before the work, not after
     chosen = [name for name in SETTINGS if name in settings] or list(SETTINGS)
     with Progress("calibrate") as progress:
         found = measure(
@@ -64,7 +67,7 @@ def calibrate(
         echo_json({"page": out, "settings": [r.as_dict() for r in found]})
         return
     show_table(
-        ("setting", "worlds", "confirmed", "covers", "plain test", "as wanted"),
+        ("setting", "worlds", "confirmed", "covers", "plain test", "as required"),
         [
             [r.setting.name, r.worlds, f"{r.confirmed:.1%}", f"{r.coverage:.1%}",
              f"{r.plain:.1%}", "yes" if r.met else "no"]

@@ -1,4 +1,4 @@
-"""What can be named in a hypothesis, from the tables themselves: for the CLI and the docs."""
+"""What a hypothesis can name, read from the tables of the code: for the CLI and the docs."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ def models() -> Entries:
 
 
 def installed_models() -> Entries:
-    """Kinds of model that installed packages offer, each with its package, or why it is refused."""
+    """Kinds of model of installed packages, each with its package, or why it cannot be used."""
     return [
         {"kind": name, "cannot be used": found}
         if isinstance(found, str)
@@ -48,7 +48,7 @@ def _kind(kind: Kind) -> dict[str, Any]:
 
 
 def _type_name(annotation: Any) -> str:
-    """`int`, `list[str]`, `int | None`, `l2 or l1` for what a parameter may be."""
+    """The type of a parameter as text: `int`, `list[str]`, `int | None`, `l2 or l1`, `table`."""
     if get_origin(annotation) is Literal:
         return " or ".join(map(str, get_args(annotation)))
     kinds = [a for a in get_args(annotation) if isinstance(a, type) and issubclass(a, Params)]
@@ -58,7 +58,7 @@ def _type_name(annotation: Any) -> str:
 
 
 def measures() -> Entries:
-    """Measures; a panel's extra columns come beside them."""
+    """Measures; a hypothesis can also name extra columns of its panel."""
     return [
         {
             "measure": m.name,
@@ -76,8 +76,8 @@ def features() -> Entries:
     """Functions of feature expressions."""
     columns = {
         "feature": "MEASURE_SCALE",
-        "what": "a measure over a scale of the cascade, such as rv_1h; rv_h is over the "
-        "horizon's own length; numbers, + - * / and parentheses may be used",
+        "what": "a measure over one of sample.scales, such as rv_1h; rv_h is over the "
+        "horizon's own length; numbers, + - * / and parentheses are allowed",
     }
     return [columns, *({"feature": f.signature, "what": f.summary} for f in FUNCTIONS.values())]
 
@@ -111,7 +111,7 @@ def tests() -> Entries:
 
 
 def risk() -> Entries:
-    """The figures of VaR and ES: columns of the table `risk` of the log."""
+    """The statistics of VaR and ES: columns of the table `risk` of the log."""
     symbols = {"figure": "y, q, e, a, H, n", "definition": SYMBOLS, "unit": "log returns; counts"}
     return [
         symbols,
@@ -120,7 +120,7 @@ def risk() -> Entries:
 
 
 def distribution() -> Entries:
-    """The figures of forecast distributions: columns of `distribution`, `quantiles`, …."""
+    """The statistics of forecast distributions: columns of `distribution`, `quantiles`, …."""
     symbols = {"figure": "y, q, p, l, u, F", "definition": distributions.SYMBOLS, "unit": "target"}
     figures = distributions.FIGURES.values()
     return [
@@ -138,5 +138,5 @@ CATALOGUES: dict[str, Callable[[], Entries]] = {
     "risk": risk,
     "distribution": distribution,
 }
-# What is installed beside: listed by the command, no part of the reference.
+# Of installed packages: listed by the command, not part of the reference.
 INSTALLED: dict[str, Callable[[], Entries]] = {"models": installed_models}

@@ -1,4 +1,4 @@
-"""The command `harness describe`; as in cli.py, it imports what it needs inside itself."""
+"""The command `harness describe`; like every command, it imports what it needs inside itself."""
 
 from __future__ import annotations
 
@@ -19,9 +19,11 @@ _MOST_ROWS = 20
 
 @click.command()
 @click.argument("panel")
-@click.option("--measure", help="A volatility [default: rv, or gk or pk where a bar is a scale].")
+@click.option(
+    "--measure", help="A volatility [default: rv; gk or pk if a bar is as long as the scale]."
+)
 @click.option("--scale", default="1d", show_default=True, help="Window of the measure.")
-@click.option("--every", default="1d", show_default=True, help="From one value to the next.")
+@click.option("--every", default="1d", show_default=True, help="Time from one value to the next.")
 @click.option("--start", metavar="DATE", help="First bar, inclusive (UTC).")
 @click.option("--end", metavar="DATE", help="Last bar, exclusive (UTC).")
 @click.option("--symbol", help="Only this one [default: all].")
@@ -40,8 +42,8 @@ def describe(
 ) -> None:
     """Describe PANEL's volatility: roughness, statistics, figures.
 
-    Writes a Markdown page with its figures beside it, anew each time. What the panel holds (span,
-    gaps, ranges of the columns) is another question: `harness panel describe NAME`. Examples:
+    Writes a Markdown page with its figures beside it and replaces an earlier one. For what the
+    panel holds (span, gaps, ranges of the columns) see `harness panel describe NAME`. Examples:
 
     \b
     harness describe sp500-daily
@@ -80,7 +82,7 @@ def describe(
 
 
 def _read(option: str, text: str, kind: Any) -> Any:
-    """A duration or a moment, by the rules and in the words of a hypothesis file."""
+    """A duration or a time, with the rules and the messages of a hypothesis file."""
     from pydantic import TypeAdapter, ValidationError
 
     from harness.errors import SpecError
@@ -93,7 +95,7 @@ def _read(option: str, text: str, kind: Any) -> Any:
 
 
 def _show(found: Description, files: list[Path]) -> None:
-    """The short table: ln sigma's statistics and exponents, then where the page is."""
+    """A short table of the statistics and exponents of ln sigma, then the path of the page."""
     from harness.cli.terminal import show_table
 
     q = found.question
@@ -110,8 +112,8 @@ def _show(found: Description, files: list[Path]) -> None:
         rows.append([one.symbol, s.n, *(round(value, 3) for value in figures)])
     show_table(columns, rows)
     if len(found.symbols) > _MOST_ROWS:
-        click.echo(f"… and {len(found.symbols) - _MOST_ROWS:,} symbols more on the page")
+        click.echo(f"… and {len(found.symbols) - _MOST_ROWS:,} more symbols on the page")
     for name, why in list(found.left_out.items())[:_MOST_ROWS]:
         click.echo(f"left out: {name}: {why}", err=True)
-    click.echo("H by the variogram; DFA α, R/S and wavelet slope β as measured: see the page")
+    click.echo("H from the variogram; DFA α, R/S and wavelet slope β as measured: see the page")
     click.echo(f"{files[0]} and {len(files) - 1} figures")

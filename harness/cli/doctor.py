@@ -1,4 +1,4 @@
-"""Is the installation sound? Versions, log, cache, data, panels, plug-ins, one compiled loop."""
+"""Checks of the installation: versions, log, cache, data, panels, plug-ins, a compiled loop."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ Check = dict[str, str]
 
 
 def examine(log: Path, search: Sequence[Path]) -> list[Check]:
-    """Every check with its state: `ok`, `note` (works, but you may want to know) or `fails`."""
+    """Every check with its state: `ok`, `note` (works, but worth knowing) or `fails`."""
     return [
         _check("python", lambda: ("ok", sys.version.split()[0])),
         _check("libraries", _libraries),
@@ -39,7 +39,7 @@ def _check(name: str, look: Callable[[], tuple[str, str]]) -> Check:
 
 
 def _libraries() -> tuple[str, str]:
-    """The declared dependencies, present at all; pip keeps their versions in range."""
+    """Whether the declared dependencies are installed; pip keeps their versions in range."""
     missing, found = [], []
     for requirement in importlib.metadata.requires("harness") or []:
         name = re.split(r"[<>=!~ ;\[]", requirement, maxsplit=1)[0]
@@ -76,7 +76,11 @@ def _loops() -> tuple[str, str]:
     window_sums(np.arange(5.0), 2, out)
     window_sums.plain(np.arange(5.0), 2, plain)
     same = np.array_equal(out, plain, equal_nan=True)
-    return ("ok", "agree with their Python text") if same else ("fails", "a compiled loop is wrong")
+    return (
+        ("ok", "give the same numbers as plain Python")
+        if same
+        else ("fails", "a compiled loop gives other numbers than plain Python")
+    )
 
 
 def _threads() -> tuple[str, str]:
@@ -90,12 +94,12 @@ def _threads() -> tuple[str, str]:
 def _data() -> tuple[str, str]:
     folder = os.environ.get("HARNESS_DATA")
     if not folder:
-        return "note", "not set: panels from files of your own need it"
-    return ("ok", folder) if Path(folder).is_dir() else ("fails", f"{folder} is no folder")
+        return "note", "not set: panels from your own data files need it"
+    return ("ok", folder) if Path(folder).is_dir() else ("fails", f"{folder} is not a folder")
 
 
 def _plugins() -> list[Check]:
-    """Every kind of model that an installed package offers, imported."""
+    """Imports every kind of model that an installed package offers."""
     from harness.models.plugins import loaded
 
     checks = [

@@ -1,4 +1,4 @@
-"""The command `harness documents`; as in cli.py, it imports what it needs inside itself."""
+"""The command `harness documents`; like every command, it imports what it needs inside itself."""
 
 from __future__ import annotations
 
@@ -10,14 +10,14 @@ from harness.cli.options import AS_JSON, LOG, echo_json
 
 
 @click.command()
-@click.option("--out", metavar="FILE", help="Write the page there instead.")
+@click.option("--out", metavar="FILE", help="Write the page to FILE instead.")
 @LOG
 @AS_JSON
 def documents(out: str | None, log_dir: str | None, as_json: bool) -> None:
-    """Set what documents claim beside what was found, from the log.
+    """Compare what documents claim with what was found, from the log.
 
-    A hypothesis may name the document that its claim comes from, with the figures given there
-    ([document]). Of each, the latest run. Examples:
+    A hypothesis may name the document that its claim comes from, with the numbers reported there
+    ([document]). The page has the latest run of each. Examples:
 
     \b
     harness documents
@@ -29,7 +29,7 @@ def documents(out: str | None, log_dir: str | None, as_json: bool) -> None:
     log = open_log(log_dir)
     found, unreadable = claims(log)
     for run in unreadable:
-        click.echo(f"warning: left out, cannot be read any more: {run}", err=True)
+        click.echo(f"warning: left out, cannot be read: {run}", err=True)
     if as_json:
         echo_json([claim.as_json() for claim in found])
     elif out is None:

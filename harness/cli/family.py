@@ -1,4 +1,4 @@
-"""The command `harness family`; as in cli.py, it imports what it needs inside itself."""
+"""The command `harness family`; like every command, it imports what it needs inside itself."""
 
 from __future__ import annotations
 
@@ -17,16 +17,16 @@ _COLUMNS = ("hypothesis", "first run", "runs", "verdict", "gain", "p", "Holm", "
 
 @click.command()
 @click.argument("panel")
-@click.option("--full", is_flag=True, help="Reality checks too, over all stored forecasts.")
+@click.option("--full", is_flag=True, help="Add reality checks over all stored forecasts.")
 @LOG
 @AS_JSON
 def family(panel: str, full: bool, log_dir: str | None, as_json: bool) -> None:
     """List every hypothesis ever tried on PANEL, from the log.
 
-    p is one-sided, against "no gain", of the best candidate in the latest run; Holm and BH
-    (Benjamini-Hochberg) adjust it among all comparisons on the panel that were tested at some
-    time of its test. reg.: was its rule registered before its first run? altered: another rule
-    of its name came before. Examples:
+    p is one-sided, against "no gain", for the best candidate of the latest run. Holm and BH
+    (Benjamini-Hochberg) adjust it over all comparisons on the panel with an overlapping test
+    period. reg.: whether its rule was registered before its first run; altered: another rule
+    under its name came first. Examples:
 
     \b
     harness family btcusdt-1m
@@ -38,7 +38,7 @@ def family(panel: str, full: bool, log_dir: str | None, as_json: bool) -> None:
     log = open_log(log_dir)
     found = report_family(log, panel)
     for name in found.unreadable:
-        click.echo(f"warning: left out, cannot be read any more: {name}", err=True)
+        click.echo(f"warning: left out, cannot be read: {name}", err=True)
     checks = _checks(log, panel) if full else {}
     if as_json:
         rows = [entry.as_json() for entry in found.entries]
@@ -52,7 +52,7 @@ def family(panel: str, full: bool, log_dir: str | None, as_json: bool) -> None:
 
 
 def _checks(log: Log, panel: str) -> dict[str, dict[str, Any]]:
-    """The reality check of each hypothesis by its hash; the cost is said first."""
+    """The reality check of each hypothesis by its spec hash; the cost is printed first."""
     from harness.history.family_report import check_all, reach
 
     cost = reach(log, panel)
@@ -97,7 +97,7 @@ def _p(p: float) -> str:
 
 
 def _show_checks(found: FamilyReport, checks: dict[str, dict[str, Any]]) -> None:
-    click.echo("\nreality check over every candidate of the same targets (p of White, of SPA):")
+    click.echo("\nreality check over all candidates with the same targets (p of White, p of SPA):")
     for entry in found.entries:
         check = checks.get(entry.spec_hash)
         if check is None or entry.latest is None:

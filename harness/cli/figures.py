@@ -1,4 +1,4 @@
-"""`harness figures`: the figures of a stored run, drawn beside its card."""
+"""The command `harness figures`; like every command, it imports what it needs inside itself."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from harness.cli.options import AS_JSON, LOG, echo_json
 def figures(run: str, log_dir: str | None, as_json: bool) -> None:
     """Draw the figures of RUN beside its card, as SVG.
 
-    They come from its record and its stored forecasts; drawn again they are the same. With
+    They are drawn from its record and stored forecasts, and are the same every time. With
     `[run] figures = true` in a hypothesis its runs draw them and its cards show them. Example:
 
     \b

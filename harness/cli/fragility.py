@@ -1,4 +1,4 @@
-"""The command `harness fragility`; as in cli.py, it imports what it needs inside itself."""
+"""The command `harness fragility`; like every command, it imports what it needs inside itself."""
 
 from __future__ import annotations
 
@@ -20,15 +20,15 @@ _SHOWN = ("variant", "gain", "unit", "interval", "p", "n", "required", "verdict"
 
 @click.command()
 @click.argument("run", metavar="RUN|FILE")
-@click.option("--full", is_flag=True, help="Fit costly models anew too.")
+@click.option("--full", is_flag=True, help="Refit costly models too.")
 @LOG
 @AS_JSON
 def fragility(run: str, full: bool, log_dir: str | None, as_json: bool) -> None:
     """Show how RUN's verdict changes under other choices.
 
-    RUN is a run's id or the first characters of it, or a hypothesis FILE, whose newest run is
-    taken. A run makes the whole table but for other training spans of models that are costly to
-    fit (nets, trees, GARCH): --full says what that will take and fits them. Nothing is logged.
+    RUN is a run id or its first characters, or a hypothesis FILE, whose newest run is used. A run
+    computes the whole table except other training spans of models that are costly to fit (nets,
+    trees, GARCH): --full says how long that will take and refits them. Nothing is logged.
     Examples:
 
     \b
@@ -48,13 +48,12 @@ def fragility(run: str, full: bool, log_dir: str | None, as_json: bool) -> None:
     if full:
         lacking = missing(record, panel_folders(file))
         if lacking is None:
-            click.echo("nothing to fit anew: the table of the run is whole", err=True)
+            click.echo("nothing to refit: the table of the run is complete", err=True)
         else:
             names, seconds = ", ".join(lacking.models), lacking.seconds
-            told = (
-                f"fitting {names} on {lacking.spans} other training spans: about {seconds:,.0f} s"
-            )
-            click.echo(f"{told}, by what the run's own fits took", err=True)
+            spans = f"{lacking.spans} other training span{'s' if lacking.spans != 1 else ''}"
+            cost = f"refitting {names} on {spans}: about {seconds:,.0f} s"
+            click.echo(f"{cost}, judging by the run's own fits", err=True)
             with Progress(record["hypothesis"]) as progress:
                 rows = completed(record, lacking, progress=progress, epochs=progress.epochs)
     tables = record["tables"] | fragility_table(rows)
@@ -69,7 +68,7 @@ def fragility(run: str, full: bool, log_dir: str | None, as_json: bool) -> None:
 
 
 def _newest(log: Log, file: Path) -> str:
-    """The id of the newest run of this very hypothesis."""
+    """The id of the newest run of the hypothesis in this file as it is now."""
     from harness.log.query import load_runs
     from harness.spec.reading import load_hypothesis
 
@@ -84,7 +83,7 @@ def _show(record: dict[str, Any], found: dict[str, Any]) -> None:
     from harness.cli.terminal import show_line, show_table
 
     if not found["rows"]:
-        click.echo("the verdict is void, so there is nothing that other choices could change")
+        click.echo("a void verdict has no fragility table")
         return
     show_line(
         f"{found['agree']} of {found['of']} variants agree with the registered verdict, "

@@ -1,4 +1,4 @@
-"""The commands that read the log and mark its runs; each imports what it needs inside itself."""
+"""The commands that read the log and mark runs; each imports what it needs inside itself."""
 
 from __future__ import annotations
 
@@ -10,7 +10,9 @@ from harness.errors import UsageError, nearest
 
 @click.command("list")
 @click.option("--hypothesis", metavar="NAME", help="Only runs of this hypothesis.")
-@click.option("--limit", type=click.IntRange(1), default=20, show_default=True, help="Newest N.")
+@click.option(
+    "--limit", type=click.IntRange(1), default=20, show_default=True, help="Newest runs to list."
+)
 @LOG
 @AS_JSON
 def list_runs(hypothesis: str | None, limit: int, log_dir: str | None, as_json: bool) -> None:
@@ -56,7 +58,7 @@ def list_runs(hypothesis: str | None, limit: int, log_dir: str | None, as_json: 
 def show(run: str, log_dir: str | None, as_json: bool) -> None:
     """Print the card of RUN, or its record as JSON.
 
-    RUN is a run's id or the first characters of it. Example:
+    RUN is a run id or its first characters. Example:
 
     \b
     harness show 3fa9
@@ -143,9 +145,9 @@ def query(
 @LOG
 @AS_JSON
 def compare(first: str, second: str, log_dir: str | None, as_json: bool) -> None:
-    """Set two runs side by side: verdict, data, spec, scores.
+    """Compare two runs: verdict, data, spec, scores.
 
-    A difference of scores is the second minus the first. Example:
+    Score differences are the second run minus the first. Example:
 
     \b
     harness compare 3fa9 b17c
@@ -188,7 +190,7 @@ def mark(run: str, decision: str, note: str, log_dir: str | None) -> None:
 def index(log_dir: str | None) -> None:
     """Rebuild log.duckdb and the cards from the run records.
 
-    Nothing is lost by deleting them. Example:
+    Deleting them loses nothing. Example:
 
     \b
     harness index
@@ -203,14 +205,16 @@ def index(log_dir: str | None) -> None:
         try:
             record = log.read(run_id)
             log.write_card(record)
-        except RecordError:  # rebuild_index has said so
+        except RecordError:  # rebuild_index has warned of it
             left_out += 1
             continue
         if not all(log.figure_path(record, f["name"]).is_file() for f in record.get("figures", [])):
-            told = f"figures of run {run_id} are missing: harness figures {run_id} draws them"
-            click.echo(f"warning: {told}", err=True)
+            missing = f"figures of run {run_id} are missing: harness figures {run_id} draws them"
+            click.echo(f"warning: {missing}", err=True)
         if not log.has_forecasts(run_id):
             click.echo(f"warning: the forecasts of run {run_id} are missing", err=True)
-    click.echo(f"{path}: {len(runs) - left_out} runs" + f", {left_out} left out" * bool(left_out))
+    count = len(runs) - left_out
+    words = f"{count} run{'s' if count != 1 else ''}" + f", {left_out} left out" * bool(left_out)
+    click.echo(f"{path}: {words}")
     if left_out:
         raise SystemExit(1)

@@ -1,8 +1,8 @@
-"""The command line: `harness run FILE` and what reads the log back.
+"""The command line: all commands, and those that run, plan and start hypotheses.
 
-Every command imports what it needs inside itself, so that help is instant and a run pays only for
+Every command imports what it needs inside itself, so that help is instant and a run loads only
 what it uses. Results go to stdout; progress, warnings and errors to stderr. Exit codes: 0 done,
-whatever the verdict; 1 the run failed; 2 a mistake in a file or an argument; 130 and 143 for
+with any verdict; 1 the run failed; 2 a mistake in a file or an argument; 130 and 143 for
 interrupt and termination.
 """
 
@@ -22,7 +22,7 @@ from harness.cli.cache import cache
 from harness.cli.calibrate import calibrate
 from harness.cli.describe import describe
 from harness.cli.documents import documents
-from harness.cli.errors import guarded
+from harness.cli.errors import run_command
 from harness.cli.family import family
 from harness.cli.figures import figures
 from harness.cli.fragility import fragility
@@ -38,21 +38,21 @@ from harness.panel.folders import panel_folders
 
 
 class Commands(click.Group):
-    """Commands in the order they are declared, and the nearest right one for a wrong one."""
+    """Commands in the order of their declaration; a wrong name gets the nearest right one."""
 
     def list_commands(self, ctx: click.Context) -> list[str]:
-        """Names in the order of this file: the way through the tool."""
+        """Names in the order of this file, which is the order of use."""
         return list(self.commands)
 
     def resolve_command(self, ctx: click.Context, args: list[str]) -> Any:
-        """As click does, with the nearest name in the error."""
+        """As in click, with the nearest name in the error."""
         known = self.commands
         if args and args[0] not in known and (near := nearest(args[0], known)):
             ctx.fail(f"no command '{args[0]}'; did you mean '{near}'?")
         return super().resolve_command(ctx, args)
 
     def invoke(self, ctx: click.Context) -> Any:
-        """As click does, but a reader that has had enough (head, less) is no error."""
+        """As in click, but a closed pipe (head, less) is not an error."""
         try:
             return super().invoke(ctx)
         except BrokenPipeError:
@@ -79,14 +79,14 @@ def cli() -> None:
 @cli.command()
 @click.argument("files", nargs=-1, required=True, metavar="FILE…")
 @click.option(
-    "--fresh", is_flag=True, help="Measure and fit afresh: take and keep no measures and fits."
+    "--fresh", is_flag=True, help="Measure and fit without the cache: read and write nothing there."
 )
 @click.option(
     "--workers",
     type=click.IntRange(1, 256),
     default=None,
     metavar="N",
-    help="Processes that train models, where that takes long [default: one per core].",
+    help="Processes for training that takes long [default: one per core].",
 )
 @LOG
 @AS_JSON
@@ -95,8 +95,8 @@ def run(
 ) -> None:
     """Run hypotheses: verdict, card and log entry for each.
 
-    All files are checked before the first one runs. Fits of models that train are kept: a run
-    that was ended goes on where it was. Example:
+    All files are checked before the first one runs. Fits of models that train are cached: an
+    interrupted run resumes where it stopped. Example:
 
     \b
     harness run hypotheses/sp500-har.toml
@@ -147,7 +147,7 @@ def run(
 @click.argument("file")
 @AS_JSON
 def plan(file: str, as_json: bool) -> None:
-    """Show FILE's windows, rows, embargo and time; writes nothing.
+    """Show FILE's test windows, rows, embargo and time; writes nothing.
 
     \b
     harness plan hypotheses/sp500-har.toml
@@ -172,11 +172,13 @@ for _command in (register, family, tests, fragility, audit, verify, calibrate, f
 
 @cli.command()
 @click.argument("name")
-@click.option("--dir", "folder", default="hypotheses", show_default=True, help="Where to.")
+@click.option(
+    "--dir", "folder", default="hypotheses", show_default=True, help="Folder to write to."
+)
 def new(name: str, folder: str) -> None:
     """Write a commented starter hypothesis that runs as it is.
 
-    It is hypotheses/NAME.toml; a file that is there is never overwritten. Example:
+    Writes hypotheses/NAME.toml and never overwrites a file. Example:
 
     \b
     harness new my-idea
@@ -202,10 +204,10 @@ def _catalogue(name: str, what: str) -> None:
 
 _catalogue("models", "the kinds of model and their parameters; plug-ins too")
 _catalogue("measures", "the measures: formula, unit, inputs, source")
-_catalogue("features", "what a feature expression may hold")
+_catalogue("features", "what a feature expression may contain")
 _catalogue("metrics", "the metrics: unit, direction, definition")
-_catalogue("risk", "the figures of VaR and ES: unit, definition")
-_catalogue("distribution", "the figures of forecast distributions: unit, definition")
+_catalogue("risk", "the statistics of VaR and ES: unit, definition")
+_catalogue("distribution", "the statistics of forecast distributions: unit, definition")
 cli.add_command(panel)
 cli.add_command(describe)
 cli.add_command(cache)
@@ -237,11 +239,13 @@ def doctor(log_dir: str | None, as_json: bool) -> None:
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
-    """The console script: one line for every error a user can make, and no traceback for it."""
+    """The console script; an error that a user can make is one line, without a traceback."""
     one_thread_each()
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))
     color = False if os.environ.get("NO_COLOR") else None
-    sys.exit(guarded(lambda: cli.main(arguments, "harness", standalone_mode=False, color=color)))
+    sys.exit(
+        run_command(lambda: cli.main(arguments, "harness", standalone_mode=False, color=color))
+    )
 
 
 if __name__ == "__main__":

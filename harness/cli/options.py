@@ -1,4 +1,4 @@
-"""What several commands share: their options, where panels are looked for, JSON on stdout."""
+"""Options that several commands share, and JSON on stdout."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ LOG = click.option(
     "--log",
     "log_dir",
     metavar="DIR",
-    help="Where the log lies [default: HARNESS_LOG, else ./reports].",
+    help="Folder of the log [default: HARNESS_LOG, else ./reports].",
 )
 AS_JSON = click.option("--json", "as_json", is_flag=True, help="JSON on stdout.")
 

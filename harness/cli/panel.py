@@ -1,4 +1,4 @@
-"""The commands of `harness panel`; as in cli.py, each imports what it needs inside itself."""
+"""The commands of `harness panel`; each imports what it needs inside itself."""
 
 from __future__ import annotations
 
@@ -64,9 +64,9 @@ def panel_check(name: str, as_json: bool) -> None:
 @click.argument("name")
 @AS_JSON
 def panel_describe(name: str, as_json: bool) -> None:
-    """Say what a panel holds: span, gaps, filled share, ranges, fingerprint.
+    """Show what a panel holds: span, gaps, filled share, ranges, fingerprint.
 
-    How its volatility behaves is `harness describe NAME`.
+    For the behaviour of its volatility see `harness describe NAME`.
 
     \b
     harness panel describe sp500-daily

@@ -1,4 +1,4 @@
-"""The command `harness register`; as in cli.py, it imports what it needs inside itself."""
+"""The command `harness register`; like every command, it imports what it needs inside itself."""
 
 from __future__ import annotations
 
@@ -22,8 +22,8 @@ def register(files: tuple[str, ...], log_dir: str | None, as_json: bool) -> None
     """Register hypotheses: rule and time, before the first run.
 
     Writes a dated file into the log; a run's card then says whether its rule was fixed before its
-    first run on that panel. The panel is read for its fingerprint alone. Registering again changes
-    nothing, unless the panel's data changed since. Example:
+    first run on that panel. The panel is read only for its fingerprint. Registering again changes
+    nothing unless the panel's data have changed. Example:
 
     \b
     harness register hypotheses/sp500-har.toml
@@ -66,7 +66,7 @@ def _show(found: Registered) -> None:
     _line(f"spec {r.spec_hash}")
     for which, read in (("panel", data), ("source", data.source)):
         if read is not None and read.fingerprint is None:
-            _line(f"{which} {read.panel}, its data unseen")
+            _line(f"{which} {read.panel}, its data not read")
         elif read is not None:
             reach = f"{str(read.start)[:10]} to {str(read.end)[:10]}"
             _line(f"{which} {read.panel} {reach}, {read.fingerprint}")

@@ -1,4 +1,4 @@
-"""What people see in a terminal: tables, outcomes, progress. Plain text, 80 columns are enough."""
+"""What commands print: tables, outcomes, progress. Plain text that fits 80 columns."""
 
 from __future__ import annotations
 
@@ -21,14 +21,14 @@ if TYPE_CHECKING:
     from harness.pipeline import Outcome
 
 _GAP = "  "
-_BETWEEN_EPOCHS = 10.0  # seconds between lines of epochs where nothing can be overwritten
+_BETWEEN_EPOCHS = 10.0  # seconds between lines of epochs if stderr is not a terminal
 _COLOURS = {"confirmed": "green", "refuted": "red", "inconclusive": "yellow", "void": "magenta"}
 
 
 def show_table(columns: Sequence[str], rows: Sequence[Sequence[Any]]) -> None:
     """Aligned columns; on a terminal the widest text is cut so that a row fits on its line.
 
-    Where too many columns leave no room for that, each row is shown as lines of `name: value`.
+    If there are too many columns for that, each row is shown as lines of `name: value`.
     """
     cells = [[_cell(value) for value in row] for row in rows]
     widths = [max([len(name), *(len(row[i]) for row in cells)]) for i, name in enumerate(columns)]
@@ -43,7 +43,7 @@ def show_table(columns: Sequence[str], rows: Sequence[Sequence[Any]]) -> None:
 
 
 def show_fields(fields: Mapping[str, Any], indent: str = "") -> None:
-    """One `name: value` a line; lists of objects below their name."""
+    """One `name: value` per line; lists of objects below their name."""
     for name, value in fields.items():
         if isinstance(value, list) and value and isinstance(value[0], Mapping):
             click.echo(f"{indent}{name}:")
@@ -58,13 +58,13 @@ def show_fields(fields: Mapping[str, Any], indent: str = "") -> None:
 
 
 def show_checks(checks: Sequence[Mapping[str, str]]) -> None:
-    """What `doctor` found: state, check, detail, wrapped, since the detail holds the remedy."""
+    """The checks of `doctor`: state, check, detail; wrapped, since the detail says what to do."""
     for check in checks:
         show_line(f"{check['state']:<5}  {check['check']}: {check['detail']}", " " * 7)
 
 
 def show_entries(entries: Sequence[Mapping[str, Any]]) -> None:
-    """A catalogue: each entry's name, then its fields, wrapped."""
+    """A catalogue: the name of each entry, then its fields, wrapped."""
     width = min(shutil.get_terminal_size().columns, 100)
     for entry in entries:
         fields = iter(entry.items())
@@ -95,7 +95,7 @@ def show_outcome(outcome: Outcome) -> None:
     card = outcome.card
     if card.is_relative_to(Path.cwd()):
         card = card.relative_to(Path.cwd())
-    drawn = f", {len(outcome.figures.paths)} figures" if outcome.figures else ""
+    drawn = f", {_count(len(outcome.figures.paths), 'figure')}" if outcome.figures else ""
     show_line(f"  {outcome.seconds:.1f} s, run {outcome.run_id}{drawn}, card {card}", "")
 
 
@@ -106,7 +106,7 @@ def warn_of_figures(run_id: str, failed: Mapping[str, str]) -> None:
 
 
 def show_plan(plan: Mapping[str, Any]) -> None:
-    """A plan: what would be read and trained, then the windows of each horizon."""
+    """A plan: what would be read and trained, then the test windows of each horizon."""
     tables = {key: plan[key] for key in ("training", "windows")}
     show_fields({k: v for k, v in plan.items() if k not in tables})
     for rows in filter(None, tables.values()):
@@ -115,7 +115,7 @@ def show_plan(plan: Mapping[str, Any]) -> None:
 
 
 def show_comparison(found: Mapping[str, Any]) -> None:
-    """Two runs: heads, spec differences, scores."""
+    """Two runs: their main facts, spec differences, scores."""
     heads = [[one_line(_cell(v), 30).strip("'") for v in row.values()] for row in found["runs"]]
     show_table(("", "first", "second"), heads)
     click.echo("\nspec: " + ("the same" if not found["spec_difference"] else ""))
@@ -127,12 +127,12 @@ def show_comparison(found: Mapping[str, Any]) -> None:
 
 
 def show_panel_report(report: PanelReport) -> None:
-    """A panel's quality: one line a symbol, then its problems."""
+    """A panel's quality: one line per symbol, then its problems."""
     for symbol in report.symbols:
         missing = sum(gap.missing for gap in symbol.gaps)
         click.echo(
-            f"{symbol.symbol}: {symbol.rows:,} rows, {len(symbol.gaps)} gaps "
-            f"({missing:,} bars missing), {len(symbol.problems)} problems"
+            f"{symbol.symbol}: {_count(symbol.rows, 'row')}, {_count(len(symbol.gaps), 'gap')} "
+            f"({_count(missing, 'bar')} missing), {_count(len(symbol.problems), 'problem')}"
         )
         for problem in symbol.problems:
             click.echo(f"  {'excluded: ' if symbol.excluded else ''}{problem}")
@@ -142,6 +142,10 @@ def show_panel_report(report: PanelReport) -> None:
     if excluded:
         click.echo(f"excluded: {excluded} of {len(report.symbols)} symbols")
     click.echo(f"{report.name}: {'ok' if report.ok else 'not ok'}")
+
+
+def _count(n: int, noun: str) -> str:
+    return f"{n:,} {noun}{'s' if n != 1 else ''}"
 
 
 class Progress:
@@ -234,7 +238,7 @@ def _show_rows(columns: Sequence[str], cells: Sequence[Sequence[str]]) -> None:
 
 
 def show_line(text: str, indent: str = "  ") -> None:
-    """A line of text, on a terminal broken at its width; what has no spaces stays whole."""
+    """A line of text, wrapped to the width of a terminal; words are never broken."""
     if not sys.stdout.isatty():
         click.echo(text)
         return

@@ -1,4 +1,4 @@
-"""`harness tests`: every test of predictive ability over a stored run's forecasts."""
+"""The command `harness tests`; like every command, it imports what it needs inside itself."""
 
 from __future__ import annotations
 
@@ -10,23 +10,28 @@ from harness.panel.folders import panel_folders
 
 @click.command()
 @click.argument("run", required=False)
-@click.option("--metric", metavar="M", help="Of `harness metrics` [default: the verdict's].")
-@click.option("--horizon", metavar="H", help="[default: the verdict's].")
+@click.option("--metric", metavar="M", help="One of `harness metrics` [default: the verdict's].")
+@click.option("--horizon", metavar="H", help="A horizon of the run [default: the verdict's].")
 @click.option(
     "--instruments",
     multiple=True,
     metavar="EXPR",
-    help="What conditional Giacomini-White is given beside a constant: feature expressions of "
-    "the run's measures, `lag` for the last known loss difference [default: lag]. Repeatable.",
+    help="Instrument of conditional Giacomini-White beside the constant: a feature expression of "
+    "the run's measures, or `lag` for the last known loss difference [default: lag]. Repeatable.",
 )
 @click.option(
     "--draws",
     type=click.IntRange(99, 10_000),
     default=1_000,
     show_default=True,
-    help="Of every bootstrap.",
+    help="Draws of every bootstrap.",
 )
-@click.option("--list", "show_list", is_flag=True, help="What each test asks and its figures.")
+@click.option(
+    "--list",
+    "show_list",
+    is_flag=True,
+    help="List the tests with question, null, effect and statistic.",
+)
 @LOG
 @AS_JSON
 def tests(
@@ -41,9 +46,10 @@ def tests(
 ) -> None:
     """Test the predictive ability of a run's models.
 
-    From RUN's stored forecasts, every model against the baseline (Giacomini-White, Clark-West,
-    encompassing, bootstrap of the gain), each against the outcome (Mincer-Zarnowitz), and all at
-    once (model confidence set, SPA, StepM). Symbols of one moment are one observation. Examples:
+    Uses RUN's stored forecasts: every model against the baseline (Giacomini-White, Clark-West,
+    encompassing, bootstrap of the gain), each against the outcome (Mincer-Zarnowitz), and all
+    jointly (model confidence set, SPA, StepM). All symbols of one forecast origin are one
+    observation. Examples:
 
     \b
     harness tests 3fa9

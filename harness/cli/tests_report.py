@@ -1,4 +1,4 @@
-"""What `harness tests` shows of its report."""
+"""The tables that `harness tests` prints."""
 
 from __future__ import annotations
 
@@ -20,14 +20,14 @@ _WIDTH = 80
 
 
 def show_report(report: Report) -> None:
-    """Tables that fit 80 columns, each with its units above it."""
+    """Print tables that fit 80 columns, each with its units above it."""
     r, show = report, Show(report.metric, report.gain_as)
     by = {test: [f for f in r.findings if f.test == test] for test in {f.test for f in r.findings}}
     n = max((f.n for f in r.findings), default=0)
     click.echo(f"{r.hypothesis} {r.run_id}: {r.metric} at {r.horizon}, baseline {r.baseline}")
-    click.echo(f"{r.rows:,} forecasts at {n:,} decision times; `harness tests --list` defines all")
+    click.echo(f"{r.rows:,} forecasts at {n:,} forecast origins; see also `harness tests --list`")
     if r.regime is not None:
-        click.echo(f"over all of them: the verdict and its card's tests are on {r.regime} alone")
+        click.echo(f"over all forecasts: the verdict and the card's tests are on {r.regime} only")
     _show_gains(by.get("bootstrap", []), show)
     _show_pairs([f for test in TEST_NAMES for f in by.get(test, [])], r.metric)
     _show_calibration(by.get("mincer-zarnowitz", []))
@@ -66,17 +66,17 @@ def _show_pairs(rows: Sequence[Finding], metric: str) -> None:
 
 
 def _losses(metric: str) -> str:
-    """The losses that are compared for a metric, in words."""
+    """The losses that are compared for a metric, as text."""
     loss = METRICS[metric].loss
     if loss is None:
-        return f"influence values of {metric}, turned round: the loss that it is to first order"
+        return f"influence values of {metric} with the sign changed, its loss to first order"
     return f"{loss.words}, {loss.unit}"
 
 
 def _show_calibration(rows: Sequence[Finding]) -> None:
     if not rows:
         return
-    _title("Mincer-Zarnowitz: outcome = a + b forecast; a in the unit named, b and R² none")
+    _title("Mincer-Zarnowitz: outcome = a + b forecast; a in the unit shown, b and R² without unit")
     columns = ("model", "in", "a", "b", "R²", "statistic", "p")
     cells = [
         [f.model, f.quantity, _num(f.a), _num(f.effect), _num(f.r2), f"{f.statistic:.2f}",
@@ -87,7 +87,7 @@ def _show_calibration(rows: Sequence[Finding]) -> None:
 
 
 def _show_sets(s: ConfidenceSet, a: SuperiorAbility, r: Report) -> None:
-    _title(f"Model confidence set, {1 - s.size:.0%}: mean {r.metric} loss above the least, p")
+    _title(f"Model confidence set, {1 - s.size:.0%}: mean {r.metric} loss above the lowest, p")
     show_table(
         ("model", "excess loss", "p", f"in the {1 - s.size:.0%} set", f"beats {r.baseline}"),
         [
@@ -100,8 +100,8 @@ def _show_sets(s: ConfidenceSet, a: SuperiorAbility, r: Report) -> None:
     p, lower, upper = (_drawn(x, a.draws) for x in (a.p_value, a.p_lower, a.p_upper))
     _wrapped(
         f"beats {r.baseline}: StepM at a family-wise error of {a.size:g}. SPA: {best}p {p}, bounds "
-        f"{lower} and {upper}. Mean blocks of {s.block:.1f} decisions in the set, {a.block:.1f} in "
-        f"SPA and StepM, {a.draws:,} draws."
+        f"{lower} and {upper}. Mean blocks of {s.block:.1f} forecast origins in the set, "
+        f"{a.block:.1f} in SPA and StepM, {a.draws:,} draws."
     )
 
 
@@ -119,7 +119,7 @@ def _wrapped(words: str) -> None:
 
 
 def _drawn(p: float, draws: int) -> str:
-    """A p-value that counts draws: none of them is not a probability of zero."""
+    """A p-value that is a share of draws: no draw is not a probability of zero."""
     return p_value(p) if p > 0.0 else f"< {1.0 / max(draws, 1):.2g}"
 
 

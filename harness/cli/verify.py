@@ -1,4 +1,4 @@
-"""The command `harness verify`; as in cli.py, it imports what it needs inside itself."""
+"""The command `harness verify`; like every command, it imports what it needs inside itself."""
 
 from __future__ import annotations
 
@@ -17,17 +17,16 @@ if TYPE_CHECKING:
 
 @click.command()
 @click.argument("run", required=False)
-@click.option("--published", is_flag=True, help="Replay published reference numbers instead.")
+@click.option("--published", is_flag=True, help="Check published reference numbers instead.")
 @LOG
 @AS_JSON
 def verify(run: str | None, published: bool, log_dir: str | None, as_json: bool) -> None:
-    """Make RUN again from its record and compare every number.
+    """Rerun RUN from its record and compare every number.
 
-    Its panel is looked for in `panels` beside the log, then here.
-    Tables and forecasts are compared bit by bit, seconds aside, and what differs is told with what
-    it may come from: data, code, libraries, machine, threads. With --published the coefficients
-    and losses that other software published are computed from their own data, where it is at
-    hand. The exit code is 1 where something differs. Examples:
+    Looks for its panel in `panels` beside the log, then here. Compares tables and forecasts bit by
+    bit, except seconds, and lists differences with their possible causes: data, code, libraries,
+    machine, threads. With --published it computes coefficients and losses that other software
+    published, from their own data, if present. The exit code is 1 if something differs. Examples:
 
     \b
     harness verify 3fa9
@@ -61,7 +60,7 @@ def _replay(run: str, log_dir: str | None, as_json: bool) -> None:
 def _show(found: Replay) -> None:
     from harness.cli.terminal import show_table
 
-    click.echo(f"run {found.run_id}, {found.hypothesis}, of {found.started[:10]} made again")
+    click.echo(f"run {found.run_id}, {found.hypothesis}, of {found.started[:10]}, rerun")
     shown = [part for part in found.parts if part.values]
     rows = [[p.name, p.values, p.differ, _size(p)] for p in shown]
     show_table(("what", "values", "differ", "largest difference"), rows)
@@ -74,9 +73,9 @@ def _show(found: Replay) -> None:
     if reworded := sum(part.reworded for part in shown):
         click.echo(f"{reworded:,} sentences have other words, which the other code wrote")
     if found.gone:
-        click.echo(f"earlier runs that it knew and that are gone: {', '.join(found.gone)}")
+        click.echo(f"earlier runs that it used and that are gone: {', '.join(found.gone)}")
     if found.same:
-        rest = "" if other else "; data, code, libraries, machine and threads too"
+        rest = "" if other else ", and so are data, code, libraries, machine and threads"
         click.echo(f"every number is the same{rest}")
     else:
         differ = sum(part.differ for part in shown)

@@ -266,7 +266,7 @@ def test_a_source_that_changed_is_a_change_and_the_sentence_names_it(tmp_path):
 def test_without_the_data_a_hypothesis_is_registered_without_a_fingerprint(in_workspace, command):
     Path("panels/tiny.toml").write_text(workspace.CSV_PANEL.replace('"file"', '"tiny"'))
     told = command("register", TINY).done()
-    assert "panel tiny, its data unseen" in told.out
+    assert "panel tiny, its data not read" in told.out
     assert "registered without a fingerprint: " in told.err
     assert "prices.csv not found" in told.err
 

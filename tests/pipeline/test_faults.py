@@ -92,7 +92,7 @@ def test_an_interrupted_run_says_so_and_leaves_nothing_half(sent, code, in_works
     assert "Traceback" not in ran.err
     if sent == signal.SIGINT:
         last = ran.err.splitlines()[-1]
-        assert last == "interrupted; nothing was logged of what was under way"
+        assert last == "interrupted; the run in progress was not logged"
     log = harness.open_log("reports")
     assert_sound(log, acknowledged([*lines, *ran.out.splitlines()]))
     assert not list((log.root / ".tmp").iterdir())
@@ -202,7 +202,7 @@ def test_a_record_that_was_damaged_is_named_and_the_rest_is_read(log_copy, comma
     assert f"{record}: not JSON any more" in command("show", first, "--log", log_copy).refused()
     ran = command("index", "--log", log_copy)
     assert ran.code == 1
-    assert "1 runs, 1 left out" in ran.out
+    assert "1 run, 1 left out" in ran.out
     assert str(record) in ran.err
     rows = command("query", "select run_id from runs", "--json", "--log", log_copy)
     assert rows.json == [{"run_id": second}]

@@ -40,7 +40,10 @@ def test_a_run_made_again_is_the_same_to_the_last_bit_and_adds_nothing(here, com
     log, runs = here
     before = workspace.tree(log.root)
     told = command("verify", runs[1], "--log", log.root).done()
-    assert "every number is the same; data, code, libraries, machine and threads too" in told.out
+    assert (
+        "every number is the same, and so are data, code, libraries, machine and threads"
+        in told.out
+    )
     after = workspace.tree(log.root)
     assert {k: v for k, v in after.items() if k != ".tmp"} == {
         k: v for k, v in before.items() if k != ".tmp"
@@ -123,7 +126,7 @@ def test_the_panel_beside_the_log_is_found_from_anywhere(log_copy, tmp_path, mon
     (tmp_path / "elsewhere").mkdir()
     monkeypatch.chdir(tmp_path / "elsewhere")
     (run_id, _) = harness.open_log(log_copy).runs()
-    assert "made again" in command("verify", run_id, "--log", log_copy).out
+    assert ", rerun" in command("verify", run_id, "--log", log_copy).out
     (log_copy.parent / "panels/tiny.toml").unlink()
     told = command("verify", run_id, "--log", log_copy).refused()
     assert f"no panel 'tiny' in {log_copy.parent / 'panels'}, panels" in told

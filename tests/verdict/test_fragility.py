@@ -369,7 +369,7 @@ def test_the_command_shows_the_newest_run_of_a_file_and_what_is_wrong(in_workspa
     assert out.splitlines()[0].startswith(f"{shown['agree']} of {shown['of']} variants agree with")
     assert all(r["variant"] in out for r in table)
     whole = command("fragility", run_id, "--full").done()
-    assert "nothing to fit anew" in whole.err
+    assert "nothing to refit" in whole.err
     (in_workspace / "hypotheses/tiny-har.toml").write_text(
         changed(("min_gain = 0.01", "min_gain = 0.02"))
     )
