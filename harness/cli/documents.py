@@ -14,7 +14,7 @@ from harness.cli.options import AS_JSON, LOG, echo_json
 @LOG
 @AS_JSON
 def documents(out: str | None, log_dir: str | None, as_json: bool) -> None:
-    """Compare what documents claim with what was found, from the log.
+    """Compare the claims of documents with the runs in the log.
 
     A hypothesis may name the document that its claim comes from, with the numbers reported there
     ([document]). The page has the latest run of each. Examples:

@@ -67,7 +67,7 @@ def cli() -> None:
 
     \b
     harness new my-idea              write a commented hypothesis
-    harness plan hypotheses/x.toml   see its windows before running it
+    harness plan hypotheses/x.toml   see its test windows before running it
     harness run hypotheses/x.toml    run it: verdict, card, log entry
     harness query "select * from runs"
 
@@ -147,7 +147,9 @@ def run(
 @click.argument("file")
 @AS_JSON
 def plan(file: str, as_json: bool) -> None:
-    """Show FILE's test windows, rows, embargo and time; writes nothing.
+    """Show FILE's test windows, rows, embargo and training time.
+
+    Writes nothing. Example:
 
     \b
     harness plan hypotheses/sp500-har.toml
@@ -207,7 +209,7 @@ _catalogue("measures", "the measures: formula, unit, inputs, source")
 _catalogue("features", "what a feature expression may contain")
 _catalogue("metrics", "the metrics: unit, direction, definition")
 _catalogue("risk", "the statistics of VaR and ES: unit, definition")
-_catalogue("distribution", "the statistics of forecast distributions: unit, definition")
+_catalogue("distribution", "the scores of forecast distributions: unit, definition")
 cli.add_command(panel)
 cli.add_command(describe)
 cli.add_command(cache)
