@@ -101,7 +101,8 @@ def scaled(raw: RawBars, bar: int, origin: int, rng: np.random.Generator) -> Raw
             return np.square(1.0 + values) - 1.0
         if name not in PRICES and name not in _QUOTED:
             return _SCALED * values
-        last = (price if name in PRICES else raw.columns[name])[max(before - 1, 0)]
+        level = raw.columns[name] if price is None or name not in PRICES else price
+        last = level[max(before - 1, 0)]
         return last * np.square(values / last)
 
     return _later(raw, bar, origin, copied)

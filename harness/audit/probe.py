@@ -127,7 +127,8 @@ class Probe:
             return
         # Linear models share sums, and so last bits, with those of their walk and no others.
         own = self.study.models(horizon)
-        linear = [n for n in wanted if isinstance(own[n], Linear) and own[n].swept]
+        swept = {n for n, m in own.items() if isinstance(m, Linear) and m.swept}
+        linear = [n for n in wanted if n in swept]
         for names in ([linear] if linear else []) + [[n] for n in wanted if n not in linear]:
             try:
                 self._walk(found, samples, names, windows)

@@ -19,7 +19,7 @@ def filled_check(facts: PanelFacts) -> Check:
     """Bars that were missing; those after an early close or in a break are none."""
     missing = sum(gap.missing for gap in facts.gaps)
     share = missing / facts.bars if facts.bars else 0.0
-    failures = ()
+    failures: tuple[Failure, ...] = ()
     if share > MOST_FILLED:
         first = min(facts.gaps, key=lambda gap: gap.start)
         reason = f"{share:.1%} of the bars are filled, more than the {MOST_FILLED:.0%} allowed"
@@ -35,7 +35,7 @@ def floor_check(samples: Samples, windows: Sequence[Window], scale: TargetScale)
     inside = (formed >= windows[0].cut) & (formed < windows[-1].end)
     low = inside & (scale.log_sigma(samples.y) <= np.log(scale.floor))
     share = low.sum() / max(int(inside.sum()), 1)
-    failures = ()
+    failures: tuple[Failure, ...] = ()
     if share > MOST_FLOORED:
         row = int(low.argmax())
         symbol = samples.symbols[samples.rows.symbol[row]]

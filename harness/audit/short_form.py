@@ -8,9 +8,19 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-from harness.models.params import Params
+from harness.models.params import (
+    BoostingParams,
+    DeepVolParams,
+    Params,
+    RecurrentParams,
+    RegressorParams,
+    StackedParams,
+    TransferParams,
+    TransvolParams,
+)
 from harness.study.study import Study
 
+NetParams = RecurrentParams | TransferParams | TransvolParams | DeepVolParams
 NETS = frozenset({"lstm", "gru", "transfer", "hybrid", "transvol", "deepvol"})
 _TREES = 10
 _ENSEMBLES = "sklearn.ensemble."
@@ -34,25 +44,32 @@ def in_short_form(study: Study) -> Study:
 
 def _quick(kind: str, params: Params) -> Params:
     changed: dict[str, object] = {}
-    if kind in NETS:
-        changed = _quick_net(kind, params)
-    elif kind == "stacked":
+    if kind in NETS and isinstance(params, NetParams):
+        changed = _quick_net(params)
+    elif kind == "stacked" and isinstance(params, StackedParams):
         first = _quick(params.first.kind, params.first)
         changed = {"rounds": min(params.rounds, _TREES), "first": first}
-    elif kind == "lightgbm":
+    elif kind == "lightgbm" and isinstance(params, BoostingParams):
         changed = {"rounds": min(params.rounds, _TREES)}
-    elif kind == "sklearn" and params.estimator.startswith(_ENSEMBLES):
-        key = "max_iter" if "HistGradient" in params.estimator else "n_estimators"
-        trees = min(params.params.get(key, _TREES), _TREES)
-        changed = {"params": {**params.params, key: trees}}
+    elif kind == "sklearn" and isinstance(params, RegressorParams):
+        changed = _quick_ensemble(params)
     return params.model_copy(update=changed)
 
 
-def _quick_net(kind: str, params: Params) -> dict[str, object]:
+def _quick_ensemble(params: RegressorParams) -> dict[str, object]:
+    if not params.estimator.startswith(_ENSEMBLES):
+        return {}
+    key = "max_iter" if "HistGradient" in params.estimator else "n_estimators"
+    trees = params.params.get(key, _TREES)
+    few = min(trees, _TREES) if isinstance(trees, int | float) else trees
+    return {"params": {**params.params, key: few}}
+
+
+def _quick_net(params: NetParams) -> dict[str, object]:
     width = min(params.width, 2 * getattr(params, "heads", _UNITS // 2))
     # So small a net is quicker there, and what it looks at does not depend on the device.
-    small = {"width": width, "device": "cpu"}
-    if kind == "deepvol":
+    small: dict[str, object] = {"width": width, "device": "cpu"}
+    if isinstance(params, DeepVolParams):
         stretch = min(params.sequence_length or _STRETCH, _STRETCH)
         return small | _FEW_SERIES | {"sequence_length": stretch}
     return small | {key: _ONE_PASS[key] for key in _ONE_PASS if hasattr(params, key)}

@@ -59,6 +59,7 @@ def _false_confirmations(found: Sequence[Rates]) -> str:
         "|---|---:|---:|---:|---:|---:|",
     ]
     for r in found:
+        assert r.setting.wanted is not None, "a setting without an edge says what is wanted"
         low, high = r.setting.wanted
         wanted = f"{_percent(low)} to {_percent(high)}" if low else f"at most {_percent(high)}"
         cells = [

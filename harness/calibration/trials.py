@@ -53,10 +53,11 @@ class Setting:
 
 
 def _settings() -> Iterable[Setting]:
-    for sampling, metric, gain_as in (
+    cases: tuple[tuple[str, str, GainAs], ...] = (
         ("hourly", "r2_log", "difference"),
         ("daily", "qlike", "relative"),
-    ):
+    )
+    for sampling, metric, gain_as in cases:
         where = SAMPLINGS[sampling].title
         kinds = (
             ("equal", "two models equally accurate, neither nests the other", ("a",), ("b",),
@@ -87,14 +88,16 @@ class Trial:
 
     def status(self, min_gain: float, alpha: float, gain_as: GainAs) -> str:
         """The verdict were this the gain claimed."""
-        rule = Acceptance(
-            baseline=self.found.baseline,
-            candidates=(self.found.candidate,),
-            metric=self.found.metric,
-            horizon=self.found.horizon,
-            min_gain=min_gain,
-            gain=gain_as,
-            alpha=alpha,
+        rule = Acceptance.model_validate(
+            {
+                "baseline": self.found.baseline,
+                "candidates": (self.found.candidate,),
+                "metric": self.found.metric,
+                "horizon": self.found.horizon,
+                "min_gain": min_gain,
+                "gain": gain_as,
+                "alpha": alpha,
+            }
         )
         return decide([self.found], rule).status
 

@@ -13,8 +13,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
-from typing import Any
+from dataclasses import dataclass, replace
 
 import numpy as np
 
@@ -99,12 +98,25 @@ def bootstrap_gains(
             drawn = _figures(means, bootstrap_sums(columns, block, draws, seed), places)
         else:
             drawn = np.empty((len(names), 0))
-        settings = {"level": level, "n": dates.n, "overlap": overlap, "block": block, "seed": seed}
+        unknown = BootstrapGain(
+            gain=math.nan,
+            standard_error=math.nan,
+            statistic=0.0,
+            p_value=0.5,
+            low=math.nan,
+            high=math.nan,
+            level=level,
+            n=dates.n,
+            overlap=overlap,
+            block=block,
+            draws=0,
+            seed=seed,
+        )
         found = {}
         for k, name in enumerate(names):
             if name in candidates:
-                gains = (_gain(f[0], f[k], metric, gain_as) for f in (whole, drawn))
-                found[name] = _summary(*gains, float(np.abs(whole).max()), settings)
+                gain, draw = (_gain(f[0], f[k], metric, gain_as) for f in (whole, drawn))
+                found[name] = _summary(unknown, gain, draw, float(np.abs(whole).max()))
     return found
 
 
@@ -144,21 +156,21 @@ def _gain(base: F64, candidate: F64, metric: str, gain_as: GainAs) -> F64:
     return gain / base if gain_as == "relative" else gain
 
 
-def _summary(whole: F64, drawn: F64, size: float, settings: Mapping[str, Any]) -> BootstrapGain:
+def _summary(unknown: BootstrapGain, whole: F64, drawn: F64, size: float) -> BootstrapGain:
     """What the draws (m,) say of a gain (1,); those without a defined figure are left out.
 
     `size` is that of the figures: what varies by less than its rounding does not vary.
     """
     gain, drawn = float(whole[0]), drawn[np.isfinite(drawn)]
     if drawn.size < 2 or not math.isfinite(gain):
-        none = dict.fromkeys(("standard_error", "low", "high"), math.nan)
-        return BootstrapGain(gain=gain, statistic=0.0, p_value=0.5, draws=0, **none, **settings)
+        return replace(unknown, gain=gain)
     se = float(drawn.std(ddof=1))
     still = not se > _ROUNDING * max(size, abs(gain))
-    tail = (1.0 - settings["level"]) / 2.0
+    tail = (1.0 - unknown.level) / 2.0
     lower, upper = np.quantile(drawn, (tail, 1.0 - tail)).tolist()
     beyond = int(np.sum(drawn - gain >= gain))
-    return BootstrapGain(
+    return replace(
+        unknown,
         gain=gain,
         standard_error=0.0 if still else se,
         statistic=0.0 if still else gain / se,
@@ -166,5 +178,4 @@ def _summary(whole: F64, drawn: F64, size: float, settings: Mapping[str, Any]) -
         low=2.0 * gain - upper,
         high=2.0 * gain - lower,
         draws=drawn.size,
-        **settings,
     )

@@ -10,8 +10,9 @@ apart and keeps its place, so that a long sample would take minutes and gigabyte
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -175,14 +176,29 @@ def superior_ability(
     block = _block(d, overlap)
     sd = np.array([_standard_deviation(column, overlap) for column in d.T])
     kept = np.flatnonzero(sd > 0.0)
-    settings = {"size": size, "n": n, "overlap": overlap, "block": block, "seed": seed}
+    none = SuperiorAbility(
+        best=None,
+        gain=0.0,
+        statistic=0.0,
+        p_value=1.0,
+        p_lower=1.0,
+        p_upper=1.0,
+        superior=(),
+        size=size,
+        n=n,
+        overlap=overlap,
+        block=block,
+        draws=0,
+        seed=seed,
+    )
     if not long_enough(n, overlap) or not kept.size:
-        return SuperiorAbility(None, 0.0, 0.0, 1.0, 1.0, 1.0, (), draws=0, **settings)
+        return none
     studentised = d[:, kept] / sd[kept]
     t = math.sqrt(n) * studentised.mean(axis=0)
     best = int(t.argmax())
     p, superior = _step_m(*in_runs(studentised, block), size=size, draws=draws, seed=seed)
-    return SuperiorAbility(
+    return replace(
+        none,
         best=others[kept[best]],
         gain=float(d[:, kept[best]].mean()),
         statistic=float(t[best]),
@@ -191,7 +207,6 @@ def superior_ability(
         p_upper=p["upper"],
         superior=tuple(others[kept[k]] for k in superior),
         draws=draws,
-        **settings,
     )
 
 
@@ -209,7 +224,8 @@ def _step_m(
     )
     test.compute()
     test.spa.compute()  # with all columns again, from the draws it has
-    return {k: float(v) for k, v in test.spa.pvalues.items()}, list(test.superior_models)
+    superior: Sequence[Any] = test.superior_models  # places of the columns: an array has no names
+    return {k: float(v) for k, v in test.spa.pvalues.items()}, [int(k) for k in superior]
 
 
 def _standard_deviation(d: F64, overlap: int) -> float:

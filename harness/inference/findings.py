@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 
@@ -99,7 +100,7 @@ def findings(c: Compared, known: Mapping[str, F64] | None = None) -> tuple[Findi
     return tuple(found)
 
 
-def nests(candidate: Mapping[str, object], baseline: Mapping[str, object]) -> bool:
+def nests(candidate: Mapping[str, Any], baseline: Mapping[str, Any]) -> bool:
     """Whether a linear model holds all of another's features and more, all else being equal.
 
     Both as a record's settings state models: `kind`, `features` and parameters. A `harq` adds a
@@ -237,5 +238,5 @@ def _scale(c: Compared) -> str:
     return f"ln {c.unit}" if c.log_target else c.unit
 
 
-def _usable(*series: Sequence[float] | F64) -> bool:
+def _usable(*series: F64) -> bool:
     return all(values @ values < _MOST for values in series)

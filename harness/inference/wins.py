@@ -58,7 +58,8 @@ class _Panel:
     def sums(self, x: F64) -> F64:
         """Values of the rows summed by decision time and symbol (t, s)."""
         shape = self.dates.n, self.symbols
-        return np.bincount(self.cell, x, minlength=shape[0] * shape[1]).reshape(shape)
+        sums = np.bincount(self.cell, x, minlength=shape[0] * shape[1])
+        return np.asarray(sums, np.float64).reshape(shape)
 
 
 @dataclass(frozen=True)
@@ -162,7 +163,7 @@ def _panel(forecasts: Forecasts, m: Metric, outcome: Values) -> _Panel:
 def _saved(
     panel: _Panel, m: Metric, outcome: Values, models: Mapping[str, Values], base: str, own: str
 ) -> _Saved:
-    values = outcome, models[base], models[own]
+    values: tuple[Values, ...] = outcome, models[base], models[own]
     if panel.rows.size < outcome.y.size:
         values = tuple(taken(v, panel.rows, ranked=False) for v in values)
     y, theirs, its = values

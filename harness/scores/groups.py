@@ -86,8 +86,7 @@ def only(
     ranked: bool = True,
 ) -> tuple[Forecasts, Values, dict[str, Values]]:
     """What evidence reads, of these rows alone. Ranks, if asked for, are among them."""
-    where = {"formed_at": forecasts.formed_at[rows], "symbol": forecasts.symbol[rows]}
-    part = replace(forecasts, **where)
+    part = replace(forecasts, formed_at=forecasts.formed_at[rows], symbol=forecasts.symbol[rows])
     own = {name: taken(v, rows, ranked=ranked) for name, v in models.items()}
     return part, taken(outcome, rows, ranked=ranked), own
 

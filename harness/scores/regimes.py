@@ -118,8 +118,10 @@ def parse_condition(text: str) -> When:
     parts = tree.values if isinstance(tree, ast.BoolOp) and isinstance(tree.op, ast.And) else [tree]
     found = []
     for part in parts:
-        bound = _bound(part.comparators[0]) if isinstance(part, ast.Compare) else None
-        if bound is None or len(part.ops) != 1 or type(part.ops[0]) not in _SIGNS:
+        if not isinstance(part, ast.Compare) or len(part.ops) != 1:
+            raise FeatureError(wanted)
+        bound = _bound(part.comparators[0])
+        if bound is None or type(part.ops[0]) not in _SIGNS:
             raise FeatureError(wanted)
         expression = parse_feature(ast.unparse(part.left))
         found.append(Condition(expression, _SIGNS[type(part.ops[0])], bound))
@@ -130,10 +132,10 @@ def _bound(node: ast.expr) -> float | None:
     sign = 1.0
     if isinstance(node, ast.UnaryOp) and isinstance(node.op, ast.USub):
         sign, node = -1.0, node.operand
-    number = isinstance(node, ast.Constant) and type(node.value) in (int, float)
-    if not number or not math.isfinite(node.value):
+    value = node.value if isinstance(node, ast.Constant) else None
+    if isinstance(value, bool) or not isinstance(value, int | float) or not math.isfinite(value):
         return None
-    return sign * float(node.value)
+    return sign * float(value)
 
 
 @dataclass(frozen=True)

@@ -217,8 +217,10 @@ class Show:
 
         Of a share, not a number (None in a record) is `n/a`: one that could be told, say.
         """
+        if gain is None or (self.gain_as == "wins" and math.isnan(gain)):
+            return "n/a"
         if self.gain_as == "wins":
-            return "n/a" if gain is None or math.isnan(gain) else f"{100 * gain:.1f} %"
+            return f"{100 * gain:.1f} %"
         if self.gain_as == "relative":
             return f"{100 * gain:+.2f} %"
         if self.metric == "r2_log":

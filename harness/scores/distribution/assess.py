@@ -72,7 +72,7 @@ class PitRow(NamedTuple):
     law: str
     low: float
     high: float
-    count: int
+    count: int  # type: ignore[assignment]  # the log's column; tuple.count is hidden
     share: float
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Collection, Iterator, Mapping
 from dataclasses import dataclass
 from typing import NamedTuple
@@ -139,7 +140,7 @@ def _rows(
     head: tuple[str, str, str, float], forecasts: Forecasts, found: TailForecast, seed: int
 ) -> Iterator[RiskRow]:
     """Over all rows, then by symbol where there are several."""
-    y = forecasts.returns
+    y = _returns(forecasts)
     known = np.isfinite(y) & np.isfinite(found.var)
     several = len(forecasts.symbols) > 1
     groups = {ALL: np.flatnonzero(known)}
@@ -150,8 +151,37 @@ def _rows(
         }
     for symbol, rows in groups.items():
         apart = rows[:0] if several and symbol == ALL else _apart(forecasts, rows)
-        tests = _tests(y, found, apart, seed)
-        yield RiskRow(*head, symbol, *_figures(y[rows], found, rows), apart.size, *tests)
+        figures, tests = _figures(y[rows], found, rows), _tests(y, found, apart, seed)
+        yield RiskRow(
+            *head,
+            symbol,
+            n=figures.n,
+            violations=figures.violations,
+            rate=figures.rate,
+            quantile_loss=figures.quantile_loss,
+            joint_loss=figures.joint_loss,
+            fz_loss=figures.fz_loss,
+            scale=figures.scale,
+            dof=figures.dof,
+            tested=apart.size,
+            kupiec=tests.kupiec.statistic,
+            kupiec_p=tests.kupiec.p_value,
+            independence=tests.independence.statistic,
+            independence_p=tests.independence.p_value,
+            coverage=tests.coverage.statistic,
+            coverage_p=tests.coverage.p_value,
+            dq=tests.dq.statistic,
+            dq_p=tests.dq.p_value,
+            z1=tests.z1.statistic,
+            z1_p=tests.z1.p_value,
+            z2=tests.z2.statistic,
+            z2_p=tests.z2.p_value,
+        )
+
+
+def _returns(forecasts: Forecasts) -> F64:
+    assert forecasts.returns is not None, "a hypothesis with [risk] reads returns"
+    return forecasts.returns
 
 
 def _apart(forecasts: Forecasts, rows: I64) -> I64:
@@ -167,34 +197,61 @@ def _apart(forecasts: Forecasts, rows: I64) -> I64:
     return rows[taken]
 
 
-def _figures(y: F64, found: TailForecast, rows: I64) -> tuple[float, ...]:
-    """From `n` to `dof` of RiskRow."""
+class _Figures(NamedTuple):
+    """From `n` to `dof` of RiskRow, over no row unless given."""
+
+    n: int = 0
+    violations: int = 0
+    rate: float = math.nan
+    quantile_loss: float = math.nan
+    joint_loss: float = math.nan
+    fz_loss: float = math.nan
+    scale: float = math.nan
+    dof: float = math.nan
+
+
+def _figures(y: F64, found: TailForecast, rows: I64) -> _Figures:
     if not rows.size:
-        return (0, 0, *[np.nan] * 6)
+        return _Figures()
     var, es, level = found.var[rows], found.es[rows], found.level
     violations = int(np.sum(y < var))
-    losses = quantile_loss(y, level, var), joint_loss(y, level, var, es), fz_loss(y, level, var, es)
-    means = (float(np.mean(loss)) for loss in losses)
-    law = float(np.mean(found.scale[rows])), float(np.mean(found.dof[rows]))
-    return (rows.size, violations, violations / rows.size, *means, *law)
+    return _Figures(
+        n=rows.size,
+        violations=violations,
+        rate=violations / rows.size,
+        quantile_loss=float(np.mean(quantile_loss(y, level, var))),
+        joint_loss=float(np.mean(joint_loss(y, level, var, es))),
+        fz_loss=float(np.mean(fz_loss(y, level, var, es))),
+        scale=float(np.mean(found.scale[rows])),
+        dof=float(np.mean(found.dof[rows])),
+    )
 
 
-def _tests(y: F64, found: TailForecast, rows: I64, seed: int) -> Iterator[float]:
-    """From `kupiec` to `z2_p` of RiskRow."""
-    if rows.size:
-        y, var, es = y[rows], found.var[rows], found.es[rows]
-        hits, level = y < var, found.level
-        tests: tuple[Tested, ...] = (
-            kupiec(hits, level),
-            independence(hits),
-            conditional_coverage(hits, level),
-            dynamic_quantile(hits, level, var),
-            *acerbi_szekely(y, hits, level, es, found.shapes(rows), seed),
-        )
-    else:
-        tests = (UNDEFINED,) * 6
-    for test in tests:
-        yield from (test.statistic, test.p_value)
+class _Tests(NamedTuple):
+    """The backtests of RiskRow, from `kupiec` to `z2`."""
+
+    kupiec: Tested = UNDEFINED
+    independence: Tested = UNDEFINED
+    coverage: Tested = UNDEFINED
+    dq: Tested = UNDEFINED
+    z1: Tested = UNDEFINED
+    z2: Tested = UNDEFINED
+
+
+def _tests(y: F64, found: TailForecast, rows: I64, seed: int) -> _Tests:
+    if not rows.size:
+        return _Tests()
+    y, var, es = y[rows], found.var[rows], found.es[rows]
+    hits, level = y < var, found.level
+    z1, z2 = acerbi_szekely(y, hits, level, es, found.shapes(rows), seed)
+    return _Tests(
+        kupiec=kupiec(hits, level),
+        independence=independence(hits),
+        coverage=conditional_coverage(hits, level),
+        dq=dynamic_quantile(hits, level, var),
+        z1=z1,
+        z2=z2,
+    )
 
 
 def _wins(rows: list[RiskRow], baseline: str) -> Iterator[WinRow]:
@@ -234,6 +291,6 @@ def _path(
     """The last decisions of the symbol with the most, the first of several."""
     code = int(np.bincount(forecasts.symbol).argmax())
     rows = np.flatnonzero(forecasts.symbol == code)[-_MOST_PATH:]
-    columns = (forecasts.formed_at, forecasts.returns, found.var, found.es)
+    columns = (forecasts.formed_at, _returns(forecasts), found.var, found.es)
     values = zip(*(column[rows].tolist() for column in columns), strict=True)
     return (PathRow(*head, forecasts.symbols[code], *own) for own in values)

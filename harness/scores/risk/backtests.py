@@ -144,7 +144,8 @@ def _drawn(n: int, level: float, shapes: TailShapes, seed: int) -> tuple[F64, I6
     """Under the forecast law: the sum of y / e over the violations (DRAWS,), and how many."""
     draw, row, place = _draws(n, level, seed, shapes.upto or shapes.ratios.shape[1])
     values = shapes.ratios[shapes.law[row], place]
-    return np.bincount(draw, values, DRAWS), np.bincount(draw, minlength=DRAWS)
+    sums = np.asarray(np.bincount(draw, values, DRAWS), np.float64)
+    return sums, np.asarray(np.bincount(draw, minlength=DRAWS), np.int64)
 
 
 @lru_cache(maxsize=8)

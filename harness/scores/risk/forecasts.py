@@ -91,8 +91,9 @@ def _student_ratios(level: float) -> F64:
     from scipy.special import ndtri, stdtrit
 
     level_of = (np.arange(_POINTS) + 0.5) / _POINTS * level
-    found = np.empty((_LAWS, _POINTS))
-    found[0] = ndtri(level_of) / normal_shortfall(ndtri(level), level)
+    found, own = np.empty((_LAWS, _POINTS)), np.array(level)
+    found[0] = ndtri(level_of) / normal_shortfall(np.asarray(ndtri(own), np.float64), own)
     dof = (_LAWS - 1) * DOF_RANGE[0] / np.arange(1, _LAWS)[:, None]
-    found[1:] = stdtrit(dof, level_of) / student_shortfall(stdtrit(dof, level), level, dof)
+    quantiles = np.asarray(stdtrit(dof, own), np.float64)
+    found[1:] = stdtrit(dof, level_of) / student_shortfall(quantiles, own, dof)
     return found / found.mean(axis=1, keepdims=True)

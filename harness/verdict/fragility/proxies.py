@@ -96,8 +96,8 @@ def find_proxy(
         return f"the panel allows no other measure of what {target} measures over {horizon}"
     column, noisy = f"{name}_{horizon}", name == "rv" and bars == 1
     if column in study.plan.columns:
-        measured = tuple(d.measured for d in by_symbol)
-        return Proxy(name, column, study.plan.units[column], measured, noisy)
+        known = tuple(d.measured for d in by_symbol)
+        return Proxy(name, column, study.plan.units[column], known, noisy)
     other = _alone(study, name, horizon)
     measured, _, _ = measure_panel(other.panel, other.plan, keep=keep)
     return Proxy(name, column, other.plan.units[column], tuple(measured), noisy)

@@ -151,16 +151,28 @@ class Registered:
         column = list(METRICS).index(head.metric)
         base, own = (float(scored.figures[n][column]) for n in (head.baseline, head.candidate))
         gain = pooled_gain(head.metric, base, own, gain_as=head.gain_as)
-        same = {
-            "baseline": head.baseline, "candidates": (head.candidate,), "metric": head.metric,
-            "alpha": self.rule.alpha,
-        }  # fmt: skip
-        read = scored.forecasts, scored.outcome
         if head.gain_as == "wins":
-            (found,) = evidence_of_wins(*read, [scored.models], seed=self.seed, **same)
+            (found,) = evidence_of_wins(
+                scored.forecasts,
+                scored.outcome,
+                [scored.models],
+                baseline=head.baseline,
+                candidates=(head.candidate,),
+                metric=head.metric,
+                alpha=self.rule.alpha,
+                seed=self.seed,
+            )
         else:
-            seed = Seed(scored.models, {head.candidate: gain}, base)
-            (found,) = evidence(*read, [seed], gain_as=head.gain_as, **same)
+            (found,) = evidence(
+                scored.forecasts,
+                scored.outcome,
+                [Seed(scored.models, {head.candidate: gain}, base)],
+                baseline=head.baseline,
+                candidates=(head.candidate,),
+                metric=head.metric,
+                gain_as=head.gain_as,
+                alpha=self.rule.alpha,
+            )
         # It was chosen among all candidates, whatever it is scored by now.
         tried = len(self.rule.candidates)
         return replace(found, p_adjusted=min(1.0, found.p_value * tried))

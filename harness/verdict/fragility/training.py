@@ -21,8 +21,9 @@ def other_spans(walk: WalkForward) -> dict[str, WalkForward]:
     """Name of the variant -> the changed section; none for a scheme with one declared span."""
     if walk.scheme not in _OTHER:
         return {}
-    other = _OTHER[walk.scheme]
-    half, double = halved(walk.train), Duration(2 * walk.train.count, walk.train.unit)
+    other, train = _OTHER[walk.scheme], walk.train
+    assert train is not None, "a rolling or expanding scheme has a train length"
+    half, double = halved(train), Duration(2 * train.count, train.unit)
     return {
         f"{other} instead of {walk.scheme}": walk.model_copy(update={"scheme": other}),
         f"half the train length, {half}": walk.model_copy(update={"train": half}),
@@ -53,4 +54,5 @@ def with_span(study: Study, walk: WalkForward, models: Sequence[str]) -> Study:
 def costly(study: Study, horizon: str, models: Sequence[str]) -> list[str]:
     """Those that are not fitted over all windows at once from shared sums."""
     made = study.models(horizon)
-    return [n for n in models if not (isinstance(made[n], Linear) and made[n].swept)]
+    swept = {name for name, m in made.items() if isinstance(m, Linear) and m.swept}
+    return [name for name in models if name not in swept]
