@@ -1,4 +1,4 @@
-"""Rows by decision time: symbols of one moment share its shocks and are one observation."""
+"""Rows grouped by forecast origin: symbols share the shocks of a moment, so they count once."""
 
 from __future__ import annotations
 
@@ -11,24 +11,24 @@ from harness.types import F64, I64
 
 @dataclass(frozen=True)
 class ForecastOrigins:
-    """The rows of a panel grouped by decision time: `starts` (t,) of each, of `rows` in all."""
+    """The rows of a panel grouped by forecast origin: the first row of each (t,), `rows` in all."""
 
     starts: I64
     rows: int
 
     @property
     def n(self) -> int:
-        """How many decision times there are."""
+        """The number of forecast origins."""
         return self.starts.size
 
     def sums(self, x: F64) -> F64:
-        """Values of the rows (rows, …) summed by decision time (t, …)."""
+        """Sums by forecast origin (t, …) of the rows' values (rows, …)."""
         return x if self.n == self.rows else np.add.reduceat(x, self.starts, axis=0)
 
     def averages(self, x: F64) -> F64:
-        """Values of the rows (rows,) averaged by decision time (t,); their mean is the rows'.
+        """Averages by forecast origin (t,) of the rows' values (rows,); the mean stays the same.
 
-        Centred first: a date with more symbols is no larger value, it is a surer one.
+        Values are centred first: an origin with more symbols has more weight, not a larger value.
         """
         if self.n == self.rows:
             return x
@@ -37,6 +37,6 @@ class ForecastOrigins:
 
 
 def by_origin(formed_at: I64) -> ForecastOrigins:
-    """The groups of rows in time order (n,) that were formed at one moment."""
+    """Group rows in time order (n,) by the moment at which they were formed."""
     starts = np.flatnonzero(np.diff(formed_at, prepend=formed_at[:1] - 1))
     return ForecastOrigins(starts, formed_at.size)

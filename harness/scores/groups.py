@@ -1,4 +1,4 @@
-"""Scores by group: regimes, labels such as sectors, symbols; and what a shift costs each model."""
+"""Scores by regime, by label (such as sector) and by symbol; losses of each model after a shift."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from harness.types import F64, I64, Forecasts
 
 @dataclass(frozen=True)
 class GroupScores:
-    """Every metric of every model over groups of one kind: model -> (g, 12); `n` rows in each.
+    """Every metric of every model over groups of one kind: model -> (g, M); `n` rows in each.
 
     `kind` is `regime`, `symbol` or a label's name.
     """
@@ -40,7 +40,7 @@ def by_group(
     marked: Marked,
     labels: Mapping[str, Mapping[str, str]],
 ) -> tuple[GroupScores, ...]:
-    """Scores by regime, by each label and by symbol, those of which there is more than one."""
+    """Scores by regime, and by each label and symbol where a panel has several symbols."""
     found = []
     for kind, groups in _kinds(forecasts, marked, labels):
         if groups:
@@ -71,7 +71,7 @@ def _kinds(
 
 
 def of_group(found: Sequence[GroupScores], kind: str, group: str, metric: str) -> dict[str, float]:
-    """One metric by model in one of the groups."""
+    """One metric of every model in one group."""
     scores = next(g for g in found if g.kind == kind)
     place = scores.groups.index(group)
     return {model: float(values[place]) for model, values in scores.of(metric).items()}
@@ -85,7 +85,7 @@ def only(
     *,
     ranked: bool = True,
 ) -> tuple[Forecasts, Values, dict[str, Values]]:
-    """What evidence reads, of these rows alone. Ranks, if asked for, are among them."""
+    """Forecasts and values of these rows alone; ranks, if asked for, are taken among them."""
     part = replace(forecasts, formed_at=forecasts.formed_at[rows], symbol=forecasts.symbol[rows])
     own = {name: taken(v, rows, ranked=ranked) for name, v in models.items()}
     return part, taken(outcome, rows, ranked=ranked), own
@@ -93,9 +93,9 @@ def only(
 
 @dataclass(frozen=True)
 class Adaptation:
-    """Cumulative mean loss of each model by decision after a shift: model -> (days,).
+    """Cumulative mean loss of each model by forecast origin after a shift: model -> (days,).
 
-    The means are over all symbols' shifts; `loss` names the metric.
+    Means are over the shifts of all symbols; `loss` names the metric.
     """
 
     horizon: str
@@ -108,7 +108,7 @@ class Adaptation:
 def adaptation(
     forecasts: Forecasts, outcome: Values, models: Mapping[str, Values], marked: Marked, metric: str
 ) -> tuple[Adaptation, ...]:
-    """Adaptation after the shifts of every Shifts regime, in the metric's loss (QLIKE if none)."""
+    """Adaptation after the shifts of every `Shifts` regime, in the metric's loss, or QLIKE."""
     name = loss_of(metric)
     found = []
     for regime, since in marked.since.items():

@@ -1,8 +1,7 @@
-"""What each row loses by a forecast, and how much it moves each figure.
+"""The loss of each row, and each row's influence on the pooled figure of a metric.
 
-A metric's influence values say how much each row moves the pooled figure: the figure is, to
-first order, the mean of its influence values plus a constant. Tests and intervals for any metric
-are built on them (inference.py).
+To first order, a pooled figure is a constant plus the mean of the rows' influence values. Tests
+and intervals for any metric are built on them (harness/inference).
 """
 
 from __future__ import annotations
@@ -22,9 +21,9 @@ _LN_2PI = math.log(2.0 * math.pi)
 class Values:
     """One series, outcome or forecast, n rows: on the target's scale, ln sigma, sigma, variance.
 
-    `pooled` and `within` are its average ranks over all rows and over its window's, NaN where none
-    were asked for; `last` is the outcome of the horizon before, on the target's scale; `moved` is
-    sigma, NaN where it is at the floor.
+    `pooled` and `within` are average ranks over all rows and over the rows of the same window, NaN
+    where ranks were not asked for; `last` is the outcome of the previous horizon, on the target's
+    scale; `moved` is sigma, NaN where it is at the floor.
     """
 
     y: F64
@@ -66,7 +65,7 @@ def squared_variance(o: Values, f: Values) -> F64:
 
 
 def qlike(o: Values, f: Values) -> F64:
-    """x - ln x - 1, x the outcome over the forecast of the variance."""
+    """x - ln x - 1, where x is the realised variance over its forecast."""
     x = o.variance / f.variance
     out = np.log(x)
     np.subtract(x, out, out=out)
@@ -81,15 +80,15 @@ def _wrong_way(o: Values, f: Values) -> F64:
 
 
 def direction_loss(o: Values, f: Values) -> F64:
-    """1 for the wrong side of the last outcome, else 0."""
+    """1 where forecast and outcome lie on different sides of the last outcome, else 0."""
     wrong = _wrong_way(o, f)
     known = np.isfinite(wrong)
-    # A row without a last value counts as the average row: it moves nothing.
+    # A row without a last value gets the average loss, so it has no influence.
     return np.where(known, wrong, wrong[known].mean()) if known.any() else np.zeros(wrong.size)
 
 
 def direction_influence(o: Values, f: Values) -> F64:
-    """On the share of rows on the right side."""
+    """Influence on the share of rows on the right side."""
     wrong = _wrong_way(o, f)
     known = np.isfinite(wrong)
     if not known.any():
@@ -98,15 +97,15 @@ def direction_influence(o: Values, f: Values) -> F64:
 
 
 def missed_share(o: Values, f: Values) -> F64:
-    """The share of sigma by which a forecast misses; NaN where no price moved."""
+    """Absolute error as a share of sigma; NaN where no price moved."""
     return np.abs(o.sigma - f.sigma) / o.moved
 
 
 def mape_loss(o: Values, f: Values) -> F64:
-    """The mean plus each row's influence on it: a row that is left out moves nothing.
+    """The mean plus each row's influence on it; a row that is left out has no influence.
 
-    Those that are counted lie that much further from it, since they are fewer than the rows whose
-    mean a test takes: mean and standard error are then the figure's own.
+    A test averages over all rows, the figure over fewer. So the deviations of the counted rows are
+    scaled up: mean and standard error of this loss are those of the figure.
     """
     missed = missed_share(o, f)
     known = np.isfinite(missed)
@@ -116,7 +115,7 @@ def mape_loss(o: Values, f: Values) -> F64:
 
 
 def mape_influence(o: Values, f: Values) -> F64:
-    """On the mean of the shares missed."""
+    """Influence on the mean absolute percentage error."""
     missed = missed_share(o, f)
     known = np.isfinite(missed)
     if not known.any():
@@ -125,12 +124,12 @@ def mape_influence(o: Values, f: Values) -> F64:
 
 
 def nll(o: Values, f: Values) -> F64:
-    """Minus the log density of a normal return whose variance is forecast, whose square came."""
+    """Minus the log density of a normal return: forecast variance, realised squared return."""
     return 0.5 * (_LN_2PI + np.log(f.variance) + o.variance / f.variance)
 
 
 def mean_influence(loss: Loss) -> Loss:
-    """On the mean of a loss."""
+    """Influence on the mean of a loss."""
 
     def influence(o: Values, f: Values) -> F64:
         values = loss(o, f)
@@ -139,13 +138,13 @@ def mean_influence(loss: Loss) -> Loss:
     return influence
 
 
-# The influence on a figure that is not defined, of a constant series say, is NaN without a word.
+# The influence on an undefined figure, of a constant series for example, is NaN with no warning.
 _UNDEFINED = np.errstate(divide="ignore", invalid="ignore")
 
 
 @_UNDEFINED
 def r2_influence(o: Values, f: Values) -> F64:
-    """On 1 - the mean squared error over the variance of ln sigma."""
+    """Influence on 1 - the mean squared error over the variance of ln sigma."""
     errors = squared_log(o, f)
     spread = np.square(o.log_sigma - o.log_sigma.mean())
     return (spread * (errors.mean() / spread.mean()) - errors) / spread.mean()
@@ -153,7 +152,7 @@ def r2_influence(o: Values, f: Values) -> F64:
 
 @_UNDEFINED
 def rmse_influence(o: Values, f: Values) -> F64:
-    """On the root of the mean squared error of sigma."""
+    """Influence on the root mean squared error of sigma."""
     errors = squared_sigma(o, f)
     return (errors - errors.mean()) / (2.0 * np.sqrt(errors.mean()))
 
@@ -171,13 +170,13 @@ def _pearson_influence(a: F64, b: F64) -> F64:
 
 
 def corr_influence(o: Values, f: Values) -> F64:
-    """On Pearson's correlation of sigma."""
+    """Influence on Pearson's correlation of sigma."""
     return _pearson_influence(o.sigma, f.sigma)
 
 
 @_UNDEFINED
 def spearman_influence(o: Values, f: Values) -> F64:
-    """Ranks are estimated too, so a row also moves the ranks of all rows above it.
+    """Influence on the rank correlation: a row also moves the ranks of all rows above it.
 
     With u, v the centred ranks in (-1/2, 1/2) and m(u, v) = u v + E[v 1(x above)] + E[u 1(y above)]
     (Croux & Dehon 2010, Statistical Methods & Applications 19, section 2), the correlation
@@ -195,6 +194,6 @@ def spearman_influence(o: Values, f: Values) -> F64:
 
 
 def _mean_above(place: I64, values: F64) -> F64:
-    """(1/n) times the sum of `values` over rows placed above each row; equal places count half."""
+    """(1/n) times the sum of `values` over the rows above each row; ties count half."""
     sums = np.bincount(place, weights=values)
     return (sums.sum() - np.cumsum(sums) + 0.5 * sums)[place] / values.size

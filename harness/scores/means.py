@@ -1,7 +1,6 @@
-"""What a metric's figure is made of: means over rows, which a bootstrap can draw again.
+"""A metric as a function of means over rows, which a bootstrap can resample.
 
-A draw of rows changes the means alone, so the figure of a draw is a function of sums that were
-taken once.
+A draw of rows changes only the means, so the figure of a draw is a function of precomputed sums.
 """
 
 from __future__ import annotations
@@ -17,11 +16,11 @@ from harness.types import F64
 
 @dataclass(frozen=True)
 class Means:
-    """How a metric is made of means: of columns of the outcome alone, and of each model's.
+    """How a metric is computed from means of columns.
 
-    `outcome(outcome)` gives columns (n,), and so does `model(outcome, forecast, influence)`, which
-    is given the metric's influence values too. `figure(shared (m, j), own (m, k))` makes the
-    figure of each of m draws, (m,), from the means of both.
+    `outcome(outcome)` gives j columns (n,) of the outcome alone; `model(outcome, forecast,
+    influence)` gives k columns (n,) of one model, from the metric's influence values too.
+    `figure(shared (m, j), own (m, k))` gives the figure of each of m draws (m,) from their means.
     """
 
     outcome: Callable[[Values], tuple[F64, ...]]
@@ -43,14 +42,14 @@ def mean_of(loss: Loss) -> Means:
 
 
 def root_mean_of(loss: Loss) -> Means:
-    """The root of the mean of a loss."""
+    """The square root of the mean of a loss."""
     return Means(_no_columns, lambda o, f, _: (loss(o, f),), lambda _, own: np.sqrt(own[:, 0]))
 
 
 def _rank_correlation_columns(o: Values, f: Values, influence: F64) -> tuple[F64, ...]:
-    """The metric's value and each row's influence: drawing ranks anew would sort every draw.
+    """The metric's value plus each row's influence: new ranks would mean a sort of every draw.
 
-    Pearson's correlation of ranks taken once would miss that ranks are estimated too.
+    Pearson's correlation of fixed ranks would ignore that ranks are estimated too.
     """
     return (influence + pearson(o.pooled, f.pooled),)
 
@@ -59,7 +58,7 @@ RANK_CORRELATION = Means(_no_columns, _rank_correlation_columns, _only)
 
 
 def explained_share_of(loss: Loss) -> Means:
-    """One less the mean of a loss as a share of the variance of ln sigma."""
+    """1 - the mean of a loss over the variance of ln sigma."""
 
     def figure(shared: F64, own: F64) -> F64:
         return 1.0 - own[:, 0] / (shared[:, 1] - np.square(shared[:, 0]))

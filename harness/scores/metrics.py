@@ -1,6 +1,6 @@
-"""The metrics: all that is known of each, in one entry. Every table of metrics is made of these.
+"""The metrics, one entry each; every table of metrics is made from these entries.
 
-To add one, add its entry; a metric that is the mean of a loss needs no more than `_mean`.
+To add a metric, add its entry; for the mean of a loss, `_mean` is enough.
 """
 
 from __future__ import annotations
@@ -50,9 +50,9 @@ Reads = Literal["log", "sigma", "variance"]
 
 @dataclass(frozen=True)
 class RowLoss:
-    """The loss of a row that tests of predictive ability compare: (n,), less for better.
+    """The loss of each row (n,) that tests of predictive ability compare; lower is better.
 
-    `words` and `unit` name it on an axis and in a sentence.
+    `words` and `unit` name it on axes and in sentences.
     """
 
     values: Loss
@@ -62,16 +62,16 @@ class RowLoss:
 
 @dataclass(frozen=True)
 class Metric:
-    """A figure over rows of outcome and forecast; `higher` says which way is better.
+    """A figure over rows of outcome and forecast; `higher` says whether higher is better.
 
-    `heading` names it on cards and figures, `unit` and `definition` say what it is. `reads` is
-    the quantity that it compares: "log" stands for the target's own scale, which needs no
+    `heading` names it on cards and figures; `unit` and `definition` describe it. `reads` is the
+    quantity that it compares: "log" is the target's own scale, which needs no
     back-transformation; a proxy of the target is matched to its mean there. `influence(outcome,
-    forecast)` (n,) has mean zero and says how much each row moves the figure. `means` is what a
-    bootstrap draws. `loss` is None where no loss of a row orders models as the metric does.
-    `signed` says that the best figure is not zero: it may lie on either side. `counts(outcome)`
-    (n,) are the rows that the figure is over, None for all. `ranked` says that it reads ranks.
-    `correlates` takes from either series what a correlation is of.
+    forecast)` (n,) has mean zero: each row's influence on the figure. `means` are the means that a
+    bootstrap resamples. `loss` is None where no loss of a row orders models as the metric does.
+    `signed`: the best figure is not zero, it may be positive or negative. `counts(outcome)` (n,)
+    selects the rows that the figure covers, None for all. `ranked`: it reads ranks. `correlates`
+    picks the series to correlate.
     """
 
     name: str
@@ -90,22 +90,22 @@ class Metric:
 
     @property
     def has_share(self) -> bool:
-        """Whether it is a loss from zero on, of which a share can be saved."""
+        """Whether it is a loss of at least zero, so that a relative gain is defined."""
         return not (self.higher or self.signed)
 
     @property
     def of_the_target(self) -> bool:
-        """Whether it is on the target's own scale, so that it needs no back-transformation."""
+        """Whether it is on the target's own scale, with no back-transformation."""
         return self.reads == "log"
 
     def losses(self, outcome: Values, forecast: Values) -> F64:
-        """The loss of every row (n,); ValueError for a metric that has none."""
+        """The loss of every row (n,); ValueError for a metric without one."""
         if self.loss is None:
             raise ValueError(f"{self.name} is not the mean of a loss of each row")
         return self.loss.values(outcome, forecast)
 
     def figure(self, outcome: Values, forecast: Values) -> float:
-        """The figure over all rows, NaN where it is not defined; see `Scores` for the fast way."""
+        """The figure over all rows, NaN where undefined; `score` is the fast way."""
         with np.errstate(divide="ignore", invalid="ignore"):
             if self.correlates is not None:
                 return pearson(self.correlates(outcome), self.correlates(forecast))
@@ -129,7 +129,7 @@ def _mean(
     *,
     signed: bool = False,
 ) -> Metric:
-    """A metric that is the mean of a loss, less for better."""
+    """A metric that is the mean of a loss; lower is better."""
     return Metric(
         name,
         heading,
@@ -274,5 +274,5 @@ METRICS: dict[str, Metric] = {m.name: m for m in _TABLE}
 
 
 def loss_of(metric: str) -> str:
-    """The metric whose loss of a row stands for this one: itself, QLIKE where it has none."""
+    """The metric whose row loss is used for this one: itself, or QLIKE where it has none."""
     return metric if METRICS[metric].loss else "qlike"

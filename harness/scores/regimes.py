@@ -1,8 +1,8 @@
-"""Regimes: groups of decisions by what was known at each, and the moments when volatility shifted.
+"""Regimes: groups of forecast origins by what was known at each, and periods after shifts.
 
-A regime says something of a forecast's row, for scores only: no model sees it. Conditions and
-terciles use what is known at the decision. Which shifts are the largest is known only afterwards;
-that picks the stretches that are looked at, as a chapter picks its examples.
+Regimes group rows for scores only: no model sees them. Conditions and terciles use what is known
+at the forecast origin. Which shifts are the largest is known only afterwards: they select periods
+to look at, and no forecast depends on them.
 """
 
 from __future__ import annotations
@@ -24,14 +24,14 @@ from harness.types import F64, I64, Forecasts
 _SIGNS = {ast.Lt: "<", ast.LtE: "<=", ast.Gt: ">", ast.GtE: ">="}
 _COMPARE = {"<": np.less, "<=": np.less_equal, ">": np.greater, ">=": np.greater_equal}
 THIRDS = ("low", "middle", "high")
-_FEWEST = 30  # past values from which on terciles are told apart
+_FEWEST = 30  # past values that terciles need
 
 Flags = NDArray[np.bool_]
 
 
 @dataclass(frozen=True)
 class Condition:
-    """`expression sign bound`, joined by `and` to others: `vix_1d < 20`."""
+    """`expression sign bound`, such as `vix_1d < 20`; several are joined by `and`."""
 
     expression: Expression
     sign: str
@@ -39,13 +39,13 @@ class Condition:
 
     @property
     def text(self) -> str:
-        """One spelling."""
+        """Its canonical spelling."""
         return f"{self.expression.text} {self.sign} {self.bound:.17g}"
 
 
 @dataclass(frozen=True)
 class When:
-    """Rows at whose decision every condition holds."""
+    """Rows at whose forecast origin every condition holds."""
 
     conditions: tuple[Condition, ...]
 
@@ -56,34 +56,34 @@ class When:
 
     @property
     def expressions(self) -> tuple[Expression, ...]:
-        """What it reads."""
+        """The expressions that it reads."""
         return tuple(c.expression for c in self.conditions)
 
 
 @dataclass(frozen=True)
 class Terciles:
-    """Thirds of an expression among its own values at all earlier decisions of the symbol."""
+    """Terciles of an expression among its values at all earlier forecast origins of the symbol."""
 
     expression: Expression
 
     @property
     def text(self) -> str:
-        """What the card says of it."""
+        """Its description on the card."""
         return f"terciles of {self.expression.text} among its past values"
 
     @property
     def expressions(self) -> tuple[Expression, ...]:
-        """What it reads."""
+        """The expressions that it reads."""
         return (self.expression,)
 
 
 @dataclass(frozen=True)
 class Shifts:
-    """The `days` decisions from each of a symbol's `largest` shifts of an expression on.
+    """The `days` forecast origins from each of a symbol's `largest` shifts of an expression on.
 
-    A shift's size is |z|, z the expression less its mean over the `window` decisions before,
-    over their standard deviation. Shifts are taken largest first among tested rows, each at
-    least `days` decisions from those taken.
+    A shift's size is |z|: the expression less its mean over the previous `window` origins, over
+    their standard deviation. Shifts are taken among tested rows, largest first, each at least
+    `days` origins from those already taken.
     """
 
     expression: Expression
@@ -93,7 +93,7 @@ class Shifts:
 
     @property
     def text(self) -> str:
-        """What the card says of it."""
+        """Its description on the card."""
         return (
             f"the {self.days} decisions from each of the {self.largest} largest shifts of "
             f"{self.expression.text} on, by |z| against the {self.window} decisions before"
@@ -101,7 +101,7 @@ class Shifts:
 
     @property
     def expressions(self) -> tuple[Expression, ...]:
-        """What it reads."""
+        """The expressions that it reads."""
         return (self.expression,)
 
 
@@ -109,7 +109,7 @@ Regime = When | Terciles | Shifts
 
 
 def parse_condition(text: str) -> When:
-    """Read `vix_1d >= 20 and log(rv_22d) > -4`; FeatureError says what is wrong. Nothing runs."""
+    """Parse `vix_1d >= 20 and log(rv_22d) > -4` without evaluating it; FeatureError if wrong."""
     wanted = "a comparison of a feature with a number such as vix_1d < 20, or several with and"
     try:
         tree = ast.parse(text.strip(), mode="eval").body
@@ -142,7 +142,7 @@ def _bound(node: ast.expr) -> float | None:
 class Marked:
     """The groups of one horizon's n forecasts: name -> rows (positions), in the file's order.
 
-    `since` regime -> for every row of a Shifts regime, how many decisions after the shift.
+    `since` maps a `Shifts` regime to each of its rows' number of origins after the shift.
     """
 
     groups: Mapping[str, I64]
@@ -152,7 +152,7 @@ class Marked:
 def mark(
     by_symbol: Sequence[OriginMeasures], forecasts: Forecasts, regimes: Mapping[str, Regime]
 ) -> Marked:
-    """Which forecasts belong to which regime."""
+    """Assign forecasts to regimes."""
     if not regimes:
         return Marked({}, {})
     places = list(_places(by_symbol, forecasts))
@@ -177,7 +177,7 @@ def mark(
 def _places(
     by_symbol: Sequence[OriginMeasures], forecasts: Forecasts
 ) -> Iterator[tuple[OriginMeasures, I64, I64]]:
-    """Each symbol with its forecasts' rows and the decisions they were made at."""
+    """Each symbol, the rows of its forecasts and their positions among its forecast origins."""
     for code, d in enumerate(by_symbol):
         rows = np.flatnonzero(forecasts.symbol == code)
         known = d.measured.known_at[d.measured.origins]
@@ -189,7 +189,7 @@ def _over(
     forecasts: Forecasts,
     of: Callable[[OriginMeasures], Flags | I64],
 ) -> I64:
-    """A code per decision of every symbol, at the forecasts' rows."""
+    """A code at every forecast, computed by symbol at all its forecast origins."""
     out = np.zeros(forecasts.y.size, np.int64)
     for d, rows, at in places:
         out[rows] = of(d)[at]
@@ -197,7 +197,7 @@ def _over(
 
 
 def _holds(regime: When, by_symbol: OriginMeasures) -> Flags:
-    """A value that is missing is in no regime."""
+    """Where all conditions hold; a missing value is in no regime."""
     with np.errstate(invalid="ignore"):
         flags = [
             _COMPARE[c.sign](by_symbol.feature(c.expression), c.bound) for c in regime.conditions
@@ -206,7 +206,7 @@ def _holds(regime: When, by_symbol: OriginMeasures) -> Flags:
 
 
 def _thirds(regime: Terciles, by_symbol: OriginMeasures) -> I64:
-    """0, 1, 2 by the share of earlier values below; -1 while they are few or where missing."""
+    """0, 1 or 2 by the share of earlier values below; -1 where too few or missing."""
     values = by_symbol.feature(regime.expression)
     known = np.flatnonzero(np.isfinite(values))
     out = np.full(values.size, -1, np.int64)
@@ -216,7 +216,7 @@ def _thirds(regime: Terciles, by_symbol: OriginMeasures) -> I64:
 
 
 def _earlier_below(values: F64) -> I64:
-    """How many earlier values are less than each (n,)."""
+    """The number of earlier values below each value (n,)."""
     distinct, code = np.unique(values, return_inverse=True)
     below = np.empty(values.size, np.int64)
     rank_loops.earlier_below(code, np.empty(distinct.size, np.int64), below)
@@ -224,7 +224,7 @@ def _earlier_below(values: F64) -> I64:
 
 
 def _after_shifts(values: F64, at: I64, regime: Shifts) -> I64:
-    """Decisions since the last shift taken (m,) at the tested decisions `at` (m,); -1 for none."""
+    """Origins since the last shift taken (m,), at the tested origins `at` (m,); -1 for none."""
     size = np.abs(z_scores(values, regime.window))
     tested = at[np.isfinite(size[at])]
     taken: list[int] = []
@@ -242,7 +242,7 @@ def _after_shifts(values: F64, at: I64, regime: Shifts) -> I64:
 
 
 def z_scores(values: F64, window: int) -> F64:
-    """Each value against the `window` before it; NaN where one of them is missing."""
+    """Z-score of each value against the previous `window` values; NaN where one is missing."""
     out = np.full(values.size, np.nan)
     if values.size > window:
         past = np.lib.stride_tricks.sliding_window_view(values[:-1], window)

@@ -16,7 +16,7 @@ from harness.scores.losses import Values, qlike
 from harness.scores.metrics import METRICS, Metric
 from harness.types import F64, I32, I64, Forecasts
 
-# Where the columns of the compiled pass stand among the metrics, and the metrics that it has not.
+# Positions of the compiled pass's columns among the metrics, and the metrics that it lacks.
 _PLACES = [list(METRICS).index(name) for name in score_loops.SCORES]
 _OTHERS = [(k, m) for k, m in enumerate(METRICS.values()) if m.name not in score_loops.SCORES]
 
@@ -47,7 +47,7 @@ class Scores:
 def series(
     forecasts: Forecasts, scale: TargetScale, *, ranked: bool = True
 ) -> tuple[Values, dict[str, Values]]:
-    """The outcome and every model's forecast as the metrics read them; `ranked` for ic alone."""
+    """Outcome and forecasts of every model as the metrics read them; only ic needs `ranked`."""
     outcome = _values(forecasts, scale, forecasts.y, 0.0, 0.0, ranked)
     models = {}
     for name, yhat in forecasts.yhat.items():
@@ -90,8 +90,8 @@ def score_groups(
 ) -> dict[str, F64]:
     """Every metric of every model over each group of rows (g, M); groups may share rows.
 
-    `groups` are positions of rows. Ranks are those within the group; a group without rows is NaN,
-    and so is ic unless `ranked`.
+    `groups` are positions of rows; ranks are taken within a group. A group without rows gives NaN,
+    and ic is NaN unless `ranked`.
     """
     rows = np.concatenate([np.empty(0, np.int64), *groups])
     edges = np.cumsum([0, *(g.size for g in groups)], dtype=np.int64)
@@ -111,7 +111,7 @@ def score_groups(
 
 
 def _compiled(edges: I64, rank_y: F64, rank_f: F64, columns: Sequence[F64]) -> F64:
-    """The metrics of the compiled pass over groups of rows between edges (g, M), others NaN."""
+    """Metrics of the compiled pass over the rows between edges (g, M); the others are NaN."""
     out = np.empty((edges.size - 1, len(_PLACES)))
     score_loops.group_scores(edges, rank_y, rank_f, *columns, out)
     found = np.full((edges.size - 1, len(METRICS)), np.nan)
@@ -120,7 +120,7 @@ def _compiled(edges: I64, rank_y: F64, rank_f: F64, columns: Sequence[F64]) -> F
 
 
 def _by_group(metric: Metric, outcome: Values, f: Values, groups: Sequence[I64]) -> F64:
-    """One metric over each group of rows (g,), NaN for a group without any."""
+    """One metric over each group of rows (g,); NaN for an empty group."""
     out = np.full(len(groups), np.nan)
     for g, rows in enumerate(groups):
         if rows.size:
@@ -130,7 +130,7 @@ def _by_group(metric: Metric, outcome: Values, f: Values, groups: Sequence[I64])
 
 
 def taken(values: Values, rows: I64, *, ranked: bool = True) -> Values:
-    """The values of these rows, ranked among themselves where `ranked`."""
+    """The values of these rows, with ranks among them if `ranked`."""
     y = values.y[rows]
     pooled, within = _ranks(y, np.zeros(rows.size, np.int32), 1) if ranked else _unranked(y)
     last, log_sigma, sigma = (v[rows] for v in (values.last, values.log_sigma, values.sigma))
@@ -139,7 +139,7 @@ def taken(values: Values, rows: I64, *, ranked: bool = True) -> Values:
 
 
 def _columns(outcome: Values, f: Values) -> tuple[F64, ...]:
-    """What the score loops read of one model, but for the ranks."""
+    """The columns that the compiled pass reads of one model, without ranks."""
     return (
         outcome.log_sigma, f.log_sigma, outcome.sigma, f.sigma, outcome.moved,
         outcome.variance, f.variance, qlike(outcome, f), outcome.y, f.y, outcome.last,
@@ -163,7 +163,7 @@ def _values(
 
 
 def moving(scale: TargetScale, log_sigma: F64, sigma: F64) -> F64:
-    """Sigma (n,), NaN where its logarithm is at the floor; the very array where none is."""
+    """Sigma (n,), NaN where its logarithm is at the floor; the same array where none is."""
     still = scale.at_floor(log_sigma)
     return np.where(still, np.nan, sigma) if still.any() else sigma
 

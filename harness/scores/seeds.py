@@ -1,4 +1,4 @@
-"""Scores with several seeds: their means, which the tables show, and how far they spread."""
+"""Scores with several seeds: means over seeds, which the tables show, and each seed's scores."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from harness.types import F64
 
 @dataclass(frozen=True)
 class SeedScores:
-    """The pooled figures of one model fitted with one seed: every metric (12,)."""
+    """The pooled figures of one model fitted with one seed: every metric (M,)."""
 
     horizon: str
     model: str
@@ -25,7 +25,7 @@ class SeedScores:
 
 
 def over_seeds(each: Sequence[Scores]) -> Scores:
-    """Scores whose figures are means over the seeds, of the models that further seeds have."""
+    """Scores with means over the seeds for models that were fitted with several."""
     first, *further = each
     return replace(
         first,
@@ -35,7 +35,7 @@ def over_seeds(each: Sequence[Scores]) -> Scores:
 
 
 def groups_over_seeds(each: Sequence[tuple[GroupScores, ...]]) -> tuple[GroupScores, ...]:
-    """Scores by group likewise."""
+    """The same for scores by group."""
     return tuple(
         replace(first, values=_means(first.values, [g.values for g in further]))
         for first, *further in zip(*each, strict=True)
@@ -52,7 +52,7 @@ def _means(first: Mapping[str, F64], further: Sequence[Mapping[str, F64]]) -> di
 
 
 def by_seed(seed: int, each: Sequence[Scores]) -> list[SeedScores]:
-    """The pooled figures with every seed, `seed` the first, of models fitted with several."""
+    """Pooled figures by seed of the models fitted with several; `seed` is the first."""
     first, *further = each
     repeated = dict.fromkeys(name for s in further for name in s.pooled)
     return [

@@ -1,1 +1,1 @@
-"""distribution."""
+"""Forecast distributions: CRPS, pinball loss, coverage of intervals and PIT."""

@@ -1,4 +1,4 @@
-"""How good the forecast distributions of every model are: over all rows, by symbol, by window."""
+"""Scores of every model's forecast distributions: over all rows, by symbol, by window."""
 
 from __future__ import annotations
 
@@ -14,14 +14,14 @@ from harness.types import F64, I64, Forecasts
 from harness.walk.residuals.laws import COUNT, Laws
 
 BINS = 10  # of the PIT
-_MOST_FAN = 120  # decisions of a fan kept for the figure
+_MOST_FAN = 120  # forecast origins of a fan chart
 
 
 class DistributionRow(NamedTuple):
-    """One line of `distribution`: CRPS, and pinball over the levels; see definitions.py.
+    """One row of `distribution`: CRPS, and pinball loss over the levels; see definitions.py.
 
-    `scope` is pooled, symbol or window, `name` which of them: all, the symbol, the window from 0.
-    `calibrated` is the mean number of residuals that the laws of these n rows are made from.
+    `scope` is pooled, symbol or window; `name` is all, the symbol or the window from 0.
+    `calibrated` is the mean number of residuals behind the distributions of these n rows.
     """
 
     horizon: str
@@ -36,7 +36,7 @@ class DistributionRow(NamedTuple):
 
 
 class QuantileRow(NamedTuple):
-    """One line of `quantiles`: a level over all rows or one symbol's."""
+    """One row of `quantiles`: one level, over all rows or those of a symbol."""
 
     horizon: str
     model: str
@@ -50,7 +50,7 @@ class QuantileRow(NamedTuple):
 
 
 class CoverageRow(NamedTuple):
-    """One line of `coverage`: the central interval of `stated` between two levels."""
+    """One row of `coverage`: the central interval of nominal coverage `stated`."""
 
     horizon: str
     model: str
@@ -65,7 +65,7 @@ class CoverageRow(NamedTuple):
 
 
 class PitRow(NamedTuple):
-    """One line of `pit`: a tenth from `low` to `high` over all rows."""
+    """One row of `pit`: the bin from `low` to `high`, over all rows."""
 
     horizon: str
     model: str
@@ -77,7 +77,7 @@ class PitRow(NamedTuple):
 
 
 class FanRow(NamedTuple):
-    """One line of `fan`: a decision's quantile at a level, its forecast and outcome y."""
+    """One row of `fan`: the quantile at a level, the forecast and the outcome y at an origin."""
 
     horizon: str
     model: str
@@ -92,7 +92,7 @@ class FanRow(NamedTuple):
 
 @dataclass(frozen=True)
 class Distributions:
-    """Everything of one horizon; `fans` are the last decisions of one symbol, for a figure."""
+    """All tables of one horizon; `fans` are the last origins of one symbol, for a figure."""
 
     rows: tuple[DistributionRow, ...]
     quantiles: tuple[QuantileRow, ...]
@@ -102,7 +102,7 @@ class Distributions:
 
 
 class Interval(NamedTuple):
-    """A central interval: its stated share, the places of its two levels."""
+    """A central interval: its nominal coverage, the positions of its two levels."""
 
     stated: float
     low: int
@@ -110,7 +110,7 @@ class Interval(NamedTuple):
 
 
 def intervals(levels: tuple[float, ...]) -> list[Interval]:
-    """The levels p and 1 - p that are both asked for, the widest first; levels ascend."""
+    """The pairs of levels p and 1 - p among the ascending levels, the widest interval first."""
     found = []
     for low, p in enumerate(levels):
         high = [k for k, q in enumerate(levels) if abs(1.0 - p - q) < 1e-9]
@@ -120,9 +120,9 @@ def intervals(levels: tuple[float, ...]) -> list[Interval]:
 
 
 def assess(forecasts: Forecasts, laws: Laws, *, drawn: Collection[str] = ()) -> Distributions:
-    """Scores of every model's laws; rows whose fit has too few residuals for one are left out.
+    """Scores of every model's distributions; rows of fits with too few residuals are left out.
 
-    Fans are kept of the models `drawn`, by the first law.
+    Fans are kept for the models `drawn`, with the first distribution.
     """
     found = Distributions((), (), (), (), ())
     for model in forecasts.yhat:
@@ -142,10 +142,10 @@ def assess(forecasts: Forecasts, laws: Laws, *, drawn: Collection[str] = ()) -> 
 
 @dataclass(frozen=True)
 class _Scored:
-    """One model and law: its scores row by row (n, …), NaN where there is no law.
+    """Scores of one model and distribution by row (n, …), NaN where there is no distribution.
 
-    `r` (n,) are residuals, `quantiles` (n, L) the law's own; `intervals` (n, I, 3) covered, width
-    and interval score.
+    `r` (n,) are residuals, `quantiles` (n, L) their quantiles; `intervals` (n, I, 3) hold covered,
+    width and interval score.
     """
 
     laws: Laws
@@ -181,14 +181,14 @@ class _Scored:
 
     @property
     def known(self) -> np.ndarray:
-        """Which rows have a law (n,)."""
+        """Which rows have a distribution (n,)."""
         return np.isfinite(self.calibrated)
 
 
 def _groups(
     forecasts: Forecasts, known: np.ndarray, *, windows: bool
 ) -> Iterator[tuple[str, str, I64]]:
-    """All rows that have a law, then by symbol where there are several, then by window."""
+    """All rows with a distribution, then by symbol if there are several, then by window."""
     yield "pooled", "all", np.flatnonzero(known)
     if len(forecasts.symbols) > 1:
         for code, symbol in enumerate(forecasts.symbols):
@@ -199,7 +199,7 @@ def _groups(
 
 
 def _mean(values: F64, rows: I64) -> F64:
-    """Over some rows of (n, …); NaN over none."""
+    """The mean over some rows of (n, …); NaN over none."""
     return values[rows].mean(axis=0) if rows.size else np.full(values.shape[1:], np.nan)
 
 
@@ -236,7 +236,7 @@ def _pits(head: _Head, s: _Scored) -> Iterator[PitRow]:
 
 
 def _fan(head: _Head, forecasts: Forecasts, s: _Scored) -> Iterator[FanRow]:
-    """The last decisions of the symbol with the most, the first of several."""
+    """The last origins of the symbol with the most rows; the first such symbol in a tie."""
     code = int(np.bincount(forecasts.symbol).argmax())
     rows = np.flatnonzero(forecasts.symbol == code)[-_MOST_FAN:]
     yhat = forecasts.yhat[head[1]]

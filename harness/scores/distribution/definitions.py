@@ -1,13 +1,13 @@
-"""What every figure of a forecast distribution is: its heading, its unit, its definition."""
+"""Figures of forecast distributions: heading, unit and definition."""
 
 from __future__ import annotations
 
 from harness.scores.risk.definitions import Figure
 
 SYMBOLS = (
-    "y is the target and q its quantile at the level p that a law gives, both on the target's "
-    "scale; l and u are the quantiles at p and 1 - p, between which 1 - 2 p of outcomes should "
-    "lie; F is the law's distribution function."
+    "y is the target and q its forecast quantile at the level p, both on the target's scale; l and "
+    "u are the quantiles at p and 1 - p, between which 1 - 2 p of outcomes should lie; F is the "
+    "forecast distribution function."
 )
 
 FIGURES: dict[str, Figure] = {
@@ -18,15 +18,15 @@ FIGURES: dict[str, Figure] = {
             "CRPS",
             "target's scale",
             "mean continuous ranked probability score, lower is better: twice the mean pinball "
-            "loss over 100 quantiles, at the middles of equal shares, whatever levels are asked "
-            "for (Gneiting & Raftery 2007, JASA 102; by quantiles: Berrisch & Ziel 2023, "
+            "loss over 100 quantiles at the midpoints of equal shares, whatever the levels in the "
+            "hypothesis (Gneiting & Raftery 2007, JASA 102; by quantiles: Berrisch & Ziel 2023, "
             "J. Econometrics 237)",
         ),
         Figure(
             "pinball",
             "pinball",
             "target's scale",
-            "mean (p - 1(y < q))(y - q), of one level or over the levels asked for, lower is "
+            "mean (p - 1(y < q))(y - q), at one level or over all levels, lower is "
             "better (Koenker & Bassett 1978, Econometrica 46)",
         ),
         Figure(
@@ -45,7 +45,7 @@ FIGURES: dict[str, Figure] = {
             "width",
             "width",
             "target's scale",
-            "mean u - l; of two intervals that cover as stated the narrower is the sharper",
+            "mean u - l; if two intervals have the stated coverage, the narrower is sharper",
         ),
         Figure(
             "interval_score",
@@ -59,9 +59,9 @@ FIGURES: dict[str, Figure] = {
             "PIT",
             "share of rows, 0.1 is best",
             "how often the probability integral transform F(y) fell into this tenth; F is linear "
-            "between the 100 quantiles, and beyond the outermost y counts to the first or last "
-            "tenth. A hump is a law too wide, a valley one too narrow (Diebold, Gunther & Tay "
-            "1998, International Economic Review 39)",
+            "between the 100 quantiles; y beyond the outermost falls into the first or last tenth. "
+            "A hump shape: the distribution is too wide; a U shape: it is too narrow (Diebold, "
+            "Gunther & Tay 1998, International Economic Review 39)",
         ),
     )
 }

@@ -1,7 +1,7 @@
-"""Scores of the quantiles that laws of residuals give around forecasts, row by row.
+"""Scores by row of forecast quantiles: the forecast plus quantiles of a residual distribution.
 
-All is on the target's scale. A law moves with its forecast, so outcome and quantiles are both
-taken less the forecast: the residual r (n,) and the law's own quantiles.
+All values are on the target's scale. The forecast is subtracted from outcome and quantiles, which
+leaves the residual r (n,) and the quantiles of residuals.
 """
 
 from __future__ import annotations
@@ -11,12 +11,12 @@ import numpy as np
 from harness.types import F64, I64, Forecasts, ModelFit
 from harness.walk.residuals.laws import MIDDLES, SHARES
 
-_CHUNK = 4_096  # rows whose distances to all quantiles are held at a time
+_CHUNK = 4_096  # rows whose distances to all quantiles are in memory at once
 
 
 def laws_of_rows(fit: ModelFit, forecasts: Forecasts, law: int) -> tuple[F64, I64]:
-    """One law of all fits (fits, 1 + L + SHARES), by symbol where they are, and rows' places."""
-    assert fit.laws is not None, "asked for before the walk"
+    """One distribution of all fits (fits, 1 + L + SHARES), or fits and symbols; rows' positions."""
+    assert fit.laws is not None, "laws are set by a walk with [distribution]"
     own = fit.laws[..., law, :]
     place = np.repeat(np.arange(own.shape[0]), np.diff(fit.edges))
     if own.ndim == 2:
@@ -31,13 +31,13 @@ def pinball(r: F64, quantiles: F64, levels: F64) -> F64:
 
 
 def interval_score(r: F64, low: F64, high: F64, level: float) -> F64:
-    """Of intervals (n,) from the quantile at `level` to that at 1 - level; Gneiting & Raftery."""
+    """Score of intervals (n,) from the quantiles at `level` to 1 - level; Gneiting & Raftery."""
     beyond = np.maximum(low - r, 0.0) + np.maximum(r - high, 0.0)
     return high - low + beyond / level
 
 
 def crps_and_pit(r: F64, shares: F64, place: I64) -> tuple[F64, F64]:
-    """CRPS (n,) and PIT (n,) in 0 to 1 of r (n,), whose law's quantiles are shares[place].
+    """CRPS (n,) and PIT (n,) in 0 to 1 of r (n,), whose quantiles are shares[place].
 
     shares (fits, SHARES) are ascending quantiles at MIDDLES.
     """
@@ -51,7 +51,7 @@ def crps_and_pit(r: F64, shares: F64, place: I64) -> tuple[F64, F64]:
 
 
 def _transform(r: F64, own: F64) -> F64:
-    """F(r) of quantiles (n, SHARES), linear between them, halfway to 0 or 1 beyond them."""
+    """F(r) from quantiles (n, SHARES): linear between them, halfway to 0 or 1 beyond them."""
     upto = np.sum(own <= r[:, None], axis=1)
     inside = np.clip(upto, 1, SHARES - 1)
     low, high = (np.take_along_axis(own, k[:, None], 1)[:, 0] for k in (inside - 1, inside))

@@ -1,1 +1,1 @@
-"""risk."""
+"""Value at risk and expected shortfall: losses and backtests of every model's tail forecasts."""

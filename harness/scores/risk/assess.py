@@ -1,4 +1,4 @@
-"""How good the VaR and ES of every model are, over all rows and symbol by symbol."""
+"""Losses and backtests of every model's VaR and ES: over all rows, then by symbol."""
 
 from __future__ import annotations
 
@@ -24,14 +24,14 @@ from harness.scores.risk.losses import fz_loss, joint_loss, quantile_loss
 from harness.types import F64, I64, Forecasts
 from harness.walk.residuals.tails import Tails
 
-REJECTED = 0.05  # a p-value under this rejects, where assets are counted
+REJECTED = 0.05  # a p-value below this rejects, when symbols are counted
 ALL = "all"
 _ROUNDING = 1e-12  # of a rate over its level
-_MOST_PATH = 1_000  # decisions of a path kept for the figure
+_MOST_PATH = 1_000  # forecast origins of a path, for the figure
 
 
 class RiskRow(NamedTuple):
-    """One line of the table `risk`; what each figure is stands in definitions.py."""
+    """One row of the table `risk`; definitions.py defines the figures."""
 
     horizon: str
     model: str
@@ -62,11 +62,11 @@ class RiskRow(NamedTuple):
 
 
 class WinRow(NamedTuple):
-    """One line of the table `risk_wins`: a model over the symbols, against the baseline.
+    """One row of the table `risk_wins`: a model against the baseline, over the symbols.
 
-    `wins` of `symbols` have a lower joint loss, `quantile_wins` a lower quantile loss, `rate_wins`
-    a rate of violations nearer to the level, `rate_ties` one as near: rates are of whole numbers.
-    Kupiec rejects the rate of `rejected` of `tested`.
+    Of `symbols`, `wins` have a lower joint loss, `quantile_wins` a lower quantile loss, `rate_wins`
+    a violation rate closer to the level and `rate_ties` one equally close. Kupiec's test rejects
+    the rate for `rejected` of `tested`.
     """
 
     horizon: str
@@ -84,7 +84,7 @@ class WinRow(NamedTuple):
 
 
 class PathRow(NamedTuple):
-    """One line of the table `risk_path`: the return over the horizon and its VaR and ES."""
+    """One row of the table `risk_path`: the return over the horizon, its VaR and ES."""
 
     horizon: str
     model: str
@@ -99,7 +99,7 @@ class PathRow(NamedTuple):
 
 @dataclass(frozen=True)
 class Risk:
-    """Everything of one horizon; `paths` are the last decisions of one symbol, for a figure."""
+    """All tables of one horizon; `paths` are the last origins of one symbol, for a figure."""
 
     rows: tuple[RiskRow, ...]
     wins: tuple[WinRow, ...]
@@ -115,13 +115,13 @@ def assess(
     seed: int,
     drawn: Collection[str] = (),
 ) -> Risk:
-    """Losses, backtests and wins of every model, law of residuals and level.
+    """Losses, backtests and wins of every model, residual distribution and level.
 
-    Paths are kept of the models `drawn`, by the first law at the lowest level.
+    Paths are kept for the models `drawn`, with the first distribution at the lowest level.
 
-    Rates and losses are over every row whose return is known. Tests are over decisions whose
-    targets do not overlap, and of one symbol each: what a test of several symbols of one day
-    would have to assume, that they are independent, is not so.
+    Rates and losses cover every row whose return is known. Tests use origins whose targets do not
+    overlap, and one symbol each: a test across the symbols of a day would assume that they are
+    independent, which they are not.
     """
     rows: list[RiskRow] = []
     paths: list[PathRow] = []
@@ -139,7 +139,7 @@ def assess(
 def _rows(
     head: tuple[str, str, str, float], forecasts: Forecasts, found: TailForecast, seed: int
 ) -> Iterator[RiskRow]:
-    """Over all rows, then by symbol where there are several."""
+    """Over all rows, then by symbol if there are several."""
     y = _returns(forecasts)
     known = np.isfinite(y) & np.isfinite(found.var)
     several = len(forecasts.symbols) > 1
@@ -185,7 +185,7 @@ def _returns(forecasts: Forecasts) -> F64:
 
 
 def _apart(forecasts: Forecasts, rows: I64) -> I64:
-    """Of one symbol's rows those whose targets do not overlap: each begins when the last ended."""
+    """The rows of one symbol whose targets do not overlap: each starts when the last has ended."""
     if not forecasts.overlap or not rows.size:
         return rows
     formed, resolved = forecasts.formed_at[rows], forecasts.resolved_at[rows]
@@ -198,7 +198,7 @@ def _apart(forecasts: Forecasts, rows: I64) -> I64:
 
 
 class _Figures(NamedTuple):
-    """From `n` to `dof` of RiskRow, over no row unless given."""
+    """The columns of RiskRow from `n` to `dof`; the defaults are those of no row."""
 
     n: int = 0
     violations: int = 0
@@ -255,7 +255,7 @@ def _tests(y: F64, found: TailForecast, rows: I64, seed: int) -> _Tests:
 
 
 def _wins(rows: list[RiskRow], baseline: str) -> Iterator[WinRow]:
-    """By horizon, model, law and level, over the symbols; nothing where there is only one."""
+    """Wins over the symbols by horizon, model, distribution and level; none for one symbol."""
     groups: dict[tuple[str, str, str, float], list[RiskRow]] = {}
     for row in rows:
         if row.symbol != ALL:
@@ -288,7 +288,7 @@ def _wins(rows: list[RiskRow], baseline: str) -> Iterator[WinRow]:
 def _path(
     head: tuple[str, str, str, float], forecasts: Forecasts, found: TailForecast
 ) -> Iterator[PathRow]:
-    """The last decisions of the symbol with the most, the first of several."""
+    """The last origins of the symbol with the most rows; the first such symbol in a tie."""
     code = int(np.bincount(forecasts.symbol).argmax())
     rows = np.flatnonzero(forecasts.symbol == code)[-_MOST_PATH:]
     columns = (forecasts.formed_at, _returns(forecasts), found.var, found.es)

@@ -1,7 +1,7 @@
-"""Backtests of VaR and ES over decisions in time order, whose targets must not overlap.
+"""Backtests of VaR and ES over rows in time order whose targets do not overlap.
 
-`hits` (n,) says where the return fell below VaR (y < q); `level` is its nominal rate a. A statistic
-that is not defined (no row, no violation to take a mean over) is NaN, and so is its p-value.
+`hits` (n,) marks returns below VaR (y < q); `level` is its nominal rate a. An undefined statistic
+(no row, or no violation to average over) is NaN, and so is its p-value.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ from harness.types import F64, I64
 Flags = NDArray[np.bool_]
 LAGS = 4
 DRAWS = 1_000
-_RANK = 1e-9  # of a column's length left over after those before it: less is rounding
+_RANK = 1e-9  # a column is collinear if less of its length is left; it is rounding then
 
 
 @dataclass(frozen=True)
@@ -33,10 +33,10 @@ UNDEFINED = Tested(math.nan, math.nan)
 
 
 def kupiec(hits: Flags, level: float) -> Tested:
-    """Unconditional coverage: the rate of violations is the level; chi2(1).
+    """Unconditional coverage: the violation rate equals the level; chi2(1).
 
-    Twice the log likelihood of x/n less that of a in n independent trials with x violations;
-    Kupiec (1995), J. Derivatives 3, the proportion of failures test.
+    Twice the log likelihood of the rate x/n less that of a, for x violations in n independent
+    trials; Kupiec (1995), J. Derivatives 3, the proportion of failures test.
     """
     n, x = hits.size, int(hits.sum())
     if not n:
@@ -46,7 +46,7 @@ def kupiec(hits: Flags, level: float) -> Tested:
 
 
 def independence(hits: Flags) -> Tested:
-    """A violation is as likely after one as after none, against a first-order chain; chi2(1).
+    """Violations are independent, against a first-order Markov chain; chi2(1).
 
     Christoffersen (1998), International Economic Review 39, section 3.2.
     """
@@ -61,20 +61,20 @@ def independence(hits: Flags) -> Tested:
 
 
 def conditional_coverage(hits: Flags, level: float) -> Tested:
-    """Right rate and independence at once: the sum of both statistics; chi2(2).
+    """Coverage and independence jointly: the sum of both statistics; chi2(2).
 
-    Christoffersen (1998), section 3.3; the rate is that of all n rows, not of the last n - 1.
+    Christoffersen (1998), section 3.3; the rate is over all n rows, not the last n - 1.
     """
     total = kupiec(hits, level).statistic + independence(hits).statistic
     return _chi2(total, 2)
 
 
 def dynamic_quantile(hits: Flags, level: float, var: F64) -> Tested:
-    """Violations cannot be foretold from the last four, from VaR or at all: chi2(rank X), mostly 6.
+    """Violations cannot be predicted from the last four hits or VaR: chi2(rank X), mostly 6.
 
     H = 1(y < q) - a is regressed on X = (1, four lags of H, q): H'X (X'X)^-1 X'H / (a (1 - a)).
-    Columns of X that others make up, as a constant VaR, count once. Engle & Manganelli (2004), J.
-    Business & Economic Statistics 22, section 6, the out-of-sample DQ test. NaN for under 12 rows.
+    Collinear columns of X, such as a constant VaR, count once. Engle & Manganelli (2004), J.
+    Business & Economic Statistics 22, section 6, the out-of-sample DQ test. NaN below 12 rows.
     """
     h = hits - level
     rows = h.size - LAGS
@@ -92,7 +92,7 @@ def _basis(x: F64) -> F64:
     found: list[F64] = []
     for column in x.T:
         rest = column
-        for _ in range(2):  # once more: what rounding left of the columns before
+        for _ in range(2):  # twice, to remove what rounding left of the earlier columns
             for b in found:
                 rest = rest - b * (b @ rest)
         length = math.sqrt(float(rest @ rest))
@@ -103,10 +103,10 @@ def _basis(x: F64) -> F64:
 
 @dataclass(frozen=True)
 class TailShapes:
-    """What a return beyond VaR is over ES under the law that forecast both, a mean of 1.
+    """Return beyond VaR over ES, under the distribution that forecast both; its mean is 1.
 
-    `ratios` (g, m): values of each of g laws; `law` (n,) which one a row has. `upto` (m + 1) are
-    the values' probabilities summed from 0 to 1; None where all are equally likely.
+    `ratios` (g, m): m values of each of g distributions; `law` (n,): the distribution of each row.
+    `upto` (m + 1): cumulative probabilities of the values, from 0 to 1; None if equally likely.
     """
 
     ratios: F64
@@ -117,12 +117,12 @@ class TailShapes:
 def acerbi_szekely(
     y: F64, hits: Flags, level: float, es: F64, shapes: TailShapes, seed: int
 ) -> tuple[Tested, Tested]:
-    """Z1 and Z2 of ES, 0 on average where VaR and ES are right, below 0 where losses are larger.
+    """Z1 and Z2 of ES: 0 on average if VaR and ES are right, below 0 if losses are larger.
 
-    Z1 = 1 - mean over violations of y / e, given the violations; Z2 = 1 - sum over violations of
-    y / e over (n a), of rate and size together. Acerbi & Szekely (2014), Risk, December, tests 1
-    and 2, with signs of returns. p is the share of 1,000 seeded draws under the forecast law that
-    are as low (their own count and n draw beside): small where the risk is understated.
+    Z1 = 1 - mean of y / e over the violations, given the violations. Z2 = 1 - sum of y / e over the
+    violations, over n a: rate and size together. Acerbi & Szekely (2014), Risk, December, tests 1
+    and 2, with signs of returns. p is the share of 1,000 seeded draws from the forecast
+    distribution that are as low, each with its own number of violations; small p: risk understated.
     """
     n, x = y.size, int(hits.sum())
     if not n:
@@ -141,7 +141,7 @@ def acerbi_szekely(
 
 
 def _drawn(n: int, level: float, shapes: TailShapes, seed: int) -> tuple[F64, I64]:
-    """Under the forecast law: the sum of y / e over the violations (DRAWS,), and how many."""
+    """Draws from the forecast distribution: sum of y / e over violations (DRAWS,), their number."""
     draw, row, place = _draws(n, level, seed, shapes.upto or shapes.ratios.shape[1])
     values = shapes.ratios[shapes.law[row], place]
     sums = np.asarray(np.bincount(draw, values, DRAWS), np.float64)
@@ -152,9 +152,9 @@ def _drawn(n: int, level: float, shapes: TailShapes, seed: int) -> tuple[F64, I6
 def _draws(
     n: int, level: float, seed: int, values: int | tuple[float, ...]
 ) -> tuple[I64, I64, I64]:
-    """Violations under a right forecast: of which draw each is, its row and its value's place.
+    """Violations under a correct forecast: the draw, row and value position of each.
 
-    `values` is how many there are, or TailShapes.upto. Models and laws share them.
+    `values` is the number of values, or TailShapes.upto. Models and distributions share the draws.
     """
     rng = np.random.default_rng(seed)
     counts = rng.binomial(n, level, DRAWS)
@@ -168,12 +168,12 @@ def _draws(
 
 
 def _share(low: Flags) -> float:
-    """The p-value of a simulation: the observed value counts as one draw."""
+    """Simulated p-value; the observed value counts as one draw."""
     return (1 + int(low.sum())) / (1 + low.size)
 
 
 def _log_likelihood(failed: int, hit: int, rate: float) -> float:
-    """Of so many rows without and with a violation at this rate; 0 ln 0 is 0."""
+    """Bernoulli log likelihood of rows without and with a violation; 0 ln 0 is 0."""
     none = failed * math.log1p(-rate) if failed else 0.0
     return none + (hit * math.log(rate) if hit else 0.0)
 

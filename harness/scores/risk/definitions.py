@@ -1,19 +1,19 @@
-"""What every figure of VaR and ES is: its heading on the card, its unit, its definition."""
+"""Figures of VaR and ES: heading on the card, unit and definition."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
 
 SYMBOLS = (
-    "y is the log return from the decision's close to the end of the horizon, q the forecast VaR "
-    "and e the forecast ES, both returns and as a rule negative; a is the level; H = 1 where "
-    "y < q, else 0; n the rows."
+    "y is the log return from the close at the forecast origin to the end of the horizon, q the "
+    "VaR forecast and e the ES forecast, both returns and usually negative; a is the level; H = 1 "
+    "where y < q, else 0; n is the number of rows."
 )
 
 
 @dataclass(frozen=True)
 class Figure:
-    """One column of a table: what stands in it."""
+    """One column of a table."""
 
     name: str
     heading: str
@@ -28,7 +28,7 @@ FIGURES: dict[str, Figure] = {
             "rate",
             "violations",
             "share of rows, the level is best",
-            "mean H: how often the return fell below VaR; over the level, 1 is best",
+            "mean H: how often the return fell below VaR; the ratio to the level is best at 1",
         ),
         Figure(
             "quantile_loss",
@@ -55,34 +55,35 @@ FIGURES: dict[str, Figure] = {
             "scale",
             "scale",
             "forecast sigmas of the horizon",
-            "mean over the rows of the residuals' scale, fitted on each fit's training rows; of t "
-            "errors it is not their standard deviation, which is scale sqrt(dof/(dof - 2))",
+            "mean over the rows of the residuals' scale, fitted on each fit's training rows; for "
+            "Student's t the standard deviation is scale sqrt(dof/(dof - 2))",
         ),
         Figure(
             "dof",
             "degrees of freedom",
             "no unit, 2.1 to 200",
-            "mean over the rows of those of Student's t, fitted on each fit's training rows",
+            "mean over the rows of the degrees of freedom of Student's t, fitted on each fit's "
+            "training rows",
         ),
         Figure(
             "kupiec",
             "Kupiec",
             "chi2(1)",
-            "likelihood ratio of the rate of violations against the level, unconditional coverage "
+            "likelihood ratio of the violation rate against the level, unconditional coverage "
             "(Kupiec 1995, J. Derivatives 3)",
         ),
         Figure(
             "independence",
             "independence",
             "chi2(1)",
-            "likelihood ratio of a first-order chain of violations against independent ones "
+            "likelihood ratio of a first-order Markov chain of violations against independence "
             "(Christoffersen 1998, International Economic Review 39)",
         ),
         Figure(
             "coverage",
             "conditional coverage",
             "chi2(2)",
-            "Kupiec's and the independence statistic together (Christoffersen 1998)",
+            "sum of the Kupiec and independence statistics (Christoffersen 1998)",
         ),
         Figure(
             "dq",
@@ -96,8 +97,8 @@ FIGURES: dict[str, Figure] = {
             "Z1",
             "no unit, 0 is best",
             "1 - mean of y/e over the violations, below 0 where losses beyond VaR exceed ES "
-            "(Acerbi & Szekely 2014, Risk, test 1); p by 1,000 seeded draws from the forecast law, "
-            "one-sided",
+            "(Acerbi & Szekely 2014, Risk, test 1); one-sided p from 1,000 seeded draws of the "
+            "forecast distribution",
         ),
         Figure(
             "z2",

@@ -1,4 +1,4 @@
-"""VaR and ES of every test row from a model's volatility forecasts and its training tails."""
+"""VaR and ES of every test row, from volatility forecasts and tails of training residuals."""
 
 from __future__ import annotations
 
@@ -22,15 +22,15 @@ from harness.walk.residuals.tails import (
     student_shortfall,
 )
 
-_LAWS, _POINTS = 64, 2_048  # of t errors: 1/dof in so many steps, the tail in so many points
+_LAWS, _POINTS = 64, 2_048  # Student's t on a grid of 1/dof, its tail on a grid of points
 
 
 @dataclass(frozen=True)
 class TailForecast:
-    """VaR and ES (n,) of one model, law of residuals and level: returns over the horizon.
+    """VaR and ES (n,) of one model, residual distribution and level: returns over the horizon.
 
-    `scale` and `dof` (n,) are the law's at every row; `fit` (n,) is its place in `tails`
-    (fits, 4 + GRID), those of every fit, or of every fit and symbol.
+    `scale` and `dof` (n,) are the distribution's at every row; `fit` (n,) is the row's position in
+    `tails` (fits, 4 + GRID), one row per fit, or per fit and symbol.
     """
 
     level: float
@@ -42,7 +42,7 @@ class TailForecast:
     tails: F64
 
     def shapes(self, rows: I64) -> TailShapes:
-        """How returns beyond VaR lie under the law, for these rows."""
+        """The distribution of returns beyond VaR for these rows."""
         if np.isfinite(self.dof[rows]).any():
             steps = (_LAWS - 1) * DOF_RANGE[0] / self.dof[rows]
             return TailShapes(_student_ratios(self.level), np.rint(steps).astype(np.int64))
@@ -55,10 +55,10 @@ class TailForecast:
 def tail_forecast(
     forecasts: Forecasts, model: str, values: Values, tails: Tails, law: int, level: int
 ) -> TailForecast:
-    """The VaR and ES that a model's forecasts give at tails.levels[level] by tails.residuals[law].
+    """VaR and ES of a model's forecasts at tails.levels[level] with tails.residuals[law].
 
-    VaR is the fit's quantile of z times the forecast sigma of the horizon, ES the mean of z at or
-    below it times the same. NaN for rows of a fit without tails.
+    VaR is the fit's quantile of z times the forecast sigma of the horizon; ES is the mean of z at
+    or below that quantile, times the same sigma. NaN for rows of a fit without tails.
     """
     fit = forecasts.fits[model]
     own, place = _own(fit, forecasts, law, level)
@@ -75,8 +75,8 @@ def tail_forecast(
 
 
 def _own(fit: ModelFit, forecasts: Forecasts, law: int, level: int) -> tuple[F64, I64]:
-    """The tails (fits, 4 + GRID) of the fits, by symbol where they are, and each row's place."""
-    assert fit.tails is not None, "asked for before the walk"
+    """Tails (fits, 4 + GRID), one row per fit (and symbol), and each row's position in them."""
+    assert fit.tails is not None, "tails are set by a walk with [risk]"
     own = fit.tails[..., law, level, :]
     place = np.repeat(np.arange(own.shape[0]), np.diff(fit.edges))
     if own.ndim == 2:
@@ -87,7 +87,7 @@ def _own(fit: ModelFit, forecasts: Forecasts, law: int, level: int) -> tuple[F64
 
 @lru_cache(maxsize=32)
 def _student_ratios(level: float) -> F64:
-    """Equally likely z / ES beyond VaR (64, 2048): of 63 x 2.1 / k dof, normal for k = 0."""
+    """Equally likely z / ES beyond VaR (64, 2048): t with 63 x 2.1 / k dof, normal for k = 0."""
     from scipy.special import ndtri, stdtrit
 
     level_of = (np.arange(_POINTS) + 0.5) / _POINTS * level

@@ -1,7 +1,7 @@
-"""Losses of forecasts of VaR and ES, lower is better; VaR and ES are returns, as a rule negative.
+"""Losses of VaR and ES forecasts, lower is better; VaR and ES are returns, usually negative.
 
-All take the return y (n,), the level a, the forecast VaR q (n,) and ES e (n,), and give (n,).
-Where e is not below 0 a joint loss is not defined: NaN.
+All take the return y (n,), the level a and the forecasts of VaR q (n,) and ES e (n,); all give
+(n,). A joint loss is NaN where e is not negative.
 """
 
 from __future__ import annotations
