@@ -1,1 +1,1 @@
-"""inference."""
+"""Evidence on a gain: tests of predictive ability, bootstraps, multiple testing, share of wins."""

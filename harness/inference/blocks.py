@@ -1,4 +1,4 @@
-"""How long the blocks of a bootstrap are, and sums over its draws."""
+"""Block lengths of the stationary bootstrap, and sums over its draws."""
 
 from __future__ import annotations
 
@@ -9,13 +9,13 @@ import numpy as np
 from harness.kernels.resampling import resampled_sums
 from harness.types import F64
 
-_TARGETS = 4.0  # that do not overlap, in a block
-_BLOCKS = 4  # in a sample
-_ENOUGH = 30  # targets that do not overlap
+_TARGETS = 4.0  # non-overlapping targets in a block, at least
+_BLOCKS = 4  # blocks in a sample, at least
+_ENOUGH = 30  # non-overlapping targets that a bootstrap needs
 
 
 def optimal_block_length(x: F64) -> float:
-    """The mean block length that serves the stationary bootstrap of the mean of x (n,) best.
+    """The optimal mean block length for the stationary bootstrap of the mean of x (n,).
 
     Politis & White (2004), Econometric Reviews 23, section 3, with the correction of Patton,
     Politis & White (2009), Econometric Reviews 28: lags count up to twice the first after which
@@ -39,7 +39,7 @@ def optimal_block_length(x: F64) -> float:
 
 
 def _autocovariances(centred: F64) -> tuple[F64, int]:
-    """Autocovariances as far as they are wanted, and the lag from which they are flat."""
+    """Autocovariances up to the lag needed, and the lag from which they are insignificant."""
     n = centred.size
     run = max(5, int(math.log10(n)))
     most = min(math.ceil(math.sqrt(n)) + run, n - 1)
@@ -51,7 +51,7 @@ def _autocovariances(centred: F64) -> tuple[F64, int]:
     while k <= last:
         cross = float(centred[k:] @ centred[: n - k])
         found[k] = cross / n
-        # The paper's published code takes the norms one row short.
+        # One row short, as in the published code of the paper.
         late = squares[-1] - squares[k]
         early = squares[n - k - 2] if k < n - 1 else 0.0
         norm = math.sqrt(max(late * early, 0.0))
@@ -64,14 +64,14 @@ def _autocovariances(centred: F64) -> tuple[F64, int]:
 
 
 def block_length(x: F64, overlap: int) -> float:
-    """The mean block length for x (n,): the optimal one, but never short beside the overlap.
+    """The mean block length for x (n,): the optimal one, but long relative to the overlap.
 
-    At least 4 (overlap + 1), a quarter of x at most, and overlap + 1 in any case. A block shorter
-    than the overlap tears targets that share bars apart, and one just as long tears a third of
-    them: of 2,000 sums over ten shocks each, such draws have 0.84 of the true standard error, with
-    four times the length 0.92. At least n^(1/3) too, the rate at which the best length
-    grows; where the rule finds less it has found no correlation, longer blocks then cost next to
-    no precision, and a draw of them a fraction of the time.
+    At least 4 (overlap + 1) but at most a quarter of x, and overlap + 1 in any case. A block
+    shorter than the overlap separates targets that share bars; one as long separates a third of
+    them: on 2,000 sums over ten shocks each, such draws give 0.84 of the true standard error, with
+    four times the length 0.92. Also at least n^(1/3), the rate at which the optimal length grows:
+    where the rule gives less there is no correlation, so longer blocks cost almost no precision
+    and are faster to draw.
     """
     n, apart = x.size, overlap + 1.0
     least = max(min(_TARGETS * apart, n / _BLOCKS), apart if overlap else 1.0, n ** (1.0 / 3.0))
@@ -79,9 +79,9 @@ def block_length(x: F64, overlap: int) -> float:
 
 
 def long_enough(n: int, overlap: int) -> bool:
-    """Whether n decisions hold enough targets that do not overlap for draws to say anything.
+    """Whether n forecast origins hold enough non-overlapping targets for a bootstrap.
 
-    With 40 of them 90 % intervals cover 80 to 85 % of the time, with a dozen 65 %.
+    With 40 of them, 90 % intervals cover 80 to 85 % of the time; with a dozen, 65 %.
     """
     return n >= _ENOUGH * (overlap + 1)
 
@@ -89,10 +89,10 @@ def long_enough(n: int, overlap: int) -> bool:
 def bootstrap_sums(columns: F64, length: float, draws: int, seed: int) -> F64:
     """Sums of the columns (n, k) over draws of the stationary bootstrap: (draws, k).
 
-    Politis & Romano (1994), JASA 89, section 2: blocks begin anywhere, go on at row 0 after the
+    Politis & Romano (1994), JASA 89, section 2: blocks start anywhere, continue at row 0 after the
     last row, and have geometric lengths of mean `length`. The same n, length, draws and seed give
-    the same draws, whatever the columns. Differences of running sums: exact to about 1e-13 of the
-    columns' spread, which is nothing beside what a draw moves.
+    the same draws, whatever the columns. Computed as differences of running sums, exact to about
+    1e-13 of the columns' spread, which is negligible against the spread of draws.
     """
     n = columns.shape[0]
     mean = columns.mean(axis=0)

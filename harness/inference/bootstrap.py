@@ -1,12 +1,12 @@
-"""A bootstrap of the gain in any metric, whose draws serve all models.
+"""A bootstrap of the gain in any metric, with the same draws for all models.
 
-A metric is a function of means over rows: of its loss, or of a few moments. Those are summed by
-decision time once; a draw then is a sum of blocks of them.
+A metric is a function of means over rows: of its loss, or of a few moments. These are summed by
+forecast origin once; a draw is then a sum of blocks of them.
 
-The intervals are the basic ones (Hall 1992, The Bootstrap and Edgeworth Expansion, section 1.2):
-gain - q(1 - a) of draws - gain and the like. Their draws, centred at the gain, are those of the
-p-value, so test and interval say the same; a percentile interval would carry a metric's bias
-twice, and a studentised one would need a long-run variance of every draw.
+Intervals are basic bootstrap intervals (Hall 1992, The Bootstrap and Edgeworth Expansion, section
+1.2): gain - q, q a quantile of draws - gain. The p-value uses the same draws, centred at the gain,
+so test and interval agree; a percentile interval would count a metric's bias twice, and a
+studentised one would need a long-run variance for every draw.
 """
 
 from __future__ import annotations
@@ -33,10 +33,10 @@ _ROUNDING = 1e-12
 class BootstrapGain:
     """The gain of one model, positive for better, in the metric's unit or as a share.
 
-    `statistic` is the gain over the draws' standard error; `p_value`, one-sided against "no
-    gain", the share of draws whose distance from the gain is at least the gain. Standard error
-    and interval are NaN where the metric is not defined, or where the sample is too short for
-    blocks (`long_enough`); statistic and p_value are then 0 and 1/2.
+    `statistic` is the gain over the standard error of the draws; `p_value`, one-sided against "no
+    gain", is the share of draws that exceed the gain by at least the gain. Standard error and
+    interval are NaN where the metric is undefined or the sample is too short for blocks
+    (`long_enough`); statistic and p_value are then 0 and 1/2.
     """
 
     gain: float
@@ -62,37 +62,37 @@ def bootstrap_gains(
     metric: str,
     gain_as: GainAs,
     overlap: int,
-    dates: ForecastOrigins,
+    origins: ForecastOrigins,
     level: float = 0.9,
     draws: int = DRAWS,
     seed: int = 0,
 ) -> dict[str, BootstrapGain]:
     """The gain of each candidate over the baseline, with its interval, from shared draws.
 
-    Stationary bootstrap (Politis & Romano 1994, JASA 89) over decision times; blocks as
-    `block_length` has them, the longest that any candidate's gain asks for.
+    Stationary bootstrap (Politis & Romano 1994, JASA 89) over forecast origins; the block length is
+    the longest `block_length` of any candidate's gain.
 
     Args:
         outcome, models: the series, (n,) each, in time order.
         baseline, candidates: names among the models.
         metric: one of METRICS.
-        gain_as: relative is a share of the baseline's figure.
-        overlap: decisions whose targets a target shares.
-        dates: which rows are of one decision time.
+        gain_as: relative: as a share of the baseline's figure.
+        overlap: following origins whose targets share bars with a target.
+        origins: the rows of each forecast origin.
         level: of the interval, two-sided.
-        draws: how many; 1,000 give the 5 % point of a p-value to 0.7 points.
+        draws: their number; with 1,000 a p-value of 5 % has a standard error of 0.7 points.
         seed: of the draws.
 
     Raises:
         ValueError: for values that are not finite, or none.
     """
     names = [baseline, *(c for c in candidates if c != baseline)]
-    means, enough = METRICS[metric].means, long_enough(dates.n, overlap)
+    means, enough = METRICS[metric].means, long_enough(origins.n, overlap)
     with np.errstate(divide="ignore", invalid="ignore"):
         series = [models[name] for name in names]
         moved = [METRICS[metric].influence(outcome, f) for f in series]
-        columns, places = _columns(means, outcome, series, moved, dates)
-        block = _block(moved, overlap, dates)
+        columns, places = _columns(means, outcome, series, moved, origins)
+        block = _block(moved, overlap, origins)
         whole = _figures(means, columns.sum(axis=0, keepdims=True), places)
         if enough and np.isfinite(columns).all():
             drawn = _figures(means, bootstrap_sums(columns, block, draws, seed), places)
@@ -106,7 +106,7 @@ def bootstrap_gains(
             low=math.nan,
             high=math.nan,
             level=level,
-            n=dates.n,
+            n=origins.n,
             overlap=overlap,
             block=block,
             draws=0,
@@ -132,22 +132,22 @@ def _columns(
     outcome: Values,
     models: Sequence[Values],
     moved: Sequence[F64],
-    dates: ForecastOrigins,
+    origins: ForecastOrigins,
 ) -> tuple[F64, list[slice]]:
-    """Row counts, the outcome's columns and every model's by decision time; the models' places."""
-    parts = [np.ones(dates.rows), *means.outcome(outcome)]
+    """Sums by origin of row counts and the columns of outcome and models; each model's slice."""
+    parts = [np.ones(origins.rows), *means.outcome(outcome)]
     places = []
     for f, psi in zip(models, moved, strict=True):
         own = means.model(outcome, f, psi)
         places.append(slice(len(parts) - 1, len(parts) - 1 + len(own)))
         parts += own
-    return dates.sums(np.column_stack(parts)), places
+    return origins.sums(np.column_stack(parts)), places
 
 
-def _block(moved: Sequence[F64], overlap: int, dates: ForecastOrigins) -> float:
-    """The longest block that the gain of any model over the first asks for."""
-    gains = [dates.averages(psi - moved[0]) for psi in moved[1:]]
-    known = [x for x in gains if np.isfinite(x).all()] or [np.zeros(dates.n)]
+def _block(moved: Sequence[F64], overlap: int, origins: ForecastOrigins) -> float:
+    """The longest block length of any model's gain over the first model."""
+    gains = [origins.averages(psi - moved[0]) for psi in moved[1:]]
+    known = [x for x in gains if np.isfinite(x).all()] or [np.zeros(origins.n)]
     return max(block_length(x, overlap) for x in known)
 
 
@@ -157,9 +157,9 @@ def _gain(base: F64, candidate: F64, metric: str, gain_as: GainAs) -> F64:
 
 
 def _summary(unknown: BootstrapGain, whole: F64, drawn: F64, size: float) -> BootstrapGain:
-    """What the draws (m,) say of a gain (1,); those without a defined figure are left out.
+    """Summarise the draws (m,) of a gain (1,); draws with an undefined figure are left out.
 
-    `size` is that of the figures: what varies by less than its rounding does not vary.
+    `size` is the size of the figures: variation below its rounding counts as none.
     """
     gain, drawn = float(whole[0]), drawn[np.isfinite(drawn)]
     if drawn.size < 2 or not math.isfinite(gain):

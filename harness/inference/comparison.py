@@ -1,6 +1,6 @@
 """Two forecasts compared by their losses: Giacomini & White, and Clark & West for nested models.
 
-Losses come by decision time: those of a panel are averaged over its symbols first (dates.Dates).
+Losses are by forecast origin: those of a panel are averaged over its symbols (ForecastOrigins).
 """
 
 from __future__ import annotations
@@ -18,8 +18,8 @@ from harness.types import F64
 class GiacominiWhite:
     """`difference`: mean loss of the baseline less the candidate's, in the loss' unit.
 
-    `statistic` has the F distribution with q and `cosines` - q + 1 degrees of freedom under "no
-    difference", q instruments. `n` decision times were used, those whose instruments are known.
+    Under "no difference", `statistic` has the F distribution with q and `cosines` - q + 1 degrees
+    of freedom, for q instruments. `n` origins were used, those whose instruments are known.
     """
 
     difference: float
@@ -32,10 +32,10 @@ class GiacominiWhite:
 
 @dataclass(frozen=True)
 class ClarkWest:
-    """`adjusted`: mean squared error difference, adjusted, in the target's unit squared.
+    """`adjusted`: adjusted difference of mean squared errors, in the target's unit squared.
 
-    `statistic` has Student's t with `cosines` degrees of freedom under "the larger model adds
-    nothing"; `p_value` is one-sided.
+    Under "the larger model adds nothing", `statistic` has Student's t distribution with `cosines`
+    degrees of freedom; `p_value` is one-sided.
     """
 
     adjusted: float
@@ -47,25 +47,26 @@ class ClarkWest:
 
 
 def giacomini_white(d: F64, overlap: int, instruments: F64 | None = None) -> GiacominiWhite:
-    """Are two forecasts equally good, on average or given what was known at the decision?
+    """Are two forecasts equally good, on average or given what was known at the origin?
 
     Giacomini & White (2006), Econometrica 74, eq. 7 and 9: the Wald test that the moments
-    h_t d_{t+h} are zero, here as the test that no coefficient of d on h differs from zero, which
-    takes the variance from the residuals. Unlike Diebold & Mariano's null it is of the forecasts
-    as they were made, estimated parameters, windows and all, so it holds for nested models too.
+    h_t d_{t+h} are zero, here as the test that all coefficients of d on h are zero, which takes
+    the variance from the residuals. Unlike Diebold & Mariano's null, it is about the forecasts as
+    they were made, with estimated parameters and windows, so it holds for nested models too.
 
     Args:
-        d: (n,) loss of the baseline less the candidate's, by decision time.
-        overlap: decisions whose targets a target shares; targets are overlap + 1 decisions long.
-        instruments: (n, q) known at each decision, NaN rows left out; `known` makes them. None
-            for the unconditional test, a constant alone.
+        d: (n,) loss of the baseline less the candidate's, by forecast origin.
+        overlap: following origins whose targets share bars with a target, which is overlap + 1
+            origins long.
+        instruments: (n, q) known at each origin, NaN rows left out; see `lagged`. None for the
+            unconditional test, a constant alone.
 
     Returns:
-        Two-sided statistic and p-value; (0, 1) where there are too few targets that do not
-        overlap, or d is constant.
+        Two-sided statistic and p-value; (0, 1) if there are too few non-overlapping targets, or
+        d is constant.
 
     Raises:
-        ValueError: for d that is not finite or has no rows, and instruments of another length.
+        ValueError: if d is not finite or has no rows, or instruments have another length.
     """
     _check("giacomini_white", d)
     if instruments is None:
@@ -84,11 +85,11 @@ def giacomini_white(d: F64, overlap: int, instruments: F64 | None = None) -> Gia
 
 
 def lagged(d: F64, overlap: int, extra: F64 | None = None) -> F64:
-    """The instruments known at each decision: a constant, d overlap + 1 decisions before, extra.
+    """Instruments known at each origin: a constant, d lagged by overlap + 1 origins, and `extra`.
 
-    d (n,) by decision time; the loss of a target that was not resolved at a decision is not known
-    at it, so the last one that was is overlap + 1 decisions old. `extra` (n, m) is known at each
-    decision already. (n, 2 + m), NaN in the first overlap + 1 rows.
+    d (n,) is by forecast origin. A loss is known once its target has resolved, so the last known
+    one is overlap + 1 origins old. `extra` (n, m) is known at each origin. Returns (n, 2 + m), NaN
+    in the first overlap + 1 rows.
     """
     lag = overlap + 1
     before = np.full(d.size, np.nan)
@@ -98,11 +99,11 @@ def lagged(d: F64, overlap: int, extra: F64 | None = None) -> F64:
 
 
 def adjusted_differences(y: F64, baseline: F64, candidate: F64) -> F64:
-    """What a model that nests the baseline gains in squared error, its noise taken out, by row.
+    """Gain in squared error of a model that nests the baseline, adjusted for its noise, by row.
 
     Clark & West (2007), J. Econometrics 138, eq. 3.1: under the null the larger model's errors
     are larger by the square of what it adds, so e_b^2 - (e_c^2 - (f_b - f_c)^2) has mean zero.
-    All (rows,), outcome and forecasts on the target's scale; the result in its unit squared.
+    All are (rows,): outcome and forecasts on the target's scale, the result in its unit squared.
     """
     adjusted = np.square(y - baseline) - np.square(y - candidate)
     adjusted += np.square(baseline - candidate)
@@ -110,19 +111,19 @@ def adjusted_differences(y: F64, baseline: F64, candidate: F64) -> F64:
 
 
 def clark_west(adjusted: F64, overlap: int) -> ClarkWest:
-    """Does a model that nests the baseline forecast better, its estimation noise allowed for?
+    """Does a model that nests the baseline forecast better, adjusted for estimation noise?
 
     Clark & West (2007), J. Econometrics 138: the t-statistic of the mean, in the upper tail.
 
     Args:
-        adjusted: (n,) `adjusted_differences` by decision time; those of a panel averaged.
+        adjusted: (n,) `adjusted_differences` by forecast origin; those of a panel averaged.
         overlap: as in `giacomini_white`.
 
     Returns:
-        One-sided statistic and p-value; (0, 1/2) where no two targets are apart or nothing varies.
+        One-sided statistic and p-value; (0, 1/2) if all targets overlap or nothing varies.
 
     Raises:
-        ValueError: for what is not finite, or has no rows.
+        ValueError: if values are not finite, or there are no rows.
     """
     _check("clark_west", adjusted)
     fit = least_squares(adjusted, np.ones((adjusted.size, 1)), overlap)

@@ -1,10 +1,10 @@
-"""All models at once: the model confidence set, superior predictive ability and its stepwise form.
+"""All models at once: the model confidence set, superior predictive ability and stepwise SPA.
 
-The bootstraps are arch's; it is imported where one is asked for. Losses are by decision time,
-those of a panel averaged over its symbols first (dates.Dates). Blocks are `block_length`'s of the
-loss differences, the longest that any asks for. Where they are long, losses are averaged over runs
-of an eighth of a block first, and blocks are made of whole runs: arch draws every row of a draw
-apart and keeps its place, so that a long sample would take minutes and gigabytes.
+The bootstraps are those of the package arch, imported when needed. Losses are by forecast origin,
+those of a panel averaged over its symbols (ForecastOrigins). The block length is the longest
+`block_length` of any loss difference. If blocks are long, losses are first averaged over runs of an
+eighth of a block, and blocks consist of whole runs: arch draws every row of a draw separately and
+stores its position, so a long sample would take minutes and gigabytes.
 """
 
 from __future__ import annotations
@@ -28,10 +28,10 @@ _ROUNDING = 1e-12  # of the size of losses
 
 @dataclass(frozen=True)
 class ConfidenceSet:
-    """`excess`: each model's mean loss above the least one, in the loss' unit.
+    """`excess`: each model's mean loss above the lowest one, in the loss' unit.
 
-    `p_values` are the set's (Hansen, Lunde & Nason, definition 4): a model is in the set at level
-    1 - a if its p-value is above a. `included` are those at `size`.
+    `p_values` are MCS p-values (Hansen, Lunde & Nason, definition 4): a model is in the set at
+    level 1 - a if its p-value is above a. `included` are the models in the set at `size`.
     """
 
     excess: dict[str, float]
@@ -47,10 +47,10 @@ class ConfidenceSet:
 
 @dataclass(frozen=True)
 class SuperiorAbility:
-    """`gain`: the mean loss of the baseline less that of `best`, the largest by its t.
+    """`gain`: the mean loss of the baseline less that of `best`, the model with the largest t.
 
-    `statistic` is that t; `p_value` the consistent one, `p_lower` and `p_upper` its bounds.
-    `superior` are the models that StepM says beat the baseline, at family-wise error `size`.
+    `statistic` is that t; `p_value` is the consistent one, `p_lower` and `p_upper` are its bounds.
+    `superior` are the models that beat the baseline by StepM, at family-wise error `size`.
     """
 
     best: str | None
@@ -76,24 +76,24 @@ def model_confidence_set(
     draws: int = DRAWS,
     seed: int = 0,
 ) -> ConfidenceSet:
-    """The models among which the best one is, with confidence 1 - size.
+    """The set of models that contains the best one with confidence 1 - size.
 
     Hansen, Lunde & Nason (2011), Econometrica 79, section 3.1.2: the range statistic T_R, with
-    arch's stationary bootstrap. Models whose losses are the same share their p-value; one that
-    loses the same amount more than another at every decision has 0.
+    arch's stationary bootstrap. Models with equal losses share their p-value; a model whose loss
+    exceeds another's by a constant at every origin has p-value 0.
 
     Args:
-        losses: model -> (n,) by decision time; two models at least.
-        overlap: decisions whose targets a target shares.
-        size: one less the confidence.
+        losses: model -> (n,) by forecast origin; at least two models.
+        overlap: following origins whose targets share bars with a target.
+        size: 1 - the confidence level.
         draws: of the bootstrap.
         seed: of the draws.
 
     Returns:
-        Every model included, with p-value 1, where the sample is too short for blocks.
+        All models, with p-value 1, if the sample is too short for blocks.
 
     Raises:
-        ValueError: for losses that are not finite, or of fewer than two models.
+        ValueError: if losses are not finite, or of fewer than two models.
     """
     names, table = _table("model_confidence_set", losses)
     if len(names) < 2:
@@ -119,7 +119,7 @@ def model_confidence_set(
 def _set_p_values(losses: F64, size: float, draws: int, block: int, seed: int) -> F64:
     from arch.bootstrap import MCS
 
-    # arch cannot tell which model is the worst where two pairs are exactly as far apart.
+    # arch cannot pick the worst model if two pairs are exactly equally far apart.
     apart = np.exp(-np.arange(losses.shape[1]) / 7.0) * _ROUNDING * float(np.ptp(losses))
     test = MCS(losses + apart, size, reps=draws, block_size=block, method="R", seed=seed)
     test.compute()
@@ -127,7 +127,7 @@ def _set_p_values(losses: F64, size: float, draws: int, block: int, seed: int) -
 
 
 def _on_one_level(losses: F64) -> NDArray[np.bool_]:
-    """Which columns (n, k) do not exceed another one by a constant: (k,)."""
+    """Which columns (n, k) do not exceed another column by a constant: (k,)."""
     found = np.ones(losses.shape[1], dtype=np.bool_)
     for k, own in enumerate(losses.T):
         more = own[:, None] - losses
@@ -145,27 +145,27 @@ def superior_ability(
     draws: int = DRAWS,
     seed: int = 0,
 ) -> SuperiorAbility:
-    """Does any model beat the baseline, and which, however many were tried?
+    """Does any model beat the baseline, allowing for the number of models, and which ones do?
 
     SPA: Hansen (2005), JBES 23, section 2. StepM: Romano & Wolf (2005), Econometrica 73,
-    algorithm 3.1. Both by arch's stationary bootstrap of the same draws. arch compares plain means;
-    the differences it is given here are divided by their HAC standard deviations first, which
-    makes it the studentised statistic of both papers.
+    algorithm 3.1. Both use arch's stationary bootstrap with the same draws. arch compares plain
+    means; here the differences are first divided by their HAC standard deviations, which gives the
+    studentised statistic of both papers.
 
     Args:
-        losses: model -> (n,) by decision time.
+        losses: model -> (n,) by forecast origin.
         baseline: the model to beat.
-        overlap: decisions whose targets a target shares.
+        overlap: following origins whose targets share bars with a target.
         size: family-wise error of StepM.
         draws: of the bootstrap.
         seed: of the draws.
 
     Returns:
-        (0, 1), no best model and none superior where the sample is too short for blocks, or no
-        model differs from the baseline by more than a constant.
+        Statistic 0, p-value 1, no best and no superior model if the sample is too short for
+        blocks, or no model differs from the baseline by more than a constant.
 
     Raises:
-        ValueError: for losses that are not finite, or a baseline that is not among them.
+        ValueError: if losses are not finite, or the baseline is not among them.
     """
     names, table = _table("superior_ability", losses)
     if baseline not in names:
@@ -215,7 +215,7 @@ def _step_m(
 ) -> tuple[dict[str, float], list[int]]:
     """SPA's p-values and StepM's superior columns of loss differences (n, k), positive for better.
 
-    `nested`, since arch's other way to a variance takes time that grows with n squared.
+    `nested` because arch's other variance estimator takes time that grows with n squared.
     """
     from arch.bootstrap import StepM
 
@@ -223,27 +223,27 @@ def _step_m(
         np.zeros(d.shape[0]), -d, size, block_size=block, reps=draws, nested=True, seed=seed
     )
     test.compute()
-    test.spa.compute()  # with all columns again, from the draws it has
+    test.spa.compute()  # again with all columns, from the same draws
     superior: Sequence[Any] = test.superior_models  # places of the columns: an array has no names
     return {k: float(v) for k, v in test.spa.pvalues.items()}, [int(k) for k in superior]
 
 
 def _standard_deviation(d: F64, overlap: int) -> float:
-    """The root of the long-run variance of d (n,); 0 where it is constant."""
+    """The square root of the long-run variance of d (n,); 0 if d is constant."""
     error = standard_error(d, cosine_terms(d.size, overlap))
     return 0.0 if math.isnan(error) else math.sqrt(d.size) * error
 
 
 def _block(differences: F64, overlap: int) -> float:
-    """The longest that the difference of any column asks for, in decisions."""
+    """The longest block length of any column's difference, in forecast origins."""
     return max(block_length(column, overlap) for column in differences.T)
 
 
 def in_runs(table: F64, block: float) -> tuple[F64, int]:
-    """Columns (n, k) averaged over runs of block / 8 rows (r, k), and the block in whole runs.
+    """Columns (n, k) averaged over runs of block / 8 rows (r, k), and the block length in runs.
 
-    Every row is a run where blocks are under 16 rows. Means are the rows'; runs differ by a row
-    at most.
+    Every row is a run if blocks are below 16 rows. Means stay the same; lengths of runs differ by
+    one row at most.
     """
     n = table.shape[0]
     count = n // max(1, int(block // 8))

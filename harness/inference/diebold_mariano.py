@@ -1,9 +1,9 @@
-"""How sure one can be of a gain: a Diebold-Mariano test and an interval that know the overlap.
+"""A Diebold-Mariano test of the gain and its interval, which allow for overlapping targets.
 
-Targets of neighbouring decisions share bars, so their losses are correlated by construction, and
+Targets of neighbouring origins share bars, so their losses are correlated by construction, and
 volatility adds more. The long-run variance of a mean is therefore estimated from the series'
-lowest frequencies, its equal-weighted cosine projections, and the few of them that there are
-show as the degrees of freedom of Student's t. `harness calibrate` measures how well that holds.
+lowest frequencies, by equal-weighted cosine projections; their number is the degrees of freedom of
+Student's t. `harness calibrate` measures size, power and coverage.
 """
 
 from __future__ import annotations
@@ -23,11 +23,11 @@ from harness.scores.metrics import METRICS, Metric
 from harness.types import F64, Forecasts
 
 _POWER = 0.8
-_ROUNDING = 1e-13  # of its size: what a constant may vary by
+_ROUNDING = 1e-13  # relative variation up to which a series counts as constant
 
 
 class Seed(NamedTuple):
-    """What one seed gave: every model's values, the candidates' gains, the baseline's figure."""
+    """One seed: every model's values, the candidates' gains, the baseline's figure."""
 
     models: Mapping[str, Values]
     gains: Mapping[str, float]
@@ -49,22 +49,22 @@ def evidence(
 
     The p-value is one-sided, against "no gain"; `p_adjusted` is Bonferroni's over the candidates,
     since the best of them is chosen. The interval has level 1 - 2 alpha. With several seeds the
-    gain is that of training by any seed, their mean, and how much they differ widens both.
+    gain is the mean over seeds, and their spread widens test and interval.
     """
     m, alpha_each = METRICS[metric], alpha / len(candidates)
-    dates = by_origin(forecasts.formed_at)
-    cosines = cosine_terms(dates.n, forecasts.overlap)
+    origins = by_origin(forecasts.formed_at)
+    cosines = cosine_terms(origins.n, forecasts.overlap)
     out = []
     for name in candidates:
-        each = [_differences(m, dates, outcome, s, baseline, name, gain_as) for s in seeds]
+        each = [_differences(m, origins, outcome, s, baseline, name, gain_as) for s in seeds]
         gains = tuple(s.gains[name] for s in seeds)
         gain = math.fsum(gains) / len(gains)
         moved, losses = (np.mean(part, axis=0) for part in zip(*each, strict=True))
         statistic, p, df = _tested(losses, [float(part[1].mean()) for part in each], cosines)
-        # Of the gain that the test looks at: a figure's own scale may vary as well, and widens
-        # the interval, but of no gain there is nothing to scale.
+        # The standard error of the gain under the test: the scale of a relative gain varies too
+        # and widens the interval, but under "no gain" there is nothing to scale.
         error, wide_df = _with_spread(standard_error(moved, cosines), cosines, gains)
-        told = abs(gain / statistic) if statistic else error
+        null_error = abs(gain / statistic) if statistic else error
         half, critical = _multiple(1.0 - alpha, wide_df), _multiple(1.0 - alpha_each, df)
         out.append(
             Evidence(
@@ -79,12 +79,12 @@ def evidence(
                 statistic=statistic,
                 p_value=p,
                 p_adjusted=min(1.0, p * len(candidates)),
-                n=dates.n,
+                n=origins.n,
                 cosines=cosines,
                 overlap=forecasts.overlap,
                 standard_error=error,
                 critical=critical,
-                detectable=(critical + _multiple(_POWER, df)) * told,
+                detectable=(critical + _multiple(_POWER, df)) * null_error,
                 windows=len(forecasts.windows),
                 df=df,
                 seeds=gains if len(gains) > 1 else (),
@@ -95,26 +95,26 @@ def evidence(
 
 def _differences(
     m: Metric,
-    dates: ForecastOrigins,
+    origins: ForecastOrigins,
     outcome: Values,
     seed: Seed,
     baseline: str,
     name: str,
     gain_as: GainAs,
 ) -> tuple[F64, F64]:
-    """By decision time: how each moves the gain, and the loss that is saved, else the gain."""
+    """By forecast origin: influence on the gain, and loss saved (or influence plus the gain)."""
     base, own = seed.models[baseline], seed.models[name]
     gain, psi = seed.gains[name], _gain_influence(m, outcome, base, own)
     if gain_as == "relative":
         psi = (psi - gain * m.influence(outcome, base)) / (seed.base or math.nan)
-    moved = dates.averages(psi)
+    moved = origins.averages(psi)
     if m.loss is None:
         return moved, moved + gain
-    return moved, dates.averages(m.losses(outcome, base) - m.losses(outcome, own))
+    return moved, origins.averages(m.losses(outcome, base) - m.losses(outcome, own))
 
 
 def _tested(losses: F64, by_seed: Sequence[float], cosines: int) -> tuple[float, float, float]:
-    """Statistic, one-sided p-value and degrees of freedom that the mean of `losses` is above 0."""
+    """Statistic, one-sided p-value and degrees of freedom for a mean of `losses` above 0."""
     error, df = _with_spread(standard_error(losses, cosines), cosines, by_seed)
     if error == 0.0 or math.isnan(error):
         return 0.0, 0.5, df
@@ -123,9 +123,9 @@ def _tested(losses: F64, by_seed: Sequence[float], cosines: int) -> tuple[float,
 
 
 def _with_spread(error: float, cosines: int, by_seed: Sequence[float]) -> tuple[float, float]:
-    """A standard error in time widened by that of the mean over seeds, and its degrees of freedom.
+    """A standard error in time combined with that of the mean over seeds; degrees of freedom.
 
-    The two are independent, so their squares add; Welch (1947), Biometrika 34, and Satterthwaite.
+    The two are independent, so variances add; Welch (1947), Biometrika 34, and Satterthwaite.
     """
     of = statistics.stdev(by_seed) / math.sqrt(len(by_seed)) if len(by_seed) > 1 else 0.0
     size = max(map(abs, by_seed))
@@ -139,9 +139,9 @@ def _with_spread(error: float, cosines: int, by_seed: Sequence[float]) -> tuple[
 def diebold_mariano(d: F64, overlap: int) -> tuple[float, float]:
     """Statistic and one-sided p-value that the mean of d (n,) in time order is above zero.
 
-    Diebold & Mariano (1995), JBES 13, eq. 5, over the standard error of `standard_error`, and
-    Student's t with as many degrees of freedom as it has cosines. (0, 1/2) where d is too short
-    or constant: what does not vary gives nothing to measure by.
+    Diebold & Mariano (1995), JBES 13, eq. 5, with the standard error of `standard_error` and
+    Student's t with as many degrees of freedom as cosines. (0, 1/2) if d is too short or constant,
+    since there is then no variance.
     """
     cosines = cosine_terms(d.size, overlap)
     se = standard_error(d, cosines)
@@ -152,13 +152,13 @@ def diebold_mariano(d: F64, overlap: int) -> tuple[float, float]:
 
 
 def standard_error(x: F64, cosines: int) -> float:
-    """Standard error of the mean of x (n,) from its first cosine projections; NaN for none.
+    """Standard error of the mean of x (n,) from its first cosine projections; NaN if `cosines` = 0.
 
     Equal-weighted cosine estimator: the mean of the squares of
     sqrt(2 / n) sum_t x_t cos(pi j (t - 1/2) / n), j = 1 .. cosines, over n (Müller 2004,
-    Lazarus, Lewis, Stock & Watson 2018, JBES 36, eq. 10). Each is near normal with the long-run
-    variance, whatever the short-run dependence, so the ratio has Student's t with `cosines`
-    degrees of freedom. 0 for x that is constant but for rounding.
+    Lazarus, Lewis, Stock & Watson 2018, JBES 36, eq. 10). Each is nearly normal with the long-run
+    variance, whatever the short-run dependence, so the ratio has Student's t distribution with
+    `cosines` degrees of freedom. 0 if x is constant up to rounding.
     """
     if not cosines:
         return math.nan
@@ -171,13 +171,14 @@ def standard_error(x: F64, cosines: int) -> float:
 def cosine_projections(x: F64, cosines: int) -> F64:
     """sqrt(2 / n) sum_t x_t cos(pi j (t - 1/2) / n), j = 1 .. cosines, of x (n, q): (cosines, q).
 
-    By a table of two angles, not by a Fourier transform, whose time depends on the factors of n.
+    By angle addition from two small tables; the time of a Fourier transform depends on the
+    factors of n.
     """
     n, q = x.shape
     near, far = _cosine_tables(n, cosines)
     rows = np.zeros((q, far.shape[1] * near.shape[1]))
     rows[:, :n] = (x - x.mean(axis=0)).T
-    # cos(u + v) = cos u cos v - sin u sin v, u by the row that a value is in, v by its column.
+    # cos(u + v) = cos u cos v - sin u sin v, u by the row of a value, v by its column.
     cos, sin = rows.reshape(q * far.shape[1], -1) @ near
     shape = q, far.shape[1], cosines
     projected = np.einsum("rj,qrj->jq", far[0], cos.reshape(shape))
@@ -187,7 +188,7 @@ def cosine_projections(x: F64, cosines: int) -> F64:
 
 @lru_cache(maxsize=8)
 def _cosine_tables(n: int, cosines: int) -> tuple[F64, F64]:
-    """(cos, sin) of n places in a square, by column (2, c, cosines) and by row (2, r, cosines)."""
+    """(cos, sin) for n positions in a square, by column (2, c, cosines), by row (2, r, cosines)."""
     columns = math.isqrt(n - 1) + 1
     steps = math.pi / n * np.arange(1.0, cosines + 1.0)
     near = np.outer(np.arange(columns) + 0.5, steps)
@@ -196,11 +197,11 @@ def _cosine_tables(n: int, cosines: int) -> tuple[F64, F64]:
 
 
 def cosine_terms(n: int, overlap: int) -> int:
-    """How many cosine projections of n values whose targets share bars with `overlap` after them.
+    """The number of cosine projections of n values whose targets overlap the next `overlap` ones.
 
-    0.41 m^(2/3) by Lazarus, Lewis, Stock & Watson (2018), m = n / (overlap + 1) the targets that
-    do not overlap: those between add next to nothing, and with more terms the higher ones would
-    lie at periods that the overlap has smoothed away. At least 1 from two such targets on, else 0.
+    0.41 m^(2/3) by Lazarus, Lewis, Stock & Watson (2018), m = n / (overlap + 1) the number of
+    non-overlapping targets: those between add almost no information, and more terms would lie at
+    periods that the overlap has smoothed out. At least 1 if there are two such targets, else 0.
     """
     apart = n // (overlap + 1)
     if apart < 2:
@@ -209,7 +210,7 @@ def cosine_terms(n: int, overlap: int) -> int:
 
 
 def student_t_sf(t: float, df: float) -> float:
-    """P(T > t) of Student's t; scipy.stats would cost more to import than the whole test."""
+    """P(T > t) of Student's t; importing scipy.stats would take longer than the whole test."""
     square = t * t
     tail = 0.5 * _incomplete_beta(df / (df + square), square / (df + square), df / 2.0, 0.5)
     return tail if t >= 0 else 1.0 - tail
@@ -224,14 +225,14 @@ def f_sf(x: float, of: float, within: float) -> float:
 
 
 def student_t_quantile(p: float, df: float) -> float:
-    """The t with P(T <= t) = p, 1/2 <= p < 1: Newton's steps from 0, where the cdf is concave."""
+    """The t with P(T <= t) = p, 1/2 <= p < 1: Newton steps from 0, as the cdf is concave there."""
     log_constant = math.lgamma((df + 1.0) / 2.0) - math.lgamma(df / 2.0)
     log_constant -= 0.5 * math.log(df * math.pi)
     t = 0.0
     for _ in range(100):
         density = math.exp(log_constant - (df + 1.0) / 2.0 * math.log1p(t * t / df))
         step = (student_t_sf(t, df) - (1.0 - p)) / density
-        if step <= 1e-13 * t:  # from below the steps only shrink: what is left is rounding
+        if step <= 1e-13 * t:  # steps from below only shrink: the rest is rounding
             break
         t += step
     return t
@@ -249,7 +250,7 @@ def _gain_influence(m: Metric, outcome: Values, base: Values, candidate: Values)
 def _incomplete_beta(x: float, y: float, a: float, b: float) -> float:
     """Regularised incomplete beta function I_x(a, b) by its continued fraction (DLMF 8.17.22).
 
-    y = 1 - x is asked for, because the smaller of the two is known to more digits.
+    y = 1 - x is an argument because the smaller of the two is known to more digits.
     """
     if x <= 0.0 or y <= 0.0:
         return 0.0 if x <= 0.0 else 1.0

@@ -1,4 +1,4 @@
-"""What a verdict is and what it rests on."""
+"""A verdict and the evidence that it is based on."""
 
 from __future__ import annotations
 
@@ -6,22 +6,22 @@ import math
 from dataclasses import dataclass, field
 from typing import Literal
 
-# How a gain is counted: in the metric's unit, as a share of the baseline's, as symbols won.
+# A gain in the metric's unit, as a share of the baseline's figure, or as the share of symbols won.
 GainAs = Literal["difference", "relative", "wins"]
-HALF = 0.5  # of the symbols: what a candidate wins that is no better
-FEWEST_SYMBOLS = 10  # of which a share is taken
+HALF = 0.5  # the share of symbols won by a candidate that is no better
+FEWEST_SYMBOLS = 10  # that a share of symbols needs
 
 
 @dataclass(frozen=True)
 class Evidence:
-    """The gain of one candidate over the baseline and how sure of it one can be.
+    """The gain of one candidate over the baseline, its interval and its test.
 
-    `critical` is what the test's `statistic` must exceed for "no gain" to be rejected, adjusted;
-    `detectable` the true gain of which that is so 8 times in 10; `standard_error` that of the
+    `critical` is the adjusted critical value that `statistic` must exceed to reject "no gain";
+    `detectable` is the minimum detectable gain at 80 % power; `standard_error` is that of the
     interval. `cosines` are the degrees of freedom in time, `df` those of test and interval, fewer
-    where seeds differ; `seeds` the gain with each seed, whose mean `gain` is. `windows` were
-    tested. A gain that is the share of `symbols` won has no cosines but `draws` by `block` (mean
-    length in decisions); its `detectable` is NaN where no share would be told from a half.
+    if seeds differ; `seeds` are the gains by seed, `gain` is their mean. `windows` counts test
+    windows. A gain that is the share of `symbols` won has no cosines but `draws` with a mean block
+    length of `block` forecast origins; its `detectable` is NaN if no share is detectable.
     """
 
     candidate: str
@@ -51,7 +51,7 @@ class Evidence:
 
 @dataclass(frozen=True)
 class Verdict:
-    """`confirmed`, `refuted`, `inconclusive` or `void`, the reasons in words, the evidence."""
+    """`confirmed`, `refuted`, `inconclusive` or `void`, the reasons as sentences, the evidence."""
 
     status: str
     reasons: tuple[str, ...]

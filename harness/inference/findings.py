@@ -1,4 +1,4 @@
-"""The tests of one horizon's forecasts, each model against the baseline: what a card shows."""
+"""The tests of one horizon's forecasts against the baseline, as the card shows them."""
 
 from __future__ import annotations
 
@@ -22,17 +22,17 @@ from harness.scores.losses import Values
 from harness.scores.metrics import METRICS
 from harness.types import F64, I64
 
-_MOST = 1e150  # sums of squares of what a test can compute with
+_MOST = 1e150  # largest sum of squares that a test can use
 _LINEAR = ("ols", "wls", "log-ols", "harq")
 
 
 @dataclass(frozen=True)
 class Finding:
-    """One test of one model, as ability/table.py defines its figures.
+    """One test of one model; inference/table.py defines its figures.
 
-    `quantity` says of what: the metric, `ln sigma`, `ln variance`, `sigma` or `variance`. `r2`
-    and `a` are Mincer & Zarnowitz's; the interval, `block` (mean length in decisions) and `draws`
-    the bootstrap's; `instruments` those of the conditional test. None where there is none.
+    `quantity` is what is tested: the metric, `ln sigma`, `ln variance`, `sigma` or `variance`. `r2`
+    and `a` are Mincer & Zarnowitz's; the interval, `block` (mean length in origins) and `draws` are
+    the bootstrap's; `instruments` are those of the conditional test. None if not applicable.
     """
 
     test: str
@@ -58,10 +58,10 @@ class Finding:
 
 @dataclass(frozen=True)
 class Compared:
-    """What the tests read of one horizon: series of n rows in time order, and the settings.
+    """The input of the tests at one horizon: series of n rows in time order, and settings.
 
-    `nested` are the candidates that hold all features of the baseline; `log_target` says that
-    the target is a logarithm, `unit` whether its measure is a `sigma` or a `variance`.
+    `nested` are the candidates that have all features of the baseline; `log_target`: the target is
+    a logarithm; `unit`: its measure is a `sigma` or a `variance`.
     """
 
     outcome: Values
@@ -81,30 +81,29 @@ class Compared:
 
 
 def findings(c: Compared, known: Mapping[str, F64] | None = None) -> tuple[Finding, ...]:
-    """Every cheap test: the bootstrap, Giacomini-White, Clark-West, encompassing, calibration.
+    """All fast tests: bootstrap, Giacomini-White, Clark-West, encompassing, Mincer-Zarnowitz.
 
-    `known` are instruments by their names, (n,) each, known at each row's decision, instead of
-    the lagged loss difference (`lag` among the names asks for it too; its values do not count).
-    A model whose losses or forecasts are not finite, or too large to be squared, is left out of
-    the tests that would need them.
+    `known` are instruments by name, (n,) each, known at each row's origin; they replace the lagged
+    loss difference (the name `lag` adds it back; its values are ignored). A model whose losses or
+    forecasts are not finite, or too large to square, is left out of the tests that need them.
     """
-    dates = by_origin(c.formed_at)
+    origins = by_origin(c.formed_at)
     with np.errstate(over="ignore", invalid="ignore"):
-        found = [*_bootstrap(c, dates)]
+        found = [*_bootstrap(c, origins)]
         for name in c.candidates:
-            found += _giacomini_white(c, name, dates, known)
+            found += _giacomini_white(c, name, origins, known)
         for name in c.candidates:
-            found += _pairs(c, name, dates)
+            found += _pairs(c, name, origins)
         for name in c.models:
-            found += _calibration(c, name, dates)
+            found += _calibration(c, name, origins)
     return tuple(found)
 
 
 def nests(candidate: Mapping[str, Any], baseline: Mapping[str, Any]) -> bool:
-    """Whether a linear model holds all of another's features and more, all else being equal.
+    """Whether a linear model has all of another's features and more, with all else equal.
 
-    Both as a record's settings state models: `kind`, `features` and parameters. A `harq` adds a
-    term to the `ols` on its features.
+    Both are as in a record's settings: `kind`, `features` and parameters. A `harq` adds a term to
+    the `ols` on its features.
     """
     own, its = set(candidate.get("features") or ()), set(baseline.get("features") or ())
     kinds = candidate["kind"], baseline["kind"]
@@ -121,10 +120,10 @@ def nests(candidate: Mapping[str, Any], baseline: Mapping[str, Any]) -> bool:
 
 
 def loss_series(outcome: Values, f: Values, metric: str) -> F64:
-    """The loss of every row (n,), less for better, whose mean orders models as the metric does.
+    """The loss of every row (n,), lower is better, whose mean orders models as the metric does.
 
-    A metric without a loss of its own, a correlation say, has one to first order: its influence
-    values, turned round, about the figure itself.
+    A metric without a loss, such as a correlation, has one to first order: the figure plus its
+    influence values, with the sign changed if higher is better.
     """
     m = METRICS[metric]
     with np.errstate(divide="ignore", over="ignore", invalid="ignore"):
@@ -134,7 +133,7 @@ def loss_series(outcome: Values, f: Values, metric: str) -> F64:
         return -to_first_order if m.higher else to_first_order
 
 
-def _bootstrap(c: Compared, dates: ForecastOrigins) -> Iterator[Finding]:
+def _bootstrap(c: Compared, origins: ForecastOrigins) -> Iterator[Finding]:
     gains = bootstrap_gains(
         c.outcome,
         c.models,
@@ -143,7 +142,7 @@ def _bootstrap(c: Compared, dates: ForecastOrigins) -> Iterator[Finding]:
         metric=c.metric,
         gain_as=c.gain_as,
         overlap=c.overlap,
-        dates=dates,
+        origins=origins,
         level=c.level,
         draws=c.draws,
         seed=c.seed,
@@ -157,14 +156,14 @@ def _bootstrap(c: Compared, dates: ForecastOrigins) -> Iterator[Finding]:
 
 
 def _giacomini_white(
-    c: Compared, name: str, dates: ForecastOrigins, known: Mapping[str, F64] | None
+    c: Compared, name: str, origins: ForecastOrigins, known: Mapping[str, F64] | None
 ) -> Iterator[Finding]:
     losses = (loss_series(c.outcome, c.models[m], c.metric) for m in (c.baseline, name))
     d = np.subtract(*losses)
     if not _usable(d):
         return
-    d = dates.averages(d)
-    given, words = _instruments(d, c.overlap, dates, known)
+    d = origins.averages(d)
+    given, words = _instruments(d, c.overlap, origins, known)
     for test, h, what in (
         ("giacomini-white", None, None),
         ("giacomini-white-conditional", given, words),
@@ -177,48 +176,48 @@ def _giacomini_white(
 
 
 def _instruments(
-    d: F64, overlap: int, dates: ForecastOrigins, known: Mapping[str, F64] | None
+    d: F64, overlap: int, origins: ForecastOrigins, known: Mapping[str, F64] | None
 ) -> tuple[F64, str]:
-    """The instruments by decision time (t, q), those of a panel averaged, and their names."""
+    """Instruments by forecast origin (t, q), those of a panel averaged, and their names."""
     default = lagged(d, overlap)
     if known is None:
         return default, "constant, lag"
     columns = [default[:, 0]]
     for name, values in known.items():
-        columns.append(default[:, 1] if name == "lag" else _averages(dates, values))
+        columns.append(default[:, 1] if name == "lag" else _averages(origins, values))
     return np.column_stack(columns), ", ".join(("constant", *known))
 
 
-def _averages(dates: ForecastOrigins, values: F64) -> F64:
-    """Averages by decision time of what is known there; NaN where nothing is."""
+def _averages(origins: ForecastOrigins, values: F64) -> F64:
+    """Averages by forecast origin of the finite values; NaN where there is none."""
     there = np.isfinite(values)
-    count = dates.sums(there.astype(np.float64))
-    sums = dates.sums(np.where(there, values, 0.0))
-    return np.divide(sums, count, out=np.full(dates.n, np.nan), where=count > 0.0)
+    count = origins.sums(there.astype(np.float64))
+    sums = origins.sums(np.where(there, values, 0.0))
+    return np.divide(sums, count, out=np.full(origins.n, np.nan), where=count > 0.0)
 
 
-def _pairs(c: Compared, name: str, dates: ForecastOrigins) -> Iterator[Finding]:
-    """Clark-West where the baseline is nested, and encompassing, on the target's scale."""
+def _pairs(c: Compared, name: str, origins: ForecastOrigins) -> Iterator[Finding]:
+    """Clark-West if the baseline is nested, and encompassing, on the target's scale."""
     y, base, own = (v.y for v in (c.outcome, c.models[c.baseline], c.models[name]))
     if not _usable(y, base, own):
         return
     on = _scale(c)
     if name in c.nested:
-        adjusted = dates.averages(adjusted_differences(y, base, own))
+        adjusted = origins.averages(adjusted_differences(y, base, own))
         w = clark_west(adjusted, c.overlap)
         yield Finding(
             "clark-west", name, c.baseline, on, w.adjusted, w.statistic, w.p_value, w.n, c.overlap,
             w.cosines,
         )  # fmt: skip
-    e = encompassing(y, base, own, c.overlap, dates)
+    e = encompassing(y, base, own, c.overlap, origins)
     yield Finding(
         "encompassing", name, c.baseline, on, e.weight, e.statistic, e.p_value, e.n, c.overlap,
         e.cosines, standard_error=e.standard_error,
     )  # fmt: skip
 
 
-def _calibration(c: Compared, name: str, dates: ForecastOrigins) -> Iterator[Finding]:
-    """Mincer-Zarnowitz: of a log target in ln sigma and in variance, else in its own unit."""
+def _calibration(c: Compared, name: str, origins: ForecastOrigins) -> Iterator[Finding]:
+    """Mincer-Zarnowitz: for a log target in ln sigma and in variance, else in its own unit."""
     series: dict[str, Callable[[Values], F64]] = {
         "ln sigma": lambda v: v.log_sigma,
         "sigma": lambda v: v.sigma,
@@ -227,7 +226,7 @@ def _calibration(c: Compared, name: str, dates: ForecastOrigins) -> Iterator[Fin
     for on in ("ln sigma", "variance") if c.log_target else (c.unit,):
         y, f = series[on](c.outcome), series[on](c.models[name])
         if _usable(y, f):
-            z = mincer_zarnowitz(y, f, c.overlap, dates)
+            z = mincer_zarnowitz(y, f, c.overlap, origins)
             yield Finding(
                 "mincer-zarnowitz", name, None, on, z.b, z.statistic, z.p_value, z.n, c.overlap,
                 z.cosines, a=z.a, r2=z.r2,

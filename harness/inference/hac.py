@@ -1,11 +1,10 @@
-"""Least squares whose errors are correlated over time and over the symbols of one moment.
+"""Least squares with errors that are correlated over time and across the symbols of one moment.
 
-Rows of one decision time share its shocks, so their scores are summed first (clustering by
-date), and the sums of neighbouring dates are correlated as targets overlap: the covariance is
-made of the lowest cosine projections of those sums, as the one that decides a verdict is, and
-tests allow for how few there are (Lazarus, Lewis, Stock & Watson 2018, JBES 36, section 4).
-Bartlett's weights with the quantiles of large samples reject a true null two to ten times too
-often where targets overlap.
+Rows of one forecast origin share its shocks, so their scores are summed first (clustering by
+origin). The sums of neighbouring origins are correlated because targets overlap: the covariance
+uses the lowest cosine projections of those sums, as the verdict's test does, and tests allow for
+their small number (Lazarus, Lewis, Stock & Watson 2018, JBES 36, section 4). Bartlett weights with
+large-sample quantiles reject a true null two to ten times too often if targets overlap.
 """
 
 from __future__ import annotations
@@ -19,16 +18,16 @@ from harness.inference.diebold_mariano import cosine_projections, cosine_terms, 
 from harness.scores.forecast_origins import ForecastOrigins
 from harness.types import F64
 
-_NOTHING = 1e-13  # of the size of y: residuals below are rounding
-_SAME = 1e-10  # of the largest eigenvalue: directions below are not told apart
+_NOTHING = 1e-13  # relative to y: smaller residuals are rounding
+_SAME = 1e-10  # relative to the largest eigenvalue: smaller ones count as collinear
 
 
 @dataclass(frozen=True)
 class Fit:
-    """Coefficients (q,), their covariance (q, q), and what it is measured from.
+    """Coefficients (q,), their covariance (q, q), and its ingredients.
 
-    `rank` directions of the q are told apart by the data, 0 where nothing has a variance or there
-    are fewer `cosines` than directions. `scale` (q,) are the sizes of the columns of X.
+    `rank` of the q directions are identified; 0 if nothing has a variance or there are fewer
+    `cosines` than directions. `scale` (q,) are the norms of the columns of X.
     """
 
     coefficients: F64
@@ -40,16 +39,16 @@ class Fit:
     cosines: int
 
     def t(self, k: int) -> float:
-        """Coefficient k over its standard error; 0 where there is none to measure by."""
+        """Coefficient k over its standard error; 0 if it has none."""
         variance = float(self.covariance[k, k])
         return float(self.coefficients[k]) / math.sqrt(variance) if variance > 0.0 else 0.0
 
     def wald(self, null: F64) -> tuple[float, float]:
-        """F statistic and p-value that the coefficients equal `null` (q,).
+        """F statistic and p-value of the null that the coefficients equal `null` (q,).
 
         The Wald statistic W of r directions from B cosines: (B - r + 1) / (B r) W has the F
         distribution with r and B - r + 1 degrees of freedom (Hotelling's; Sun 2013, Econometrics
-        Journal 16). (0, 1) where nothing has a variance.
+        Journal 16). (0, 1) if nothing has a variance.
         """
         if self.rank == 0:
             return 0.0, 1.0
@@ -63,12 +62,12 @@ class Fit:
         return statistic, f_sf(statistic, r, freedom)
 
 
-def least_squares(y: F64, x: F64, overlap: int, dates: ForecastOrigins | None = None) -> Fit:
-    """Least squares of y (n,) on the columns of x (n, q), with a HAC covariance of its estimate.
+def least_squares(y: F64, x: F64, overlap: int, origins: ForecastOrigins | None = None) -> Fit:
+    """Least squares of y (n,) on the columns of x (n, q), with a HAC covariance of the estimate.
 
-    `overlap` counts decision times; without `dates` every row is one. A column that the others
-    already hold gets the share of least size.
-    ValueError for what is not finite or has no rows.
+    `overlap` counts forecast origins; without `origins` every row is one. With collinear columns
+    the solution is the minimum-norm one.
+    ValueError if values are not finite or there are no rows.
     """
     if not y.size:
         raise ValueError("least squares: no rows")
@@ -82,13 +81,13 @@ def least_squares(y: F64, x: F64, overlap: int, dates: ForecastOrigins | None = 
     inverse = (vectors[:, kept] / values[kept]) @ vectors[:, kept].T
     solution = inverse @ (unit.T @ y)
     residuals = y - unit @ solution
-    n = y.size if dates is None else dates.n
+    n = y.size if origins is None else origins.n
     rank, cosines = int(kept.sum()), cosine_terms(n, overlap)
     exact = residuals @ residuals <= _NOTHING**2 * (y @ y)
     if exact or cosines < rank:
         return Fit(solution / scale, np.zeros(2 * scale.shape), residuals, scale, 0, n, cosines)
     scores = unit * residuals[:, None]
-    projected = cosine_projections(scores if dates is None else dates.sums(scores), cosines)
+    projected = cosine_projections(scores if origins is None else origins.sums(scores), cosines)
     middle = projected.T @ projected * (n / cosines)
     covariance = inverse @ middle @ inverse / np.outer(scale, scale)
     return Fit(solution / scale, covariance, residuals, scale, rank, n, cosines)

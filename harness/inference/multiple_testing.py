@@ -1,4 +1,4 @@
-"""P-values adjusted for how many hypotheses were tried at once."""
+"""P-values adjusted for the number of hypotheses tested."""
 
 from __future__ import annotations
 
@@ -11,9 +11,9 @@ from harness.types import F64
 def holm(p: ArrayLike) -> F64:
     """Holm's step-down adjusted p-values (n,): controls the family-wise error rate.
 
-    Holm (1979), Scand. J. Statistics 6: the k-th smallest times n - k + 1, made increasing; never
-    above n times p (Bonferroni), under any dependence. ValueError for p-values that are not (n,)
-    numbers in [0, 1].
+    Holm (1979), Scand. J. Statistics 6: the k-th smallest times n - k + 1, made monotone; never
+    above n times p (Bonferroni), under any dependence. ValueError unless p is (n,) numbers in
+    [0, 1].
     """
     values = _checked(p)
     n, order = values.size, np.argsort(values, kind="stable")
@@ -27,8 +27,8 @@ def benjamini_hochberg(p: ArrayLike) -> F64:
     """Benjamini and Hochberg's step-up adjusted p-values (n,): controls the false discovery rate.
 
     Benjamini & Hochberg (1995), J. R. Statist. Soc. B 57: the k-th smallest times n / k, made
-    increasing from the largest down; holds for independent and positively dependent tests.
-    ValueError for p-values that are not (n,) numbers in [0, 1].
+    monotone from the largest down; holds for independent and positively dependent tests.
+    ValueError unless p is (n,) numbers in [0, 1].
     """
     values = _checked(p)
     n, order = values.size, np.argsort(values, kind="stable")
@@ -43,5 +43,5 @@ def _checked(p: ArrayLike) -> F64:
     if values.ndim != 1:
         raise ValueError(f"p-values: got shape {values.shape}, wanted (n,)")
     if not np.all((values >= 0.0) & (values <= 1.0)):
-        raise ValueError("p-values: got one that is not in [0, 1]")
+        raise ValueError("p-values: got a value outside [0, 1]")
     return values

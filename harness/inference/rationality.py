@@ -1,4 +1,4 @@
-"""What a forecast leaves unused: encompassing, and Mincer & Zarnowitz's calibration."""
+"""Tests of forecast rationality: encompassing, and Mincer & Zarnowitz's regression."""
 
 from __future__ import annotations
 
@@ -14,10 +14,10 @@ from harness.types import F64
 
 @dataclass(frozen=True)
 class Encompassing:
-    """`weight`: of the candidate in the best mixture (1 - w) baseline + w candidate, no unit.
+    """`weight` w of the candidate in the best mixture (1 - w) baseline + w candidate, no unit.
 
-    `p_value` is one-sided, against "the baseline encompasses the candidate", weight 0; the
-    statistic then has Student's t with `cosines` degrees of freedom.
+    `p_value` is one-sided, against "the baseline encompasses the candidate", w = 0; under it the
+    statistic has Student's t distribution with `cosines` degrees of freedom.
     """
 
     weight: float
@@ -31,10 +31,10 @@ class Encompassing:
 
 @dataclass(frozen=True)
 class MincerZarnowitz:
-    """Outcome = `a` + `b` forecast: a in the target's unit, b without, `r2` a share.
+    """Outcome = `a` + `b` forecast: a in the target's unit, b without unit, `r2` a share.
 
-    `statistic` has the F distribution with 2 and `cosines` - 1 degrees of freedom under a = 0 and
-    b = 1.
+    Under a = 0 and b = 1, `statistic` has the F distribution with 2 and `cosines` - 1 degrees of
+    freedom.
     """
 
     a: float
@@ -48,27 +48,27 @@ class MincerZarnowitz:
 
 
 def encompassing(
-    y: F64, baseline: F64, candidate: F64, overlap: int, dates: ForecastOrigins | None = None
+    y: F64, baseline: F64, candidate: F64, overlap: int, origins: ForecastOrigins | None = None
 ) -> Encompassing:
-    """Does the candidate hold anything that the baseline does not?
+    """Does the candidate have information that the baseline lacks?
 
     Harvey, Leybourne & Newbold (1998), JBES 16, eq. 1: e_b = w (f_c - f_b) + error, without a
-    constant; w = 0 says that the baseline encompasses the candidate, w = 1 the reverse.
+    constant; w = 0: the baseline encompasses the candidate, w = 1: the reverse.
 
     Args:
         y, baseline, candidate: (rows,) outcome and forecasts on the target's scale, in time order.
-        overlap: decisions whose targets a target shares.
-        dates: which rows are of one decision time; each its own if not given.
+        overlap: following origins whose targets share bars with a target.
+        origins: the rows of each forecast origin; one row each if not given.
 
     Returns:
-        One-sided statistic and p-value; weight 0, (0, 1/2) for two equal forecasts or where no
-        two targets are apart.
+        One-sided statistic and p-value; weight 0 and (0, 1/2) if the forecasts are equal or all
+        targets overlap.
 
     Raises:
-        ValueError: for what is not finite, or has no rows.
+        ValueError: if values are not finite, or there are no rows.
     """
     difference = (candidate - baseline)[:, None]
-    fit = least_squares(y - baseline, difference, overlap, dates)
+    fit = least_squares(y - baseline, difference, overlap, origins)
     weight, sizes = float(fit.coefficients[0]), (fit.n, overlap, fit.cosines)
     if fit.rank == 0:
         return Encompassing(weight, 0.0, 0.0, 0.5, *sizes)
@@ -77,28 +77,28 @@ def encompassing(
 
 
 def mincer_zarnowitz(
-    y: F64, forecast: F64, overlap: int, dates: ForecastOrigins | None = None
+    y: F64, forecast: F64, overlap: int, origins: ForecastOrigins | None = None
 ) -> MincerZarnowitz:
-    """Is a forecast right on average, whatever its level?
+    """Is a forecast unbiased at every level?
 
     Mincer & Zarnowitz (1969), "The evaluation of economic forecasts", NBER: least squares of the
     outcome on a constant and the forecast, and the joint Wald test of a = 0 and b = 1 with a HAC
-    covariance. b under 1 says that forecasts move too much.
+    covariance. b below 1: forecasts vary too much.
 
     Args:
         y, forecast: (rows,) outcome and forecast in one unit (ln sigma, or variance per bar), in
             time order.
-        overlap: decisions whose targets a target shares.
-        dates: which rows are of one decision time; each its own if not given.
+        overlap: following origins whose targets share bars with a target.
+        origins: the rows of each forecast origin; one row each if not given.
 
     Returns:
-        (0, 1) where there are too few targets that do not overlap, or the forecast is perfect. A
-        constant forecast has a = the mean of y less half of it, r2 = 0, and one direction.
+        (0, 1) if there are too few non-overlapping targets, or the forecast is perfect. A
+        constant forecast has a = half the mean of y, r2 = 0, and a test of one direction.
 
     Raises:
-        ValueError: for what is not finite, or has no rows.
+        ValueError: if values are not finite, or there are no rows.
     """
-    fit = least_squares(y, np.column_stack((np.ones(y.size), forecast)), overlap, dates)
+    fit = least_squares(y, np.column_stack((np.ones(y.size), forecast)), overlap, origins)
     a, b = fit.coefficients.tolist()
     spread = float(np.sum(np.square(y - y.mean())))
     r2 = 1.0 - float(fit.residuals @ fit.residuals) / spread if spread > 0.0 else 0.0

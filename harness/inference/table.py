@@ -1,4 +1,4 @@
-"""The tests of predictive ability: what each asks, its figures with their units, its source."""
+"""The tests of predictive ability: question, null, figures with units, source."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True)
 class AbilityTest:
-    """One test: the question, what is not rejected, its effect size and its statistic in words."""
+    """One test: its question, null, effect size and statistic in words."""
 
     name: str
     what: str
@@ -17,15 +17,15 @@ class AbilityTest:
     source: str
 
 
-_B = "B cosines in the long-run variance, 0.41 m^(2/3) for m targets that do not overlap"
+_B = "B cosines in the long-run variance, 0.41 m^(2/3) for m non-overlapping targets"
 
 TESTS: dict[str, AbilityTest] = {
     t.name: t
     for t in (
         AbilityTest(
             "giacomini-white",
-            "are the forecasts of a model and the baseline, as they were made, equally good on "
-            "average?",
+            "are the forecasts of a model and the baseline equally good on average, as they were "
+            "made?",
             "the mean loss difference is zero",
             "mean loss of the baseline less the model's, in the loss' unit, positive for better",
             f"F with 1 and B degrees of freedom, two-sided; {_B}",
@@ -33,17 +33,18 @@ TESTS: dict[str, AbilityTest] = {
         ),
         AbilityTest(
             "giacomini-white-conditional",
-            "can the loss difference be foretold from what was known at the decision: a constant "
-            "and the last loss difference whose target had resolved, or declared instruments?",
-            "the loss difference is zero on average whatever the instruments say",
-            "mean loss of the baseline less the model's, over decisions with known instruments",
-            f"F with q, the instruments, and B - q + 1 degrees of freedom, two-sided; {_B}",
+            "can the loss difference be predicted from what was known at the forecast origin: a "
+            "constant and the last loss difference whose target had resolved, or declared "
+            "instruments?",
+            "the loss difference has mean zero given the instruments",
+            "mean loss of the baseline less the model's, over origins with known instruments",
+            f"F with q (instruments) and B - q + 1 degrees of freedom, two-sided; {_B}",
             "Giacomini & White (2006), Econometrica 74, eq. 7",
         ),
         AbilityTest(
             "clark-west",
-            "does a linear model that holds all of the baseline's features forecast better, once "
-            "the noise of its additional coefficients is allowed for?",
+            "does a linear model that has all of the baseline's features forecast better, after "
+            "an adjustment for the noise of its additional coefficients?",
             "the additional features add nothing",
             "mean of e_b^2 - (e_m^2 - (f_b - f_m)^2) on the target's scale, in its unit squared",
             f"Student's t with B degrees of freedom, one-sided; {_B}",
@@ -51,45 +52,45 @@ TESTS: dict[str, AbilityTest] = {
         ),
         AbilityTest(
             "encompassing",
-            "does a model hold anything that the baseline does not?",
+            "does a model have information that the baseline lacks?",
             "the baseline encompasses the model: its weight is 0",
-            "weight w of the model in the best mixture (1 - w) baseline + w model, no unit; 1 says "
-            "that the model needs nothing of the baseline",
+            "weight w of the model in the best mixture (1 - w) baseline + w model, no unit; at 1 "
+            "the baseline adds nothing to the model",
             f"Student's t with B degrees of freedom, one-sided; {_B}",
             "Harvey, Leybourne & Newbold (1998), JBES 16, eq. 1",
         ),
         AbilityTest(
             "mincer-zarnowitz",
-            "is a forecast right on average, whatever its level? Outcome = a + b forecast, in ln "
-            "sigma and in variance per bar for a log target, else in the target's own unit",
-            "a = 0 and b = 1 together",
-            "b, no unit, under 1 where forecasts move too much; a in the outcome's unit; R², a "
-            "share of the outcome's variance",
+            "is a forecast unbiased at every level? Outcome = a + b forecast, in ln sigma and in "
+            "variance per bar for a log target, else in the target's own unit",
+            "a = 0 and b = 1",
+            "b, no unit, below 1 if forecasts vary too much; a in the outcome's unit; R², a share "
+            "of the outcome's variance",
             f"F with 2 and B - 1 degrees of freedom; {_B}",
             "Mincer & Zarnowitz (1969), The evaluation of economic forecasts, NBER",
         ),
         AbilityTest(
             "bootstrap",
-            "how far from its true value may the gain in the metric be?",
+            "how precise is the gain in the metric?",
             "the metric gains nothing over the baseline",
-            "gain in the metric's unit (or as a share of the baseline's figure, where the "
-            "hypothesis says so), positive for better, with its basic interval",
-            "gain over its standard error; p is the share of draws at least the gain away from it, "
-            "one-sided",
+            "gain in the metric's unit (or as a share of the baseline's figure, if the "
+            "hypothesis says so), positive for better, with its basic bootstrap interval",
+            "gain over its standard error; p, one-sided, is the share of draws that exceed the "
+            "gain by at least the gain",
             "Politis & Romano (1994), JASA 89; blocks: Politis & White (2004), Econometric Reviews "
             "23, corrected 2009; interval: Hall (1992), The Bootstrap and Edgeworth Expansion",
         ),
         AbilityTest(
             "model-confidence-set",
-            "which models cannot be told from the best one?",
-            "all models in the set are equally good; a model is in it where p is above the size",
-            "mean loss above the least one, in the loss' unit",
-            "the largest t of any two models (T_R); p-values by bootstrap",
+            "which models are not distinguishable from the best one?",
+            "all models in the set are equally good; a model is in it if p is above the size",
+            "mean loss above the lowest one, in the loss' unit",
+            "the largest t of any pair of models (T_R); p-values by bootstrap",
             "Hansen, Lunde & Nason (2011), Econometrica 79, section 3.1.2; arch",
         ),
         AbilityTest(
             "spa",
-            "does any model beat the baseline, however many were tried?",
+            "does any model beat the baseline, allowing for the number of models?",
             "no model is better than the baseline",
             "mean loss of the baseline less that of the model with the largest t",
             "the largest t of any model; p-values by bootstrap: consistent, lower and upper",
@@ -100,7 +101,7 @@ TESTS: dict[str, AbilityTest] = {
             "which models beat the baseline, at a family-wise error of the size?",
             "a model is not better than the baseline",
             "mean loss of the baseline less the model's, in the loss' unit",
-            "as spa, stepwise; no p-value, a model is superior or not",
+            "as spa, stepwise; no p-value: a model is superior or not",
             "Romano & Wolf (2005), Econometrica 73, algorithm 3.1; arch",
         ),
     )

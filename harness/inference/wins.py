@@ -1,21 +1,22 @@
-"""On what share of a panel's symbols a candidate is better, and how sure one can be of it.
+"""The share of a panel's symbols on which a candidate is better, with interval and test.
 
-A symbol is won where the candidate's metric over the symbol's rows is better than the baseline's; a
-tie is half a win, so that a candidate no different has half of the symbols. Symbols of one day move
-together: two hundred of them can be one bet. So what is drawn is time, by the stationary bootstrap
-with all symbols of a decision together, and the share of a draw is that of the symbols won in it.
+A candidate wins a symbol if its metric over the symbol's rows is better than the baseline's; a tie
+is half a win, so a candidate that is no different wins half of the symbols. Symbols of one day move
+together: two hundred of them can be one bet. So time is resampled, by the stationary bootstrap
+with all symbols of a forecast origin together; each draw gives the share of symbols won in it.
 
-Noise takes a share toward one half, once in the sample and once more in a draw. So the interval
-reaches over two: the percentiles of the draws, and those turned round about the share found (basic;
+Noise moves a share towards one half, once in the sample and again in a draw. So the interval is the
+union of two: the percentile interval, and its reflection about the share found (basic interval;
 Davison & Hinkley 1997, Bootstrap Methods and their Application, sections 5.2 and 5.3). The p-value
-is the share of draws in which at most half of the symbols are won, as the percentiles have it.
+is the share of draws in which at most half of the symbols are won, as in the percentile interval.
 
-Measured on 10 to 300 symbols with normal noise of correlation 0 to 1 and draws of its own law, half
-or 80 % of them truly better by 1 to 4 standard errors, 400 samples each: 90 % intervals covered the
-share that such a span shows on average in 86 to 99 % of samples, percentiles alone in 49 to 99 %,
-basic ones in 0 to 84 %; where half are better "no gain" was rejected at 5 % in 0 to 8 %, by basic
-draws in 5 to 52 %. The share that is better in truth, with no noise at all, is another figure: of
-many independent symbols that differ by little, any span shows a share nearer to one half.
+Measured on 10 to 300 symbols with normal noise of correlation 0 to 1 and draws from the true
+distribution, with half or 80 % of the symbols truly better by 1 to 4 standard errors, 400 samples
+each: 90 % intervals covered the share that such a span shows on average in 86 to 99 % of samples,
+percentile intervals alone in 49 to 99 %, basic ones in 0 to 84 %. With half of the symbols better,
+"no gain" was rejected at 5 % in 0 to 8 %, with basic intervals in 5 to 52 %. The share that is
+truly better, with no noise at all, is another figure: with many independent symbols that differ by
+little, any span shows a share closer to one half.
 """
 
 from __future__ import annotations
@@ -38,35 +39,35 @@ from harness.scores.scoring import taken
 from harness.types import F64, I64, Forecasts
 
 _POWER = 0.8
-_ROUNDING = 1e-12  # of a symbol's losses: what saves less saves nothing
+_ROUNDING = 1e-12  # relative to a symbol's losses: a smaller difference is a tie
 
 
 @dataclass(frozen=True)
 class _Panel:
-    """The rows (positions) that the metric counts, by decision time and symbol.
+    """The rows (positions) that the metric counts, by forecast origin and symbol.
 
-    `cell` is a row's place among t dates and s symbols; `counts` (t, s) rows, None where there is
-    one in every cell.
+    `cell` is a row's position among t origins and s symbols; `counts` (t, s) are rows, None if
+    every cell has one.
     """
 
     rows: I64
-    dates: ForecastOrigins
+    origins: ForecastOrigins
     cell: I64
     symbols: int
     counts: F64 | None
 
     def sums(self, x: F64) -> F64:
-        """Values of the rows summed by decision time and symbol (t, s)."""
-        shape = self.dates.n, self.symbols
+        """Sums of the rows' values by forecast origin and symbol (t, s)."""
+        shape = self.origins.n, self.symbols
         sums = np.bincount(self.cell, x, minlength=shape[0] * shape[1])
         return np.asarray(sums, np.float64).reshape(shape)
 
 
 @dataclass(frozen=True)
 class _Saved:
-    """Losses saved by one candidate with one seed: by time and symbol (t, s), by time (t,).
+    """Losses saved by one candidate with one seed: by origin and symbol (t, s), by origin (t,).
 
-    `still` (s,) is what counts as a tie.
+    `still` (s,) is the difference up to which a symbol is a tie.
     """
 
     sums: F64
@@ -89,27 +90,26 @@ def evidence_of_wins(
     """The share of symbols that each candidate wins, in the order of the candidates.
 
     The interval has level 1 - 2 alpha, `p_adjusted` is Bonferroni's. With several seeds the gain is
-    the mean of their shares, and every draw is of one seed, an equal number of each: what is
-    sure of the gain holds for training with any of them, so one in which half are lost weighs with
-    all its draws.
+    the mean of their shares. Each draw uses one seed, with equally many draws per seed, so interval
+    and test hold for training with any of the seeds.
 
     Args:
-        forecasts: of the rows that count, n in time order.
+        forecasts: of the n rows in time order.
         outcome: the outcome's values (n,).
-        seeds: every model's values, for each seed that they were fitted with.
+        seeds: every model's values, by seed.
         baseline, candidates: names among the models.
-        metric: one of METRICS that has a loss of a row.
+        metric: one of METRICS that has a row loss.
         alpha: one-sided level.
         seed: of the draws.
-        draws: how many in all.
+        draws: their total number.
 
     Raises:
-        RunError: for fewer than FEWEST_SYMBOLS symbols with rows.
+        RunError: if fewer than FEWEST_SYMBOLS symbols have rows.
     """
     m = METRICS[metric]
     panel = _panel(forecasts, m, outcome)
     saved = [[_saved(panel, m, outcome, s, baseline, name) for s in seeds] for name in candidates]
-    enough = long_enough(panel.dates.n, forecasts.overlap)
+    enough = long_enough(panel.origins.n, forecasts.overlap)
     block = max(_block(one, forecasts.overlap) for each in saved for one in each)
     found = []
     for name, each in zip(candidates, saved, strict=True):
@@ -130,7 +130,7 @@ def evidence_of_wins(
                 metric=metric,
                 horizon=forecasts.horizon,
                 level=1.0 - 2.0 * alpha,
-                n=panel.dates.n,
+                n=panel.origins.n,
                 cosines=0,
                 overlap=forecasts.overlap,
                 windows=len(forecasts.windows),
@@ -149,15 +149,15 @@ def _panel(forecasts: Forecasts, m: Metric, outcome: Values) -> _Panel:
     names, code = np.unique(forecasts.symbol[counted], return_inverse=True)
     if names.size < FEWEST_SYMBOLS:
         raise RunError(
-            f"verdict.gain wins: {names.size} symbols have forecasts that {m.name} counts, wanted "
-            f"at least {FEWEST_SYMBOLS}"
+            f"verdict.gain wins: got {names.size} symbols with forecasts that {m.name} counts, "
+            f"wanted at least {FEWEST_SYMBOLS}"
         )
-    dates = by_origin(forecasts.formed_at[counted])
-    date = np.repeat(np.arange(dates.n), np.diff(dates.starts, append=dates.rows))
-    cell = date * names.size + code
-    panel = _Panel(counted, dates, cell, names.size, None)
+    origins = by_origin(forecasts.formed_at[counted])
+    origin = np.repeat(np.arange(origins.n), np.diff(origins.starts, append=origins.rows))
+    cell = origin * names.size + code
+    panel = _Panel(counted, origins, cell, names.size, None)
     counts = panel.sums(np.ones(counted.size))
-    return panel if (counts == 1.0).all() else _Panel(counted, dates, cell, names.size, counts)
+    return panel if (counts == 1.0).all() else _Panel(counted, origins, cell, names.size, counts)
 
 
 def _saved(
@@ -171,11 +171,11 @@ def _saved(
         lost = m.losses(y, theirs)
         d = lost - m.losses(y, its)
         still = _ROUNDING * panel.sums(np.abs(lost)).sum(axis=0)
-        return _Saved(panel.sums(d), panel.dates.averages(d), still)
+        return _Saved(panel.sums(d), panel.origins.averages(d), still)
 
 
 def _block(saved: _Saved, overlap: int) -> float:
-    """What the panel's mean loss difference asks for: of all symbols it is the common part."""
+    """The block length of the panel's mean loss difference, the common part of all symbols."""
     x = saved.by_origin
     return block_length(x if np.isfinite(x).all() else np.zeros(x.size), overlap)
 
@@ -189,18 +189,18 @@ def _whole(panel: _Panel, saved: _Saved) -> F64:
 
 
 def _shares(panel: _Panel, saved: _Saved, sums: F64) -> F64:
-    """The share won in each draw (draws,), of the symbols that are in it."""
+    """The share of symbols won in each draw (draws,), among the symbols in the draw."""
     d = sums[:, : panel.symbols]
     won = np.where(np.abs(d) <= saved.still, HALF, d > 0.0)
     won[np.isnan(d)] = np.nan
     if panel.counts is None:
         return won.mean(axis=1)
-    there = sums[:, panel.symbols :] > HALF  # differences of running sums: whole but for rounding
+    there = sums[:, panel.symbols :] > HALF  # differences of running sums: integers up to rounding
     return np.sum(won * there, axis=1) / there.sum(axis=1)
 
 
 def _sure(gain: float, drawn: F64, alpha: float, candidates: int) -> dict[str, float]:
-    """What the draws say of the share found: interval, test, and what could have been told."""
+    """Interval, test and minimum detectable share from the draws."""
     normal = NormalDist().inv_cdf
     critical = normal(1.0 - alpha / candidates)
     if not drawn.size:

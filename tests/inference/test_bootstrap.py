@@ -33,7 +33,7 @@ def world(n: int, *, symbols: int = 1, overlap: int = 5) -> SimpleNamespace:
     )
     outcome, models = series(part, LOG_SIGMA)
     return SimpleNamespace(
-        outcome=outcome, models=models, dates=by_origin(part.formed_at), overlap=overlap
+        outcome=outcome, models=models, origins=by_origin(part.formed_at), overlap=overlap
     )
 
 
@@ -44,7 +44,7 @@ def gains(w: SimpleNamespace, metric: str, **changes: object) -> dict:
         "metric": metric,
         "gain_as": "difference",
         "overlap": w.overlap,
-        "dates": w.dates,
+        "origins": w.origins,
     }
     return bootstrap_gains(w.outcome, w.models, **{**settings, **changes})
 
@@ -172,7 +172,7 @@ def test_every_metric_has_its_gain_and_an_interval(metric, symbols):
             metric=metric,
             gain_as=gain_as,
             overlap=2,
-            dates=by_origin(part.formed_at),
+            origins=by_origin(part.formed_at),
         )["better"]
         values = (scores.value(name, metric) for name in ("base", "better"))
         assert found.gain == pytest.approx(pooled_gain(metric, *values, gain_as=gain_as))
@@ -203,7 +203,7 @@ def test_symbols_of_one_moment_are_one_observation():
     )
     outcome, models = series(four, LOG_SIGMA)
     copied = SimpleNamespace(
-        outcome=outcome, models=models, dates=by_origin(four.formed_at), overlap=5
+        outcome=outcome, models=models, origins=by_origin(four.formed_at), overlap=5
     )
     for metric in ("r2_log", "qlike", "corr"):
         one, many = (gains(each, metric)["better"] for each in (w, copied))
@@ -231,7 +231,9 @@ def test_constant_losses_have_no_statistic():
     y = np.linspace(-8.0, -6.0, 50)
     part = make_forecasts(y, {"base": y - 0.5, "better": y - 0.25})
     outcome, models = series(part, LOG_SIGMA)
-    w = SimpleNamespace(outcome=outcome, models=models, dates=by_origin(part.formed_at), overlap=0)
+    w = SimpleNamespace(
+        outcome=outcome, models=models, origins=by_origin(part.formed_at), overlap=0
+    )
     found = gains(w, "mae_log", candidates=["better"])["better"]
     assert found.gain == pytest.approx(0.25)
     assert (found.statistic, found.p_value) == (0.0, 0.5)
