@@ -1,1 +1,1 @@
-"""verdict."""
+"""The verdict: scores and evidence of every horizon, the acceptance rule, warnings, fragility."""

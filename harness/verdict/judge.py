@@ -1,4 +1,4 @@
-"""From forecasts to the verdict: scores of every horizon, evidence on one, how fragile it is."""
+"""From forecasts to the verdict: scores of every horizon, evidence at one, fragility."""
 
 from __future__ import annotations
 
@@ -29,11 +29,11 @@ from harness.verdict.rule import decide, pooled_gain
 
 @dataclass(frozen=True)
 class Judged:
-    """Scores of every horizon, by group too, what shifts cost, the verdict and further tests.
+    """Scores of every horizon and group, losses after shifts, the verdict and further tests.
 
-    `values` are the outcome's and every model's at the verdict's horizon, over all its rows.
-    With several seeds, scores, groups and evidence are means over them, whose `spread` is told;
-    all else is of the first.
+    `values` are those of the outcome and of every model at the verdict's horizon, over all rows.
+    With several seeds, scores, groups and evidence are means over them and `spread` has the scores
+    of each; everything else uses the first seed.
     """
 
     scores: tuple[Scores, ...]
@@ -52,7 +52,7 @@ def judge(
     forecasts: Mapping[str, Forecasts],
     forbidden: Sequence[str] = (),
 ) -> Judged:
-    """Score every horizon and decide on the declared one; `forbidden` makes the verdict void."""
+    """Score every horizon and decide at the declared one; `forbidden` makes the verdict void."""
     study, labels = measured.study, measured.facts.labels
     h, rule = study.hypothesis, study.hypothesis.verdict
     scores: list[Scores] = []
@@ -84,7 +84,8 @@ def judge(
         else:
             rows = marked.groups[rule.regime]
             if rows.size < 2:
-                raise RunError(f"verdict.regime {rule.regime}: {rows.size} forecasts are in it")
+                few = f"{rule.regime!r} with {rows.size} forecasts"
+                raise RunError(f"verdict.regime: got {few}, wanted at least 2 in it")
             whole = part, outcome
             part, outcome, models = only(*whole, models, rows)
             again = [only(*whole, of, rows)[2] for of in again]
@@ -110,7 +111,7 @@ def judge(
 
 
 def _risk(study: Study, part: Forecasts, models: Mapping[str, Values]) -> Iterator[Risk]:
-    """VaR and ES of one horizon, where the hypothesis asks for them."""
+    """VaR and ES of one horizon, if the hypothesis has [risk]."""
     h, tails = study.hypothesis, study.tails(part.horizon)
     if tails is not None:
         base, drawn = h.verdict.baseline, _drawn(h.verdict, part)
@@ -118,13 +119,13 @@ def _risk(study: Study, part: Forecasts, models: Mapping[str, Values]) -> Iterat
 
 
 def _distributions(study: Study, part: Forecasts) -> Iterator[Distributions]:
-    """Laws of one horizon's residuals, where the hypothesis asks for them."""
+    """Forecast distributions of one horizon, if the hypothesis has [distribution]."""
     if study.laws is not None:
         yield assess_laws(part, study.laws, drawn=_drawn(study.hypothesis.verdict, part))
 
 
 def _drawn(rule: Acceptance, part: Forecasts) -> tuple[str, ...]:
-    """The models that figures of single decisions may show."""
+    """The models that figures of single forecasts may show."""
     return (rule.baseline, *rule.candidates) if part.horizon == str(rule.horizon) else ()
 
 
@@ -187,7 +188,7 @@ def _evidence(
 
 
 def vary(basis: Basis, forecasts: Forecasts, judged: Judged) -> list[Row]:
-    """The fragility table of a verdict; of a void one nothing is to be varied."""
+    """The fragility table of a verdict; a void verdict has none."""
     if judged.verdict.status == "void":
         return []
     h = basis.study.hypothesis

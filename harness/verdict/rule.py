@@ -1,4 +1,4 @@
-"""The verdict: a pure rule from gains, evidence and the registered acceptance rule."""
+"""The verdict as a pure function of the evidence and the registered acceptance rule."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ _MOST_WINDOWS = 1_000_000
 def pooled_gain(metric: str, baseline: float, candidate: float, *, gain_as: GainAs) -> float:
     """The candidate's gain, positive for better; as a share of the baseline's loss if `relative`.
 
-    NaN for a share of a baseline without loss.
+    NaN for a relative gain over a baseline whose loss is zero.
     """
     gain = candidate - baseline if METRICS[metric].higher else baseline - candidate
     if gain_as != "relative":
@@ -24,26 +24,25 @@ def pooled_gain(metric: str, baseline: float, candidate: float, *, gain_as: Gain
 
 
 def no_gain(gain_as: GainAs) -> float:
-    """The gain of a candidate that is no better: of wins half of the symbols, else nothing."""
+    """The gain of a candidate that is no better: half of the symbols for wins, else 0."""
     return HALF if gain_as == "wins" else 0.0
 
 
 def decide(
     evidence: Sequence[Evidence], rule: Acceptance, *, forbidden: Sequence[str] = ()
 ) -> Verdict:
-    """`confirmed`, `refuted` or `inconclusive` by the acceptance rule, and what decides.
+    """`confirmed`, `refuted`, `inconclusive` or `void` by the acceptance rule, with reasons.
 
-    confirmed: the gain of a candidate reaches min_gain and "no gain" is rejected for it at alpha,
-    adjusted for the number of candidates. refuted: the whole interval of every candidate lies
-    under min_gain, or under zero when no minimum is claimed. inconclusive: neither. void:
-    something is `forbidden` to believe, in sentences, or the metric is not defined for any
-    candidate (a constant series). The candidate that decides is the one with the largest gain
-    among those that could. The reasons say which sentence decided.
+    confirmed: the gain of a candidate is at least min_gain, and "no gain" is rejected for it at
+    alpha, adjusted for the number of candidates. refuted: the whole interval of every candidate is
+    below min_gain (below zero if no minimum is claimed). inconclusive: neither. void: `forbidden`
+    holds sentences that forbid a conclusion, or the metric is undefined for all candidates (a
+    constant series). The deciding candidate is the one with the largest gain among those that the
+    status rests on.
 
-    With the claim `equal`, min_gain is how far apart the two may be: confirmed when every
-    candidate's interval lies within it on both sides (two one-sided tests at alpha, Schuirmann
-    1987), refuted when one lies wholly outside, inconclusive otherwise; void when the metric is
-    not defined for one.
+    With the claim `equal`, min_gain is the margin: confirmed if every candidate's interval lies
+    within it on both sides (two one-sided tests at alpha, Schuirmann 1987), refuted if one lies
+    entirely outside, inconclusive otherwise; void if the metric is undefined for a candidate.
     """
     by_name = sorted(evidence, key=lambda e: e.candidate)
     defined = [e for e in by_name if math.isfinite(e.gain)]
@@ -66,18 +65,18 @@ def decide(
 
 
 class _Words:
-    """Sentences about the evidence for one candidate, of so many."""
+    """Sentences about the evidence for one of the candidates."""
 
     def __init__(self, rule: Acceptance, candidates: int) -> None:
         self.gain_as, self.candidates = rule.gain_as, candidates
         self.where = f" in {rule.regime}" if rule.regime else ""
 
     def show(self, e: Evidence) -> Show:
-        """How its gains are written."""
+        """The format of its gains."""
         return Show(e.metric, self.gain_as)
 
     def reach(self, e: Evidence) -> str:
-        """What it gains or loses."""
+        """Its gain or loss."""
         show = self.show(e)
         if self.gain_as == "wins":
             where = f"{show(e.gain)} of {e.symbols:,} symbols{self.where}"
@@ -92,11 +91,11 @@ class _Words:
         return f"{e.level:.0%} interval {show(e.gain_low)} to {show(e.gain_high)}"
 
     def seeds(self, e: Evidence) -> str:
-        """How its gain spreads over the seeds."""
+        """The range of its gain over the seeds."""
         show, count = self.show(e), len(e.seeds)
         least, greatest = show(min(e.seeds)), show(max(e.seeds))
-        gains = "wins" if self.gain_as == "wins" else "gains"
-        return f"That is the mean over {count} seeds, of which each {gains} {least} to {greatest}."
+        gains = "shares" if self.gain_as == "wins" else "gains"
+        return f"This is the mean over {count} seeds, with {gains} from {least} to {greatest}."
 
     def test(self, e: Evidence) -> str:
         """The test's name and adjusted p-value."""
@@ -108,22 +107,23 @@ class _Words:
         return f"{named} test, p {p}{adjusted}"
 
     def power(self, e: Evidence) -> str:
-        """What would have been told from no gain."""
-        seen = self.show(e)(e.detectable)
+        """The minimum detectable gain, as a sentence."""
+        least = self.show(e)(e.detectable)
         if self.gain_as != "wins":
-            return f"A true gain of {seen} would be told from none 8 times in 10"
-        share = "No share of the symbols" if math.isnan(e.detectable) else f"A share of {seen}"
-        return f"{share} would be told from a half 8 times in 10"
+            return f"Minimum detectable gain at 80 % power: {least}."
+        if math.isnan(e.detectable):
+            return "No share of the symbols is detectable at 80 % power."
+        return f"Minimum detectable share of the symbols at 80 % power: {least}."
 
 
-Decision = tuple[str, tuple[str, ...], Evidence]
+_Decided = tuple[str, tuple[str, ...], Evidence]  # status, reasons, the deciding candidate
 
 
-def _better(found: Sequence[Evidence], rule: Acceptance, words: _Words) -> Decision:
+def _better(found: Sequence[Evidence], rule: Acceptance, words: _Words) -> _Decided:
     min_gain, alpha = rule.min_gain, rule.alpha
     more = min_gain != no_gain(words.gain_as)
     claim = f"the {words.show(found[0])(min_gain)} claimed" if more else "any gain"
-    enough = f"at least {claim}" if more else "and any gain is claimed"
+    enough = f"at least {claim}" if more else "as claimed (any gain)"
     sure = [e for e in found if e.gain >= min_gain and e.p_adjusted < alpha]
     if sure:
         best = max(sure, key=lambda e: e.gain)
@@ -133,29 +133,31 @@ def _better(found: Sequence[Evidence], rule: Acceptance, words: _Words) -> Decis
     best = max(possible or found, key=lambda e: e.gain)
     reach, interval, test = (f(best) for f in (words.reach, words.interval, words.test))
     if not possible:
-        others = ", as those of the other candidates do" if len(found) > 1 else ""
-        there = "Some gain is there" if best.p_adjusted < alpha else '"No gain" is not rejected'
+        others = ", and so do those of the other candidates" if len(found) > 1 else ""
+        present = "A gain is present" if best.p_adjusted < alpha else '"No gain" is not rejected'
         excluded = f"{reach}; the {interval} excludes {claim}{others}."
-        return "refuted", (excluded, f"{there}: {test}."), best
+        return "refuted", (excluded, f"{present}: {test}."), best
     if math.isnan(best.gain_high):
-        why = f"{reach}, but {best.n} decision times are too few for an interval."
+        why = f"{reach}, but {best.n} forecast origins are too few for an interval."
         return "inconclusive", (why,), best
     if best.gain < min_gain:
-        why = f"{reach}, less than {claim}, but the {interval} reaches it."
+        less, included = (f", less than {claim}", "it") if more else ("", "gains")
+        why = f"{reach}{less}, but the {interval} includes {included}."
         wide, gap = best.gain_high - best.gain, min_gain - best.gain
     else:
         why = f'{reach}, {enough}, but "no gain" is not rejected: {test}.'
         wide, gap = best.critical, best.statistic
-    if words.gain_as == "wins":  # a share does not stay as it is while noise grows less
-        return "inconclusive", (why, f"{words.power(best)}."), best
-    settled = _settling(best.windows, wide, gap)
-    return "inconclusive", (why, f"{words.power(best)}; {settled}"), best
+    power = words.power(best)
+    if words.gain_as == "wins":  # a share changes as noise decreases, so it is not extrapolated
+        return "inconclusive", (why, power), best
+    needed = _windows_needed("gain", best.windows, wide, gap)
+    return "inconclusive", (why, f"{power} {needed}"), best
 
 
-def _equal(found: Sequence[Evidence], margin: float, words: _Words) -> Decision:
-    """All must be near; the candidate shown is one that is not, else the one that may be furthest.
+def _equal(found: Sequence[Evidence], margin: float, words: _Words) -> _Decided:
+    """All must be close; one that is not decides, or else the one that may be furthest.
 
-    A candidate without an interval may be anywhere.
+    A candidate without an interval may be arbitrarily far.
     """
 
     def reach(e: Evidence) -> float:
@@ -165,36 +167,36 @@ def _equal(found: Sequence[Evidence], margin: float, words: _Words) -> Decision:
     worst = max(outside or found, key=reach)
     show = words.show(worst)
     apart = f"{worst.candidate} differs from {worst.baseline} by {show(worst.gain)}{words.where}"
-    interval, allowed = words.interval(worst), f"the {show(margin).lstrip('+')} allowed either way"
+    interval, allowed = words.interval(worst), f"the ±{show(margin).lstrip('+')} allowed"
     if outside:
         return "refuted", (f"{apart}; the {interval} lies outside {allowed}.",), worst
     if math.isnan(worst.gain_high):
-        why = f"{apart}; {worst.n} decision times are too few for an interval."
+        why = f"{apart}; {worst.n} forecast origins are too few for an interval."
         return "inconclusive", (why,), worst
     if worst.gain_low > -margin and worst.gain_high < margin:
         return "confirmed", (f"{apart}; the {interval} lies within {allowed}.",), worst
     wide, gap = worst.gain_high - worst.gain, abs(margin - abs(worst.gain))
-    settled = _settling(worst.windows, wide, gap)
-    why = f"{apart}; the {interval} reaches over {allowed}."
-    return "inconclusive", (why, settled[0].upper() + settled[1:]), worst
+    needed = _windows_needed("difference", worst.windows, wide, gap)
+    why = f"{apart}; the {interval} extends beyond {allowed}."
+    return "inconclusive", (why, needed), worst
 
 
-def _settling(windows: int, wide: float, gap: float) -> str:
-    """How many windows would settle it: what is `wide` shrinks with their root, to `gap`."""
+def _windows_needed(present: str, windows: int, wide: float, gap: float) -> str:
+    """How many windows would decide: `wide` shrinks with the root of their number, to `gap`."""
     needed = math.ceil(windows * (wide / gap) ** 2) if gap > 0.0 else math.inf
     if needed > _MOST_WINDOWS:
-        return f"no number of windows up to {_MOST_WINDOWS:,} would settle it."
-    counted = f"about {needed:,} windows such as these {windows:,}"
-    return f"were the gain to stay as it is, {counted} would settle it."
+        return f"At the present {present} even {_MOST_WINDOWS:,} test windows would be too few."
+    count = f"there is {windows}" if windows == 1 else f"there are {windows:,}"
+    return f"At the present {present} about {needed:,} test windows would be needed; {count}."
 
 
 def p_value(p: float) -> str:
-    """A p-value to two digits; under 1e-16 only that it is."""
+    """A p-value to two digits; below 1e-16 as `< 1e-16`."""
     return "< 1e-16" if p < 1e-16 else f"{p:.2g}"
 
 
 class Show:
-    """How gains in a metric are written: points for R2, percent for shares, the metric's unit."""
+    """The format of gains: points for R², percent for shares, else the metric's unit."""
 
     def __init__(self, metric: str, gain_as: GainAs) -> None:
         self.metric, self.gain_as = metric, gain_as
@@ -213,9 +215,9 @@ class Show:
         )
 
     def __call__(self, gain: float | None) -> str:
-        """One gain, signed; a share of the symbols, which has no sign, as it is.
+        """One gain with its sign; a share of the symbols without one.
 
-        Of a share, not a number (None in a record) is `n/a`: one that could be told, say.
+        None (NaN in a record) is `n/a`, and so is a share that is NaN.
         """
         if gain is None or (self.gain_as == "wins" and math.isnan(gain)):
             return "n/a"

@@ -118,7 +118,7 @@ def test_better_on_four_fifths_is_confirmed_for_less_and_refuted_for_more():
         "own has a better mae_log than base on 80.0 % of 40 symbols, at least the 75.0 % claimed."
     )
     assert "Block bootstrap test, p = 0.001" in verdict.reasons[1]
-    assert judged(found, 0.5).reasons[0].endswith("80.0 % of 40 symbols, and any gain is claimed.")
+    assert judged(found, 0.5).reasons[0].endswith("80.0 % of 40 symbols, as claimed (any gain).")
     assert judged(found, 0.95).status == "refuted"
 
 
@@ -172,7 +172,7 @@ def test_a_claim_that_one_of_five_seeds_breaks_is_not_confirmed():
     verdict = judged(broken, 0.75)
     assert verdict.status == "inconclusive"
     assert verdict.reasons[-1] == (
-        "That is the mean over 5 seeds, of which each wins 0.0 % to 100.0 %."
+        "This is the mean over 5 seeds, with shares from 0.0 % to 100.0 %."
     )
 
 

@@ -63,7 +63,7 @@ def test_targets_at_the_floor_are_counted():
     y = forecasts.y.copy()
     y[:3] = np.log(1e-6)
     (sentence,) = said(replace(forecasts, y=y))
-    assert sentence.startswith(f"3 of {y.size} targets at 4h lie at the floor")
+    assert sentence.startswith(f"3 of {y.size} targets at 4h are at the floor")
 
 
 def test_a_training_span_that_begins_before_the_data_is_told():
@@ -77,7 +77,7 @@ def test_a_training_span_that_begins_before_the_data_is_told():
 def test_few_degrees_of_freedom_are_told():
     forecasts = replace(a_study(), overlap=9)
     (sentence,) = said(forecasts)
-    assert sentence.startswith("400 decision times with targets over 10 of them leave 5 degrees")
+    assert sentence.startswith("400 forecast origins with targets over 10 of them leave only 5")
 
 
 @pytest.mark.parametrize(
@@ -91,7 +91,7 @@ def test_only_a_confirmed_gain_that_the_family_takes_back_is_warned_of(status, p
     assert len(found) == warned
     if warned:
         assert "all 1,200 comparisons" in found[0]
-        assert "the p of other is 0.05 (Holm), not under 0.05" in found[0]
+        assert "the Holm-adjusted p of other is 0.05, not below 0.05" in found[0]
 
 
 def test_a_claim_of_equality_is_not_warned_of():
@@ -101,7 +101,7 @@ def test_a_claim_of_equality_is_not_warned_of():
 
 def test_a_baseline_that_cannot_be_right_is_warned_of():
     (found,) = of_the_baseline("direction", "persistence")
-    assert "a coin gains 0.5 over it" in found
+    assert "a coin toss gains 0.5 over it" in found
     assert of_the_baseline("direction", "ols") == of_the_baseline("mae", "persistence") == []
 
 
@@ -111,7 +111,7 @@ def test_a_baseline_far_worse_than_one_number_is_warned_of():
     assert alone == pytest.approx(0.5, abs=0.05)
     assert of_a_weak_baseline("ewma", 1.9 * alone, outcome) == []
     (found,) = of_a_weak_baseline("ewma", 2.1 * alone, outcome)
-    assert found.startswith("ewma, the baseline, has a QLIKE of 1.0")
+    assert found.startswith("The QLIKE of the baseline ewma is 1.0")
 
 
 def test_levels_too_far_out_for_the_rows_held_out_are_told():
@@ -120,15 +120,13 @@ def test_levels_too_far_out_for_the_rows_held_out_are_told():
 
     levels = (0.001, 0.5, 0.99)
     (found,) = of_the_laws([row(0), row(0, model="net"), row(0, "residual")], levels)
-    assert found.startswith(
-        "No conformal quantiles of har, net: levels as far out as 0.001 need 999 "
-    )
+    assert found.startswith("No conformal quantiles for har, net: a tail level of 0.001 needs 999 ")
     assert of_the_laws([row(1), row(0, "residual")], levels) == []
 
 
 def test_symbols_that_were_learned_from_are_told_where_they_are_tested():
     assert of_the_source(("A", "B", "C"), ("B", "C", "D"), True) == [
-        "2 of the 3 symbols are among those that were learned from: this is no split over assets "
+        "2 of the 3 symbols are also used for pretraining: this is no split over assets "
         "(panel.unseen)."
     ]
     assert of_the_source(("A", "B"), ("B",), False) == []
@@ -148,7 +146,7 @@ def test_a_model_that_was_still_learning_is_told():
         return of_the_training(replace(forecasts, fits={**fits, **changed}), ("base", "other"))
 
     (told,) = of(trained(2, 2), trained(2, 2))
-    assert told.startswith("base: the last epoch was the best on the rows held out in every fit")
+    assert told.startswith("base: in every fit the last epoch was the best on the validation rows")
     assert of(trained(2, 2), trained(1, 2)) == []
     assert of(trained(2, 2, ())) == []  # nothing held out: nothing to tell
     again = Repeat(2, {}, {"base": replace(fits["base"], reports=(trained(1, 2),))})

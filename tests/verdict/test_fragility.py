@@ -127,7 +127,7 @@ def test_rolling_is_the_variant_of_expanding(usual, tmp_path):
 
 def test_a_training_span_that_begins_before_the_data_says_so(usual):
     assert row(usual[1], "double the train length, 20d")["note"] == (
-        "the data begin within 4 of 9 training spans"
+        "the data start within 4 of 9 training spans"
     )
     assert row(usual[1], "half the train length, 5d")["note"] == ""
 
@@ -260,7 +260,7 @@ def test_an_equality_keeps_its_margin_where_that_means_something(tmp_path):
         assert (loss["status"], loss["agrees"]) == (None, None)
         assert loss["gain"] is not None
         assert loss["note"] == (
-            f"no verdict: what r2_log may differ by says nothing of {loss['metric']}"
+            f"no verdict: a margin in r2_log says nothing about {loss['metric']}"
         )
     half = changed(equal, SPANS["half the train length, 5d"], text=MANY)
     assert_is_the_verdict_of(
@@ -302,8 +302,8 @@ def test_one_window_leaves_nothing_to_roll_or_to_leave_out(tmp_path):
     same = row(record, "expanding instead of rolling")
     assert (same["gain"], same["agrees"]) == (None, None)
     assert same["note"] == "every fit has the same training rows"
-    assert row(record, "without the 3 best windows")["note"] == "there is 1 window in all"
-    assert row(record, "by year")["note"] == "all decisions are of the year 2021"
+    assert row(record, "without the 3 best windows")["note"] == "there is 1 test window"
+    assert row(record, "by year")["note"] == "all forecast origins are in the year 2021"
     assert row(record, "half the train length, 5d")["gain"] is not None
     assert "3 could not be computed, see below" in record["card"]
 
@@ -340,7 +340,7 @@ def test_costly_models_are_fitted_on_other_spans_only_when_asked(
     for found in rows(record, "training"):
         assert found["gain"] is None
         assert found["note"] == (
-            "not run, since har would be fitted anew: harness fragility RUN --full"
+            "not run, since har must be refitted: harness fragility RUN --full"
         )
     full = command("fragility", run_id[:6], "--full", "--json").done()
     assert "fitting persistence, har on 3 other training spans: about " in full.err
@@ -461,9 +461,7 @@ def test_a_proxy_row_by_hand(usual, tmp_path):
     scored = frame.with_columns(pl.Series("y", [proxy.get(m, np.nan) for m in moments]))
     found = row(record, "scored by bv instead of rv")
     assert found["gain"] == pytest.approx(log_gain(scored), rel=1e-8)
-    assert (
-        f"bv_4h times {np.exp(level):.4g}, which gives it the target's mean ln σ" in found["note"]
-    )
+    assert f"bv_4h times {np.exp(level):.4g}, to match the target's mean ln σ" in found["note"]
 
 
 @pytest.mark.parametrize("scale", [LOG_SIGMA, LEVEL_SIGMA])
@@ -519,11 +517,11 @@ def test_rows_where_the_proxy_is_unknown_or_does_not_move_are_left_out():
     proxy = Proxy("x", "x_1h", "sigma", (measured,), noisy=False)
     found = stand_in(proxy, forecasts, samples, LOG_SIGMA, "r2_log")
     assert np.flatnonzero(~found.known).tolist() == [10, 11, 20]
-    assert found.note.endswith("3 rows where it is unknown or at the floor left out")
+    assert found.note.endswith("3 rows left out where it is unknown or at the floor")
     assert np.isfinite(found.forecasts.y).all()
     single = stand_in(replace(proxy, noisy=True), forecasts, samples, LOG_SIGMA, "r2_log")
     assert single.note.startswith(
-        "one return a horizon is much noise, by which R² and gains shrink; "
+        "one return per horizon is very noisy, which lowers R² and gains; "
     )
     values[:150] = np.nan
     told = stand_in(
@@ -577,7 +575,7 @@ def test_a_panel_that_allows_no_other_measure_says_so(in_workspace):
     )  # fmt: skip
     record = record_of(in_workspace, text, panel)
     assert row(record, "another measure than act")["note"] == (
-        "the panel allows no other measure of what act measures over 4h"
+        "the panel has no other measure of what act measures over 4h"
     )
 
 

@@ -111,15 +111,15 @@ def test_an_inconclusive_verdict_says_what_would_have_been_seen_and_what_would_s
     # The interval's half of 3 pp is to shrink to the 1 pp that the gain falls short: nine times
     # as many windows.
     short = verdict(evidence(0.02, -0.01, 0.0499999, 0.1))
-    seen = "A true gain of +4.44 pp would be told from none 8 times in 10; "
+    least = "Minimum detectable gain at 80 % power: +4.44 pp. "
     assert short.reasons[1] == (
-        f"{seen}were the gain to stay as it is, about 90 windows such as these 10 would settle it."
+        f"{least}At the present gain about 90 test windows would be needed; there are 10."
     )
     # A statistic of 1 is to reach its critical 1.7: 1.7^2 = 2.89 times.
     unsure = verdict(evidence(0.04, -0.02, 0.10, 0.2))
-    assert unsure.reasons[1].endswith("about 29 windows such as these 10 would settle it.")
+    assert unsure.reasons[1].endswith("about 29 test windows would be needed; there are 10.")
     near = verdict(evidence(0.03 - 1e-6, -0.02, 0.08, 0.2))
-    assert near.reasons[1].endswith("no number of windows up to 1,000,000 would settle it.")
+    assert near.reasons[1].endswith("even 1,000,000 test windows would be too few.")
 
 
 @pytest.mark.parametrize("metric", METRICS)
@@ -146,7 +146,7 @@ def test_equal_models_are_those_whose_interval_lies_within_the_margin(low, high,
     found = verdict(evidence(0.0, low, high, 0.5), claim="equal")
     assert found.status == status
     told = status == "inconclusive" and math.isfinite(high)
-    assert [reason[:5] for reason in found.reasons[1:]] == (["Were "] if told else [])
+    assert [reason[:5] for reason in found.reasons[1:]] == (["At th"] if told else [])
 
 
 def test_all_candidates_must_be_near_for_models_to_be_equal():
@@ -157,7 +157,7 @@ def test_all_candidates_must_be_near_for_models_to_be_equal():
     assert found.best.candidate == "far"
     assert found.reasons == (
         "far differs from har by -5.00 pp; the 90% interval -6.00 pp to -4.00 pp lies outside the "
-        "3.00 pp allowed either way.",
+        "±3.00 pp allowed.",
     )
 
 
@@ -187,12 +187,12 @@ def test_a_claim_is_refuted_only_where_no_candidate_can_keep_it():
     for order in itertools.permutations((small, unsure)):
         found = verdict(*order)
         assert (found.status, found.best.candidate) == ("inconclusive", "unsure")
-        assert "-5.00 pp to +7.00 pp reaches it" in found.reasons[0]
+        assert "-5.00 pp to +7.00 pp includes it" in found.reasons[0]
     least = evidence(0.008, 0.0, 0.016, 0.05, name="least")
     found = verdict(small, least)
     assert (found.status, found.best.candidate) == ("refuted", "small")
-    assert found.reasons[0].endswith("excludes the +3.00 pp claimed, as those of the other "
-                                     "candidates do.")  # fmt: skip
+    assert found.reasons[0].endswith("excludes the +3.00 pp claimed, and so do those of "
+                                     "the other candidates.")  # fmt: skip
 
 
 def test_a_candidate_that_keeps_the_claim_confirms_it_beside_a_luckier_one():

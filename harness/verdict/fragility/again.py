@@ -1,4 +1,4 @@
-"""The fragility table of a stored run, completed where models are costly to fit anew."""
+"""The fragility table of a stored run, completed with variants that are slow to fit."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ from harness.verdict.fragility.variants import Basis, training_rows
 
 
 def stored_rows(record: Mapping[str, Any]) -> list[Row]:
-    """The table as the run left it; UsageError for a run from before there was one."""
+    """The table as stored; UsageError for a run of an earlier version, which has none."""
     found = record["tables"].get("fragility")
     if found is None:
         raise UsageError(
@@ -32,7 +32,7 @@ def stored_rows(record: Mapping[str, Any]) -> list[Row]:
 
 @dataclass(frozen=True)
 class Missing:
-    """What a stored table lacks: `spans` to fit `models` on, and what that takes (seconds)."""
+    """Missing variants of a stored table: `spans` to fit `models` on, and the time in seconds."""
 
     study: Study
     models: tuple[str, ...]
@@ -41,7 +41,7 @@ class Missing:
 
 
 def missing(record: Mapping[str, Any], search: Sequence[Path]) -> Missing | None:
-    """The fits that the run left out because they are costly; None where it left out none."""
+    """The fits that the run left out because they are slow; None if there are none."""
     rows = stored_rows(record)
     hypothesis = stored_hypothesis(record)
     study, verdict = set_up(hypothesis, search), record["verdict"]
@@ -65,9 +65,9 @@ def completed(
     progress: Progress = lambda _: None,
     epochs: Progress = lambda _: None,
 ) -> list[Row]:
-    """The stored table with its training variants made.
+    """The stored table with its training variants computed.
 
-    RunError where the panel or its source is not what it was when the run was made.
+    RunError if the panel or its source has changed since the run.
     """
     rows = stored_rows(record)
     measured = measure_study(lacking.study, progress=progress)
@@ -85,12 +85,12 @@ def completed(
         if row["horizon"] == horizon
     }
     fitted = training_rows(basis, _registered(record, lacking.study), same, full=True)
-    made = {row.variant: row for row in fitted}
-    return [made.get(row.variant, row) if row.kind == "training" else row for row in rows]
+    computed = {row.variant: row for row in fitted}
+    return [computed.get(row.variant, row) if row.kind == "training" else row for row in rows]
 
 
 def _registered(record: Mapping[str, Any], study: Study) -> Registered:
-    """What the variants are held against, from the record."""
+    """The registered result that variants are compared with, from the record."""
     verdict, rule = record["verdict"], study.hypothesis.verdict
     references = [row.status for row in stored_rows(record) if row.kind == "registered"]
     any_gain = references[-1] if rule.claim == "better" else None

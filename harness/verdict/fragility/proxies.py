@@ -1,10 +1,10 @@
-"""Another measure of the target's volatility, by which the same forecasts can be scored.
+"""A proxy: another measure of the target's volatility, against which forecasts are scored again.
 
-The measure has another level (bipower variation leaves jumps out, a range the night), and a
-forecast of the one is biased for the other. So it is multiplied by one constant: the ratio of the
-means of target and proxy over the first training window, which lies before every forecast. The
-mean is that of what the metric reads: of ln sigma, sigma or variance. So a forecast that is right
-on average there for the target is so for the proxy.
+The proxy has another level (bipower variation excludes jumps, a range excludes the night), so a
+forecast of the target is biased for it. It is therefore multiplied by one constant: the ratio of
+the means of target and proxy over the first training window, which precedes every forecast. The
+mean is of the quantity that the metric reads: ln sigma, sigma or variance. A forecast that is
+unbiased there for the target is then unbiased for the proxy.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ if TYPE_CHECKING:
     from harness.samples.rows import OriginMeasures
     from harness.study.study import Study
 
-# What stands in for a measure, the first that the panel's columns and the horizon allow.
+# The proxies of a measure; the first that the panel's columns and the horizon allow is used.
 _BUILT_IN = {
     "rv": ("bv", "pk"),
     **dict.fromkeys(("rvss", "tsrv", "rk"), ("rv", "pk")),
@@ -37,7 +37,7 @@ _BUILT_IN = {
     **dict.fromkeys(("cc", "absret"), ("pk", "rv")),
     **dict.fromkeys(("pk", "gk", "rs", "yz"), ("rv",)),
 }
-# The same for a panel's own columns, by how their names begin: rv5 -> a column bv5, medrv, ….
+# The same for a panel's own columns, by the prefix of their names: rv5 -> a column bv5, medrv, ….
 _OWN = {
     "rv": ("bv", "medrv", "rk"),
     **dict.fromkeys(("bv", "medrv", "minrv", "rk", "tsrv"), ("rv",)),
@@ -48,9 +48,9 @@ _SQUARED = "variance"
 
 @dataclass(frozen=True)
 class Proxy:
-    """A measure over the verdict's horizon, in `unit`: its column, and each symbol's measures.
+    """A measure over the verdict's horizon, in `unit`: its column and each symbol's measures.
 
-    `noisy` for one that is made of a single return.
+    `noisy`: it is computed from a single return.
     """
 
     measure: str
@@ -62,7 +62,7 @@ class Proxy:
     def sigma(self, symbols: Sequence[str], symbol: I32, moments: I64, least: float) -> F64:
         """Sigma per bar over the horizon that ended at each row's moment (n,).
 
-        NaN where it is unknown, or at most `least`: no price moved, or too little for logarithms.
+        NaN if unknown or at most `least`: no price moved, or too little for logarithms.
         """
         out = np.full(moments.size, np.nan)
         by_name = {m.symbol: m for m in self.measured}
@@ -86,14 +86,14 @@ def _ended_at(measured: Measured, column: str, moments: I64) -> F64:
 def find_proxy(
     study: Study, by_symbol: Sequence[OriginMeasures], horizon: str, *, keep: bool
 ) -> str | Proxy:
-    """The proxy at this horizon, measured where the run has not; or why there is none."""
+    """The proxy at this horizon, measured if the run has not; or the reason why there is none."""
     target = study.hypothesis.target.measure
     if study.hypothesis.target.window:
-        return "not looked for: the target is over a window of its own, partly known"
+        return "none: the target has its own window, which is partly known at the forecast origin"
     bars = study.plan.windows[horizon] // study.plan.interval
     name = choose(study.panel_spec, target, bars)
     if name is None:
-        return f"the panel allows no other measure of what {target} measures over {horizon}"
+        return f"the panel has no other measure of what {target} measures over {horizon}"
     column, noisy = f"{name}_{horizon}", name == "rv" and bars == 1
     if column in study.plan.columns:
         known = tuple(d.measured for d in by_symbol)
@@ -104,7 +104,7 @@ def find_proxy(
 
 
 def choose(spec: PanelSpec, target: str, bars: int) -> str | None:
-    """The measure that stands in for `target` over so many bars; None where there is none."""
+    """The proxy of `target` over this number of bars; None if there is none."""
     if target in spec.extra_units:
         family = next((f for f in sorted(_OWN, key=len, reverse=True) if target.startswith(f)), "")
         fit = sorted(n for n, unit in spec.extra_units.items() if unit in _VOLATILITIES)
@@ -122,7 +122,7 @@ def _allowed(spec: PanelSpec, name: str, bars: int) -> bool:
 
 
 def _alone(study: Study, measure: str, horizon: str) -> Study:
-    """The hypothesis on the same panel with nothing to measure but this."""
+    """The hypothesis on the same panel with this measure alone."""
     h = study.hypothesis
     duration = next(d for d in h.target.horizons if str(d) == horizon)
     sample = h.sample.model_copy(update={"measures": (measure,), "scales": (duration,)})
@@ -132,7 +132,7 @@ def _alone(study: Study, measure: str, horizon: str) -> Study:
 
 @dataclass(frozen=True)
 class Standing:
-    """The forecasts with the proxy as outcome, where it is `known` (n,); how it was made."""
+    """The forecasts with the proxy as outcome, where it is `known` (n,); how it was computed."""
 
     forecasts: Forecasts
     known: NDArray[np.bool_]
@@ -142,7 +142,7 @@ class Standing:
 def stand_in(
     proxy: Proxy, forecasts: Forecasts, samples: Samples, scale: TargetScale, metric: str
 ) -> str | Standing:
-    """The same forecasts with the proxy as what came about; or why it cannot be."""
+    """The same forecasts with the proxy as outcome; or the reason why that is impossible."""
     first = forecasts.windows[0]
     train = np.flatnonzero(
         (samples.rows.formed_at >= first.train_start) & (samples.resolved_at <= first.limit)
@@ -163,17 +163,17 @@ def stand_in(
     last = proxy.sigma(*rows, forecasts.formed_at, scale.floor)
     y, before = (scale.of_variance(np.square(factor * sigma)) for sigma in (came, last))
     words = {"log": "mean ln σ", "sigma": "mean σ", "variance": "mean variance"}[kind]
-    note = "one return a horizon is much noise, by which R² and gains shrink; " * proxy.noisy
-    note += f"{proxy.column} times {factor:.4g}, which gives it the target's {words} over "
+    note = "one return per horizon is very noisy, which lowers R² and gains; " * proxy.noisy
+    note += f"{proxy.column} times {factor:.4g}, to match the target's {words} on "
     note += f"{int(known.sum()):,} rows of the first training window"
     if not kept.all():
-        note += f"; {int(np.sum(~kept)):,} rows where it is unknown or at the floor left out"
-    y = np.where(kept, y, forecasts.y)  # rows that are left out may hold anything but NaN
+        note += f"; {int(np.sum(~kept)):,} rows left out where it is unknown or at the floor"
+    y = np.where(kept, y, forecasts.y)  # rows that are left out need any value but NaN
     return Standing(replace(forecasts, y=y, last=before), kept, note)
 
 
 def _ratio(kind: str, target: F64, proxy: F64) -> float:
-    """What takes the proxy's sigma to the target's level, by the mean of this kind."""
+    """The factor from the proxy's sigma to the target's level, by this kind of mean."""
     if kind == "log":
         return math.exp(float(np.log(target).mean() - np.log(proxy).mean()))
     if kind == "sigma":

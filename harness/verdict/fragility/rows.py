@@ -1,4 +1,4 @@
-"""What a variant is: a gain, how sure of it one is, its verdict, and whether it agrees."""
+"""A variant of the fragility table: its gain, interval, p-value, verdict and agreement."""
 
 from __future__ import annotations
 
@@ -23,15 +23,15 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Row:
-    """One row of the table; without a gain it was not made, and `note` says why.
+    """One row of the table; a variant that was not computed has no gain, and `note` says why.
 
-    `kind` is `registered` (what the others are held against), `loss`, `seed`, `training`, `proxy`,
-    `windows`, `year` or `regime`. The gain is in the metric's unit, or with `gain_as` relative a
-    share of the baseline's loss, with wins of the symbols; interval and p-value are of the
-    registered alpha, p adjusted for the number of candidates; `n` counts decision times. `status`
-    is the verdict under the registered rule with `min_gain` as the least gain (0, of wins 1/2: any
-    gain). `agrees` says whether that is the registered verdict, `same_sign` whether the gain has
-    the sign of the registered one; both None where there is nothing to compare.
+    `kind` is `registered` (the reference), `loss`, `seed`, `training`, `proxy`, `windows`, `year`
+    or `regime`. The gain is in the metric's unit; with `gain_as` relative it is a share of the
+    baseline's loss, with wins a share of the symbols. Interval and p-value use the registered
+    alpha, p adjusted for the number of candidates; `n` counts forecast origins. `status` is the
+    verdict under the registered rule with `min_gain` as minimum (0, or 1/2 for wins: any gain).
+    `agrees`: it is the registered verdict; `same_sign`: the gain has the sign of the registered
+    one; both are None if there is nothing to compare.
     """
 
     kind: str
@@ -62,7 +62,7 @@ def fragility_table(rows: Sequence[Row]) -> dict[str, Table]:
 
 @dataclass(frozen=True)
 class Scored:
-    """Forecasts with what evidence reads of them, and every metric of each model (12,)."""
+    """Forecasts, the values that evidence reads, and every metric of each model (M,)."""
 
     forecasts: Forecasts
     outcome: Values
@@ -72,10 +72,10 @@ class Scored:
 
 @dataclass(frozen=True)
 class Registered:
-    """The rule, the candidate it was decided on, and what came out: what variants are held against.
+    """The rule, the deciding candidate and the result: the reference for all variants.
 
-    `any_gain` is the status under the same rule with "any gain" for the registered minimum, `seed`
-    the run's.
+    `any_gain` is the status under the same rule with "any gain" instead of the registered minimum;
+    `seed` is the run's.
     """
 
     rule: Acceptance
@@ -87,14 +87,14 @@ class Registered:
 
     @classmethod
     def of(cls, rule: Acceptance, verdict: Verdict, seed: int) -> Registered:
-        """From the verdict itself."""
+        """From the verdict."""
         best, any_gain = verdict.best, None
         if rule.claim == "better":
             any_gain = decided(rule, best, no_gain(rule.gain_as), rule.gain_as).status
         return cls(rule, best.candidate, best.gain, verdict.status, any_gain, seed)
 
     def head(self, kind: str, variant: str, metric: str | None = None) -> Row:
-        """A row with nothing in it yet."""
+        """A row without results."""
         metric = metric or self.rule.metric
         m = METRICS[metric]
         possible = {"difference": True, "relative": m.has_share, "wins": m.loss is not None}
@@ -102,7 +102,7 @@ class Registered:
         return Row(kind, variant, self.candidate, self.rule.baseline, metric, gain_as)
 
     def without(self, kind: str, variant: str, why: str, metric: str | None = None) -> Row:
-        """A row of a variant that could not be made."""
+        """A row of a variant that was not computed."""
         return replace(self.head(kind, variant, metric), note=why)
 
     def row(
@@ -129,7 +129,7 @@ class Registered:
         return self._held_against(row, found)
 
     def references(self, verdict: Verdict) -> list[Row]:
-        """The registered gain itself; again under "any gain" where its minimum is not that."""
+        """The registered gain; again under "any gain" if a minimum was registered."""
         best = verdict.best
         row = replace(
             self.head("registered", "as registered"),
@@ -173,17 +173,17 @@ class Registered:
                 gain_as=head.gain_as,
                 alpha=self.rule.alpha,
             )
-        # It was chosen among all candidates, whatever it is scored by now.
+        # The candidate was chosen among all, whatever the metric here.
         tried = len(self.rule.candidates)
         return replace(found, p_adjusted=min(1.0, found.p_value * tried))
 
     def _held_against(self, row: Row, found: Evidence) -> Row:
-        """The row with its verdict, where the rule has a minimum for it."""
+        """The row with its verdict, if the rule has a minimum for its metric."""
         rule, anything = self.rule, no_gain(row.gain_as)
         carried = row.metric == rule.metric or row.gain_as != "difference"
         if rule.claim == "equal":
             if not carried:
-                why = f"no verdict: what {rule.metric} may differ by says nothing of {row.metric}"
+                why = f"no verdict: a margin in {rule.metric} says nothing about {row.metric}"
                 return replace(row, note="; ".join(filter(None, (why, row.note))))
             status = decided(rule, found, rule.min_gain, row.gain_as).status
             return replace(row, min_gain=rule.min_gain, status=status, agrees=status == self.status)
@@ -199,7 +199,7 @@ class Registered:
 
 
 def decided(rule: Acceptance, found: Evidence, min_gain: float, gain_as: GainAs) -> Verdict:
-    """The registered rule on one candidate's evidence, with another least gain."""
+    """The registered rule on one candidate's evidence, with another minimum gain."""
     own = {"min_gain": min_gain, "gain_as": gain_as, "regime": None}
     return decide([found], rule.model_copy(update=own))
 

@@ -1,4 +1,4 @@
-"""Other training spans for a hypothesis: expanding for rolling, half and double the length."""
+"""Other training spans: expanding instead of rolling or the reverse, half and double length."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ _HALF_MONTH = Duration(15, "d")
 
 
 def other_spans(walk: WalkForward) -> dict[str, WalkForward]:
-    """Name of the variant -> the changed section; none for a scheme with one declared span."""
+    """Variant's name -> the changed section; empty for a scheme with one declared span."""
     if walk.scheme not in _OTHER:
         return {}
     other, train = _OTHER[walk.scheme], walk.train
@@ -32,7 +32,7 @@ def other_spans(walk: WalkForward) -> dict[str, WalkForward]:
 
 
 def halved(duration: Duration) -> Duration:
-    """Half of it; of an odd number of months whole months rounded down, of one month 15 days."""
+    """Half a duration; odd months are rounded down, one month gives 15 days."""
     if duration.count % 2 == 0:
         return Duration(duration.count // 2, duration.unit)
     if duration.is_calendar:
@@ -44,7 +44,7 @@ def halved(duration: Duration) -> Duration:
 
 
 def with_span(study: Study, walk: WalkForward, models: Sequence[str]) -> Study:
-    """The study with another walk-forward section, of these models alone, and no residuals kept."""
+    """The study with another walk-forward section, only these models and no residual summaries."""
     h = study.hypothesis
     kept = {name: model for name, model in h.models.items() if name in models}
     bare = replace(h, walk_forward=walk, models=kept, risk=None, distribution=None)
@@ -52,7 +52,7 @@ def with_span(study: Study, walk: WalkForward, models: Sequence[str]) -> Study:
 
 
 def costly(study: Study, horizon: str, models: Sequence[str]) -> list[str]:
-    """Those that are not fitted over all windows at once from shared sums."""
+    """The models that are slow to refit: all but linear models fitted in one sweep."""
     made = study.models(horizon)
     swept = {name for name, m in made.items() if isinstance(m, Linear) and m.swept}
     return [name for name in models if name not in swept]

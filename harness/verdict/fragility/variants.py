@@ -1,15 +1,14 @@
-"""The fragility table: the deciding candidate's gain and verdict under other choices.
+"""The variants of the fragility table: gain and verdict under other choices.
 
-Everything is at the verdict's horizon and over the verdict's rows, of baseline and deciding
-candidate alone. Models that are fitted over all windows at once are fitted again where a variant
-trains otherwise; all else is scored again as it was forecast.
+All variants are at the verdict's horizon and over its rows, for the baseline and the deciding
+candidate alone. A variant with another training span refits the models, if they are linear and
+fitted in one sweep; all other variants score the stored forecasts again.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING
 
 import numpy as np
 
@@ -29,9 +28,6 @@ from harness.verdict.fragility.proxies import find_proxy, stand_in
 from harness.verdict.fragility.rows import Registered, Row, Scored
 from harness.verdict.fragility.training import costly, other_spans, with_span
 
-if TYPE_CHECKING:
-    pass
-
 LOSSES = ("qlike", "mse", "mae", "r2_log")
 BEST_WINDOWS = 3
 _FEWEST_ROWS = 2
@@ -41,9 +37,9 @@ Fitted = set[tuple[str, int, int]]
 
 @dataclass(frozen=True)
 class Basis:
-    """What the registered verdict was made of, at its horizon.
+    """The input of the registered verdict at its horizon.
 
-    `progress` and `epochs` are told of models that are fitted anew.
+    `progress` and `epochs` report on models that are refitted.
     """
 
     measured: MeasuredStudy
@@ -58,7 +54,7 @@ class Basis:
         return self.measured.study
 
     def forecast(self, study: Study) -> Forecasts:
-        """Walk a changed study forward over the same samples."""
+        """Walk a changed study forward on the same samples."""
         return forecast(study, self.samples, self.measured.span, self.progress, self.epochs)
 
     @property
@@ -67,7 +63,7 @@ class Basis:
         return self.samples.horizon
 
     def verdict_rows(self, forecasts: Forecasts) -> I64:
-        """The rows (positions) that the verdict is on."""
+        """The rows (positions) of the verdict."""
         h = self.study.hypothesis
         name = h.verdict.regime
         if name is None:
@@ -77,9 +73,9 @@ class Basis:
 
 @dataclass(frozen=True)
 class Pair:
-    """Forecasts and the values of the outcome and of the two models that are compared.
+    """Forecasts with the values of the outcome and of the two models compared.
 
-    Ranks cost more than all other figures together: `ranked` where the metric is ic.
+    Ranks take longer than all other figures together, so they are only taken if `ranked` (ic).
     """
 
     forecasts: Forecasts
@@ -89,12 +85,12 @@ class Pair:
 
     @classmethod
     def of(cls, forecasts: Forecasts, scale: TargetScale, metric: str) -> Pair:
-        """Of forecasts of two models."""
+        """From the forecasts of two models."""
         ranked = METRICS[metric].ranked
         return cls(forecasts, *series(forecasts, scale, ranked=ranked), ranked)
 
     def over(self, groups: Sequence[I64]) -> Iterator[Scored]:
-        """Over each group of rows (positions), none empty."""
+        """Scores over each group of rows (positions); no group is empty."""
         figures = score_groups(self.outcome, self.models, groups, ranked=self.ranked)
         for place, rows in enumerate(groups):
             values = self.forecasts, self.outcome, self.models
@@ -103,7 +99,7 @@ class Pair:
             yield Scored(*values, {name: f[place] for name, f in figures.items()})
 
     def scored(self, rows: I64) -> Scored:
-        """Over these rows."""
+        """Scores over these rows."""
         return next(self.over([rows]))
 
 
@@ -114,9 +110,9 @@ def fragility(
     outcome: Values,
     models: Mapping[str, Values],
 ) -> list[Row]:
-    """The rows of every variant; the registered forecasts with their values as `series` has them.
+    """The rows of all variants; `outcome` and `models` are `series` of the registered forecasts.
 
-    A variant that cannot be made is a row that says why.
+    A variant that cannot be computed is a row that says why.
     """
     rule = registered.rule
     names = rule.baseline, registered.candidate
@@ -139,8 +135,7 @@ def fragility(
 
 
 def _seed_rows(basis: Basis, registered: Registered, pair: Pair, rows: I64) -> list[Row]:
-    """Each seed alone, where a model was fitted with several: the variants above and below are of
-    the first."""
+    """Each seed alone, if a model has several; all other variants use the first seed."""
     first, scale, found = basis.study.hypothesis.run.seed, basis.study.scale, []
     names = set(pair.models)
     repeats = [r for r in pair.forecasts.repeats if names & set(r.yhat)]
@@ -157,16 +152,16 @@ def _seed_rows(basis: Basis, registered: Registered, pair: Pair, rows: I64) -> l
 
 
 def fitted_on(proofs: Sequence[LeakProof]) -> Fitted:
-    """Cadence, number and training rows of every fit; rows end where they must, so that tells."""
+    """Refit cadence, number and count of training rows of every fit; rows end at the same cuts."""
     return {(p.refit, p.window, p.n_train) for p in proofs}
 
 
 def training_rows(
     basis: Basis, registered: Registered, same: Fitted, *, full: bool = False
 ) -> list[Row]:
-    """Both models trained on other spans; `full` also where that is costly.
+    """Both models trained on other spans; with `full` also models that are slow to fit.
 
-    `same` are the rows of the registered fits, to tell a span that changes nothing.
+    `same` are the registered fits, to recognise a span that changes nothing.
     """
     study, horizon = basis.study, basis.horizon
     pair = registered.rule.baseline, registered.candidate
@@ -177,7 +172,7 @@ def training_rows(
         return [registered.without("training", "another training span", why)]
     slow = costly(study, horizon, pair)
     if slow and not full:
-        why = f"not run, since {', '.join(slow)} would be fitted anew: harness fragility RUN --full"
+        why = f"not run, since {', '.join(slow)} must be refitted: harness fragility RUN --full"
         return [registered.without("training", name, why) for name in spans]
     found = []
     for name, changed in spans.items():
@@ -196,20 +191,20 @@ def _trained(
     forecasts: Forecasts,
     same: Fitted,
 ) -> Row:
-    """The variant of these forecasts, unless every fit had the rows it had as registered."""
+    """The variant with these forecasts, unless every fit has its registered training rows."""
     if fitted_on(forecasts.proofs) <= same:
         return registered.without("training", name, "every fit has the same training rows")
     rows = basis.verdict_rows(forecasts)
     if rows.size < _FEWEST_ROWS:
         return registered.without("training", name, _few(rows))
     short = sum(p.train_start < basis.measured.facts.start for p in forecasts.proofs)
-    note = f"the data begin within {short} of {len(forecasts.proofs)} training spans" * bool(short)
+    note = f"the data start within {short} of {len(forecasts.proofs)} training spans" * bool(short)
     pair = Pair.of(forecasts, basis.study.scale, registered.rule.metric)
     return registered.row("training", name, pair.scored(rows), note=note)
 
 
 def _proxy_row(basis: Basis, registered: Registered, pair: Pair, rows: I64) -> Row:
-    """The same forecasts by another measure of the same volatility."""
+    """The same forecasts scored against another measure of the same volatility."""
     study, horizon = basis.study, basis.horizon
     target = study.hypothesis.target.measure
     name = f"another measure than {target}"
@@ -233,14 +228,14 @@ def _proxy_row(basis: Basis, registered: Registered, pair: Pair, rows: I64) -> R
 
 
 def _without_best(registered: Registered, pair: Pair, main: Scored, rows: I64) -> Row:
-    """Without the windows in which the candidate gained most, by the sum over their rows."""
+    """Without the windows with the largest gains, by the sum over their rows."""
     name = f"without the {BEST_WINDOWS} best windows"
     windows = pair.forecasts.windows
     code = pair.forecasts.window[rows]
     count = np.bincount(code, minlength=len(windows))
     tested = int(np.sum(count > 0))
     if tested <= BEST_WINDOWS:
-        return registered.without("windows", name, f"there {_are(tested, 'window')} in all")
+        return registered.without("windows", name, f"there {_are(tested, 'test window')}")
     saved = np.bincount(code, weights=_saved(registered, main), minlength=len(windows))
     saved[count == 0] = -np.inf
     best = np.sort(np.argsort(-saved, kind="stable")[:BEST_WINDOWS])
@@ -250,7 +245,7 @@ def _without_best(registered: Registered, pair: Pair, main: Scored, rows: I64) -
 
 
 def _saved(registered: Registered, main: Scored) -> F64:
-    """What each row adds to the gain: the loss saved, or by its influence where it has no loss."""
+    """Each row's contribution to the gain: loss saved, or influence if the metric has no loss."""
     m, outcome = METRICS[registered.rule.metric], main.outcome
     base, own = (main.models[n] for n in (registered.rule.baseline, registered.candidate))
     if m.loss is not None:
@@ -260,17 +255,17 @@ def _saved(registered: Registered, main: Scored) -> F64:
 
 
 def _year_rows(registered: Registered, pair: Pair, rows: I64) -> list[Row]:
-    """Each calendar year (UTC) of the decisions apart."""
+    """Each calendar year (UTC) of forecast origins."""
     year = pair.forecasts.formed_at[rows].view("M8[ns]").astype("M8[Y]").astype(np.int64) + 1970
     years = {f"year {y}": rows[year == y] for y in np.unique(year).tolist()}
     if len(years) == 1:
-        why = f"all decisions are of the {next(iter(years))}"
+        why = f"all forecast origins are in the {next(iter(years))}"
         return [registered.without("year", "by year", why)]
     return _group_rows(registered, pair, "year", years)
 
 
 def _regime_rows(basis: Basis, registered: Registered, pair: Pair) -> list[Row]:
-    """Each declared regime apart, the verdict's own left out; thirds of volatility if none is."""
+    """Each declared regime but the verdict's own; terciles of volatility if none is declared."""
     h, own = basis.study.hypothesis, registered.rule.regime
     regimes = h.regimes or {
         "volatility": Terciles(parse_feature(f"{h.target.measure}_{basis.horizon}"))
