@@ -1,1 +1,1 @@
-"""The leak audit: what was known at a moment may not depend on what came after it."""
+"""The leak audit: what was known at a moment must not depend on what came after it."""

@@ -1,4 +1,4 @@
-"""The leak audit of a hypothesis by itself: nothing is forecast for a verdict, nothing logged."""
+"""The leak audit of a hypothesis by itself: no verdict, nothing logged."""
 
 from __future__ import annotations
 
@@ -20,9 +20,9 @@ def audit_hypothesis(
     keep_measures: bool = True,
     progress: Callable[[str], None] = lambda _: None,
 ) -> Audit:
-    """The short form, as every run has it, or the full one; `progress` is told what it will take.
+    """The short form, as in every run, or the full one; `progress` reports how long it takes.
 
-    Raises UsageError for a mistake in the files, RunError where no row can be made.
+    Raises UsageError for a mistake in the files, RunError if no row can be made.
     """
     study = set_up(hypothesis, search)
     study.require_validation()

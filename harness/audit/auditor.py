@@ -1,8 +1,8 @@
-"""An audit from its seed to its result: where to look, what to run there, all checks of it.
+"""The audit of one study: chooses stretches of bars and runs all checks on them.
 
-The short form looks at one stretch, and fits small stand-ins of models that are slow to fit; it is
-part of every run. The full form looks at many stretches, at every symbol in turn, and at models as
-they are at every horizon.
+The short form, part of every run, uses one stretch and replaces models that are slow to fit by
+small versions. The full form uses many stretches and symbols, and unchanged models at every
+horizon.
 """
 
 from __future__ import annotations
@@ -33,23 +33,23 @@ from harness.study.stages import MeasuredStudy
 from harness.study.study import Study
 from harness.types import I64, Measured, Progress, Samples
 
-# Kinds that are slow to fit on the thousands of rows that targets are shuffled in.
+# Kinds that are too slow to fit on the thousands of rows of the target shuffle.
 _SLOW = NETS | {"sklearn", "lightgbm", "stacked"}
-# Kinds whose forecasts come from the series itself more than from targets they are fitted to.
+# Kinds whose forecasts come from the return series rather than from fitted targets.
 _OWN_DYNAMICS = frozenset({"garch", "gjr", "egarch", "arfima"})
 _NOISE, _SCALED = "noise after the origin", "a scaled copy after the origin"
 _TRUNCATED = "bars read to the origin only"
 _RUN = "the run's own measures"
-_ATTEMPTS = 4  # stretches tried before one is given up
+_ATTEMPTS = 4  # stretches tried before giving up
 
 
 @dataclass(frozen=True)
 class Form:
-    """How much is looked at: stretches, symbols in each, fits and shuffles by horizon.
+    """The size of an audit: stretches, symbols in each, fits and shuffles by horizon.
 
-    `most_fits` None: all. `reads`: how many origins of a stretch the panel is read again for;
-    `more` origins only of bars, measures and features; `late` windows of a horizon whose late
-    targets are replaced; `whole`: models as they are, at every horizon.
+    `most_fits` None: all. `reads`: origins of a stretch at which the panel is read again; `more`:
+    further origins, for bars, measures and features only; `late`: windows of a horizon whose late
+    targets are replaced; `whole`: unchanged models at every horizon.
     """
 
     name: str
@@ -68,7 +68,7 @@ FULL = Form("full", 8, 6, None, 40, 3, 20, 6, whole=True)
 
 
 class Auditor:
-    """The audit of one study, whose run has read and measured the panel already."""
+    """The audit of one study whose panel is already read and measured."""
 
     def __init__(
         self,
@@ -84,12 +84,12 @@ class Auditor:
         self.left_out: list[str] = []
         self._compared: set[str] = set()
         digits = study.hypothesis.spec_hash.removeprefix("sha256:")
-        self._quick = study if form.whole else in_short_form(study)
+        self._small = study if form.whole else in_short_form(study)
         self._seed = int(digits[:12], 16)
         self._rng = np.random.default_rng([self._seed, self.form.whole])
 
     def rows(self, samples: Samples) -> None:
-        """Look at a horizon's rows: features, targets, and what each fit is given of them."""
+        """Check a horizon's rows: features, targets, and the rows that each fit is given."""
         study, horizon = self.study, samples.horizon
         span, models = self.measured.span, study.models(horizon)
         windows = study.windows(horizon, span)
@@ -101,9 +101,9 @@ class Auditor:
             window = windows[int(self._rng.integers(len(windows)))]
             chosen = {n: m for n, m in models.items() if self._shuffles(n, m)}
             self._add(shuffled(study, samples, chosen, window, self.form.shuffles, self._rng))
-            quick = self._quick.models(horizon)
+            small = self._small.models(horizon)
             for _ in range(self.form.late):
-                self._add(late_check(study, samples, quick, windows, self._rng))
+                self._add(late_check(study, samples, small, windows, self._rng))
 
     def _add(self, found: tuple[list[Check], list[str]]) -> None:
         self.checks += found[0]
@@ -116,7 +116,7 @@ class Auditor:
         return self.form.whole and kind not in _OWN_DYNAMICS | _SLOW
 
     def result(self) -> Audit:
-        """Replace the future on every stretch, and put together what was found."""
+        """Replace the future on every stretch and collect the results of all checks."""
         origins: list[int] = []
         places: list[tuple[int, int]] = []
         symbols: dict[str, None] = {}
@@ -141,13 +141,13 @@ class Auditor:
         )
 
     def _unprobed(self) -> tuple[str, ...]:
-        """The models whose forecasts no stretch could compare at the horizon decided on."""
+        """The models whose forecasts were compared on no stretch at the verdict's horizon."""
         h = self.study.hypothesis
         horizon = str(h.verdict.horizon)
         return tuple(n for n in h.models if model_at(n, horizon) not in self._compared)
 
     def _look(self, number: int) -> tuple[Stretch, tuple[str, ...]] | None:
-        """Probe a stretch, another where the bars of one are too few; None if it is always so."""
+        """Probe a stretch, or another one if its bars are too few; None if all attempts fail."""
         why = ""
         for _ in range(_ATTEMPTS):
             first = int(self._rng.integers(len(self.by_symbol)))
@@ -159,11 +159,11 @@ class Auditor:
                 why = str(error)
             else:
                 return stretch, names
-        self.left_out.append(f"what comes after an origin, replaced: {why}")
+        self.left_out.append(f"bars after an origin replaced: {why}")
         return None
 
     def _beside(self, first: int, stretch: Stretch) -> tuple[str, ...]:
-        """A stretch's own symbol and, by chance, others that decide in it by its first origin."""
+        """The stretch's symbol and random others that have rows in it before its first origin."""
         begin, end = stretch.start or 0, stretch.origins[0]
         near = []
         for code, d in enumerate(self.by_symbol):
@@ -175,7 +175,7 @@ class Auditor:
         return tuple(self.by_symbol[code].measured.symbol for code in (first, *drawn))
 
     def _stretch(self, measured: Measured) -> Stretch:
-        """Where to look at a symbol; RunError where it has too few decisions."""
+        """A stretch of a symbol; RunError if it has too few forecast origins."""
         study, h = self.study, self.study.hypothesis
         times: I64 = measured.known_at[measured.origins]
         horizons = list(map(str, h.target.horizons))
@@ -192,16 +192,16 @@ class Auditor:
         embargo = max(study.embargo(horizon) for horizon in horizons)
         needs = Needs(warm, steps, embargo, validates, staged)
         if times.size < steps + 8:
-            raise RunError(f"{measured.symbol}: {times.size} decisions are too few")
+            raise RunError(f"{measured.symbol}: {times.size} forecast origins are too few")
         first = study.windows(horizons[0], self.measured.span)[0].cut
         symbol = measured.symbol
         gaps = [gap for gap in self.facts.gaps if gap.symbol == symbol]
         return place(times, needs, first, gaps, study.plan.bar, self.form.more, self._rng)
 
     def _open(self, stretch: Stretch, names: tuple[str, ...], end: int) -> Study:
-        """The study on a part of its panel: from the stretch's start to `end`, these symbols.
+        """The study on part of its panel: from the stretch's start to `end`, these symbols.
 
-        Those of them that have bars there: PanelError where none has.
+        Symbols without bars there are left out; PanelError if none is left.
         """
         study = self.study
         start = stretch.start if stretch.start is not None else study.hypothesis.panel.start
@@ -213,18 +213,18 @@ class Auditor:
         )
         there = tuple(s for s in panel.symbols if s in names)
         if not there:
-            raise PanelError(f"no bar of {', '.join(names)} to {show_moment(end)}")
+            raise PanelError(f"no bar of {', '.join(names)} before {show_moment(end)}")
         return replace(study, panel=panel if there == panel.symbols else panel.only(there))
 
     def _horizons(self) -> dict[str, tuple[str, ...]]:
-        """Horizon -> the models to fit; the short form fits at the horizon that is decided on."""
+        """Horizon -> models to fit; the short form fits only at the verdict's horizon."""
         h = self.study.hypothesis
         horizons = h.target.horizons if self.form.whole else [h.verdict.horizon]
         return dict.fromkeys(map(str, horizons), tuple(h.models))
 
     def _probe(self, stretch: Stretch, names: tuple[str, ...], number: int) -> list[Check]:
         panel = held(self._open(stretch, names, stretch.end).panel)
-        probe = Probe(self._quick, stretch, self._horizons())
+        probe = Probe(self._small, stretch, self._horizons())
         began = time.perf_counter()
         base = probe.world(panel)
         if number == 0 and self.form.whole:
@@ -249,15 +249,15 @@ class Auditor:
         return checks
 
     def _of_the_run(self, base: World, stretch: Stretch) -> Check:
-        """The measures the run used, against those of the stretch's bars alone."""
+        """Compare the run's measures with those computed from the stretch's bars alone."""
         if self.study.panel_spec.levelled:
-            # Prices made from the first bar on start at another level: other last digits.
+            # Prices adjusted from the first bar start at another level: last digits differ.
             return Check(_RUN, "not compared: prices are adjusted", 0)
         failures, count = [], 0
         longest = max(self.study.plan.windows.values())
         for d in self.by_symbol:
             m = d.measured
-            full = longest // m.block + MOST_ORDER - 1  # blocks without a whole window before them
+            full = longest // m.block + MOST_ORDER - 1  # blocks without a full window before them
             for name, values in m.columns.items():
                 known = base.get((f"measure {name}", m.symbol))
                 if known is None or known.times.size <= full:
@@ -268,13 +268,13 @@ class Auditor:
                 moment, compared = Shared(stretch.end, cut=True).first_difference(a, b)
                 count += compared
                 if moment is not None:
-                    reason = "the run used another value than these bars give"
+                    reason = "the run used another value than the one computed from these bars"
                     failures.append(Failure(f"measure {name}", reason, m.symbol, moment))
-        covered = "each against that of the stretch's bars alone"
+        covered = "each compared with the one computed from the stretch's bars alone"
         return Check(_RUN, covered, count, tuple(failures))
 
     def _say(self, seconds: float) -> None:
-        """What the full form will take, by what the first of its recomputations took."""
+        """Report how long the full form will take, from the time of its first recomputation."""
         times = self.form.stretches * (1 + 3 * 2 + 1)
         self.tell(
             f"full audit: {self.form.stretches} stretches, about {times} recomputations, "

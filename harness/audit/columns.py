@@ -1,4 +1,4 @@
-"""Features that are none: constant ones, the same one twice, and the target itself."""
+"""Useless features: constant ones, repeated ones, and the target itself."""
 
 from __future__ import annotations
 
@@ -10,13 +10,13 @@ from harness.audit.findings import Check, Failure
 from harness.models.protocol import Forecaster
 from harness.types import F64, Samples
 
-_ROWS = 500  # evenly spread rows for correlations, each as good as all
+_ROWS = 500  # evenly spread rows are enough for correlations
 _NEAR = 0.99
 _CLOSER = 0.1
 
 
 def column_checks(models: Mapping[str, Forecaster], samples: Samples) -> list[Check]:
-    """What a horizon's rows hold, as each model gets them."""
+    """Checks of the features of a horizon's rows, as each model gets them."""
     return [_twice(models, samples), _own_target(samples)]
 
 
@@ -39,7 +39,7 @@ def _twice(models: Mapping[str, Forecaster], samples: Samples) -> Check:
 
 
 def _equal(samples: Samples, names: list[str]) -> Iterator[tuple[str, str]]:
-    """Every feature that is another again, after the first that it is the same as."""
+    """Pairs (first, second): every feature that repeats an earlier one."""
     columns = [samples.rows.X[:, samples.rows.names.index(n)] for n in names]
     for k, second in enumerate(columns):
         for first, column in zip(names[:k], columns[:k], strict=True):
@@ -49,8 +49,8 @@ def _equal(samples: Samples, names: list[str]) -> Iterator[tuple[str, str]]:
 
 
 def _own_target(samples: Samples) -> Check:
-    """By ranks, so that no transform hides it; against the last value, which is near where the
-    targets of neighbours share most of their bars."""
+    """By ranks, so that no monotone transform hides it. The bound depends on the last value, which
+    is close to the target if neighbouring targets share most of their bars."""
     rows, failures = samples.rows, []
     pick = np.arange(0, samples.y.size, max(samples.y.size // _ROWS, 1))
     target = _ranks(samples.y[pick])
@@ -63,8 +63,8 @@ def _own_target(samples: Samples) -> Check:
             found = _correlation(_ranks(column[pick]), target)
             if abs(found) >= bound:
                 reason = (
-                    f"it is the target of its own row: rank correlation {found:.4f}, "
-                    f"where the last value known has {persistence:.4f}"
+                    f"it is the target of its own row: rank correlation {found:.4f}; "
+                    f"the last known value has {persistence:.4f}"
                 )
                 moment = int(rows.formed_at[0])
                 failures.append(
@@ -77,7 +77,7 @@ def _own_target(samples: Samples) -> Check:
 
 
 def _ranks(values: F64) -> F64:
-    """Ranks, ties at their first place: near enough for a correlation of almost 1."""
+    """Ranks, ties at their lowest rank: accurate enough for a correlation of almost 1."""
     return np.searchsorted(np.sort(values), values).astype(np.float64)
 
 

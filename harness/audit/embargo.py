@@ -1,9 +1,9 @@
-"""The embargo, proven from what models are really given: witnesses are sent through the walk.
+"""The embargo, checked on the rows that models are actually given by the walk.
 
-A witness is a model whose one feature is the row's own number, so it sees which rows it is fitted
-on, which are held out for it and which it forecasts. When each was formed and resolved is then
-looked up in the samples, and the embargo worked out from the hypothesis: nothing of splits.py is
-believed, neither its folds nor its proof.
+A witness is a model whose only feature is the row number, so it records which rows it is trained
+on, which are held out for it and which it forecasts. Their formation and resolution times are then
+looked up in the samples, and the embargo is computed from the hypothesis: the check relies neither
+on the folds of splits.py nor on its leak proof.
 """
 
 from __future__ import annotations
@@ -39,7 +39,7 @@ class Seen:
 
 @dataclass
 class Witness:
-    """A model that keeps which rows it was given; forecasts nothing."""
+    """A model that records the rows it is given; its forecasts are zeros."""
 
     validates: bool
     seen: list[list[I64]] = field(default_factory=list)
@@ -56,13 +56,13 @@ class Witness:
         validation: tuple[Rows, F64] | None = None,
         seed: int = 0,
     ) -> Self:
-        """Keep the rows trained on and those held out."""
+        """Record the training rows and the held-out rows."""
         held_out = _numbers(validation[0]) if validation else np.empty(0, np.int64)
         self.seen.append([_numbers(rows), held_out])
         return self
 
     def predict(self, rows: Rows) -> F64:
-        """Zeros; the first rows asked for after a fit are its test rows."""
+        """Zeros; the first rows to predict after a fit are its test rows."""
         if len(self.seen[-1]) == 2:
             self.seen[-1].append(_numbers(rows))
         return np.zeros(len(rows.X))
@@ -73,12 +73,12 @@ def _numbers(rows: Rows) -> I64:
 
 
 def declared_embargo(study: Study, horizon: str) -> int:
-    """The embargo (ns) of a horizon, worked out from the hypothesis: the longer of both."""
+    """The embargo (ns) of a horizon from the hypothesis: the declared one or the horizon."""
     return max(study.hypothesis.walk_forward.embargo.ns, study.horizon_ns(horizon))
 
 
 def embargo_check(study: Study, samples: Samples, span: Span, most: int | None) -> Check:
-    """Every fit of a horizon, or `most` of each cadence, evenly spread, the last among them."""
+    """Check every fit of a horizon, or `most` of each refit cadence, evenly spread to the last."""
     h, horizon = study.hypothesis, samples.horizon
     declared = declared_embargo(study, horizon)
     scored = study.windows(horizon, span)
@@ -89,7 +89,7 @@ def embargo_check(study: Study, samples: Samples, span: Span, most: int | None) 
     validates = any(model.validates for model in study.models(horizon).values())
     failures: list[Failure] = []
     fits = pairs = 0
-    # Folds of one symbol's rows are made apart from those of all.
+    # Folds of one symbol's rows are made by other code than pooled folds.
     apart = len(samples.symbols) > 1 and any(s.scope != "pooled" for s in h.models.values())
     for (refit, every), scope in product(cadences.items(), ["pooled", *["asset"] * apart]):
         windows = _spread([w for w in every if _tested(samples, w)], most)
@@ -104,7 +104,7 @@ def embargo_check(study: Study, samples: Samples, span: Span, most: int | None) 
         )
         try:
             walk_forward({"witness": witness}, marked, windows, fitting, settings)
-        except RunError as error:  # a walk that refuses its own folds refuses them in a run too
+        except RunError as error:  # a run would fail in the same way
             failures.append(Failure(f"folds at {horizon}", str(error)))
         whole = [Seen(*found) for found in witness.seen if len(found) == 3]
         of = windows if scope == "pooled" else [_window(samples, s, windows) for s in whole]
@@ -117,7 +117,7 @@ def embargo_check(study: Study, samples: Samples, span: Span, most: int | None) 
 
 
 def _window(samples: Samples, seen: Seen, windows: Sequence[Window]) -> Window:
-    """The window that a fit of one symbol forecast, by its first test row."""
+    """The window of a fit of one symbol, from its first test row."""
     first = samples.rows.formed_at[seen.test[0]]
     return windows[max(int(np.searchsorted([w.cut for w in windows], first, "right")) - 1, 0)]
 
@@ -136,7 +136,7 @@ def _spread(windows: list[Window], most: int | None) -> list[Window]:
 def _wrong(
     samples: Samples, window: Window, seen: Seen, embargo: int, refit: str
 ) -> Iterator[Failure]:
-    """What a fit was given and should not have been, the first row of each."""
+    """Rows that a fit must not have, the first of each sort."""
     formed, resolved = samples.rows.formed_at, samples.resolved_at
     fit = f"fit {window.position + 1}" + ("" if refit == "window" else f" (refit {refit})")
     subject = f"{fit} at {samples.horizon}"
@@ -152,26 +152,28 @@ def _wrong(
     tested[seen.test] = True
     limit = window.cut - embargo
     begun = _first_tests(samples, seen.test)
-    for rows, kind in ((seen.train, "training"), (seen.held_out, "held out")):
+    for rows, kind in ((seen.train, "training"), (seen.held_out, "held-out")):
         known = resolved[rows]
         late = known > limit
         yield from first(rows, late, f"a {kind} row resolves after the cut less the embargo")
-        yield from first(rows, tested[rows], f"a {kind} row is a test row too")
-        yield from first(rows, formed[rows] < window.train_start, f"a {kind} row is too early")
+        yield from first(rows, tested[rows], f"a {kind} row is also a test row")
+        yield from first(
+            rows, formed[rows] < window.train_start, f"a {kind} row is before the training span"
+        )
         over = known > (begun[0] if begun.size == 1 else begun[samples.rows.symbol[rows]])
-        reason = f"a {kind} label reaches over its symbol's first test decision"
+        reason = f"a {kind} target extends beyond its symbol's first test row"
         yield from first(rows, over & ~late, reason)
     outside = (formed[seen.test] < window.cut) | (formed[seen.test] >= window.end)
-    yield from first(seen.test, outside, "a test row lies outside its window")
+    yield from first(seen.test, outside, "a test row is outside its window")
     if seen.held_out.size:
         begin = int(formed[seen.held_out].min())
         reaches = resolved[seen.train] > begin - embargo
-        reason = "a training label reaches into the rows held out, the embargo included"
+        reason = "a training target resolves after the first held-out row less the embargo"
         yield from first(seen.train, reaches, reason)
 
 
 def _first_tests(samples: Samples, test: I64) -> I64:
-    """When each symbol's first test row is formed (s,), far off where it has none."""
+    """When each symbol's first test row is formed (s,); far in the future if it has none."""
     formed = samples.rows.formed_at[test]
     if len(samples.symbols) == 1:
         return np.array([formed.min() if formed.size else _LATE])
@@ -181,7 +183,7 @@ def _first_tests(samples: Samples, test: I64) -> I64:
 
 
 def stored_check(samples: Samples, windows: Sequence[Window]) -> Check:
-    """No target is known before it can be: formed, then resolved, one row a symbol and moment."""
+    """Check that rows are formed, then resolved, with one row per symbol and moment."""
     formed, resolved, symbol = samples.rows.formed_at, samples.resolved_at, samples.rows.symbol
     failures = []
     early = np.flatnonzero(resolved <= formed)
@@ -204,7 +206,7 @@ def stored_check(samples: Samples, windows: Sequence[Window]) -> Check:
         failures.append(
             Failure(
                 f"rows at {samples.horizon}",
-                "two rows of one symbol and moment, or rows out of time",
+                "two rows of one symbol and moment, or rows out of time order",
                 samples.symbols[codes[where]],
                 int(times[where]),
             )

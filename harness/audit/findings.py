@@ -1,4 +1,4 @@
-"""What an audit found: checks, what each covered, and the first row of every failure."""
+"""The result of an audit: checks, what each covered, and the first row of every failure."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ QUALITY = "data quality"
 
 @dataclass(frozen=True)
 class Failure:
-    """What failed: a column or a model, the symbol and time (UTC ns) of its first row, and why."""
+    """A failure: the column or model, the symbol and time (UTC ns) of its first row, the reason."""
 
     subject: str
     reason: str
@@ -28,7 +28,7 @@ class Failure:
 
     @property
     def words(self) -> str:
-        """On one line: `feature log(rv_1h), BTCUSDT, 2022-03-01 04:00: it changes with …`."""
+        """On one line: `feature log(rv_1h), BTCUSDT, 2022-03-01 04:00: it depends on …`."""
         where = [self.subject, *([self.symbol] if self.symbol else [])]
         where += [] if self.moment is None else [show_moment(self.moment)]
         return f"{', '.join(where)}: {self.reason}"
@@ -36,7 +36,7 @@ class Failure:
 
 @dataclass(frozen=True)
 class Check:
-    """One check: its name, what it looked at, how many values or rows, and what failed."""
+    """One check: its name, what it covered, how many values or rows, and its failures."""
 
     name: str
     covered: str
@@ -51,10 +51,10 @@ class Check:
 
 @dataclass(frozen=True)
 class Audit:
-    """All checks of a form (`short` or `full`), where they looked (UTC ns), what they left out.
+    """All checks of a form (`short` or `full`), origins and stretches (UTC ns), what was left out.
 
-    `unprobed` are the models whose forecasts, at the horizon that is decided on, were never
-    compared with those of another future.
+    `unprobed` are the models whose forecasts at the verdict's horizon were never compared with
+    those under another future.
     """
 
     form: str
@@ -72,7 +72,7 @@ class Audit:
 
     @property
     def forbidden(self) -> tuple[str, ...]:
-        """Why nothing may be concluded: a sentence per failed check, its first failure named."""
+        """Reasons for a void verdict: a sentence per failed check, with its first failure."""
         return tuple(_sentence(check) for check in self.checks if check.failures)
 
     @property
@@ -80,22 +80,22 @@ class Audit:
         """The result on one line."""
         failed = sum(not check.passed for check in self.checks)
         state = "passed" if not failed else f"failed, {failed} of"
-        rest = "" if self.stretches else "; no stretch of bars looked at"
+        rest = "" if self.stretches else "; no stretch of bars was checked"
         return f"{state}{',' if not failed else ''} {len(self.checks)} checks{rest}"
 
     def cautions(self, deciding: Collection[str]) -> list[str]:
-        """What a reader of a verdict between these models should know of what was not looked at."""
+        """Warnings about what was not checked, for a verdict between these models."""
         if not self.stretches:
             return [
-                "The leak audit could replace the future nowhere on this panel: whether anything "
-                "known depends on later bars was not looked at."
+                "The leak audit found no stretch of this panel on which it could replace later "
+                "bars: dependence on later bars was not checked."
             ]
         unprobed = [name for name in self.unprobed if name in deciding]
         if not unprobed:
             return []
         return [
-            f"The leak audit did not look at the forecasts of {', '.join(unprobed)}, on which the "
-            "verdict rests: harness audit FILE --full looks in more places."
+            f"The leak audit did not check the forecasts of {', '.join(unprobed)}, on which the "
+            "verdict rests: harness audit FILE --full checks more stretches."
         ]
 
     def as_dict(self) -> dict[str, Any]:
@@ -124,7 +124,7 @@ class Audit:
 
 
 def audit_table(audit: Audit) -> Table:
-    """`audits` of the log: a row per check, with its first failure where it has any."""
+    """The log table `audits`: a row per check, with its first failure if it has any."""
     rows: list[tuple[Any, ...]] = []
     for check in audit.checks:
         first = check.failures[0] if check.failures else None
@@ -138,7 +138,7 @@ def audit_table(audit: Audit) -> Table:
 
 
 def merged(checks: Iterable[Check]) -> tuple[Check, ...]:
-    """Checks of one name as one: counts added, failures in time, each subject's first alone."""
+    """Merge checks of one name: add counts, keep the earliest failure of each subject."""
     found: dict[str, list[Check]] = {}
     for check in checks:
         found.setdefault(check.name, []).append(check)
@@ -164,7 +164,7 @@ def firsts(failures: Iterable[Failure]) -> tuple[Failure, ...]:
 
 
 def iso(moment: int) -> str:
-    """A moment (UTC ns) as a record keeps it."""
+    """A moment (UTC ns) in ISO format, as in records."""
     return (_EPOCH + timedelta(microseconds=int(moment) // 1_000)).isoformat()
 
 

@@ -1,9 +1,9 @@
-"""Targets that resolve too late, replaced by noise: no forecast that was made by then may change.
+"""Replaces targets that resolve too late by noise: forecasts up to then must not change.
 
-The walk itself forecasts around a sampled window twice, with every model on the path it takes in
-the run (a sweep over shared sums, fold by fold, symbol by symbol), once with the true targets and
-once with noise for all that resolve after the window's cut less the declared embargo. So neither
-folds nor what a sweep makes of them is believed.
+The walk forecasts around a sampled window twice, with every model on its usual path (sweep over
+shared sums, fold by fold, or symbol by symbol): once with the true targets and once with noise for
+all targets that resolve after the window's cut less the declared embargo. So the check relies
+neither on folds nor on the sums of a sweep.
 """
 
 from __future__ import annotations
@@ -27,13 +27,13 @@ from harness.walk.walk_forward import walk_forward
 
 NAME = "late targets"
 _SYMBOLS = 4  # enough for models by symbol to differ from pooled ones
-_LINEAR, _OTHERS = 500, 250  # training rows a symbol: cheap to fit twice
-_HELD_OUT = 4  # of the training rows one in so many is held out to stop early
+_LINEAR, _OTHERS = 500, 250  # training rows per symbol: fast to fit twice
+_HELD_OUT = 4  # one training row in 4 is held out for early stopping
 
 
 @dataclass(frozen=True)
 class _Scene:
-    """The rows around a window, and the windows to walk: the sampled one is `place` among them."""
+    """The rows around a window and the windows to walk; the sampled one is number `place`."""
 
     samples: Samples
     windows: tuple[Window, ...]
@@ -47,11 +47,11 @@ def late_check(
     windows: Sequence[Window],
     rng: np.random.Generator,
 ) -> tuple[list[Check], list[str]]:
-    """The check around one of these windows of a horizon, and why any model was not looked at."""
+    """The check around one random window, and the reasons why models were left out."""
     number = int(rng.integers(len(windows)))
     linear = {n: m for n, m in models.items() if isinstance(m, Linear) and m.swept}
     others = {n: m for n, m in models.items() if n not in linear}
-    # Sweeps share sums between windows, so those beside the sampled one are walked with it.
+    # Sweeps share sums between windows, so the neighbouring windows are walked too.
     near = windows[max(number - 1, 0) : number + 2]
     checks: list[Check] = []
     left_out: list[str] = []
@@ -73,9 +73,9 @@ def _scene(
     most: int,
     rng: np.random.Generator,
 ) -> _Scene | None:
-    """A few symbols, `most` training rows of each in the first window, all to the last one's end.
+    """A few symbols: `most` training rows each in the first window, all rows to the last one's end.
 
-    None where too few rows are there to fit anything on.
+    None if there are too few rows to fit a model.
     """
     chosen = _symbols(samples, window, rng)
     if chosen is None:
@@ -96,7 +96,7 @@ def _scene(
 
 
 def _symbols(samples: Samples, window: Window, rng: np.random.Generator) -> np.ndarray | None:
-    """Which symbols (s,): some that are forecast in the window and have rows to be fitted on."""
+    """Which symbols (s,): a few with test rows in the window and enough training rows."""
     formed, symbol, count = samples.rows.formed_at, samples.rows.symbol, len(samples.symbols)
     trained = (formed >= window.train_start) & (samples.resolved_at <= window.limit)
     tested = (formed >= window.cut) & (formed < window.end)
@@ -113,7 +113,7 @@ def _symbols(samples: Samples, window: Window, rng: np.random.Generator) -> np.n
 
 
 def _recoded(part: Samples, chosen: np.ndarray) -> Samples:
-    """Rows of these symbols alone, as a panel of no more than they."""
+    """The rows of these symbols alone, with new symbol codes."""
     if chosen.all():
         return part
     codes = (np.cumsum(chosen) - 1).astype(np.int32)
@@ -129,7 +129,7 @@ def _recoded(part: Samples, chosen: np.ndarray) -> Samples:
 
 
 def _cut_down(window: Window, begin: int, held_out: int) -> Window:
-    """A window that trains from `begin` on, and holds no earlier rows out than `held_out`."""
+    """A window that trains from `begin` on and holds out no rows before `held_out`."""
     validation = None if window.validation is None else max(window.validation, held_out)
     return window._replace(train_start=max(window.train_start, begin), validation=validation)
 
@@ -137,7 +137,7 @@ def _cut_down(window: Window, begin: int, held_out: int) -> Window:
 def _of_models(
     study: Study, scene: _Scene, models: Mapping[str, Forecaster], rng: np.random.Generator
 ) -> tuple[list[Check], list[str]]:
-    """All models in one walk; where one cannot be fitted on these rows, one by one."""
+    """All models in one walk; one by one if one of them cannot be fitted on these rows."""
     y, horizon = scene.samples.y, scene.samples.horizon
     declared = declared_embargo(study, horizon)
     late = scene.samples.resolved_at > scene.windows[scene.place].cut - declared
@@ -155,7 +155,7 @@ def _of_models(
 
 
 def _compared(study: Study, scene: _Scene, noised: F64, models: Mapping[str, Forecaster]) -> Check:
-    """The forecasts up to the sampled window's end, with both sets of targets."""
+    """Compare the forecasts up to the sampled window's end under both sets of targets."""
     samples, windows = scene.samples, scene.windows
     h, horizon = study.hypothesis, samples.horizon
     settings = replace(study.settings(horizon), min_train=FEWEST, keep=NOTHING)

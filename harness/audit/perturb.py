@@ -1,8 +1,8 @@
-"""Bars whose future is another: noise, a scaled copy, or nothing after an origin.
+"""Bars with another future: noise, a scaled copy, or nothing after an origin.
 
-It is the rows of the source that are replaced, before they are checked, adjusted, filled and
-joined, and a row is known at the end of its bar by its own stamp, so whatever the stages between
-make of it, or think of when it was known, is under test too.
+Source rows are replaced before they are checked, adjusted, filled and joined. When a row is known
+follows from its own time stamp alone: the end of its bar. So the stages in between, and their
+notion of when a bar is known, are tested too.
 """
 
 from __future__ import annotations
@@ -27,38 +27,38 @@ _SCALED = 3.0
 
 @dataclass(frozen=True)
 class Held:
-    """A source of rows that are in memory."""
+    """A source of rows in memory."""
 
     raws: tuple[RawBars, ...]
 
     @property
     def symbols(self) -> tuple[str, ...]:
-        """Their symbols."""
+        """The symbols of the rows."""
         return tuple(raw.symbol for raw in self.raws)
 
     def bars(self) -> Iterator[RawBars]:
-        """The rows of each symbol."""
+        """The rows, symbol by symbol."""
         yield from self.raws
 
     def only(self, symbols: tuple[str, ...]) -> Held:
-        """Those of these symbols."""
+        """The rows of these symbols alone."""
         return Held(tuple(raw for raw in self.raws if raw.symbol in symbols))
 
     def identity(self) -> None:
-        """Nothing made of them is to be kept."""
+        """None: nothing computed from these rows is cached."""
 
 
 Change = Callable[[RawBars, int, int, np.random.Generator], RawBars]
 
 
 def held(panel: Panel) -> Panel:
-    """The same panel, its rows and those of its side series read once and held."""
+    """The same panel with its rows and those of its side series in memory."""
     sides = {name: held(side) for name, side in panel.sides.items()}
     return replace(panel, source=Held(tuple(panel.source.bars())), sides=sides)
 
 
 def changed(panel: Panel, change: Change, origin: int, seed: int) -> Panel:
-    """A held panel with the rows known only after the origin (UTC ns) changed, sides included."""
+    """A panel in memory with the rows known after the origin (UTC ns) changed, in sides too."""
     rng = np.random.default_rng([seed, origin // 1_000_000_000])
     bar = panel.spec.bar.ns
     raws = tuple(change(raw, bar, origin, rng) for raw in panel.source.bars())
@@ -69,8 +69,8 @@ def changed(panel: Panel, change: Change, origin: int, seed: int) -> Panel:
 def noise(raw: RawBars, bar: int, origin: int, rng: np.random.Generator) -> RawBars:
     """Every later row times noise; a bar's prices share it, and its range is widened.
 
-    Ten times as large as the returns of the symbol, so that what follows is another world. What a
-    row says of the close before it goes with that close, or no return would change.
+    The noise is ten times as large as the symbol's returns, so the future is very different. A
+    row's previous close changes with that close, otherwise no return would change.
     """
     n = int((raw.ts + bar > origin).sum())
     size = np.clip(_TIMES_RETURNS * _spread(raw), _LEAST_NOISE, _MOST_NOISE)
@@ -90,10 +90,10 @@ def noise(raw: RawBars, bar: int, origin: int, rng: np.random.Generator) -> RawB
 
 
 def scaled(raw: RawBars, bar: int, origin: int, rng: np.random.Generator) -> RawBars:
-    """Every later row a scaled copy: returns twice as large, all else three times."""
+    """Every later row as a scaled copy: returns doubled, everything else tripled."""
     del rng
     before = int(np.searchsorted(raw.ts, origin - bar, "right"))
-    # One level for all prices of a bar, so that their order stays.
+    # One level for all prices of a bar, which keeps their order.
     price = next((raw.columns[p] for p in ("close", *PRICES) if p in raw.columns), None)
 
     def copied(name: str, values: F64) -> F64:
@@ -109,21 +109,21 @@ def scaled(raw: RawBars, bar: int, origin: int, rng: np.random.Generator) -> Raw
 
 
 def truncated(raw: RawBars, bar: int, origin: int, rng: np.random.Generator) -> RawBars:
-    """No later row at all."""
+    """No later rows."""
     del rng
     before = raw.ts + bar <= origin
     return replace(raw, ts=raw.ts[before], columns={k: v[before] for k, v in raw.columns.items()})
 
 
 def _later(raw: RawBars, bar: int, origin: int, of: Callable[[str, F64], F64]) -> RawBars:
-    """The rows known after the origin made anew, column by column, by `of` (name, values)."""
+    """Replace the rows known after the origin, column by column, by `of(name, values)`."""
     after = raw.ts + bar > origin
     if not after.any():
         return raw
     columns = {}
     for name, values in raw.columns.items():
         columns[name] = values
-        # What only a condition on rows reads is no column of the panel: it stays.
+        # A column that only the row filter reads is no column of the panel: it stays.
         if _is_column(name):
             columns[name] = values.copy()
             with np.errstate(all="ignore"):
@@ -136,7 +136,7 @@ def _is_column(name: str) -> bool:
 
 
 def _spread(raw: RawBars) -> float:
-    """The mean absolute log return from row to row, 0 where no price tells."""
+    """The mean absolute log return from row to row, 0 without a usable price."""
     price = next((raw.columns[name] for name in ("close", *PRICES) if name in raw.columns), None)
     if price is None or price.size < 2 or not (price > 0.0).all():
         return 0.0

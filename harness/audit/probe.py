@@ -1,8 +1,8 @@
-"""Perturb the future: the run's own stages on bars that are others after an origin.
+"""Runs the stages of a study again on bars that differ after an origin, and compares.
 
-Everything that was known by the origin must be the same, bit for bit: the bars after filling and
-joining, every measure, every feature, the rows of every horizon, targets resolved by then, and
-what each model forecasts and states.
+Everything known by the origin must be the same, bit for bit: the bars after filling and joining,
+every measure, every feature, the rows of every horizon, targets resolved by then, and each model's
+forecasts, coefficients and shifts.
 """
 
 from __future__ import annotations
@@ -29,26 +29,26 @@ from harness.walk.residuals.kept import NOTHING
 from harness.walk.walk_forward import walk_forward
 
 _COLUMN = "column "
-_WITH_TARGETS = ("row's ", "model ")  # what there is of decisions whose target is there alone
-_ITS, _MEDIAN = ", its ", ", its median "  # over symbols, between a model and what a fit states
+_WITH_TARGETS = ("row's ", "model ")  # subjects that exist only where a target does
+_ITS, _MEDIAN = ", its ", ", its median "  # before a coefficient or shift; median over symbols
 
 
 class Known(NamedTuple):
-    """Values (n,) and when each was known (n,), UTC ns ascending; None: all of one moment."""
+    """Values (n,) and the times (n,) at which they were known, UTC ns ascending."""
 
     times: I64
     values: F64
 
 
-# (what it is in words, symbol) -> its values.
+# (subject in words, symbol) -> its values: everything known from one set of bars.
 World = dict[tuple[str, str], Known]
 
 
 @dataclass
 class Probe:
-    """The chain of a study on a stretch; models that cannot be fitted there are `left_out`.
+    """The stages of a study on a stretch; models that cannot be fitted there are `left_out`.
 
-    `compared` are the subjects that had anything known by an origin when the future was replaced.
+    `compared` are the subjects with known values that were compared under another future.
     """
 
     study: Study
@@ -60,12 +60,12 @@ class Probe:
     _failed: dict[str, str] = field(default_factory=dict)
 
     def world(self, panel: Panel, origin: int | None = None, *, fit: bool = True) -> World:
-        """Everything known from these bars; with an origin, of models only what is asked of it.
+        """Everything known from these bars; with an origin, models only in windows cut by then.
 
         Without `fit` only bars, measures and features.
 
-        Raises what the stages raise where nothing can be made of the bars, PanelError where no
-        symbol has enough of them.
+        Raises the errors of the stages if the bars cannot be used, PanelError if no symbol has
+        enough bars.
         """
         found: World = {}
         measured: list[Measured] = []
@@ -74,7 +74,7 @@ class Probe:
                 _bars(found, bars)
                 measured.append(cascade.measure(bars, self.study.plan))
         if not measured:
-            raise PanelError("no symbol has bars enough in the stretch")
+            raise PanelError("no symbol has enough bars in the stretch")
         self._failed.clear()
         by_symbol = stages.at_origins(self.study, measured)
         for m in measured:
@@ -98,10 +98,10 @@ class Probe:
     def _rows(
         self, found: World, by_symbol: list[OriginMeasures], horizon: str, origin: int | None
     ) -> None:
-        """The horizon's rows and targets, and its models on them."""
+        """The rows, targets and models of a horizon."""
         try:
             samples = stages.sample(self.study, by_symbol, horizon)
-        except HarnessError:  # the bars end before any row is whole
+        except HarnessError:  # the bars end before any row is complete
             return
         for code, symbol in enumerate(samples.symbols):
             own = np.flatnonzero(samples.rows.symbol == code)
@@ -114,7 +114,7 @@ class Probe:
         self._models(found, samples, origin)
 
     def _models(self, found: World, samples: Samples, origin: int | None) -> None:
-        """Linear models in one walk, others each in its own; those that can be fitted here."""
+        """Models that can be fitted here: linear ones in one walk, each other one in its own."""
         horizon = samples.horizon
         wanted = [
             n for n in self.models.get(horizon, ()) if model_at(n, horizon) not in self.left_out
@@ -125,7 +125,7 @@ class Probe:
             why = "too few rows in the stretch"
             self.left_out |= {model_at(n, horizon): why for n in wanted if origin is None}
             return
-        # Linear models share sums, and so last bits, with those of their walk and no others.
+        # Linear models of one walk share sums, and so last bits.
         own = self.study.models(horizon)
         swept = {n for n, m in own.items() if isinstance(m, Linear) and m.swept}
         linear = [n for n in wanted if n in swept]
@@ -144,7 +144,7 @@ class Probe:
         windows: tuple[Window, ...],
         origin: int | None,
     ) -> bool:
-        """Whether a model can be fitted here by itself, after a walk with it failed; else noted."""
+        """Whether a model can be fitted alone, after a walk with it failed; failures are noted."""
         try:
             self._walk({}, samples, [name], windows)
         except HarnessError as error:
@@ -177,10 +177,10 @@ class Probe:
         cut: bool = False,
         fit: bool = True,
     ) -> Check:
-        """The world of these bars against the true one, up to an origin (UTC ns).
+        """Compare what is known from these bars with `base`, up to an origin (UTC ns).
 
-        `cut` says that the bars end there: what exists is compared. `fit` as in `world`, which
-        raises where the bars cannot be read.
+        `cut`: the bars end there, so only what exists in both is compared. `fit` as in `world`,
+        which raises if the bars cannot be read.
         """
         other = self.world(panel, origin, fit=fit)
         failures, count = [], 0
@@ -188,10 +188,10 @@ class Probe:
         fewer = _of_other_length(base, other)
         there = {symbol for _, symbol in (base if cut else other)}
         for (subject, symbol), known in base.items():
-            if cut and _MEDIAN in subject:  # a symbol without a test row any more is not fitted
+            if cut and _MEDIAN in subject:  # symbols that lost their test rows are not fitted
                 continue
             again = other.get((subject, symbol))
-            # Whether a target will be there, and so its row, later bars may decide.
+            # Later bars may decide whether a target, and so its row, exists.
             loose = symbol in fewer and subject.startswith(_WITH_TARGETS)
             if again is not None:
                 moment, compared = (some if loose else shared).first_difference(known, again)
@@ -203,20 +203,20 @@ class Probe:
             if compared and not cut:
                 self.compared.add(subject)
             if moment is not None:
-                reason = f"it changes with what comes after it ({how})"
+                reason = f"it depends on later bars ({how})"
                 failures.append(Failure(subject, reason, symbol, moment))
         if not count and any(shared.first(known) is not None for known in base.values()):
-            reason = f"nothing that was known could be made again ({how})"
+            reason = f"nothing that was known could be recomputed ({how})"
             failures.append(Failure("bars", reason, None, origin))
         return Check(how, self._covered(base), count, firsts(failures))
 
     def _excused(self, subject: str, symbol: str, there: set[str], how: str) -> bool:
-        """Whether what is missing is so for a fit that failed or a symbol that is not `there`."""
+        """Whether a missing subject is due to a failed fit or a symbol that is not `there`."""
         model = subject.split(_ITS)[0]
         if model in self._failed:
             self.left_out.setdefault(f"{model}, {how}", self._failed[model])
         elif symbol and symbol not in there:
-            self.left_out.setdefault(f"{symbol}, {how}", "too few bars, or bars that are refused")
+            self.left_out.setdefault(f"{symbol}, {how}", "too few bars, or bars that fail a check")
         return model in self._failed or bool(symbol and symbol not in there)
 
     def _covered(self, base: World) -> str:
@@ -226,7 +226,7 @@ class Probe:
 
 
 class Shared:
-    """Comparing values known by an origin; columns that share their times share what is found."""
+    """Compares values known by an origin; columns with the same times share the alignment."""
 
     def __init__(self, origin: int, *, cut: bool) -> None:
         self._origin, self._cut = origin, cut
@@ -254,7 +254,7 @@ class Shared:
         return (int(times[where[0]]) if where.size else None), times.size
 
     def _pairs(self, a: I64, b: I64) -> tuple[I64, slice | I64, slice | I64, int | None]:
-        """The times of both by the origin, where they stand, and the first that only one has."""
+        """Times in both by the origin, their positions, and the first time that only one has."""
         old, again = (slice(0, int(np.searchsorted(t, self._origin, "right"))) for t in (a, b))
         if np.array_equal(a[old], b[again]):
             return a[old], old, again, None
@@ -264,9 +264,9 @@ class Shared:
 
 
 def _of_other_length(base: World, other: World) -> set[str]:
-    """Symbols with more or fewer bars in the other world, and "" where there is one.
+    """Symbols with another number of bars under the other future, and "" if there is one.
 
-    Noise makes rows that a panel's [rows] leave out, and others that they no longer do.
+    Injected noise can produce rows that the panel's row filter rejects, and the reverse.
     """
     columns = [key for key in base if key[0].startswith(_COLUMN)]
     found = {
@@ -278,7 +278,7 @@ def _of_other_length(base: World, other: World) -> set[str]:
 
 
 def _bars(found: World, bars: Bars) -> None:
-    """By their own end, not by when the bars say that they are known."""
+    """Bars are known at their end; their own `known_at` is not used."""
     starts = bars.ts if bars.ts is not None else bars.start + np.arange(bars.n) * bars.bar
     for name, values in bars.columns.items():
         found[f"{_COLUMN}{name}", bars.symbol] = Known(starts + bars.bar, values)
@@ -295,12 +295,12 @@ def _forecasts(found: World, made: Forecasts, name: str) -> None:
 
 
 def model_at(model: str, horizon: str) -> str:
-    """What a model at a horizon is called in a world and in failures."""
+    """The subject of a model at a horizon, in failures too."""
     return f"model {model} at {horizon}"
 
 
 def _words(world: World) -> str:
-    """What a world holds, counted: `1 column, 9 measures, 9 features, 4 models`."""
+    """The number of subjects: `1 column, 9 measures, 9 features, 4 models`."""
     found = {subject.split(_ITS)[0] for subject, _ in world}
     kinds = ("column", "measure", "feature", "target", "model")
     counts = {kind: sum(subject.startswith(kind) for subject in found) for kind in kinds}

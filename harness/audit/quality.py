@@ -1,4 +1,4 @@
-"""Data too thin to conclude anything from: bars that are mostly filled, targets that never move."""
+"""Data too poor for a verdict: too many filled bars, or too many targets at the floor."""
 
 from __future__ import annotations
 
@@ -11,12 +11,12 @@ from harness.samples.measured import PanelFacts
 from harness.samples.target_scale import TargetScale
 from harness.types import Samples, Window
 
-MOST_FILLED = 0.10  # of all bars, those missing in the data and filled
-MOST_FLOORED = 0.05  # of the tested targets of a horizon, those at sample.floor
+MOST_FILLED = 0.10  # share of bars that are missing in the data and filled
+MOST_FLOORED = 0.05  # share of tested targets of a horizon at sample.floor
 
 
 def filled_check(facts: PanelFacts) -> Check:
-    """Bars that were missing; those after an early close or in a break are none."""
+    """The share of missing bars; after an early close or in a break none is missing."""
     missing = sum(gap.missing for gap in facts.gaps)
     share = missing / facts.bars if facts.bars else 0.0
     failures: tuple[Failure, ...] = ()
@@ -30,7 +30,7 @@ def filled_check(facts: PanelFacts) -> Check:
 
 
 def floor_check(samples: Samples, windows: Sequence[Window], scale: TargetScale) -> Check:
-    """Tested targets at the floor: no price moved over the whole horizon."""
+    """The share of tested targets at the floor, where no price moved over the whole horizon."""
     formed = samples.rows.formed_at
     inside = (formed >= windows[0].cut) & (formed < windows[-1].end)
     low = inside & (scale.log_sigma(samples.y) <= np.log(scale.floor))
@@ -39,7 +39,7 @@ def floor_check(samples: Samples, windows: Sequence[Window], scale: TargetScale)
     if share > MOST_FLOORED:
         row = int(low.argmax())
         symbol = samples.symbols[samples.rows.symbol[row]]
-        reason = f"{share:.1%} of them lie at the floor, more than the {MOST_FLOORED:.0%} allowed"
+        reason = f"{share:.1%} of them are at the floor, more than the {MOST_FLOORED:.0%} allowed"
         subject = f"targets at {samples.horizon}"
         failures = (Failure(subject, reason, symbol, int(formed[row])),)
     covered = (

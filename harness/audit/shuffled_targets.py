@@ -1,8 +1,8 @@
-"""The target-shuffle sentinel: a model that learns from shuffled targets must know nothing.
+"""The target shuffle: a model trained on shuffled targets must have no skill.
 
-The training targets of one window are shuffled in blocks, the models fitted through the walk and
-their forecasts of the true test targets scored against the training mean. What is learned from
-shuffled targets is worth nothing on average; skill that remains came from rows outside training.
+The training targets of one window are shuffled in blocks, the models are fitted by the walk, and
+their forecasts of the true test targets are scored against the training mean. Skill on average is
+then zero; skill that remains comes from rows outside the training span.
 """
 
 from __future__ import annotations
@@ -25,9 +25,9 @@ from harness.walk.residuals.kept import NOTHING
 from harness.walk.walk_forward import walk_forward
 
 NAME = "target shuffle"
-_LEAST = 0.05  # share of the test targets' variance about the training mean
-_RARE = 1e-4  # how often chance may exceed the bound: runs are many, a verdict is lost for it
-_MOST_TRAIN = 3_000  # training rows: enough to learn from, cheap to learn from again and again
+_LEAST = 0.05  # tolerated skill: share of the test targets' variance about the training mean
+_RARE = 1e-4  # probability of exceeding the bound by chance, which would void a verdict
+_MOST_TRAIN = 3_000  # training rows: enough to learn from, fast enough to fit many times
 _PRIMES = (
     2, 3, 5, 7, 11, 13, 17, 19, 23, 29, 31, 37, 41, 43, 47, 53, 59, 61, 67, 71, 73, 79, 83, 89, 97,
 )  # fmt: skip
@@ -41,12 +41,12 @@ def shuffled(
     draws: int,
     rng: np.random.Generator,
 ) -> tuple[list[Check], list[str]]:
-    """The check over these models, and why any could not be looked at."""
+    """The check of these models, and the reasons why models were left out."""
     window, part, train = _part(samples, window)
     learning = {name: m for name, m in models.items() if learns(m)}
     if not learning or not train.any() or train.all():
         return [], []
-    # Without what is learned from a source panel, whose targets are not shuffled.
+    # Without pretraining: the targets of a source panel are not shuffled.
     settings = replace(study.settings(samples.horizon), keep=NOTHING, source=None)
     scopes = {name: study.hypothesis.models[name].scope for name in learning}
     fittings = {n: Fitting((window,), (window,), scope=scopes[n]) for n in learning}
@@ -64,40 +64,42 @@ def shuffled(
         base = np.square(made.y - y[train].mean()).sum()
         for name in learning:
             skills[name].append(1.0 - float(np.square(made.y - made.yhat[name]).sum() / base))
-    failures = [f for name, found in skills.items() if (f := _left(name, samples, found, window))]
+    failures = [f for name, s in skills.items() if (f := _with_skill(name, samples, s, window))]
     covered = (
         f"{draws} shuffles of {int(train.sum()):,} training targets in blocks of {block} at "
-        f"{samples.horizon}, {tested:,} test rows: {', '.join(learning)}; bound {_LEAST} and "
-        f"Student's t of the mean that chance exceeds once in {1 / _RARE:,.0f}"
+        f"{samples.horizon}, {tested:,} test rows: {', '.join(learning)}; bound: {_LEAST} plus a "
+        f"margin by Student's t that chance exceeds once in {1 / _RARE:,.0f}"
     )
     return [Check(NAME, covered, draws * tested * len(learning), tuple(failures))], []
 
 
 def learns(model: Forecaster) -> bool:
-    """Whether all that a model knows comes from the targets it is fitted to.
+    """Whether a model learns from nothing but the targets it is fitted to.
 
-    Not a model with fixed slopes (persistence), nor one of a symbol's own returns (GARCH).
+    False for fixed slopes (persistence) and for models of a symbol's own returns (GARCH).
     """
     if isinstance(model, Linear):
         return model.fixed is None
     return not getattr(model, "own_dynamics", False)
 
 
-def _left(name: str, samples: Samples, skills: Sequence[float], window: Window) -> Failure | None:
+def _with_skill(
+    name: str, samples: Samples, skills: Sequence[float], window: Window
+) -> Failure | None:
     found = np.array(skills)
     error = float(found.std(ddof=1)) / math.sqrt(found.size)
     bound = _LEAST + student_t_quantile(1.0 - _RARE, found.size - 1) * error
     if not found.mean() > bound:
         return None
     reason = (
-        f"it keeps a skill of {found.mean():.3f} with shuffled training targets, more than the "
-        f"{bound:.3f} that chance explains"
+        f"its skill is {found.mean():.3f} with shuffled training targets; chance explains at most "
+        f"{bound:.3f}"
     )
     return Failure(f"model {name} at {samples.horizon}", reason, None, window.cut)
 
 
 def _part(samples: Samples, window: Window) -> tuple[Window, Samples, np.ndarray]:
-    """A window that trains on the last rows alone, its rows, and which of them may be learned."""
+    """The window with its last training rows only, its rows, and which of them are for training."""
     formed = samples.rows.formed_at
     limit = int(np.searchsorted(formed, window.limit))
     begin = max(window.train_start, int(formed[max(limit - _MOST_TRAIN, 0)]))
@@ -107,14 +109,14 @@ def _part(samples: Samples, window: Window) -> tuple[Window, Samples, np.ndarray
 
 
 def _block(rows: int, overlap: int) -> int:
-    """A prime number of rows, so that a moved block keeps no hour and no weekday."""
+    """A prime number of rows, so that a moved block keeps neither hour nor weekday."""
     wanted = max(overlap + 1, int(np.sqrt(max(rows, 1))))
     wanted = min(wanted, max(rows // 4, 1))
     return next((p for p in _PRIMES if p >= wanted), _PRIMES[-1])
 
 
 def _order(symbol: I64, block: int, rng: np.random.Generator) -> I64:
-    """An order of rows in which blocks of one symbol's rows have changed places, symbols too."""
+    """A permutation of rows that moves blocks of one symbol's rows, across symbols too."""
     rows = np.argsort(symbol, kind="stable")
     blocks = [rows[a : a + block] for a in range(0, rows.size, block)]
     moved = np.concatenate([blocks[k] for k in rng.permutation(len(blocks))])

@@ -1,7 +1,7 @@
-"""Where an audit looks: a short stretch of decisions, origins in it, and small windows to fit in.
+"""The stretch of an audit: a short span of bars with origins and two small test windows.
 
-A stretch is as long as the longest window and look-back need, then some training rows, then two
-test windows; so what is recomputed at every origin costs milliseconds.
+A stretch covers the longest measure window and look-back, some training rows and two test windows,
+so that the recomputation at an origin takes milliseconds.
 """
 
 from __future__ import annotations
@@ -14,17 +14,17 @@ import numpy as np
 from harness.samples.features import Expression, evaluate
 from harness.types import I64, Gap, Samples, Window
 
-FEWEST = 20  # training rows from which on a small window is fitted
-_TRAIN, _TEST, _HELD_OUT = 150, 24, 40  # decisions
+FEWEST = 20  # training rows that a small window needs
+_TRAIN, _TEST, _HELD_OUT = 150, 24, 40  # forecast origins
 _TRIES = (512, 8_192, 131_072)
 
 
 @dataclass(frozen=True)
 class Needs:
-    """How much a stretch must hold before its first test, in decisions unless said otherwise.
+    """What a stretch needs before its first test row, in forecast origins unless noted.
 
-    `warm` before a feature is known, `steps` of the longest horizon; `embargo` in ns; `validates`
-    whether rows are held out, `staged` whether a model splits its rows among two stages.
+    `warm`: until all features are known; `steps`: the longest horizon; `embargo` in ns;
+    `validates`: rows are held out; `staged`: a model splits its rows between two stages.
     """
 
     warm: int
@@ -35,19 +35,19 @@ class Needs:
 
     @property
     def train(self) -> int:
-        """Training decisions, those held out included."""
-        # A stage has half the rows or so, less what lies between two parts: horizon and embargo.
+        """Training rows, including held-out rows."""
+        # A stage has about half of the rows, less the gap between them: horizon and embargo.
         alone = 2 * _TRAIN + 6 * self.steps if self.staged else _TRAIN
         return alone + (2 * _HELD_OUT if self.validates else 0)
 
 
 @dataclass(frozen=True)
 class Stretch:
-    """Bars from `start` to `end` are read; `cuts` begin the two test windows, `stop` ends them.
+    """Bars from `start` to `end` are read; `cuts` start the two test windows, `stop` ends them.
 
-    `origins` are where the future is replaced and models are fitted again; at `more` of them only
-    features are made again, among them where filled bars end.
-    `train` is where training rows begin, `validation` where those held out do. UTC ns.
+    At `origins` the future is replaced and models are refitted; at `more` origins only features are
+    recomputed, for example where filled bars end. Training rows start at `train`, held-out rows at
+    `validation`. UTC ns.
     """
 
     start: int | None
@@ -60,7 +60,7 @@ class Stretch:
     more: tuple[int, ...]
 
     def windows(self, embargo: int, origin: int | None = None) -> tuple[Window, ...]:
-        """The test windows, those begun by the origin; the second trains on as long a span."""
+        """The test windows with a cut by the origin; both training spans are equally long."""
         ends = (*self.cuts[1:], self.stop)
         moved = [0, *np.diff(self.cuts).tolist()]
         return tuple(
@@ -74,7 +74,7 @@ class Stretch:
 
 
 def with_rows(samples: Samples, windows: Iterable[Window]) -> tuple[Window, ...]:
-    """The windows with rows to train on and to test."""
+    """The windows that have enough training rows and any test rows."""
     formed, resolved = samples.rows.formed_at, samples.resolved_at
     return tuple(
         w
@@ -85,7 +85,7 @@ def with_rows(samples: Samples, windows: Iterable[Window]) -> tuple[Window, ...]
 
 
 def look_back(expressions: Iterable[Expression], units: dict[str, str]) -> int:
-    """How many decisions before its own the farthest-looking feature needs, found by trying."""
+    """The longest look-back of these features in forecast origins, found by evaluating them."""
     most = 0
     for expression in expressions:
         for size in _TRIES:
@@ -107,10 +107,10 @@ def place(
     more: int,
     rng: np.random.Generator,
 ) -> Stretch:
-    """A stretch among a symbol's decisions (their times, ascending), where chance has it.
+    """A random stretch among a symbol's forecast origins (times, ascending).
 
-    Within the tested span, but around a gap of the panel where it has any, since bars are filled
-    there. What the data do not hold before it is left out.
+    It is within the tested span, but around a gap of the panel if there is any, since bars are
+    filled there. It starts with the data if they start too late.
     """
     last = decisions.size - 1 - needs.steps
     inside = [g for g in gaps if decisions[0] < g.start and g.end + 3 * bar < decisions[last]]
@@ -146,14 +146,14 @@ def place(
 
 
 def _least(decisions: I64, needs: Needs) -> int:
-    """The first decision at which a whole stretch has its place."""
+    """The first position at which a stretch of full length can end."""
     step = int(np.median(np.diff(decisions)))
     embargo = -(-needs.embargo // max(step, 1))
     return needs.warm + needs.train + needs.steps + embargo + 2 * _TEST + 3
 
 
 def _origins(decisions: I64, stop: int, test: int, rng: np.random.Generator) -> tuple[int, ...]:
-    """One between two decisions of the first window, one at a decision of the second."""
+    """One between two forecast origins of the first window, one at an origin of the second."""
     first = stop - 2 * test + int(rng.integers(test))
     between = decisions[first] + int(rng.random() * (decisions[first + 1] - decisions[first]))
     at = decisions[stop - test + int(rng.integers(test))]

@@ -291,7 +291,7 @@ def test_targets_at_the_floor_forbid_a_verdict(tiny):
     audit = audited(
         tiny, workspace.changed(('measures = ["rv"]', 'measures = ["rv"]\nfloor = 0.001'))
     )
-    assert any("of them lie at the floor, more than the 5% allowed" in f for f in audit.forbidden)
+    assert any("of them are at the floor, more than the 5% allowed" in f for f in audit.forbidden)
 
 
 def test_a_run_with_a_leak_is_void_and_its_record_card_and_index_say_why(tiny, monkeypatch):

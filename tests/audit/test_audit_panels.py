@@ -138,10 +138,10 @@ def test_a_panel_that_no_stretch_can_be_read_of_is_a_caution_and_not_void(tmp_pa
     assert outcome.verdict.status != "void"
     record = log.read(outcome.run_id)
     assert record["audit"]["passed"]
-    assert record["audit"]["words"].endswith(" checks; no stretch of bars looked at")
-    assert record["audit"]["left_out"] == ["what comes after an origin, replaced: no bar of X"]
-    assert record["cautions"][0].startswith("The leak audit could replace the future nowhere")
-    assert "could replace the future nowhere" in record["card"]
+    assert record["audit"]["words"].endswith(" checks; no stretch of bars was checked")
+    assert record["audit"]["left_out"] == ["bars after an origin replaced: no bar of X"]
+    assert record["cautions"][0].startswith("The leak audit found no stretch of this panel")
+    assert "on which it could replace later bars" in record["card"]
 
 
 def test_a_world_that_can_be_made_no_more_is_a_failure(tmp_path, monkeypatch):
@@ -160,7 +160,7 @@ def test_a_world_that_can_be_made_no_more_is_a_failure(tmp_path, monkeypatch):
     monkeypatch.setattr(Probe, "world", lambda *a, **k: true(*a, **k) if len(a) < 3 else {})
     (audit,) = over_seeds(of(tmp_path, workspace.HYPOTHESIS), 1)
     (noise,) = (c for c in audit.checks if c.name == "bars read to the origin only")
-    assert noise.failures[0].reason.startswith("nothing that was known could be made again")
+    assert noise.failures[0].reason.startswith("nothing that was known could be recomputed")
 
 
 def test_a_fit_that_fails_in_another_world_alone_is_said(tmp_path, monkeypatch):
@@ -183,7 +183,7 @@ def test_a_fit_that_fails_in_another_world_alone_is_said(tmp_path, monkeypatch):
     assert "model har at 4h, noise after the origin: no such fit" in audit.left_out
     assert audit.unprobed == ("har",)
     assert audit.cautions({"har"})[0].startswith(
-        "The leak audit did not look at the forecasts of har, on which the verdict rests"
+        "The leak audit did not check the forecasts of har, on which the verdict rests"
     )
     assert audit.cautions({"persistence"}) == []
 
