@@ -1,1 +1,1 @@
-"""How often the verdicts are right, measured on simulated worlds whose truth is known."""
+"""Error rates of verdicts and coverage of intervals, measured in worlds whose truth is known."""

@@ -1,4 +1,4 @@
-"""The page of `harness calibrate`: Markdown with its figure beside it."""
+"""The page of `harness calibrate`: Markdown and a figure."""
 
 from __future__ import annotations
 
@@ -15,9 +15,9 @@ _LOW, _HIGH = COVERAGE
 
 
 def write_page(found: Sequence[Rates], page: Path, *, command: str, alpha: float) -> list[Path]:
-    """Write the page and, where there are gains, its figure NAME-power.svg; their paths.
+    """Write the page and, if any setting has an edge, its figure NAME-power.svg; returns paths.
 
-    OSError where that cannot be.
+    OSError if a file cannot be written.
     """
     null, gains = [r for r in found if r.setting.null], [r for r in found if not r.setting.null]
     parts = [_head(found, command, alpha)]
@@ -41,7 +41,7 @@ def _head(found: Sequence[Rates], command: str, alpha: float) -> str:
         "# How often the verdicts are right\n\n"
         f"Made by `{command}`: {found[0].worlds:,} simulated worlds of each setting, each judged "
         f"by the walk, the scores, the evidence and the rule of a run, at α = {alpha:g}. "
-        f"{met} of {len(found)} settings are within what is wanted. A rate is followed by its "
+        f"{met} of {len(found)} settings are in the wanted range. A rate is followed by its "
         "standard error; settings and worlds are defined below."
     )
 
@@ -51,8 +51,8 @@ def _false_confirmations(found: Sequence[Rates]) -> str:
         "## False confirmations",
         "",
         "Worlds in which the candidate has no edge, and the share in which it is `confirmed`: "
-        "with no minimum gain claimed, with one of 3 % (of the baseline's QLIKE, or 3 points of R² "
-        "of logs), and by a plain t-test for contrast, which takes the rows for independent.",
+        "with any gain claimed, with 3 % claimed (of the baseline's QLIKE, or 3 points of R² of "
+        "logs), and for contrast by a plain t-test, which treats rows as independent.",
         "",
         "| setting | confirmed, any gain | wanted | confirmed, 3 % claimed | refuted, 3 % claimed "
         "| plain test |",
@@ -79,11 +79,11 @@ def _coverage(found: Sequence[Rates], alpha: float) -> str:
     lines = [
         "## Coverage of the interval",
         "",
-        f"How often the {level} interval holds the true gain, and on which side it lies where it "
+        f"How often the {level} interval covers the true gain, and on which side it lies if it "
         "does not. The true gain is the mean over all worlds. "
         f"Wanted: {_percent(_LOW)} to {_percent(_HIGH)}.",
         "",
-        "| setting | true gain | half of the interval | covers | all below | all above |",
+        "| setting | true gain | half-width | covers | all below | all above |",
         "|---|---:|---:|---:|---:|---:|",
     ]
     for r in found:
@@ -105,8 +105,8 @@ def _power(found: Sequence[Rates], figure: str) -> str:
     lines = [
         "## Power",
         "",
-        "Worlds in which the candidate has an edge, and how often it is `confirmed` when any gain, "
-        "or half the true one, is claimed, and `refuted` when twice the true one is.",
+        "Worlds in which the candidate has an edge: how often it is `confirmed` if any gain or "
+        "half the true gain is claimed, and `refuted` if twice the true gain is claimed.",
         "",
         "| setting | true gain | confirmed, any gain | confirmed, half claimed "
         "| refuted, twice claimed |",
@@ -125,12 +125,12 @@ def _power(found: Sequence[Rates], figure: str) -> str:
 
 
 def _claimed(r: Rates, shares: dict[str, float], claim: str) -> str:
-    """Nothing is claimed of a gain that is negative."""
+    """The rate for a claim; a negative gain is never claimed."""
     return _rate(r, shares[claim]) if claim in shares else "n/a"
 
 
 def _power_lines(found: Sequence[Rates]) -> dict[str, tuple[str, list[float], list[float]]]:
-    """By sampling: the unit of the gain, the true gains in it and the rates of confirmation."""
+    """By sampling: the unit of the gain, the true gains and the rates of confirmation."""
     lines = {}
     for name in dict.fromkeys(r.setting.sampling for r in found):
         own = sorted((r for r in found if r.setting.sampling == name), key=lambda r: r.truth)
@@ -143,13 +143,14 @@ def _worlds(names: set[str]) -> str:
     lines = [
         "## The worlds",
         "",
-        "ln σ is a constant plus stationary AR(1) parts of unit variance times their size: parts "
-        "of 0.35, and `a` and `b`, of one law and independent, of the setting's size. Features: "
-        "`har_k`, ln of the mean realised variance of the last k steps, square root taken; `a` "
-        "and `b` as they will move σ a target's length later; `noise`, of their law, moving "
-        "nothing. All models are least squares on HAR and, by setting: `equal`: baseline sees "
-        "`a`, candidate `b` (equally good by symmetry); `nested`: candidate sees `noise` too; "
-        "`gain-x`: candidate sees `a` too, of size x. The target is ln σ over the span.",
+        "ln σ is a constant plus stationary AR(1) components of unit variance times their size: "
+        "components of size 0.35, and `a` and `b`, independent, with one distribution and the "
+        "setting's size. Features: `har_k`, ln of the root of the mean realised variance over the "
+        "last k steps; `a` and `b`, a target's length before they move σ; `noise`, with the same "
+        "distribution, which does not move σ. All models are least squares on HAR and, by setting: "
+        "`equal`: baseline sees `a`, candidate `b` (equally good by symmetry); `nested`: candidate "
+        "also sees `noise`; `gain-x`: candidate also sees `a`, of size x. The target is ln σ over "
+        "the span.",
         "",
         "| sampling | assets | steps | target | HAR | half-lives, steps | of `a`, `b` "
         "| common to assets | train | tests |",
@@ -165,7 +166,7 @@ def _world(s: Sampling) -> str:
         f"{s.name}: {s.title}",
         str(s.assets),
         f"{s.steps:,}",
-        f"{s.span} steps",
+        f"{s.span} step{'s' if s.span != 1 else ''}",
         ", ".join(map(str, s.scales)),
         ", ".join(f"{h:g}" for h in slow),
         f"{own:g}",

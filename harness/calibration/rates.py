@@ -1,4 +1,4 @@
-"""What many worlds of a setting say together: rates of verdicts and the coverage of intervals."""
+"""Rates of verdicts and coverage of intervals over many worlds of a setting."""
 
 from __future__ import annotations
 
@@ -21,11 +21,10 @@ _CHUNK = 25
 class Rates:
     """Shares of `worlds` worlds.
 
-    `truth` is the mean gain over all of them, what intervals should cover (its own error is
-    `truth_error`); `confirmed` at a minimum gain of 0, `confirmed_at` at that of `claims` by
-    name, `refuted_at` likewise; `below` and `above` are worlds in which the whole interval lies
-    below or above the truth; `plain` those in which a test that takes rows for independent
-    rejects "no gain".
+    `truth` is the mean gain over all worlds, which intervals should cover; `truth_error` is its
+    standard error. `confirmed` is at a minimum gain of 0; `confirmed_at` and `refuted_at` are at
+    the minimum gains `claims`, by name. `below` and `above`: the whole interval lies below or above
+    the truth; `plain`: a test that treats rows as independent rejects "no gain".
     """
 
     setting: Setting
@@ -43,12 +42,12 @@ class Rates:
     refuted_at: dict[str, float]
 
     def error(self, rate: float) -> float:
-        """The standard error of a share of so many worlds."""
+        """The standard error of a share of the worlds."""
         return math.sqrt(rate * (1.0 - rate) / self.worlds)
 
     @property
     def met(self) -> bool:
-        """Whether coverage, and for worlds without an edge the confirmations, are as wanted."""
+        """Whether coverage is in range, and false confirmations too if there is no edge."""
         low, high = self.setting.wanted or (0.0, 1.0)
         return COVERAGE[0] <= self.coverage <= COVERAGE[1] and low <= self.confirmed <= high
 
@@ -67,7 +66,7 @@ def calibrate(
     workers: int,
     progress: Callable[[str], None] = lambda _: None,
 ) -> list[Rates]:
-    """The rates of these settings over `worlds` worlds each; the same whatever the workers."""
+    """Rates of these settings over `worlds` worlds each; they do not depend on the workers."""
     found = []
     with Workers(workers) as pool:
         for name in names:
@@ -82,7 +81,7 @@ def calibrate(
 
 
 def rates(setting: Setting, trials: Sequence[Trial], alpha: float) -> Rates:
-    """The rates of these trials, each a world of the setting."""
+    """The rates over these trials, one per world of the setting."""
     gain = np.array([t.found.gain for t in trials])
     low = np.array([t.found.gain_low for t in trials])
     high = np.array([t.found.gain_high for t in trials])

@@ -1,4 +1,4 @@
-"""Worlds judged: each goes through the walk, the scores, the evidence and the rule of a run."""
+"""Trials: each world goes through the walk, the scores, the evidence and the rule of a run."""
 
 from __future__ import annotations
 
@@ -29,11 +29,11 @@ WINDOWS = 10
 
 @dataclass(frozen=True)
 class Setting:
-    """Two models in worlds of one sampling: what the baseline and the candidate see beside HAR.
+    """Two models in worlds of one sampling: the features of baseline and candidate besides HAR.
 
-    `loading` is the size of `a` and `b` (standard deviation of ln sigma); `metric` decides, its
-    gain relative or a difference; `wanted` is how often a candidate without an edge may be
-    confirmed at a level of 5 %, None where it has one.
+    `loading` is the size of `a` and `b` (standard deviation of ln sigma); `metric` decides, with
+    its gain as `gain_as`; `wanted` is the range of false confirmations at a level of 5 %, None if
+    the candidate has an edge.
     """
 
     name: str
@@ -78,16 +78,16 @@ SETTINGS = {s.name: s for s in _settings()}
 
 @dataclass(frozen=True)
 class Trial:
-    """What was found of the candidate in one world.
+    """The evidence for the candidate in one world.
 
-    `plain` is the p-value of a t-test that takes the rows' loss differences for independent.
+    `plain` is the p-value of a t-test that treats the rows' loss differences as independent.
     """
 
     found: Evidence
     plain: float
 
     def status(self, min_gain: float, alpha: float, gain_as: GainAs) -> str:
-        """The verdict were this the gain claimed."""
+        """The verdict at this minimum gain."""
         rule = Acceptance.model_validate(
             {
                 "baseline": self.found.baseline,
@@ -103,7 +103,7 @@ class Trial:
 
 
 def try_world(setting: Setting, seed: int, world: int, *, alpha: float) -> Trial:
-    """One world, the same for the same seed and number whatever else is tried."""
+    """Judge one world, which depends on seed, setting and number alone."""
     sampling = SAMPLINGS[setting.sampling]
     key = list(SETTINGS).index(setting.name)
     samples = make_world(sampling, setting.loading, np.random.default_rng([seed, key, world]))
@@ -140,7 +140,7 @@ def try_world(setting: Setting, seed: int, world: int, *, alpha: float) -> Trial
 
 
 def _windows(sampling: Sampling, end: int) -> tuple[tuple[Window, ...], int]:
-    """The last windows that the world holds, and the embargo: a target's length."""
+    """The last test windows of a world, and the embargo: the length of a target."""
     test = parse_duration(sampling.test)
     scheme = Scheme(end - WINDOWS * test.ns, train=parse_duration(sampling.train))
     embargo = sampling.every * sampling.span

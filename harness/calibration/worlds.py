@@ -1,17 +1,16 @@
 """Simulated worlds in which the truth about two models is known.
 
-Log volatility is m + sum of stationary AR(1) parts of different persistence, two of which, `a`
-and `b`, have one law and are independent. Everybody sees the HAR averages of the realised
-measure; `a` is seen by one model, `b` by another, each a target's length before it moves
-volatility, and `noise`, a part of the same law that moves nothing, by whoever should gain nothing
-from it. A model that sees `b` is therefore exactly as
-good as one that sees `a`, in every metric and window; one that sees `noise` besides is no better
-than one that does not; and one that sees `a` besides is better.
+Log volatility is a constant plus stationary AR(1) components of different persistence. Two of them,
+`a` and `b`, are independent and have the same distribution. All models see HAR averages of the
+realised measure; `a` or `b` can be a feature, a target's length before it moves volatility, and so
+can `noise`, which has the same distribution and moves nothing. So a model with `b` is exactly as
+good as one with `a`, in every metric and window; adding `noise` makes a model no better; adding `a`
+makes it better.
 
-Two ways of sampling: one series decided every hour, with targets of a day that overlap by 23
-hours; and 20 assets decided once a day, whose parts are half common, with targets of a day. Tests
-are several times as long as what is trained on: the true gain is that of fitting again and again,
-and a test shorter than its training sees one fit more than the method.
+There are two samplings: one series with hourly forecast origins, whose targets of a day overlap by
+23 hours; and 20 assets with daily origins, targets of a day and half of each component's variance
+in common. Tests are several times as long as the training span: the true gain is that of many
+refits, and a short test would depend on a single fit.
 """
 
 from __future__ import annotations
@@ -25,17 +24,17 @@ from harness.types import F64, Rows, Samples
 HOUR = 3_600_000_000_000
 DAY = 24 * HOUR
 _START = 1_609_459_200_000_000_000  # 2021-01-01
-_LEVEL = -7.5  # ln sigma per bar of a minute, about that of a major cryptocurrency
+_LEVEL = -7.5  # ln sigma per minute, about that of a major cryptocurrency
 
 
 @dataclass(frozen=True)
 class Sampling:
-    """How a world is seen: `steps` decisions `every` ns, each target over `span` of them.
+    """How a world is sampled: `steps` forecast origins `every` ns, each target over `span` steps.
 
-    `scales` are the HAR averages in steps, `half_lives` (steps) those of the parts of log
-    volatility, the last that of `a`, `b` and `noise`; `bars` returns make one step's measure;
-    `common` is the share of a part's variance that the assets have in common. Models train on
-    `train` before each of ten windows of `test`.
+    `scales` are the lengths of HAR averages in steps; `half_lives` (steps) are those of the
+    components of log volatility, the last that of `a`, `b` and `noise`; a step's measure uses
+    `bars` returns; `common` is the share of a component's variance common to the assets. Models
+    train on `train` before each of ten windows of `test`.
     """
 
     name: str
@@ -54,7 +53,7 @@ class Sampling:
 
 HOURLY = Sampling(
     name="hourly",
-    title="one series decided every hour, targets of 24 hours",
+    title="one series with hourly forecast origins, targets of 24 hours",
     assets=1,
     steps=24 * 700,
     every=HOUR,
@@ -68,7 +67,7 @@ HOURLY = Sampling(
 )
 DAILY = Sampling(
     name="daily",
-    title="20 correlated assets decided every day, targets of a day",
+    title="20 correlated assets with daily forecast origins, targets of a day",
     assets=20,
     steps=1_400,
     every=DAY,
@@ -133,7 +132,7 @@ def _part(sampling: Sampling, half_life: float, rng: np.random.Generator, before
 
 
 def _autoregression(half_life: float, shocks: F64) -> F64:
-    """Shocks (t, k) as AR(1) paths of unit variance that begin in their stationary law."""
+    """AR(1) paths (t, k) of unit variance from shocks, started in the stationary distribution."""
     from scipy.signal import lfilter
 
     phi = 0.5 ** (1.0 / half_life)
@@ -143,7 +142,7 @@ def _autoregression(half_life: float, shocks: F64) -> F64:
 
 
 def _trailing_mean(x: F64, window: int) -> F64:
-    """Mean of the last `window` rows of x (t, k); NaN before there are as many."""
+    """Mean of the last `window` rows of x (t, k); NaN in the first window - 1 rows."""
     out = np.full(x.shape, np.nan)
     sums = np.cumsum(x, axis=0)
     out[window - 1] = sums[window - 1]
