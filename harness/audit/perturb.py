@@ -8,7 +8,7 @@ notion of when a bar is known, are tested too.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass, replace
+from dataclasses import replace
 
 import numpy as np
 
@@ -25,16 +25,12 @@ _NOISE_OF_OTHERS = 1.0
 _SCALED = 3.0
 
 
-@dataclass(frozen=True)
 class Held:
     """A source of rows in memory."""
 
-    raws: tuple[RawBars, ...]
-
-    @property
-    def symbols(self) -> tuple[str, ...]:
-        """The symbols of the rows."""
-        return tuple(raw.symbol for raw in self.raws)
+    def __init__(self, raws: tuple[RawBars, ...]) -> None:
+        self.raws = raws
+        self.symbols = tuple(raw.symbol for raw in raws)
 
     def bars(self) -> Iterator[RawBars]:
         """The rows, symbol by symbol."""

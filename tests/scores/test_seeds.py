@@ -93,7 +93,7 @@ def test_gain_and_fragility_have_every_seed(three):
     assert table["gain"] == pytest.approx(np.mean(each), rel=1e-14)
     # Satterthwaite's lie between the fewer and the sum of those in time and over seeds.
     assert 2.0 <= table["df"] <= table["cosines"] + 2
-    assert "mean over 3 seeds, of which each gains" in three["verdict"]["reasons"][-1]
+    assert "mean over 3 seeds, with gains from" in three["verdict"]["reasons"][-1]
     fits = three["tables"]["fits"]
     counts = dict(zip(fits["model"], fits["fits"], strict=True))
     assert counts == {"persistence": 1, "har": 1, "trees": 3}
@@ -223,7 +223,7 @@ def test_a_gain_of_one_lucky_seed_is_not_confirmed():
     assert alone.status == "confirmed"
     found, verdict, _ = proven(lucky, noise=0.5)
     assert found.gain > 0.3 and verdict.status == "inconclusive"
-    assert "of which each gains" in verdict.reasons[-1]
+    assert "with gains from" in verdict.reasons[-1]
     steady = proven(np.array([0.5, 0.4, 0.45, 0.38, 0.42]), noise=0.5)[1]
     assert steady.status == "confirmed"
 
