@@ -160,7 +160,7 @@ class Bidirectional(Once):
 
 def kind(name: str, model: str) -> Callable[[Patch], None]:
     """Plant a kind of model."""
-    entry = Kind(name, f"leaks:{model}", OlsParams, "a planted leak", "nowhere")
+    entry = Kind(name, f"{__name__}:{model}", OlsParams, "a planted leak", "nowhere")
     return lambda patch: patch.setitem(KINDS, name, entry)
 
 
