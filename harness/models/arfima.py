@@ -15,7 +15,7 @@ from typing import ClassVar, Self
 import numpy as np
 
 from harness.models.params import ArfimaParams
-from harness.models.protocol import ModelError, Task, one_symbol
+from harness.models.protocol import ModelError, Task, history_of, one_symbol
 from harness.samples.features import parse_feature
 from harness.types import F64, I64, Rows, Training
 
@@ -55,7 +55,7 @@ class Arfima:
             raise ModelError(f"{self.features[0]} is {x[0]:g} in all {x.size} training rows")
         mu, d = float(x.mean()), local_whittle(x)
         differenced = self._filtered(rows, difference_weights(d, self.look_back), mu)
-        phi, scale = _autoregression(differenced, rows.at), self.task.scale
+        phi, scale = _autoregression(differenced, history_of(rows)[1]), self.task.scale
         params = {"mu": mu, "d": d, "phi": phi, "offset": scale.unmoved}
         weights = forecast_weights(d, phi, self.look_back, self.task.steps)
         model = replace(self, params=params, weights=weights)
@@ -65,6 +65,7 @@ class Arfima:
     def predict(self, rows: Rows) -> F64:
         """Forecasts (m,), each from the last `filter` decisions of its own row."""
         assert self.params is not None, "predict needs a fitted copy"
+        assert self.weights is not None, "predict needs a fitted copy"
         if not rows.symbol.size:
             return np.empty(0)
         mu, scale = self.params["mu"], self.task.scale
@@ -78,10 +79,11 @@ class Arfima:
         One dot product a row, so that a sum does not depend on how many rows there are.
         """
         one_symbol(rows)
-        first, last = int(rows.at.min()), int(rows.at.max())
-        x = rows.history.values[rows.history.names.index(self.features[0])]
+        history, at = history_of(rows)
+        first, last = int(at.min()), int(at.max())
+        x = history.values[history.names.index(self.features[0])]
         x = x[first - weights.size + 1 : last + 1] - mu
-        return np.correlate(x, weights[::-1], "valid")[rows.at - first]
+        return np.correlate(x, weights[::-1], "valid")[at - first]
 
     @property
     def coefficients(self) -> Mapping[str, float]:

@@ -13,7 +13,7 @@ from __future__ import annotations
 import json
 from collections.abc import Callable
 from dataclasses import dataclass, replace
-from typing import Any, ClassVar, Self
+from typing import ClassVar, Self
 
 import numpy as np
 import torch
@@ -23,8 +23,8 @@ from harness.models.nets import universal
 from harness.models.nets.universal import Diet, HeldOut, Pool, UniversalNet
 from harness.models.params import DeepVolParams
 from harness.models.pretraining import PretrainedWeights, PretrainingRows
-from harness.models.protocol import ModelError, Task, versions
-from harness.types import F64, FitTime, Rows, Training
+from harness.models.protocol import ModelError, Task, history_of, versions
+from harness.types import F64, I64, FitTime, Rows, Training
 
 _UNIT = "unit"  # among the weights: what returns are divided by
 
@@ -192,12 +192,14 @@ class DeepVol:
             pretraining_rows = universal.train(
                 net, pool, checked, self._schedule, seed, device, self.progress
             )
-        told = self._told(net, len(pretraining_rows.train_loss), pretraining_rows.best)
-        losses = {
-            "train_loss": pretraining_rows.train_loss,
-            "validation_loss": pretraining_rows.validation_loss,
-        }
-        return _Taught(net, pool.unit, replace(told, **losses))
+        told = Training(
+            parameters=sum(p.numel() for p in net.parameters()),
+            epochs=len(pretraining_rows.train_loss),
+            best=pretraining_rows.best,
+            train_loss=pretraining_rows.train_loss,
+            validation_loss=pretraining_rows.validation_loss,
+        )
+        return _Taught(net, pool.unit, told)
 
     def _recalled(self, pretrained: PretrainedWeights) -> _Taught:
         """The net as the lesson left it."""
@@ -208,22 +210,23 @@ class DeepVol:
             unit = float(weights.pop(_UNIT)[0])
             net.load_state_dict(weights)
             net.to(device).eval()
-        told = self._told(net, pretrained.epochs, pretrained.best)
-        losses = {
-            "train_loss": pretrained.train_loss,
-            "validation_loss": pretrained.validation_loss,
-        }
-        return _Taught(net, unit, replace(told, **losses))
+        told = Training(
+            parameters=sum(p.numel() for p in net.parameters()),
+            epochs=pretrained.epochs,
+            best=pretrained.best,
+            train_loss=pretrained.train_loss,
+            validation_loss=pretrained.validation_loss,
+        )
+        return _Taught(net, unit, told)
 
-    def _known(self, rows: Rows) -> tuple[F64, Any]:
+    def _known(self, rows: Rows) -> tuple[F64, I64]:
         """One symbol's known returns up to its last row, and each row's place among them."""
-        history = rows.history
-        assert history is not None, "a model that looks back declares it by look_back"
+        history, at = history_of(rows)
         begin = history.begins[rows.symbol[0]]
         values = history.values[history.names.index(self.features[0])]
-        values = values[begin : rows.at.max() + 1]
+        values = values[begin : at.max() + 1]
         finite = np.isfinite(values)
-        return values[finite], np.cumsum(finite)[rows.at - begin] - 1
+        return values[finite], np.cumsum(finite)[at - begin] - 1
 
     def _fresh(self) -> UniversalNet:
         """An untrained net; its weights come from torch's seed."""
@@ -247,10 +250,6 @@ class DeepVol:
                 f"the horizon {self.task.horizon} is beyond the next decision, which is as far as "
                 "the net forecasts"
             )
-
-    @staticmethod
-    def _told(net: UniversalNet, epochs: int, best: int) -> Training:
-        return Training(sum(p.numel() for p in net.parameters()), epochs=epochs, best=best)
 
 
 def _by_date(rows: Rows) -> F64:

@@ -65,15 +65,19 @@ def shown(model: object, rows: Rows, y: F64) -> tuple[Rows, F64]:
     """The rows and targets as the model may see them: foreign code cannot write to them."""
     if not is_foreign(model):
         return rows, y
-    own = {"X": _read_only(rows.X), "symbol": _read_only(rows.symbol)}
-    own["formed_at"] = _read_only(rows.formed_at)
-    if rows.history is not None and rows.at is not None:
-        past = rows.history
-        own["history"] = replace(
-            past, values=_read_only(past.values), begins=_read_only(past.begins)
-        )
-        own["at"] = _read_only(rows.at)
-    return replace(rows, **own), _read_only(y)
+    past, at = rows.history, rows.at
+    if past is not None and at is not None:
+        past = replace(past, values=_read_only(past.values), begins=_read_only(past.begins))
+        at = _read_only(at)
+    own = Rows(
+        X=_read_only(rows.X),
+        names=rows.names,
+        symbol=_read_only(rows.symbol),
+        formed_at=_read_only(rows.formed_at),
+        history=past,
+        at=at,
+    )
+    return own, _read_only(y)
 
 
 def _read_only(values: np.ndarray) -> np.ndarray:
@@ -119,12 +123,15 @@ def training_of(fitted: Forecaster) -> Training | None:
     if unknown:
         raise ModelError(f"training has the note {unknown[0]!r}, wanted some of {', '.join(NOTES)}")
     return Training(
-        int(found.parameters),
-        bool(found.converged),
-        int(found.epochs),
-        int(found.best),
-        *(tuple(map(float, v)) for v in (found.train_loss, found.validation_loss, found.attention)),
-        *(tuple(map(float, v)) for v in (found.lesson_train_loss, found.lesson_validation_loss)),
+        parameters=int(found.parameters),
+        converged=bool(found.converged),
+        epochs=int(found.epochs),
+        best=int(found.best),
+        train_loss=tuple(map(float, found.train_loss)),
+        validation_loss=tuple(map(float, found.validation_loss)),
+        attention=tuple(map(float, found.attention)),
+        lesson_train_loss=tuple(map(float, found.lesson_train_loss)),
+        lesson_validation_loss=tuple(map(float, found.lesson_validation_loss)),
         weights={str(name): tuple(map(float, v)) for name, v in found.weights.items()},
         notes={note: int(count) for note, count in found.notes.items()},
     )

@@ -30,7 +30,7 @@ from harness.models.garch_likelihood import (
     unfit,
 )
 from harness.models.params import GarchParams
-from harness.models.protocol import ModelError, Task, one_symbol
+from harness.models.protocol import ModelError, Task, history_of, one_symbol
 from harness.types import F64, I64, History, Rows, Training
 
 
@@ -46,8 +46,7 @@ class _Returns:
     @classmethod
     def of(cls, rows: Rows, feature: str) -> Self:
         """Those of the rows' one symbol."""
-        assert rows.history is not None, "a model that looks back declares it by look_back"
-        history, symbol = rows.history, one_symbol(rows)
+        (history, _), symbol = history_of(rows), one_symbol(rows)
         values = history.values[history.names.index(feature)]
         values = values[history.begins[symbol] : history.begins[symbol + 1]]
         finite = np.isfinite(values)
@@ -115,14 +114,15 @@ class Garch:
         ModelError, where its turn comes, for a training set that holds under 100 returns, or
         returns that are all one number; at once for rows of several symbols.
         """
-        returns = _Returns.of(rows, self.features[0])
-        spans = [returns.span(rows.at[train]) for train in trains]
+        returns, (_, at) = _Returns.of(rows, self.features[0]), history_of(rows)
+        spans = [returns.span(at[train]) for train in trains]
         reasons = (unfit(returns.known[a:b]) for a, b in spans)
         sound, reason = next(((k, r) for k, r in enumerate(reasons) if r), (len(spans), None))
         if sound:
             settings = self.settings
+            first, last = np.array(spans[:sound], np.int64).T
             chain = refit_chain(
-                returns.known, *np.array(spans[:sound], np.int64).T, self.model, settings.dist,
+                returns.known, first, last, self.model, settings.dist,
                 backcast=settings.backcast, guard=settings.guard,
             )  # fmt: skip
             marks = {"guarded": chain.guarded, "rescued": chain.rescued, "fallback": chain.fallback}
@@ -133,8 +133,11 @@ class Garch:
                     notes={name: int(mark[k]) for name, mark in marks.items()},
                 )
                 fitted = self._begin(returns, span, chain.params[k], seed)
-                model = replace(self, fitted=fitted, training=training)
-                yield model._moved(rows.take(train), y[train])
+                if self.settings.rescale:
+                    model = replace(self, fitted=fitted)
+                    offset = self.task.scale.offset(y[train], model.predict(rows.take(train)))
+                    fitted = replace(fitted, offset=offset)
+                yield replace(self, fitted=fitted, training=training)
         if reason:
             raise ModelError(reason)
 
@@ -146,13 +149,6 @@ class Garch:
         ahead = outlook(params, task.steps, model, dist, seed=seed)
         return _Fitted(returns, first, params, onward, ahead, task.scale.unmoved)
 
-    def _moved(self, rows: Rows, y: F64) -> Self:
-        """This model, its forecasts moved by the mean residual of its training rows."""
-        if not self.settings.rescale:
-            return self
-        offset = self.task.scale.offset(y, self.predict(rows))
-        return replace(self, fitted=replace(self.fitted, offset=offset))
-
     def predict(self, rows: Rows) -> F64:
         """Forecasts (m,), each from the returns up to its own row."""
         fitted, task = self.fitted, self.task
@@ -161,7 +157,7 @@ class Garch:
             return np.empty(0)
         if one_symbol(rows) != fitted.returns.symbol:
             raise ModelError("rows of a symbol that the model was not fitted on")
-        place = fitted.returns.count(rows.at) - fitted.first
+        place = fitted.returns.count(history_of(rows)[1]) - fitted.first
         variance = fitted.ahead(fitted.through(int(place.max()))[place])
         per_bar = fitted.recursion.sane(variance) / task.bars
         return task.scale.moved(task.scale.of_variance(per_bar), fitted.offset)

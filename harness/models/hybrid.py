@@ -15,13 +15,14 @@ from harness.models.nets.sequence import LastState
 from harness.models.params import HybridParams, OlsParams
 from harness.models.pretraining import PretrainedWeights, PretrainingRows
 from harness.models.protocol import Task, own_features
+from harness.models.recurrent import Units
 from harness.models.scaling import Scaling
 from harness.models.transfer import TransferNet
 from harness.types import F64, FitTime, Rows
 
 
 @dataclass(frozen=True)
-class Hybrid(TransferNet):
+class Hybrid(TransferNet[HybridParams]):
     """A net of the transfer kind joined with least squares on `har` (nets/hybrid.py has the forms).
 
     HAR is fitted on the rows that the net trains on, before it, and stays as it is. The net gets
@@ -29,7 +30,6 @@ class Hybrid(TransferNet):
     lesson from a source teaches the encoder alone, as a net without HAR; the head is new.
     """
 
-    params: HybridParams
     har: Ols = field(kw_only=True)
     own: tuple[str, ...] = field(kw_only=True)
     seen: Scaling | None = None
@@ -72,9 +72,11 @@ class Hybrid(TransferNet):
     @property
     def coefficients(self) -> dict[str, float]:
         """HAR's, and the last weights of a form that has any, mean over the rows held out."""
-        told = self.training.weights if self.training else {}
-        kept = {name: path[self.training.best - 1] for name, path in told.items()}
-        return dict(self.har.coefficients) | kept
+        found = dict(self.har.coefficients)
+        if self.training is None:
+            return found
+        best = self.training.best - 1
+        return found | {name: path[best] for name, path in self.training.weights.items()}
 
     @property
     def weighted(self) -> tuple[str, ...]:
@@ -84,7 +86,7 @@ class Hybrid(TransferNet):
         return () if self.params.form == "residual" else ("weight of HAR",)
 
     @property
-    def _alone(self) -> TransferNet:
+    def _alone(self) -> TransferNet[HybridParams]:
         return TransferNet(self.own, self.params, self.scale)
 
     @property
@@ -105,9 +107,10 @@ class Hybrid(TransferNet):
         return HybridNet(p.form, encoder, LastState(), *sizes, hidden=hidden)
 
     def _sequences(
-        self, units: object, rows: Rows, y: F64 | None, device: torch.device
+        self, units: Units, rows: Rows, y: F64 | None, device: torch.device
     ) -> loop.Sequences:
         """Those of the net alone; with each row's last step HAR's forecast and features."""
+        assert self.seen is not None, "asked of a fit, which begins with HAR's"
         made = super()._sequences(units, rows, y, device)
         forecast = self.har.predict(rows)
         log_measure = forecast if self.scale.is_log else self._floored_log(forecast)

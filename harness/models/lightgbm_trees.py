@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from typing import Any, ClassVar, Self
 
@@ -63,14 +63,14 @@ class LightGbm:
             raise ModelError(f"{len(y)} training rows, of {wanted} at least for one split")
         model = self._for_target(y)
         train = model._dataset(rows, y, None)
-        sets, names = [train], ["train"]
-        if validation is not None and self.validates:
+        sets, names, rounds = [train], ["train"], self.params.early_stopping
+        if validation is not None and rounds is not None:
             sets.append(model._dataset(*validation, train))
             names.append("validation")
         losses: dict[str, dict[str, list[float]]] = {}
-        calls = [lightgbm.record_evaluation(losses)]
-        if len(sets) > 1:
-            calls.append(lightgbm.early_stopping(self.params.early_stopping, verbose=False))
+        calls: list[Callable[..., Any]] = [lightgbm.record_evaluation(losses)]
+        if len(sets) > 1 and rounds is not None:
+            calls.append(lightgbm.early_stopping(rounds, verbose=False))
         try:
             booster = lightgbm.train(
                 self._settings(seed),
@@ -167,7 +167,7 @@ class LightGbm:
     @property
     def coefficients(self) -> Mapping[str, float]:
         """Each feature's share of the gain of all splits of the trees kept; 0 without a split."""
-        if self.booster is None:
+        if self.booster is None or self.history is None:
             return {}
         gain = self.booster.feature_importance("gain", iteration=self.history.best)
         return dict(zip(self.features, (gain / (gain.sum() or 1.0)).tolist(), strict=True))

@@ -9,15 +9,17 @@ log, so an average is moved by its mean training residual: its one fitted number
 
 from __future__ import annotations
 
-from typing import Self
+from typing import Self, TypeVar
 
 from harness.models.linear import Linear
 from harness.models.params import EwmaParams, MovingAverageParams, PersistenceParams
 from harness.models.protocol import Task
 from harness.samples.features import parse_feature
 
+_Model = TypeVar("_Model", bound=Linear)
 
-def _one(cls: type[Linear], expression: str, *, unbiased: bool) -> Linear:
+
+def _one(cls: type[_Model], expression: str, *, unbiased: bool) -> _Model:
     return cls((parse_feature(expression).text,), intercept=unbiased, fixed=(1.0,))
 
 

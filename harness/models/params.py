@@ -26,7 +26,7 @@ class Params(BaseModel):
     expressions: ClassVar[tuple[str, ...]] = ()
     lists: ClassVar[tuple[str, ...]] = ("features",)
     later: ClassVar[tuple[str, ...]] = ()
-    tables: ClassVar[Mapping[str, Mapping[str, type[Params]]]] = {}
+    tables: ClassVar[Mapping[str, Mapping[str, type[StageParams]]]] = {}
 
     @property
     def pretrains(self) -> bool:
@@ -39,8 +39,8 @@ class Params(BaseModel):
         return ()
 
     @property
-    def inner(self) -> Mapping[str, Params]:
-        """The parameters of the models in its `tables`, by key; each has a `kind`."""
+    def inner(self) -> Mapping[str, StageParams]:
+        """The parameters of the models in its `tables`, by key."""
         return {key: getattr(self, key) for key in self.tables}
 
     def words(self) -> dict[str, Any]:
@@ -51,6 +51,12 @@ class Params(BaseModel):
             for key, value in self.model_dump(mode="json", by_alias=True).items()
             if not (key in self.later and value == fields[key].default)
         } | {key: params.words() for key, params in self.inner.items()}
+
+
+class StageParams(Params):
+    """The parameters of a model inside another one: its table names its kind."""
+
+    kind: str
 
 
 class PersistenceParams(Params):
@@ -267,25 +273,25 @@ class TransvolParams(Params):
     device: Device = "auto"
 
 
-class FirstOls(OlsParams):
+class FirstOls(StageParams, OlsParams):
     """`ols` as a first stage."""
 
     kind: Literal["ols"]
 
 
-class FirstRecurrent(RecurrentParams):
+class FirstRecurrent(StageParams, RecurrentParams):
     """`lstm` or `gru` as a first stage."""
 
     kind: Literal["lstm", "gru"]
 
 
-class FirstTransvol(TransvolParams):
+class FirstTransvol(StageParams, TransvolParams):
     """`transvol` as a first stage."""
 
     kind: Literal["transvol"]
 
 
-FIRST: Mapping[str, type[Params]] = {
+FIRST: Mapping[str, type[StageParams]] = {
     "ols": FirstOls, "lstm": FirstRecurrent, "gru": FirstRecurrent, "transvol": FirstTransvol,
 }  # fmt: skip
 First = Annotated[FirstOls | FirstRecurrent | FirstTransvol, Field(discriminator="kind")]
@@ -298,7 +304,7 @@ class StackedParams(Params):
     stage has the later ones.
     """
 
-    tables: ClassVar[Mapping[str, Mapping[str, type[Params]]]] = {"first": FIRST}
+    tables: ClassVar[Mapping[str, Mapping[str, type[StageParams]]]] = {"first": FIRST}
     first: First
     features: list[str] = Field(min_length=1, max_length=200)
     share: float = Field(default=0.6, gt=0.0, lt=1.0)

@@ -43,12 +43,12 @@ class Offer:
     @property
     def distribution(self) -> str:
         """The name of the distribution."""
-        return self.point.dist.name or "a distribution without a name"
+        return (self.point.dist and self.point.dist.name) or "a distribution without a name"
 
     @property
     def version(self) -> str:
         """Its version."""
-        return self.point.dist.version or "without a version"
+        return (self.point.dist and self.point.dist.version) or "without a version"
 
     def __str__(self) -> str:
         """`decayed-har 1.0 (decayed_har:KIND)`."""
@@ -81,9 +81,9 @@ class Plugin:
 
         `columns` are those of the cascade, which its features may read.
         """
-        made_of = self.model_class
+        made_of: Any = self.model_class
         try:
-            model = made_of.build(params, task)
+            model: Forecaster = made_of.build(params, task)
             absent = list(lacking(model))
             wrong = [] if absent else list(misfits(model, columns))
         except (Exception, SystemExit) as error:

@@ -8,7 +8,7 @@ from typing import Any, Protocol, Self, runtime_checkable
 
 import numpy as np
 
-from harness.models.protocol import ModelError
+from harness.models.protocol import Forecaster, ModelError
 from harness.samples.splits import in_stages
 from harness.types import F64, I64, FitTime, Rows, Samples
 
@@ -43,8 +43,15 @@ class PretrainedWeights:
 class PretrainedModel(Protocol):
     """A model whose fits begin with what it learned from a source panel."""
 
-    features: tuple[str, ...]
-    look_back: int
+    @property
+    def features(self) -> tuple[str, ...]:
+        """As of Forecaster."""
+        ...
+
+    @property
+    def look_back(self) -> int:
+        """As of Forecaster."""
+        ...
 
     @property
     def learns(self) -> bool:
@@ -72,6 +79,13 @@ class PretrainedModel(Protocol):
     def after(self, pretrained: PretrainedWeights) -> Self:
         """The unfitted model, whose fits will begin with this lesson."""
         ...
+
+
+class PretrainedForecaster(PretrainedModel, Forecaster, Protocol):
+    """Such a model with all that the walk asks of one; only for the type checker.
+
+    Whether a model has `coefficients` is not asked of one that is not fitted: a plug-in's may fail.
+    """
 
 
 @runtime_checkable

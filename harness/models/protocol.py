@@ -6,7 +6,7 @@ import importlib
 import importlib.metadata
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, ClassVar, Protocol, Self, runtime_checkable
+from typing import Any, Protocol, Self, runtime_checkable
 
 import numpy as np
 
@@ -15,7 +15,7 @@ from harness.models.params import Params
 from harness.models.table import KINDS
 from harness.samples.features import parse_feature
 from harness.samples.target_scale import TargetScale
-from harness.types import F64, I64, FitTime, Rows, Training
+from harness.types import F64, I64, FitTime, History, Rows, Training
 
 
 @dataclass(frozen=True)
@@ -47,9 +47,20 @@ class Forecaster(Protocol):
     it stops early on rows held out, which `fit` then gets and never trains on.
     """
 
-    features: tuple[str, ...]
-    look_back: ClassVar[int] | int
-    validates: ClassVar[bool] | bool
+    @property
+    def features(self) -> tuple[str, ...]:
+        """The expressions that are the columns of its rows."""
+        ...
+
+    @property
+    def look_back(self) -> int:
+        """Over how many decisions it looks back."""
+        ...
+
+    @property
+    def validates(self) -> bool:
+        """Whether it stops early on rows held out."""
+        ...
 
     def fit(
         self, rows: Rows, y: F64, *, validation: tuple[Rows, F64] | None = None, seed: int = 0
@@ -86,6 +97,10 @@ class Chained(Protocol):
         ...
 
 
+class ChainedForecaster(Chained, Forecaster, Protocol):
+    """Such a model with all that the walk asks of one; only for the type checker."""
+
+
 @runtime_checkable
 class Trained(Protocol):
     """A model whose fit takes long enough to say beforehand how long, and how far it is."""
@@ -106,14 +121,20 @@ class Trained(Protocol):
 class Seeded(Protocol):
     """A model that may draw: whether its fits depend on the seed."""
 
-    seeded: bool
+    @property
+    def seeded(self) -> bool:
+        """Whether its fits depend on the seed."""
+        ...
 
 
 @runtime_checkable
 class Kept(Protocol):
     """A model whose finished fits are kept, since making one takes longer than reading it."""
 
-    look_back: int
+    @property
+    def look_back(self) -> int:
+        """As of Forecaster."""
+        ...
 
     def made_by(self) -> Mapping[str, str]:
         """Versions of the libraries that fit it, and the device that it is fitted on."""
@@ -154,7 +175,10 @@ class Recursive(Protocol):
     Its rows need no more than `look_back` of it, but a forecast is made from the whole.
     """
 
-    recursive: bool
+    @property
+    def recursive(self) -> bool:
+        """Whether it does, as it is set."""
+        ...
 
 
 class ModelError(Exception):
@@ -164,6 +188,13 @@ class ModelError(Exception):
 def versions(*libraries: str) -> dict[str, str]:
     """The versions of NumPy and of these libraries."""
     return {name: importlib.metadata.version(name) for name in ("numpy", *libraries)}
+
+
+def history_of(rows: Rows) -> tuple[History, I64]:
+    """The rows' history, and each row's place (n,) in it, of a model that looks back."""
+    assert rows.history is not None, "a model that looks back declares it by look_back"
+    assert rows.at is not None, "rows with a history have places in it"
+    return rows.history, rows.at
 
 
 def one_symbol(rows: Rows) -> int:
@@ -209,7 +240,10 @@ class Staged(Protocol):
     early, on the last of them. `fit` gets later rows alone, which the first stage has not seen.
     """
 
-    share: float
+    @property
+    def share(self) -> float:
+        """The first stage's share of the training rows."""
+        ...
 
     @property
     def first_validates(self) -> bool:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
-from typing import Any, ClassVar, Self
+from typing import Any, ClassVar, Generic, Literal, Protocol, Self, TypeVar
 
 import numpy as np
 import torch
@@ -35,8 +35,40 @@ def _by_name(
     return dict(zip(names, zip(*weighed, strict=True), strict=True))
 
 
+class NetParams(Protocol):
+    """The parameters that every net over sequences has (params.RecurrentParams and its like)."""
+
+    @property
+    def features(self) -> list[str]:
+        """The expressions of its features."""
+        ...
+
+    @property
+    def sequence_length(self) -> int:
+        """Forecast origins in a sequence."""
+        ...
+
+    @property
+    def loss(self) -> str:
+        """The name of a losses.TargetLoss."""
+        ...
+
+    @property
+    def standardise(self) -> Literal["pooled", "symbol"]:
+        """By all training rows, or by each symbol's own."""
+        ...
+
+    @property
+    def device(self) -> str:
+        """What torch is to run on."""
+        ...
+
+
+P = TypeVar("P", bound=NetParams)
+
+
 @dataclass(frozen=True)
-class _Units:
+class Units:
     """The training rows' moments of the features, of the target ln m or m, and of m itself."""
 
     inputs: Scaling
@@ -45,27 +77,26 @@ class _Units:
 
 
 @dataclass(frozen=True)
-class RecurrentNet:
-    """A recurrent net's forecast of the target from the features at the last decisions.
+class RecurrentNet(Generic[P]):
+    """A net's forecast of the target from the features at the last decisions.
 
     Features, and a log target, are standardised by the training rows: all of them, or each
     symbol's own with `standardise = "symbol"` (a symbol that was not trained on: all of them).
     For losses and the way from the net's output to the target see losses.TargetLoss.
     """
 
-    cell: ClassVar[str]
     validates: ClassVar[bool] = True
     seeded: ClassVar[bool] = True
     features: tuple[str, ...]
-    params: RecurrentParams
+    params: P
     scale: TargetScale
-    units: _Units | None = None
+    units: Units | None = None
     net: Any = None
     training: Training | None = None
     progress: Callable[[str], None] = _silent
 
     @classmethod
-    def build(cls, params: RecurrentParams, task: Task) -> Self:
+    def build(cls, params: P, task: Task) -> Self:
         """The net at the task's horizon, for its target's scale."""
         return cls(own_features(params.features, task), params, task.scale)
 
@@ -134,6 +165,7 @@ class RecurrentNet:
 
     def predict(self, rows: Rows) -> F64:
         """Forecasts (m,) on the target's scale."""
+        assert self.units is not None, "predict needs a fitted copy"
         device = next(self.net.parameters()).device
         with loop.repeatable(0, device):
             sequences = self._sequences(self.units, rows, None, device)
@@ -179,7 +211,7 @@ class RecurrentNet:
     @property
     def weighs(self) -> bool:
         """Whether its pooling weighs the steps, so that there are weights to tell."""
-        return self.params.attention
+        return False
 
     @property
     def weighted(self) -> tuple[str, ...]:
@@ -193,8 +225,8 @@ class RecurrentNet:
 
     @property
     def _schedules(self) -> list[loop.Schedule]:
-        p = self.params
-        return [loop.Schedule(p.learning_rate, p.batch, p.epochs, p.patience)]
+        """What a fit runs through, one after the other."""
+        raise NotImplementedError
 
     @property
     def _loss(self) -> TargetLoss:
@@ -210,23 +242,20 @@ class RecurrentNet:
 
     def _fresh(self) -> nn.Module:
         """An untrained net; its weights come from torch's seed."""
-        p = self.params
-        encoder = Recurrent(self.cell, len(self.past), p.width, p.layers, p.dropout)
-        pooling = Attention(p.width) if p.attention else LastState()
-        return SequenceNet(encoder, pooling, p.width, p.dropout)
+        raise NotImplementedError
 
-    def _units(self, rows: Rows, y: F64) -> _Units:
+    def _units(self, rows: Rows, y: F64) -> Units:
         by = rows.symbol if self.params.standardise == "symbol" else None
         with np.errstate(over="ignore"):  # an absurd log target: its loss is no number either
             measure = np.exp(y) if self.scale.is_log else y
-            return _Units(
+            return Units(
                 Scaling.of(rows.columns(self.past).X, self.past, by),
                 Scaling.of(y[:, None], ("the target",), by),
                 Scaling.of(measure[:, None], ("the target",), by),
             )
 
     def _sequences(
-        self, units: _Units, rows: Rows, y: F64 | None, device: torch.device
+        self, units: Units, rows: Rows, y: F64 | None, device: torch.device
     ) -> loop.Sequences:
         """The rows' sequences, standardised; with their truth, or what forecasts need of it."""
         steps, places = rows.columns(self.past).steps(self.params.sequence_length)
@@ -255,13 +284,36 @@ class RecurrentNet:
         return self.scale.floor**2 if self.scale.unit == "variance" else self.scale.floor
 
 
-class Lstm(RecurrentNet):
+@dataclass(frozen=True)
+class _CellNet(RecurrentNet[RecurrentParams]):
+    """Layers of one kind of cell, then the last state or the mean of all that attention weighs."""
+
+    cell: ClassVar[str]
+
+    @property
+    def weighs(self) -> bool:
+        """With attention."""
+        return self.params.attention
+
+    @property
+    def _schedules(self) -> list[loop.Schedule]:
+        p = self.params
+        return [loop.Schedule(p.learning_rate, p.batch, p.epochs, p.patience)]
+
+    def _fresh(self) -> nn.Module:
+        p = self.params
+        encoder = Recurrent(self.cell, len(self.past), p.width, p.layers, p.dropout)
+        pooling = Attention(p.width) if p.attention else LastState()
+        return SequenceNet(encoder, pooling, p.width, p.dropout)
+
+
+class Lstm(_CellNet):
     """Long short-term memory: Hochreiter & Schmidhuber (1997); forget gates: Gers et al. (2000)."""
 
     cell = "lstm"
 
 
-class Gru(RecurrentNet):
+class Gru(_CellNet):
     """Gated recurrent units: Cho et al. (2014), EMNLP, section 2.3."""
 
     cell = "gru"

@@ -10,7 +10,7 @@ from __future__ import annotations
 import json
 from collections import OrderedDict
 from dataclasses import asdict, dataclass, replace
-from typing import Any, ClassVar, Self
+from typing import Any, Self, TypeVar
 
 import numpy as np
 import torch
@@ -28,13 +28,13 @@ _ENCODER, _RECURRENT = "encoder", "encoder.recurrent"
 _SLOWER = 10.0  # how much slower the encoder learns at differential rates
 
 
+P = TypeVar("P", bound=TransferParams)
+
+
 @dataclass(frozen=True)
-class TransferNet(RecurrentNet):
+class TransferNet(RecurrentNet[P]):
     """A net tuned from what it learned on a source panel, by one of the strategies of its kind."""
 
-    cell: ClassVar[str] = "lstm"
-    weighs: ClassVar[bool] = False
-    params: TransferParams
     learned: PretrainedWeights | None = None
 
     @property
@@ -68,6 +68,7 @@ class TransferNet(RecurrentNet):
         )
         weights = {name: w.cpu().numpy() for name, w in taught.net.state_dict().items()}
         told = taught.training
+        assert told is not None, "a fitted net tells of its training"
         return PretrainedWeights(
             weights, told.epochs, told.best, told.train_loss, told.validation_loss
         )
@@ -85,9 +86,11 @@ class TransferNet(RecurrentNet):
         fitted = super().fit(rows, y, validation=validation, seed=seed)
         if self.learned is None:
             return fitted
-        losses = self.learned.train_loss, self.learned.validation_loss
+        assert fitted.training is not None, "a fitted net tells of its training"
         told = replace(
-            fitted.training, lesson_train_loss=losses[0], lesson_validation_loss=losses[1]
+            fitted.training,
+            lesson_train_loss=self.learned.train_loss,
+            lesson_validation_loss=self.learned.validation_loss,
         )
         return replace(fitted, training=told)
 
@@ -105,7 +108,7 @@ class TransferNet(RecurrentNet):
     def _fresh(self) -> nn.Module:
         p = self.params
         parts: Any = OrderedDict(
-            recurrent=Recurrent(self.cell, len(self.past), p.width, p.layers, p.dropout),
+            recurrent=Recurrent("lstm", len(self.past), p.width, p.layers, p.dropout),
             attention=SelfAttention(p.width, p.heads, p.dropout),
         )
         return self._with_head(nn.Sequential(parts), (max(p.width // 2, 1),))
@@ -137,6 +140,6 @@ class TransferNet(RecurrentNet):
             return [replace(tuning, learning_rate=p.lesson_learning_rate)]
         if p.strategy == "gradual":
             third = replace(tuning, epochs=max(p.epochs // 3, 1))
-            held = ({_ENCODER: 0.0}, {_RECURRENT: 0.0}, {})
+            held: tuple[dict[str, float], ...] = ({_ENCODER: 0.0}, {_RECURRENT: 0.0}, {})
             return [replace(third, rates=rates) for rates in held]
         return [tuning]

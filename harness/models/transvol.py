@@ -7,7 +7,6 @@ nets/encoder_decoder.py and TransvolParams.
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import ClassVar
 
 from harness.models.nets import training_loop as loop
 from harness.models.nets.encoder_decoder import EncoderDecoder, Shape
@@ -16,11 +15,8 @@ from harness.models.recurrent import RecurrentNet
 
 
 @dataclass(frozen=True)
-class Transvol(RecurrentNet):
+class Transvol(RecurrentNet[TransvolParams]):
     """The encoder-decoder, standardised and trained as the recurrent nets are."""
-
-    weighs: ClassVar[bool] = False
-    params: TransvolParams
 
     def _fresh(self) -> EncoderDecoder:
         p = self.params

@@ -183,6 +183,8 @@ def sinusoids(length: int, width: int) -> Tensor:
 class Positions(nn.Module):
     """Adds its sinusoids to every step of sequences of at most `length` steps."""
 
+    table: Tensor
+
     def __init__(self, length: int, width: int) -> None:
         super().__init__()
         table = sinusoids(length, width).to(torch.get_default_dtype())

@@ -25,6 +25,8 @@ class HybridNet(nn.Module):
     read off the last step alone.
     """
 
+    mix: nn.Parameter | nn.Linear  # in every form but `residual`
+
     def __init__(
         self,
         form: str,
@@ -48,6 +50,7 @@ class HybridNet(nn.Module):
             self.mix = nn.Linear(width + context, outputs)
         if form in ("residual", "regimes"):
             last = self.output[-1] if isinstance(self.output, nn.Sequential) else self.output
+            assert isinstance(last, nn.Linear), "a head ends in a linear layer"
             nn.init.zeros_(last.weight)
             nn.init.zeros_(last.bias)
 
@@ -59,11 +62,12 @@ class HybridNet(nn.Module):
         own = self.output(state)
         if self.form == "residual":
             return given + own.squeeze(-1), None
-        if self.form == "regimes":
-            likely = torch.softmax(self.mix(torch.cat((state, context), dim=1)), dim=1)
-            return given + (likely * own).sum(dim=1), likely
-        if self.form == "alpha":
+        if isinstance(self.mix, nn.Parameter):
             weight = torch.sigmoid(self.mix).expand(len(x))
         else:
-            weight = torch.sigmoid(self.mix(torch.cat((state, context), dim=1))).squeeze(-1)
+            gate = self.mix(torch.cat((state, context), dim=1))
+            if self.form == "regimes":
+                likely = torch.softmax(gate, dim=1)
+                return given + (likely * own).sum(dim=1), likely
+            weight = torch.sigmoid(gate).squeeze(-1)
         return weight * given + (1.0 - weight) * own.squeeze(-1), weight[:, None]

@@ -16,6 +16,7 @@ from contextlib import contextmanager
 from copy import deepcopy
 from dataclasses import dataclass, field
 from functools import cache
+from typing import Any
 
 import numpy as np
 import torch
@@ -102,7 +103,10 @@ def choose_device(wanted: str) -> torch.device:
 
     ModelError for `cuda` or `mps` where torch finds none: nothing else is taken in its place.
     """
-    there = {"cuda": torch.cuda.is_available, "mps": torch.backends.mps.is_available}
+    there: dict[str, Callable[[], bool]] = {
+        "cuda": torch.cuda.is_available,
+        "mps": torch.backends.mps.is_available,
+    }
     if wanted == "auto":
         return torch.device(next((name for name in ("cuda", "mps") if there[name]()), "cpu"))
     if wanted != "cpu" and not there[wanted]():
@@ -134,16 +138,17 @@ def repeatable(seed: int, device: torch.device) -> Iterator[torch.Generator]:
     _keep_memory()
     os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")  # CUDA's sums in one order
     before = torch.are_deterministic_algorithms_enabled()
-    filled = torch.utils.deterministic.fill_uninitialized_memory
+    deterministic: Any = torch.utils.deterministic  # torch states no types of this module
+    filled = deterministic.fill_uninitialized_memory
     cuda = [torch.cuda.current_device()] if device.type == "cuda" else []
     with torch.random.fork_rng(devices=cuda), _memory_in_words():
         torch.manual_seed(seed)
         torch.use_deterministic_algorithms(True)
-        torch.utils.deterministic.fill_uninitialized_memory = False  # it is never read, but costs
+        deterministic.fill_uninitialized_memory = False  # it is never read, but costs
         try:
             yield torch.Generator().manual_seed(seed)
         finally:
-            torch.utils.deterministic.fill_uninitialized_memory = filled
+            deterministic.fill_uninitialized_memory = filled
             torch.use_deterministic_algorithms(before)
 
 

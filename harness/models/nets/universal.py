@@ -140,7 +140,8 @@ class Pool:
         ModelError where no portfolio that is drawn has dates enough at which all of it is known.
         """
         real, n = self.diet.batch - self.artificial, len(self.stocks)
-        places = np.concatenate([rng.permutation(n) for _ in range(-(-real // n))] or [[]])[:real]
+        orders = [rng.permutation(n) for _ in range(-(-real // n))]
+        places = np.concatenate(orders)[:real] if orders else np.empty(0, np.int64)
         series = [self.stocks[int(k)] for k in places]
         series += [self._portfolio(rng) for _ in range(self.artificial)]
         return [self._stretch(s, rng) for s in series]
