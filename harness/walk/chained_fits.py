@@ -7,14 +7,14 @@ from dataclasses import replace
 
 from harness.kernels.loader import clock
 from harness.models.foreign import require_fitted, shown
-from harness.models.protocol import Chained, Forecaster
+from harness.models.protocol import ChainedForecaster, Forecaster
 from harness.types import I64
 from harness.walk.fold_fit import FoldResult, Settings, named, result_of
 from harness.walk.linear_sweep import Part
 
 
 def chained(
-    name: str, model: Chained, settings: Settings, part: Part, known: I64
+    name: str, model: ChainedForecaster, settings: Settings, part: Part, known: I64
 ) -> Iterator[FoldResult]:
     """A symbol's fits, each from the one before."""
     folds = [part.folds[k] for k in known]
@@ -29,6 +29,7 @@ def chained(
             fitted = next(chain, None)
             seconds += clock() - began
             require_fitted(model, fitted)
+            assert fitted is not None, "a chain has a fit for every training set"
             made.append(result_of(fitted, rows, part.samples, fold, fold.train, settings, 0.0))
     # A chain fits many folds at a step, so what it took is shared evenly.
     for result in made:

@@ -22,10 +22,13 @@ from harness.walk.residuals.laws import Laws
 
 def before_slices(windows: Sequence[Window], embargo: int) -> tuple[Window, ...]:
     """The windows of fits before the slices held out, which are what they test (ns)."""
-    return tuple(
-        w._replace(limit=w.validation - embargo, cut=w.validation, end=w.cut, validation=None)
-        for w in windows
-    )
+    return tuple(_before_slice(w, embargo) for w in windows)
+
+
+def _before_slice(window: Window, embargo: int) -> Window:
+    begin = window.validation
+    assert begin is not None, "a walk with conformal laws has rows held out"
+    return window._replace(limit=begin - embargo, cut=begin, end=window.cut, validation=None)
 
 
 def with_conformal(
@@ -41,6 +44,7 @@ def with_conformal(
     `blind` are forecasts of the test rows of `slices`, which are one fit's each. Of these rows
     those count that have resolved by the fit's own limit (UTC ns).
     """
+    assert walked.left.laws is not None, "a walk that is asked for laws has them"
     found, place, start = walked.left.laws.copy(), laws.conformal, 0
     for k, (fold, limit) in enumerate(zip(slices, limits, strict=True)):
         y, symbol = samples.y[fold.test], samples.rows.symbol[fold.test]

@@ -26,6 +26,7 @@ import xxhash
 
 from harness.cache import alone, cache_folder, code_hash
 from harness.errors import RunError
+from harness.models.protocol import history_of
 from harness.types import Rows
 
 _LAYOUT = 1
@@ -175,10 +176,10 @@ def _add_rows(
 
 def _add_histories(digest: xxhash.xxh3_128, rows: Rows, codes: np.ndarray) -> None:
     """Each symbol's features at all decisions up to its last row, and where its rows stand."""
-    history = rows.history
+    history, places = history_of(rows)
     columns = [history.names.index(name) for name in rows.names]
     for code in codes:
-        begin, at = int(history.begins[code]), rows.at[rows.symbol == code]
+        begin, at = int(history.begins[code]), places[rows.symbol == code]
         _add(digest, "history", history.values[columns, begin : int(at.max()) + 1])
         _add(digest, "at", at - begin)
 

@@ -24,6 +24,7 @@ from harness.models.foreign import (
 )
 from harness.models.linear import Linear
 from harness.models.pretraining import (
+    PretrainedForecaster,
     PretrainedModel,
     PretrainedWeights,
     PretrainingRows,
@@ -101,9 +102,11 @@ def fit_fold(
         fitted = model.fit(rows.take(train), y[train], validation=validation, seed=settings.seed)
         seconds = clock() - began
         require_fitted(model, fitted)
-        taken = fitted, rows, samples, fold, train, settings, seconds
-        result = result_of(*taken, held_out=seen.held_out)
+        result = result_of(
+            fitted, rows, samples, fold, train, settings, seconds, held_out=seen.held_out
+        )
         if entry is not None:
+            assert isinstance(fitted, Kept), "a fitted copy of a model whose fits are kept"
             entry.write(*_packed(result, fitted.weights()))
     return result
 
@@ -120,7 +123,7 @@ def _begun(model: Forecaster, rows: Rows, y: F64, seen: FitRows, seed: int) -> F
     return model.begun(rows.take(seen.first), y[seen.first], validation=validation, seed=seed)
 
 
-def learns(model: Forecaster, settings: Settings) -> TypeGuard[PretrainedModel]:
+def learns(model: Forecaster, settings: Settings) -> TypeGuard[PretrainedForecaster]:
     """Whether it learns from a source before its fits, and there is one."""
     return settings.source is not None and isinstance(model, PretrainedModel) and model.learns
 
@@ -149,7 +152,9 @@ def _with_pretraining(model: Forecaster, settings: Settings, fold: Fold) -> Fore
     return model.after(pretrained)
 
 
-def pretraining_rows_of(model: PretrainedModel, settings: Settings, fold: Fold) -> PretrainingRows:
+def pretraining_rows_of(
+    model: PretrainedForecaster, settings: Settings, fold: Fold
+) -> PretrainingRows:
     """The source's rows that teach a fit; ModelError where they are too few."""
     assert settings.source is not None, "asked of a model that learns"
     limit, held = fold.window.limit, model.holds_out
@@ -207,8 +212,8 @@ def _entry(
             given = pretraining_rows_of(model, settings, fold)
         named_parts |= _lesson_rows(given)
         numbers |= {"lesson": given.y, "lesson held out": given.held_out_y}
-    if settings.keep.tails is not None:
-        numbers["returns"] = samples.returns[seen.train]
+    if (returns := _returns(samples, seen.train, settings)) is not None:
+        numbers["returns"] = returns
     asked = {"seed": settings.seed, "scale": repr(settings.scale), "keep": repr(settings.keep)}
     with named(name, model, samples, fold):
         return store.entry(
@@ -219,6 +224,14 @@ def _entry(
             look_back=_seen(model),
             settings=asked,
         )
+
+
+def _returns(samples: Samples, train: slice | I64, settings: Settings) -> F64 | None:
+    """The training rows' returns where tails are asked for."""
+    if settings.keep.tails is None:
+        return None
+    assert samples.returns is not None, "samples have returns where tails are asked for"
+    return samples.returns[train]
 
 
 def _packed(
@@ -270,8 +283,8 @@ def result_of(
     began, y, scale = clock(), samples.y, settings.scale
     yhat = fitted.predict(rows.take(fold.test))
     predicted = clock() - began
-    linear = isinstance(fitted, Linear)
-    inside = (fitted.line if linear else fitted.predict)(rows.take(train))
+    seen = rows.take(train)
+    inside = fitted.line(seen) if isinstance(fitted, Linear) else fitted.predict(seen)
     require_forecasts(yhat, fold.test.stop - fold.test.start)
     require_forecasts(inside, y[train].size)
     residuals = y[train] - inside
@@ -280,14 +293,18 @@ def result_of(
     if scale.back == "smearing":
         shifts = scale.smearing_shifts(residuals)
     else:
-        shifts = scale.shifts(residuals.mean(), residuals.var())
-    training = fitted.noted(rows.take(fold.test)) if linear else training_of(fitted)
+        var_shift, sigma_shift = scale.shifts(residuals.mean(), residuals.var())
+        shifts = float(var_shift), float(sigma_shift)
+    if isinstance(fitted, Linear):
+        training = fitted.noted(rows.take(fold.test))
+    else:
+        training = training_of(fitted)
     lost = int(training is not None and not training.converged)
     report = FitReport(1, lost, seconds, predicted, training)
     keep, calibrating = settings.keep, None
     if held_out is not None and keep.laws is not None and keep.laws.conformal is not None:
         calibrating = y[held_out] - fitted.predict(rows.take(held_out))
-    returns = None if keep.tails is None else samples.returns[train]
+    returns = _returns(samples, train, settings)
     left = keep.of(y[train], residuals, returns, shifts[0], calibrating)
     return FoldResult(yhat, stated_by(fitted), shifts, report, left)
 

@@ -244,7 +244,7 @@ def _own_intercept(own: Moments, beta: F64, model: Linear, names: Sequence[str],
 
 def _sanities(
     model: Linear, swept: Sequence[Series], moments: Sequence[Moments], total: Moments | None
-) -> list[Sanity | None]:
+) -> Sequence[Sanity | None]:
     """Every symbol's own, or that of all rows together, whose moments are `total`."""
     if not model.insanity:
         return [None] * len(swept)

@@ -109,12 +109,20 @@ class Leaving:
             return NO_SUMMARY
         began, of = clock(), self.keep.of
         trained = [series.in_training(model, beta, windows) for series, beta in parts]
-        joined = [
-            tuple(map(np.concatenate, zip(*own, strict=True))) for own in zip(*trained, strict=True)
-        ]
-        found = stacked([of(*rows, s) for rows, s in zip(joined, var_shift, strict=True)])
+        found = stacked(
+            [
+                of(*_joined(own), var_shift=shift)
+                for own, shift in zip(zip(*trained, strict=True), var_shift, strict=True)
+            ]
+        )
         self.seconds += clock() - began
         return found
+
+
+def _joined(parts: Sequence[tuple[F64, F64, F64]]) -> tuple[F64, F64, F64]:
+    """One fit's targets, residuals and returns, over all parts' rows."""
+    y, residuals, returns = zip(*parts, strict=True)
+    return np.concatenate(y), np.concatenate(residuals), np.concatenate(returns)
 
 
 def _start(fold: Fold) -> int:

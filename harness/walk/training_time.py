@@ -30,7 +30,6 @@ def training_time(
     name: str,
     model: Forecaster,
     fits: Sequence[tuple[Samples, Fold]],
-    *,
     horizon: str,
     settings: Settings,
     pretraining: int = 0,

@@ -1,8 +1,8 @@
-"""The walk forward: fold by fold, prove no leak, fit on the training rows, forecast the test rows.
+"""The walk forward: prove that no fold leaks, fit on training rows, forecast test rows.
 
-Linear models are fitted together in sweeps over shared sums, some others symbol by symbol in a
-chain of fits; whatever is left is fitted fold by fold by an `executor`, the one seam for running
-fits in other processes. All give the same bytes whatever the number of workers.
+Linear models are fitted together in sweeps over shared sums, and some other models in a chain of
+fits per symbol. All others are fitted fold by fold by an `executor`, which may use other processes.
+The forecasts are the same bytes for any number of workers.
 """
 
 from __future__ import annotations
@@ -39,7 +39,7 @@ from harness.walk.training_time import TrainingTime, in_words, pretraining_of, t
 
 
 def _silent(_: str) -> None:
-    """Nobody listens."""
+    """Discards progress messages."""
 
 
 def walk_forward(
@@ -55,15 +55,14 @@ def walk_forward(
 ) -> Forecasts:
     """Forecasts of every model on every test row of one horizon, with the leak proofs of all fits.
 
-    `windows` are scored; `fittings` say when and for whom each model is fitted. A test row whose
-    symbol has too few training rows for a model fitted by symbol is left out for all models and
-    counted. RunError names the window and the model of a fit that failed, and the window of a
-    leak.
+    `windows` are the scored test windows; `fittings` say when and for which symbols each model is
+    fitted. A test row is left out for all models, and counted, if its symbol has too few training
+    rows for a model fitted by symbol. RunError names the window and model of a failed fit, or the
+    window of a leak.
 
-    `executor` makes the fits if training takes long enough to be worth it; without one they are
-    made here, and nothing is estimated. `progress` is told what has been done and, before
-    models are trained, what that will take; `epochs` how far a fit that trains is, or which fits
-    are made where they are not made in this process.
+    `executor` runs the fits if training takes long enough; without one they run in this process and
+    no training time is estimated. `progress` gets what is done and, before training, the estimated
+    time; `epochs` gets the epochs of fits in this process, or the finished fits of other processes.
     """
     walk = _Walk(samples, windows, settings, progress)
     walk.prove(fittings)
@@ -81,7 +80,7 @@ def walk_forward(
 
 @dataclass(frozen=True)
 class Foreseen:
-    """The proofs of all fits of a walk, and what those of models that train will take."""
+    """The leak proofs of all fits of a walk, and the training time of models that train long."""
 
     proofs: tuple[LeakProof, ...]
     times: tuple[TrainingTime, ...]
@@ -94,9 +93,9 @@ def foresee(
     fittings: Mapping[str, Fitting],
     settings: Settings,
 ) -> Foreseen:
-    """A walk that trains nothing: models that do are estimated, the others are walked.
+    """A walk without training: the time of models that train is estimated, others are walked.
 
-    RunError as from `walk_forward`, but for what only training would show.
+    RunError as from `walk_forward`, except for errors that only training would show.
     """
     walk = _Walk(samples, windows, settings, _silent)
     trained = {name: m for name, m in models.items() if isinstance(m, Trained)}
@@ -109,7 +108,7 @@ def foresee(
 
 
 class _Walk:
-    """The rows to forecast, and folds and proofs by the windows of the fits."""
+    """The rows of one horizon, with folds and leak proofs by how often models are refitted."""
 
     def __init__(
         self,
@@ -125,12 +124,12 @@ class _Walk:
         self._parts: dict[str, list[Part]] = {}
 
     def prove(self, fittings: Mapping[str, Fitting]) -> None:
-        """Prove the folds of all fits before the first is made."""
+        """Prove the folds of all fits before the first fit."""
         for fitting in fittings.values():
             self.folds_of(fitting)
 
     def folds_of(self, fitting: Fitting) -> list[Fold]:
-        """The folds of the fits, proven; a refit with nothing to forecast is none."""
+        """The folds of the fits, proven free of leaks; refits without test rows are dropped."""
         found = self._fitted.get(fitting.refit)
         if found is None:
             if fitting.refit == "window":
@@ -145,7 +144,7 @@ class _Walk:
         return found
 
     def parts(self, fitting: Fitting) -> list[Part]:
-        """The same by symbol."""
+        """The same folds by symbol."""
         if fitting.refit not in self._parts:
             folds = self.folds_of(fitting)
             self._parts[fitting.refit] = list(by_symbol(self.samples, folds))
@@ -153,36 +152,34 @@ class _Walk:
 
     @property
     def every_proof(self) -> tuple[LeakProof, ...]:
-        """The proofs of all fits, by how often they are made."""
+        """The proofs of all fits, grouped by refit frequency."""
         return tuple(p for proofs in self.proofs.values() for p in proofs)
 
     def times(
         self, models: Mapping[str, Forecaster], fittings: Mapping[str, Fitting]
     ) -> tuple[TrainingTime, ...]:
-        """What those fits of these models, which train, will take that are not kept already."""
-        where = {"horizon": self.samples.horizon, "settings": self.settings}
-        found, taught = [], set()
+        """The training time of these models' fits that are not cached."""
+        found: list[TrainingTime] = []
+        counted: set[tuple[str, int, int]] = set()
         for name, model in models.items():
-            jobs = [
-                job
-                for seed in self._seeds(model)
-                for job in self._jobs(name, model, fittings[name], seed)
-                if not is_made(job, self.settings)
-            ]
+            fitting, seeds = fittings[name], self._seeds(model)
+            every = (job for seed in seeds for job in self._jobs(name, model, fitting, seed))
+            jobs = [job for job in every if not is_made(job, self.settings)]
             limits = {(job.fold.window.limit, job.seed) for job in jobs}
-            pretraining = pretraining_of(model, limits, self.settings) - taught
-            taught |= pretraining
+            pretraining = pretraining_of(model, limits, self.settings) - counted
+            counted |= pretraining
             if jobs:
                 fits = [(job.samples, job.fold) for job in jobs]
-                found.append(
-                    training_time(name, model, fits, pretraining=len(pretraining), **where)
+                time = training_time(
+                    name, model, fits, self.samples.horizon, self.settings, len(pretraining)
                 )
+                found.append(time)
         return tuple(found)
 
     def every_time(
         self, models: Mapping[str, Forecaster], fittings: Mapping[str, Fitting], blind: Blind
     ) -> tuple[TrainingTime, ...]:
-        """The same with the fits before the slices held out."""
+        """The same, and of the refits for conformal distributions."""
         trained = {name: m for name, m in models.items() if isinstance(m, Trained)}
         found = self.times(trained, fittings)
         for walk, own in blind:
@@ -194,8 +191,9 @@ class _Walk:
     def before_slices(
         self, models: Mapping[str, Forecaster], fittings: Mapping[str, Fitting]
     ) -> Blind:
-        """Walks for the conformal laws of models that train on the rows held out, proven too."""
-        laws, found = self.settings.keep.laws, []
+        """Walks that refit models for conformal distributions (conformal_refits.py), proven too."""
+        laws = self.settings.keep.laws
+        found: Blind = []
         if laws is None or laws.conformal is None:
             return found
         settings = replace(self.settings, keep=NOTHING, seeds=1)
@@ -219,19 +217,23 @@ class _Walk:
         executor: Executor,
         epochs: Progress,
     ) -> dict[str, Walked]:
-        """Those of the models that are walked before the slices, with conformal laws."""
-        found = {}
+        """The models that are refitted for conformal distributions, with these distributions."""
+        found: dict[str, Walked] = {}
+        laws = self.settings.keep.laws
+        if laws is None:
+            return found
         for walk, own in blind:
             with told():
                 seen, _ = walk.walked({n: models[n] for n in own}, own, executor, epochs)
             for name, again in seen.items():
                 limits = [f.window.limit for f in self.folds_of(fittings[name])]
-                rows = self.samples, walk.folds, again, limits
-                found[name] = with_conformal(done[name], self.settings.keep.laws, *rows)
+                found[name] = with_conformal(
+                    done[name], laws, self.samples, walk.folds, again, limits
+                )
         return found
 
     def _seeds(self, model: Forecaster) -> range:
-        """The seeds that it is fitted with: one, unless its fits depend on it."""
+        """The seeds that it is fitted with: one, unless its fits depend on the seed."""
         drawn = isinstance(model, Seeded) and model.seeded
         return range(self.settings.seed, self.settings.seed + (self.settings.seeds if drawn else 1))
 
@@ -245,10 +247,7 @@ class _Walk:
         executor: Executor,
         epochs: Progress,
     ) -> tuple[dict[str, Walked], dict[int, dict[str, Walked]]]:
-        """Every model's fits and forecasts: swept, in chains, and the rest one by one.
-
-        With them, by seed, those that were made again with further seeds.
-        """
+        """Every model's fits and forecasts, and by seed those of the further seeds."""
         done: dict[str, Walked] = {}
         for fitting, names in alike(models, fittings):
             done |= self._linear({n: models[n] for n in names}, fitting)
@@ -278,7 +277,7 @@ class _Walk:
         return self._fold_by_fold(list(islice(made, len(self.folds_of(fitting)))))
 
     def _linear(self, models: Mapping[str, Forecaster], fitting: Fitting) -> dict[str, Walked]:
-        """Linear models that are fitted at the same times for the same symbols, swept together."""
+        """Linear models that are fitted at the same times for the same symbols, in one sweep."""
         linear = {name: m for name, m in models.items() if isinstance(m, Linear) and m.swept}
         done = self._sweep(linear, fitting, apart=self._apart(fitting)) if linear else {}
         if done:
@@ -296,7 +295,7 @@ class _Walk:
         repeats: Mapping[int, Mapping[str, Walked]],
         fittings: Mapping[str, Fitting],
     ) -> Forecasts:
-        """Everything over the test rows that every model could forecast."""
+        """The results over the test rows that every model could forecast."""
         fitted = {name: (fittings[name], self.folds_of(fittings[name])) for name in done}
         least = self.settings.min_train
         return over_common_rows(
@@ -309,23 +308,25 @@ class _Walk:
         folds, beyond = self.folds_of(fitting), fitting.beyond
         scale, least, keep = self.settings.scale, self.settings.min_train, self.settings.keep
         try:
-            # Whether rows of several symbols resolve in order may change with later ones: bits too.
+            # Whether rows of several symbols resolve in order may depend on later rows. Sweeping
+            # symbol by symbol gives the same bits either way.
             if len(self.samples.symbols) == 1 and all(isinstance(f.train, slice) for f in folds):
                 return sweep(models, self.samples, folds, beyond, scale, keep)
             parts = self.parts(fitting)
             if not all(isinstance(f.train, slice) for part in parts for f in part.folds):
-                # A symbol whose targets do not resolve in order: fold by fold, if one fit serves.
+                # A symbol's targets do not resolve in order: these models are fitted fold by fold.
                 if apart and fitting.scope == "effects":
                     raise RunError(
                         f"models {', '.join(models)}, horizon {self.samples.horizon}: wanted scope "
-                        "'pooled' or 'asset': the targets of a symbol do not resolve in the order "
-                        "of their decisions, for which there is no fit with effects"
+                        "'pooled' or 'asset': scope 'effects' needs every symbol's targets to "
+                        "resolve in the order of their forecast origins"
                     )
                 return {}
             if apart and fitting.scope == "asset":
                 return sweep_apart(models, parts, beyond, scale, least=least, keep=keep)
-            ask = {"effects": apart, "least": least, "keep": keep}
-            return sweep_together(models, parts, beyond, scale, **ask)
+            return sweep_together(
+                models, parts, beyond, scale, effects=apart, least=least, keep=keep
+            )
         except SweepError as error:
             raise failed(error.model, self.samples, folds[error.window], error) from None
 
@@ -344,7 +345,7 @@ class _Walk:
         )
 
     def _jobs(self, name: str, model: Forecaster, fitting: Fitting, seed: int) -> Iterator[Job]:
-        """The fits of one model, in the order in which their results are asked for."""
+        """The fits of one model, in the order in which their results are used."""
         samples = self.samples
         which = f"{samples.horizon}: {name}"
         if self.settings.seeds > 1:
@@ -389,9 +390,9 @@ class _Walk:
         )
 
 
-# Walks before the slices held out, with the fittings of their models by name.
+# Walks of refits for conformal distributions, with the fittings of their models by name.
 Blind = list[tuple[_Walk, dict[str, Fitting]]]
-# A symbol's fits at some of its folds, in their order.
+# From a symbol's rows and some of its folds to its fits, in the order of the folds.
 _ResultsOf = Callable[[Part, I64], Iterable[FoldResult]]
 
 

@@ -48,10 +48,12 @@ class ResidualPlan:
 
         `var_shift` is the forecasts' way back to a variance.
         """
-        return ResidualSummary(
-            None if self.tails is None else self.tails.of(returns, y - residuals, var_shift),
-            None if self.laws is None else self.laws.of(residuals, held_out),
-        )
+        tails = None
+        if self.tails is not None:
+            assert returns is not None, "samples have returns where tails are asked for"
+            tails = self.tails.of(returns, y - residuals, var_shift)
+        laws = None if self.laws is None else self.laws.of(residuals, held_out)
+        return ResidualSummary(tails, laws)
 
     def unknown(self, *shape: int) -> ResidualSummary:
         """Of so many fits nothing yet: NaN."""

@@ -86,7 +86,7 @@ def _student(z: F64, levels: F64) -> F64:
     from scipy.special import stdtrit
 
     scale, dof = fit_student(z)
-    q = stdtrit(dof, levels)
+    q = np.asarray(stdtrit(dof, levels), np.float64)
     found = _parametric(levels.size, scale, dof)
     found[:, QUANTILE] = scale * q
     found[:, SHORTFALL] = scale * student_shortfall(q, levels, dof)
@@ -155,7 +155,8 @@ def fit_student(z: F64) -> tuple[float, float]:
         return at[0] + constant + 0.5 * (v + 1.0) * logs, slope
 
     begin = np.array([0.5 * math.log(0.75), math.log(8.0)])
-    bounds = [(math.log(_LEAST_SCALE), math.log(10.0)), tuple(map(math.log, DOF_RANGE))]
+    fewest, most = DOF_RANGE
+    bounds = [(math.log(_LEAST_SCALE), math.log(10.0)), (math.log(fewest), math.log(most))]
     best = minimize(loss, begin, jac=True, method="L-BFGS-B", bounds=bounds,
                     options={"ftol": 1e-13, "gtol": 1e-7})  # fmt: skip
     return spread * math.exp(best.x[0]), math.exp(best.x[1])
