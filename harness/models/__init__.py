@@ -1,1 +1,1 @@
-"""Models behind one fit/predict protocol."""
+"""Models behind one fit/predict protocol: one family a file, their parameters, plug-ins."""

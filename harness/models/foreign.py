@@ -1,7 +1,7 @@
-"""Code that is not ours, held to the protocol: what it raises in words, what it gives checked.
+"""Validates third-party models and turns their exceptions into one-line errors.
 
-A model of another package shares the walk's arrays with every other model, so it sees them
-read-only: standardising in place would change what the next model is fitted on.
+A plug-in's model shares the walk's arrays with all other models, so it gets them read-only:
+standardising in place would change what the next model is fitted on.
 """
 
 from __future__ import annotations
@@ -24,19 +24,19 @@ from harness.types import F64, Rows, Training
 
 _ABSENT = object()
 _LONGEST = 200  # characters of an exception's words
-# What both need to be there for, by the method that asks for the others (Kept, Trained).
+# Methods that need another one beside them (protocols Kept and Trained).
 _TOGETHER = {"made_by": "weights", "watched": "estimate"}
 
 
 def is_foreign(model: object) -> bool:
-    """Whether the model's class is of another package."""
+    """Whether the model's class is from another package."""
     return type(model).__module__.partition(".")[0] != __name__.partition(".")[0]
 
 
-def told(error: BaseException, module: str) -> str:
+def described(error: BaseException, module: str) -> str:
     """`ZeroDivisionError: division by zero (decayed_har.py, line 31)`.
 
-    The line is the last one of `module`'s package that the error passed, where there is any.
+    The line is the last one of `module`'s package in the traceback, if there is any.
     """
     package = module.partition(".")[0]
     words = " ".join(str(error).split())[:_LONGEST]
@@ -50,7 +50,7 @@ def told(error: BaseException, module: str) -> str:
 
 @contextmanager
 def in_words(model: object) -> Iterator[None]:
-    """Whatever a foreign model raises, or an exit that it asks for, as ModelError."""
+    """Turns whatever a third-party model raises, SystemExit included, into ModelError."""
     try:
         yield
     except ModelError:
@@ -58,11 +58,11 @@ def in_words(model: object) -> Iterator[None]:
     except (Exception, SystemExit) as error:
         if not is_foreign(model):
             raise
-        raise ModelError(told(error, type(model).__module__)) from None
+        raise ModelError(described(error, type(model).__module__)) from None
 
 
 def shown(model: object, rows: Rows, y: F64) -> tuple[Rows, F64]:
-    """The rows and targets as the model may see them: foreign code cannot write to them."""
+    """The rows and targets as the model may see them: read-only for third-party code."""
     if not is_foreign(model):
         return rows, y
     past, at = rows.history, rows.at
@@ -87,14 +87,14 @@ def _read_only(values: np.ndarray) -> np.ndarray:
 
 
 def require_fitted(model: object, fitted: object) -> None:
-    """ModelError where a foreign fit gave back something else than a fitted copy of the model."""
+    """ModelError if a third-party fit did not return a fitted copy of the model."""
     if is_foreign(model) and (fitted is model or not isinstance(fitted, type(model))):
         gave = "the model itself" if fitted is model else f"a {type(fitted).__name__}"
         raise ModelError(f"fit gave {gave}, wanted a fitted copy of {type(model).__name__}")
 
 
 def require_forecasts(yhat: object, n: int) -> None:
-    """ModelError where forecasts are no float64 (n,)."""
+    """ModelError unless forecasts are float64 (n,)."""
     if not isinstance(yhat, np.ndarray):
         raise ModelError(f"predict gave a {type(yhat).__name__}, wanted an array of float64 ({n},)")
     if yhat.dtype != np.float64 or yhat.shape != (n,):
@@ -104,16 +104,16 @@ def require_forecasts(yhat: object, n: int) -> None:
 
 
 def stated_by(fitted: Forecaster) -> dict[str, float]:
-    """The coefficients as plain numbers by name; ModelError where a name is no word."""
+    """The coefficients as plain numbers by name; ModelError if a name is not a string."""
     found = dict(fitted.coefficients)
     odd = next((name for name in found if not isinstance(name, str)), None)
     if odd is not None:
-        raise ModelError(f"coefficients has the name {odd!r}, wanted words")
+        raise ModelError(f"coefficients has the name {odd!r}, wanted a string")
     return {name: float(value) for name, value in found.items()}
 
 
 def training_of(fitted: Forecaster) -> Training | None:
-    """How the fit went, in plain numbers; ModelError for what the log has no place for."""
+    """The training report in plain numbers; ModelError for what the log cannot store."""
     found = fitted.training
     if found is None:
         return None
@@ -138,7 +138,7 @@ def training_of(fitted: Forecaster) -> Training | None:
 
 
 def lacking(model: object) -> Iterator[str]:
-    """The parts of the protocol that an unfitted model lacks, each as it should be."""
+    """The parts of the protocol that an unfitted model lacks, in the form they should have."""
     features = getattr(model, "features", None)
     if not (isinstance(features, tuple) and all(isinstance(f, str) for f in features)):
         yield "features (a tuple of expressions)"
@@ -161,7 +161,7 @@ def lacking(model: object) -> Iterator[str]:
 
 
 def _takes(model: object, method: str, *arguments: object, **named: object) -> bool:
-    """Whether it has a method that can be called so."""
+    """Whether it has a method that accepts these arguments."""
     try:
         inspect.signature(getattr(model, method)).bind(*arguments, **named)
     except (AttributeError, TypeError, ValueError):
@@ -170,15 +170,15 @@ def _takes(model: object, method: str, *arguments: object, **named: object) -> b
 
 
 def misfits(model: Forecaster, columns: Collection[str]) -> Iterator[str]:
-    """What a model with the whole protocol asks for or does that the walk cannot give or do.
+    """What the walk cannot do for a model that has the whole protocol.
 
-    `columns` are those of the cascade.
+    `columns` are the measured columns, which its features may read.
     """
     for text in model.features:
         try:
             feature = parse_feature(text)
         except FeatureError as error:
-            yield f"feature {text!r} is no expression ({error})"
+            yield f"feature {text!r} is not an expression ({error})"
             continue
         if feature.text != text:
             yield f"feature {text!r} is not in its canonical text, {feature.text!r} (own_features)"
@@ -190,8 +190,8 @@ def misfits(model: Forecaster, columns: Collection[str]) -> Iterator[str]:
     if isinstance(model, Linear) and model.swept:
         for method in ("fit", "predict", "line"):
             if getattr(type(model), method) is not getattr(Linear, method):
-                yield f"{method} is its own, which a sweep does not call: set swept = False"
+                yield f"it overrides {method}, which a sweep does not call: set swept = False"
     try:
         pickle.loads(pickle.dumps(model))
     except Exception as error:
-        yield f"it cannot go to a worker process ({told(error, type(model).__module__)})"
+        yield f"it cannot be pickled ({described(error, type(model).__module__)})"

@@ -1,4 +1,4 @@
-"""HAR and a net in one forecast: weighed by what is learned, or the net on what HAR leaves over."""
+"""HAR and a net in one forecast: combined by learned weights, or the net on HAR's residuals."""
 
 from __future__ import annotations
 
@@ -23,20 +23,20 @@ from harness.types import F64, FitTime, Rows
 
 @dataclass(frozen=True)
 class Hybrid(TransferNet[HybridParams]):
-    """A net of the transfer kind joined with least squares on `har` (nets/hybrid.py has the forms).
+    """A net of the transfer kind combined with least squares on `har` (forms: nets/hybrid.py).
 
-    HAR is fitted on the rows that the net trains on, before it, and stays as it is. The net gets
-    its forecast in units of its own output, and its features standardised by the training rows. A
-    lesson from a source teaches the encoder alone, as a net without HAR; the head is new.
+    HAR is fitted first, on the net's training rows, and then fixed. The net gets HAR's forecast in
+    units of its own output, and HAR's features standardised by the training rows. Pretraining on a
+    source is of the net without HAR; a fit takes its encoder and starts with a new head.
     """
 
     har: Ols = field(kw_only=True)
     own: tuple[str, ...] = field(kw_only=True)
-    seen: Scaling | None = None
+    har_scaling: Scaling | None = None
 
     @classmethod
     def build(cls, params: HybridParams, task: Task) -> Self:
-        """The net at the task's horizon, HAR on its own features there."""
+        """The net at the task's horizon, and HAR on its own features there."""
         har = Ols.build(OlsParams(features=params.har), task)
         own = own_features(params.features, task)
         every = tuple(dict.fromkeys((*own, *har.features)))
@@ -49,29 +49,29 @@ class Hybrid(TransferNet[HybridParams]):
 
     @property
     def context(self) -> tuple[str, ...]:
-        """HAR's features, wanted at the decision alone."""
+        """HAR's features, used at the forecast origin alone."""
         return self.har.features
 
     def pretrained(self, pretraining_rows: PretrainingRows, *, seed: int = 0) -> PretrainedWeights:
-        """What the net without HAR learns from the course."""
-        return self._alone.pretrained(pretraining_rows, seed=seed)
+        """The weights of the net without HAR, trained on these rows."""
+        return self._without_har.pretrained(pretraining_rows, seed=seed)
 
     def pretraining_time(self, pretraining_rows: PretrainingRows) -> FitTime:
-        """As of the net without HAR."""
-        return self._alone.pretraining_time(pretraining_rows)
+        """The time of pretraining the net without HAR."""
+        return self._without_har.pretraining_time(pretraining_rows)
 
     def fit(
         self, rows: Rows, y: F64, *, validation: tuple[Rows, F64] | None = None, seed: int = 0
     ) -> Self:
-        """A trained copy; ModelError as of RecurrentNet, or where HAR cannot be fitted."""
+        """A trained copy; ModelError as of RecurrentNet, or if HAR cannot be fitted."""
         har = self.har.fit(rows, y)
-        seen = Scaling.of(rows.columns(self.context).X, self.context)
-        begun = replace(self, har=har, seen=seen)
-        return super(Hybrid, begun).fit(rows, y, validation=validation, seed=seed)
+        scaling = Scaling.of(rows.columns(self.context).X, self.context)
+        with_har = replace(self, har=har, har_scaling=scaling)
+        return super(Hybrid, with_har).fit(rows, y, validation=validation, seed=seed)
 
     @property
     def coefficients(self) -> dict[str, float]:
-        """HAR's, and the last weights of a form that has any, mean over the rows held out."""
+        """HAR's, and the form's final weights, if any, averaged over the held-out rows."""
         found = dict(self.har.coefficients)
         if self.training is None:
             return found
@@ -80,23 +80,23 @@ class Hybrid(TransferNet[HybridParams]):
 
     @property
     def weighted(self) -> tuple[str, ...]:
-        """HAR's weight, or how likely each regime is."""
+        """HAR's weight, or each regime's probability."""
         if self.params.form == "regimes":
             return tuple(f"regime {k}" for k in range(1, REGIMES + 1))
         return () if self.params.form == "residual" else ("weight of HAR",)
 
     @property
-    def _alone(self) -> TransferNet[HybridParams]:
+    def _without_har(self) -> TransferNet[HybridParams]:
         return TransferNet(self.own, self.params, self.scale)
 
     @property
     def _inputs(self) -> int:
         return len(self.past) + 1 + len(self.context)
 
-    def _begun(self) -> nn.Module:
+    def _initial_net(self) -> nn.Module:
         net = self._fresh()
-        if self.learned is not None:
-            weights = {k: torch.from_numpy(w.copy()) for k, w in self.learned.weights.items()}
+        if self.initial is not None:
+            weights = {k: torch.from_numpy(w.copy()) for k, w in self.initial.weights.items()}
             encoder = {k: w for k, w in weights.items() if k.startswith("encoder.")}
             net.load_state_dict(net.state_dict() | encoder)
         return net
@@ -109,15 +109,15 @@ class Hybrid(TransferNet[HybridParams]):
     def _sequences(
         self, units: Units, rows: Rows, y: F64 | None, device: torch.device
     ) -> loop.Sequences:
-        """Those of the net alone; with each row's last step HAR's forecast and features."""
-        assert self.seen is not None, "asked of a fit, which begins with HAR's"
+        """The net's sequences, with HAR's forecast and features added to each row's last step."""
+        assert self.har_scaling is not None, "a fit sets it before it makes sequences"
         made = super()._sequences(units, rows, y, device)
         forecast = self.har.predict(rows)
         log_measure = forecast if self.scale.is_log else self._floored_log(forecast)
         given = self._loss.output_of(_single(log_measure, device), made.truth)
-        seen = self.seen.apply(rows.columns(self.context).X, rows.symbol)
+        context = self.har_scaling.apply(rows.columns(self.context).X, rows.symbol)
         beside = torch.zeros(len(made.steps), 1 + len(self.context), device=device)
-        beside[made.places[:, -1]] = torch.cat((given[:, None], _single(seen, device)), dim=1)
+        beside[made.places[:, -1]] = torch.cat((given[:, None], _single(context, device)), dim=1)
         return replace(made, steps=torch.cat((made.steps, beside), dim=1))
 
 

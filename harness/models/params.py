@@ -1,4 +1,4 @@
-"""The parameters of each kind of model, as a hypothesis gives them; unknown ones are refused."""
+"""The parameters of each kind of model in a hypothesis; unknown ones are refused."""
 
 from __future__ import annotations
 
@@ -16,10 +16,9 @@ _CLASS_WANTED = "a regressor of scikit-learn by its full name, such as sklearn.l
 class Params(BaseModel):
     """Parameters of one kind of model; unknown ones are refused.
 
-    `lists` are keys that hold a list of feature expressions, `expressions` those that hold one;
-    `later` keys that came later, left out of a hypothesis' hash at their default, where they
-    change nothing; `tables` keys that hold another model's table, with the parameters of each kind
-    it may be of.
+    `lists` are keys with a list of feature expressions, `expressions` keys with one; `later` are
+    keys of later versions, left out of a hypothesis' hash at their default, which changes nothing;
+    `tables` are keys with another model's table, and the parameters of each kind that it may have.
     """
 
     model_config = ConfigDict(extra="forbid", frozen=True, strict=True, allow_inf_nan=False)
@@ -30,12 +29,12 @@ class Params(BaseModel):
 
     @property
     def pretrains(self) -> bool:
-        """Whether it wants rows of a [source] panel to learn from before its fits."""
+        """Whether it is pretrained on rows of a [source] panel."""
         return False
 
     @property
     def made(self) -> tuple[str, ...]:
-        """The expressions that the kind makes of those written, which must be readable too."""
+        """Expressions that the kind derives from those given; they are checked too."""
         return ()
 
     @property
@@ -44,7 +43,7 @@ class Params(BaseModel):
         return {key: getattr(self, key) for key in self.tables}
 
     def words(self) -> dict[str, Any]:
-        """As plain JSON values, without later keys at their default."""
+        """Plain JSON values, without `later` keys at their default."""
         fields = type(self).model_fields
         return {
             key: value
@@ -64,15 +63,15 @@ class PersistenceParams(Params):
 
 
 class MovingAverageParams(Params):
-    """`moving-average`: `window`, how many periods from decision to decision."""
+    """`moving-average`: `window`, the number of periods between forecast origins."""
 
     window: int = Field(ge=1, le=10_000)
 
 
 class EwmaParams(Params):
-    """`ewma`: `decay`, the weight kept from one decision to the next.
+    """`ewma`: `decay`, the weight of the past from one forecast origin to the next.
 
-    `rescale`: moved by the mean training residual; false is RiskMetrics' variance as it is.
+    `rescale`: forecasts corrected by the mean training residual; false: RiskMetrics' variance.
     """
 
     later: ClassVar[tuple[str, ...]] = ("rescale",)
@@ -81,9 +80,9 @@ class EwmaParams(Params):
 
 
 class OlsParams(Params):
-    """`ols`: `features`, expressions over measures; `intercept`, on unless said otherwise.
+    """`ols`: `features`, expressions of measures; `intercept`, on by default.
 
-    `insanity`: a forecast outside the training rows' range of the target becomes their mean.
+    `insanity`: a forecast outside the range of the training targets becomes their mean.
     """
 
     later: ClassVar[tuple[str, ...]] = ("insanity",)
@@ -93,16 +92,16 @@ class OlsParams(Params):
 
 
 class WlsParams(OlsParams):
-    """`wls`: as `ols`, and `weight`, an expression of a row's weight, > 0 in every training row."""
+    """`wls`: as `ols`, and `weight`, the expression of row weights, > 0 in every training row."""
 
     expressions: ClassVar[tuple[str, ...]] = ("weight",)
     weight: str
 
 
 class HarqParams(OlsParams):
-    """`harq`: as `ols`, the day first, and `quarticity`, an expression of RQ in the day's unit².
+    """`harq`: as `ols`, the daily feature first, and `quarticity`, RQ in the square of its unit.
 
-    `centre`: the slope of the day is stated at sqrt(RQ) = the root of the training rows' mean RQ
+    `centre`: the daily slope is reported at sqrt(RQ) = the root of the training rows' mean RQ
     (`root-mean`) or at 0 (`none`); forecasts are the same.
     """
 
@@ -112,15 +111,15 @@ class HarqParams(OlsParams):
 
     @property
     def made(self) -> tuple[str, ...]:
-        """The day times the root of its quarticity."""
+        """The daily feature times the root of its quarticity."""
         return (f"({self.features[0]}) * sqrt({self.quarticity})",)
 
 
 class LogOlsParams(Params):
-    """`log-ols`: features and intercept as of `ols`; `back`, the way from the logarithm.
+    """`log-ols`: features and intercept as of `ols`; `back`, the back-transformation.
 
-    To the measure's median (`naive`), its mean (`smearing`) or the root of its mean square
-    (`variance`), the one to take where a sigma stands for the variance of a return.
+    It gives the measure's median (`naive`), its mean (`smearing`) or the root of its mean square
+    (`variance`): take the last if a sigma is to forecast the variance of a return.
     """
 
     features: list[str] = Field(min_length=1, max_length=200)
@@ -129,10 +128,10 @@ class LogOlsParams(Params):
 
 
 class GarchParams(Params):
-    """`garch`, `gjr`, `egarch`: errors, start of the recursion, guard of the refits, level.
+    """`garch`, `gjr`, `egarch`: errors, start of the recursion, guard of the refits, rescaling.
 
-    `guard`: every so many windows the likelihood is climbed from five more starts; 0 for never
-    after the first. `rescale`: forecasts are moved by the training rows' mean residual.
+    `guard`: every this many windows the likelihood is maximised from five more starts; 0 means only
+    in the first. `rescale`: forecasts are corrected by the mean training residual.
     """
 
     dist: Literal["normal", "t"] = "normal"
@@ -142,16 +141,16 @@ class GarchParams(Params):
 
 
 class ArfimaParams(Params):
-    """`arfima`: `filter`, over how many decisions it looks back."""
+    """`arfima`: `filter`, the number of forecast origins that it looks back on."""
 
     filter: int = Field(default=250, ge=10, le=10_000)
 
 
 class RegressorParams(Params):
-    """`sklearn`: `class`, a regressor of scikit-learn, and `params`, its own arguments.
+    """`sklearn`: `class`, a regressor of scikit-learn, and `params`, its arguments.
 
-    `standardise`: features less their training mean, over their training standard deviation.
-    `sequence_length`: the features at the last so many decisions, each a column.
+    `standardise`: features minus their training mean, over their training standard deviation.
+    `sequence_length`: the features at this many last forecast origins, each a column.
     """
 
     estimator: str = Field(alias="class", max_length=200, description=_CLASS_WANTED)
@@ -164,7 +163,7 @@ class RegressorParams(Params):
 
 
 class BoostingParams(Params):
-    """`lightgbm`: its own names; `early_stopping` rounds without gain on the validation rows."""
+    """`lightgbm`: LightGBM's names; `early_stopping`: rounds without gain on validation rows."""
 
     features: list[str] = Field(min_length=1, max_length=200)
     objective: Literal["l2", "l1", "qlike"] = "l2"
@@ -199,11 +198,11 @@ class RecurrentParams(Params):
 
 
 class TransferParams(Params):
-    """`transfer`: the net, what is learned beforehand, and how that is tuned to the panel.
+    """`transfer`: the net, its pretraining, and how it is fine-tuned on the panel.
 
-    `lesson_` keys are of training on the source, and of `scratch`, which trains on the panel from
-    random weights as a lesson would. `plateau`: epochs without gain after which the learning rate
-    is halved.
+    `lesson_` keys are those of pretraining on the source, and of `scratch`, which trains on the
+    panel from random weights with the same settings. `plateau`: epochs without gain after which the
+    learning rate is halved.
     """
 
     features: list[str] = Field(min_length=1, max_length=200)
@@ -227,16 +226,16 @@ class TransferParams(Params):
 
     @property
     def pretrains(self) -> bool:
-        """All but training from scratch."""
+        """True unless it is trained from scratch."""
         return self.strategy != "scratch"
 
 
 class HybridParams(TransferParams):
-    """`hybrid`: as `transfer`, and how its net and a HAR on the features `har` make one forecast.
+    """`hybrid`: as `transfer`, and how its net is combined with a HAR on the features `har`.
 
-    `form`: `alpha` weighs the two by one number that is learned, `dynamic` by one for every
-    decision; `residual` adds the net to HAR, and `regimes` the mean of three such, by how likely
-    each regime is. `strategy`: `scratch`, unless it learns from a source.
+    `form`: `alpha` weights the two by one learned number, `dynamic` by one per forecast origin;
+    `residual` adds the net to HAR; `regimes` adds three such nets, weighted by the regimes'
+    probabilities. `strategy`: `scratch`, or how it is fine-tuned after pretraining on a source.
     """
 
     lists: ClassVar[tuple[str, ...]] = ("features", "har")
@@ -250,8 +249,8 @@ class HybridParams(TransferParams):
 class TransvolParams(Params):
     """`transvol`: the net, its input, its loss and how it is trained.
 
-    `factor` is c of ProbSparse, of whose L steps ceil(c ln L) attend; `window` the decisions of
-    the moving average that is the trend; `plateau` as of `transfer`.
+    `factor` is c of ProbSparse, in which ceil(c ln L) of L steps attend; `window` is the length of
+    the moving average that is the trend, in forecast origins; `plateau` as of `transfer`.
     """
 
     features: list[str] = Field(min_length=1, max_length=200)
@@ -298,10 +297,10 @@ First = Annotated[FirstOls | FirstRecurrent | FirstTransvol, Field(discriminator
 
 
 class StackedParams(Params):
-    """`stacked`: `first`, the table of a model; the others are of the LightGBM that corrects it.
+    """`stacked`: `first`, a model's table; the other keys are of the LightGBM that corrects it.
 
-    `share`: of a fit's training rows in time those that the first stage may have; the second
-    stage has the later ones.
+    `share`: the first stage gets this earlier share of a fit's training rows, the second stage the
+    later rows.
     """
 
     tables: ClassVar[Mapping[str, Mapping[str, type[StageParams]]]] = {"first": FIRST}
@@ -319,18 +318,18 @@ class StackedParams(Params):
 
     @property
     def second(self) -> BoostingParams:
-        """Those of the second stage alone."""
+        """The parameters of the second stage."""
         return BoostingParams(**self.model_dump(exclude={"first", "share"}))
 
 
 class DeepVolParams(Params):
-    """`deepvol`: the universal net, what its mini-batches are, how long it is trained.
+    """`deepvol`: the universal net, its mini-batches, and its training.
 
-    `trains_on`: the [source] panel, from which it goes to the panel as it is, or the panel's own
-    training rows. `sequence_length`: returns of a training stretch; all of a series without it.
-    `portfolios`: the share of a batch that is artificial, each of `least_stocks` to `most_stocks`.
-    An epoch is 50 batches. `patience`: epochs without a lower loss on what is held out after which
-    training ends; without it nothing is held out. `rescale`: forecasts are moved by the mean
+    `trains_on`: the [source] panel, without fine-tuning on the hypothesis' panel, or that panel's
+    own training rows. `sequence_length`: returns of a training stretch; without it whole series.
+    `portfolios`: the share of a batch that are portfolios of `least_stocks` to `most_stocks`. An
+    epoch is 50 batches. `patience`: epochs without a lower loss on held-out rows after which
+    training ends; without it no rows are held out. `rescale`: forecasts are corrected by the mean
     residual of the panel's own training rows.
     """
 
@@ -351,12 +350,12 @@ class DeepVolParams(Params):
 
     @property
     def pretrains(self) -> bool:
-        """Where it is trained on a source."""
+        """Whether it is trained on a source."""
         return self.trains_on == "source"
 
 
 class ModelKeys(Section):
-    """What every `[models.NAME]` may say beside its kind's parameters."""
+    """Keys that every `[models.NAME]` may have besides its kind's parameters."""
 
     scope: Literal["pooled", "effects", "asset"] | None = Field(
         default=None, description="pooled, effects or asset"

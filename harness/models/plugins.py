@@ -1,8 +1,8 @@
-"""Kinds of model that installed packages offer, through the entry point group `harness.models`.
+"""Kinds of model from installed packages, through the entry point group `harness.models`.
 
-What is offered is read from the packages' metadata, which imports none of them; a package is
-imported when a hypothesis names its kind. An entry point leads to a `Kind`, as the built-in ones
-are, whose class is imported when a model is made of it.
+The offered kinds are read from the packages' metadata, which imports no package; a package is
+imported when a hypothesis names its kind. An entry point gives a `Kind`, like the built-in ones;
+its class is imported when a model is built.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ from pathlib import Path
 from typing import Any
 
 from harness.measures.table import MEASURES
-from harness.models.foreign import lacking, misfits, told
+from harness.models.foreign import described, lacking, misfits
 from harness.models.linear import Linear
 from harness.models.params import ModelKeys, Params
 from harness.models.protocol import Forecaster, Task
@@ -31,12 +31,12 @@ _SOURCES = (".py", ".so", ".pyd")
 
 
 class Unusable(Exception):
-    """A plug-in that cannot be used: which distribution's, and why, in words."""
+    """A plug-in that cannot be used: its distribution, and why."""
 
 
 @dataclass(frozen=True)
 class Offer:
-    """A kind that an installed distribution offers: its entry point, nothing of it imported."""
+    """A kind offered by an installed distribution: its entry point, not imported."""
 
     point: EntryPoint
 
@@ -57,19 +57,19 @@ class Offer:
 
 @dataclass(frozen=True)
 class Plugin:
-    """A kind of model out of an installed distribution."""
+    """A kind of model from an installed distribution."""
 
     kind: Kind
     offer: Offer
 
     @property
     def model_class(self) -> type:
-        """The kind's class, imported here. Unusable where there is none, or it cannot be built."""
+        """The kind's class, imported here. Unusable if it is missing or has no `build`."""
         module, _, name = self.kind.target.partition(":")
         try:
             found = getattr(importlib.import_module(module), name)
         except (Exception, SystemExit) as error:
-            why = f"{self.kind.target} cannot be imported: {told(error, module)}"
+            why = f"{self.kind.target} cannot be imported: {described(error, module)}"
             raise Unusable(f"{self.offer}: {why}") from None
         if not isinstance(found, type) or not callable(getattr(found, "build", None)):
             wanted = "a class with a classmethod build(params, task)"
@@ -77,9 +77,9 @@ class Plugin:
         return found
 
     def build(self, params: Params, task: Task, columns: Collection[str]) -> Forecaster:
-        """An unfitted model for this task; Unusable for one that the walk could not work with.
+        """An unfitted model for this task; Unusable if the walk cannot work with it.
 
-        `columns` are those of the cascade, which its features may read.
+        `columns` are the measured columns, which its features may read.
         """
         made_of: Any = self.model_class
         try:
@@ -87,11 +87,11 @@ class Plugin:
             absent = list(lacking(model))
             wrong = [] if absent else list(misfits(model, columns))
         except (Exception, SystemExit) as error:
-            why = f"its model cannot be built: {told(error, made_of.__module__)}"
+            why = f"its model cannot be built: {described(error, made_of.__module__)}"
             raise Unusable(f"{self.offer}: {why}") from None
         if absent:
             lacks = f"{type(model).__name__}, lacks {', '.join(absent)}"
-            raise Unusable(f"{self.offer}: what build gives, {lacks}")
+            raise Unusable(f"{self.offer}: what build returns, {lacks}")
         if "effects" in self.kind.scopes and not (isinstance(model, Linear) and model.swept):
             wrong.append("scope 'effects' is for models that are Linear and swept")
         if wrong:
@@ -100,11 +100,11 @@ class Plugin:
 
     @property
     def source(self) -> str | None:
-        """`sha256:` and the hash of the text it is made of; None where it lies in no files."""
+        """`sha256:` and the hash of its source files; None if it has none."""
         return _source(self.model_class, self.offer.point.module)
 
     def words(self) -> dict[str, str | None]:
-        """The code it is, for the record and for what its fits were made from."""
+        """The identity of its code, for the record and for cache keys."""
         return {
             "distribution": self.offer.distribution,
             "version": self.offer.version,
@@ -113,7 +113,7 @@ class Plugin:
 
 
 def offers() -> dict[str, list[Offer]]:
-    """What installed packages offer, by the kind's name; nothing is imported."""
+    """The kinds that installed packages offer, by name; nothing is imported."""
     found: dict[str, list[Offer]] = {}
     for point in sorted(entry_points(group=GROUP), key=lambda point: (point.name, point.value)):
         found.setdefault(point.name, []).append(Offer(point))
@@ -121,10 +121,10 @@ def offers() -> dict[str, list[Offer]]:
 
 
 def load(name: str, offered: Sequence[Offer]) -> Plugin:
-    """The plug-in of this name, imported; Unusable where its offers leave none that can be used."""
+    """The plug-in of this name, imported; Unusable if there is no usable offer."""
     if name in KINDS:
         refused = "; ".join(map(str, offered))
-        raise Unusable(f"{refused}: refused, since {name} is a kind of the harness's own")
+        raise Unusable(f"{refused}: refused, since {name} is a built-in kind")
     if len(offered) > 1:
         raise Unusable(f"offered by {' and by '.join(map(str, offered))}: uninstall all but one")
     offer = offered[0]
@@ -132,7 +132,7 @@ def load(name: str, offered: Sequence[Offer]) -> Plugin:
         kind = offer.point.load()
     except (Exception, SystemExit) as error:
         package = offer.point.value.partition(":")[0]
-        raise Unusable(f"{offer}: cannot be imported: {told(error, package)}") from None
+        raise Unusable(f"{offer}: cannot be imported: {described(error, package)}") from None
     wrong = next(_wrong(kind, name), None)
     if wrong is not None:
         raise Unusable(f"{offer}: {wrong}")
@@ -152,9 +152,9 @@ def loaded() -> Iterator[tuple[str, Plugin | str]]:
 
 
 def _wrong(kind: object, name: str) -> Iterator[str]:
-    """What is wrong with the object that an entry point leads to."""
+    """What is wrong with the object of an entry point."""
     if not isinstance(kind, Kind):
-        yield f"the entry point leads to a {type(kind).__name__}, wanted a harness.Kind"
+        yield f"the entry point gives a {type(kind).__name__}, wanted a harness.Kind"
         return
     if kind.name != name:
         yield f"its Kind is named {kind.name!r}, wanted the entry point's name, {name!r}"
@@ -162,13 +162,13 @@ def _wrong(kind: object, name: str) -> Iterator[str]:
         yield f"it is named {name!r}, wanted {NAME_WANTED}"
     for key in ("target", "summary", "source"):
         if not isinstance(getattr(kind, key), str) or not getattr(kind, key).strip():
-            yield f"its Kind has no {key} in words"
+            yield f"its Kind has no text in {key}"
     scopes = kind.scopes
     if not isinstance(scopes, tuple) or not scopes or not set(scopes) <= set(_SCOPES):
         yield f"its Kind has scopes {scopes!r}, wanted a tuple of some of {', '.join(_SCOPES)}"
     unknown = [measure for measure in kind.stepwise if measure not in MEASURES]
     if unknown:
-        yield f"its Kind asks for {unknown[0]!r} in stepwise, wanted some of {', '.join(MEASURES)}"
+        yield f"its Kind has {unknown[0]!r} in stepwise, wanted some of {', '.join(MEASURES)}"
     yield from _wrong_params(kind.params)
 
 
@@ -180,7 +180,7 @@ def _wrong_params(params: Any) -> Iterator[str]:
         return
     changed = [key for key, v in Params.model_config.items() if params.model_config.get(key) != v]
     if changed:
-        yield f"{params.__name__} changes {changed[0]} of harness.Params, which must stay"
+        yield f"{params.__name__} changes {changed[0]} of harness.Params, which is fixed"
     fields = params.model_fields
     keys = [field.alias or name for name, field in fields.items()]
     taken = [key for key in ("kind", *ModelKeys.model_fields) if key in keys]
@@ -202,8 +202,8 @@ def _wrong_params(params: Any) -> Iterator[str]:
 def _source(model: type, entry: str) -> str | None:
     """The hash of the packages of a class and of its entry point's module.
 
-    Kept by the class: a process that imported a package before its text was changed says what
-    it read then, and forgets it where the module is reloaded, which makes another class.
+    Cached by class: a process that imported a package before an edit keeps the hash of the old
+    text; reloading the module makes a new class, with a new hash.
     """
     digest, count = hashlib.sha256(), 0
     for package in sorted({p for m in (model.__module__, entry) if (p := _package(m))}):
@@ -219,7 +219,7 @@ def _source(model: type, entry: str) -> str | None:
 
 
 def _package(module: str) -> Path | None:
-    """The file of the outermost package that the module is in and that has one."""
+    """The file of the outermost package of the module that has a file."""
     parts = module.split(".")
     names = (".".join(parts[:k]) for k in range(1, len(parts) + 1))
     files = (getattr(sys.modules.get(name), "__file__", None) for name in names)

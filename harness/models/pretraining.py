@@ -1,4 +1,4 @@
-"""Models that learn from another panel before their fits: their protocol, what a lesson leaves."""
+"""Protocol for models pretrained on a source panel, their training rows, the weights they save."""
 
 from __future__ import annotations
 
@@ -15,9 +15,9 @@ from harness.types import F64, I64, FitTime, Rows, Samples
 
 @dataclass(frozen=True)
 class PretrainedWeights:
-    """What was learned from a source: weights by name, epochs run and the one kept (from 1).
+    """Weights by name after pretraining, the epochs run, and the epoch whose weights these are.
 
-    Losses after every epoch: of training, and of the source's rows held out.
+    Epochs count from 1. Losses after every epoch: of training, and of the held-out source rows.
     """
 
     weights: Mapping[str, np.ndarray]
@@ -27,21 +27,21 @@ class PretrainedWeights:
     validation_loss: tuple[float, ...] = ()
 
     def words(self) -> dict[str, Any]:
-        """All but the weights, as plain JSON values."""
+        """Everything but the weights, as plain JSON values."""
         losses = {"train_loss": self.train_loss, "validation_loss": self.validation_loss}
         own = {key: list(values) for key, values in losses.items() if values}
         return {"epochs": self.epochs, "best": self.best, **own}
 
     @classmethod
     def of(cls, weights: Mapping[str, np.ndarray], words: Mapping[str, Any]) -> Self:
-        """From its weights and what `words` gave."""
+        """From weights and the result of `words`."""
         losses = {key: tuple(v) for key, v in words.items() if isinstance(v, list)}
         return cls(weights, **{**words, **losses})
 
 
 @runtime_checkable
 class PretrainedModel(Protocol):
-    """A model whose fits begin with what it learned from a source panel."""
+    """A model whose fits start from weights pretrained on a source panel."""
 
     @property
     def features(self) -> tuple[str, ...]:
@@ -54,18 +54,18 @@ class PretrainedModel(Protocol):
         ...
 
     @property
-    def learns(self) -> bool:
-        """Whether it wants a lesson, as it is set."""
+    def wants_pretraining(self) -> bool:
+        """Whether its parameters ask for pretraining."""
         ...
 
     @property
     def holds_out(self) -> bool:
-        """Whether a part of the course is to be held out to stop early on."""
+        """Whether part of the source rows is held out for early stopping."""
         ...
 
     @property
-    def subject(self) -> str:
-        """All parameters that a lesson depends on, in words: who shares them shares lessons."""
+    def pretraining_key(self) -> str:
+        """All parameters that pretraining depends on, as text; equal keys share weights."""
         ...
 
     def made_by(self) -> Mapping[str, str]:
@@ -73,37 +73,37 @@ class PretrainedModel(Protocol):
         ...
 
     def pretrained(self, pretraining_rows: PretrainingRows, *, seed: int = 0) -> PretrainedWeights:
-        """What the course teaches; ModelError where it teaches nothing."""
+        """The weights pretrained on these rows; ModelError if they do not allow it."""
         ...
 
-    def after(self, pretrained: PretrainedWeights) -> Self:
-        """The unfitted model, whose fits will begin with this lesson."""
+    def with_pretrained(self, pretrained: PretrainedWeights) -> Self:
+        """The unfitted model, whose fits will start from these weights."""
         ...
 
 
 class PretrainedForecaster(PretrainedModel, Forecaster, Protocol):
-    """Such a model with all that the walk asks of one; only for the type checker.
+    """A pretrained model with the whole Forecaster protocol; for the type checker only.
 
-    Whether a model has `coefficients` is not asked of one that is not fitted: a plug-in's may fail.
+    Not runtime_checkable: that would read `coefficients` of unfitted plug-ins, which may fail.
     """
 
 
 @runtime_checkable
 class TimedPretraining(Protocol):
-    """A pupil that says what its lessons will take."""
+    """A pretrained model that estimates how long its pretraining takes."""
 
     def pretraining_time(self, pretraining_rows: PretrainingRows) -> FitTime:
-        """Seconds of one lesson, by timing a few steps."""
+        """Seconds of one pretraining run, by timing a few steps."""
         ...
 
 
 HELD_OUT = 1.0 / 3.0
-_FEWEST = 30  # rows on either side: fewer teach nothing
+_FEWEST = 30  # training rows, and held-out rows, at least
 
 
 @dataclass(frozen=True)
 class PretrainingRows:
-    """The source's rows for one fit, with targets: those to train on and those held out, if any."""
+    """Source rows with targets for one fit: those to train on, and those held out, if any."""
 
     rows: Rows
     y: F64
@@ -120,16 +120,16 @@ def pretraining_rows(
     *,
     holds_out: bool = True,
 ) -> PretrainingRows:
-    """What a fit with this `limit` (cut - embargo, UTC ns) may be taught.
+    """Source rows whose targets had resolved by the fit's `limit` (cut - embargo, UTC ns).
 
-    ModelError where too few rows had resolved by then.
+    ModelError if there are too few.
     """
     train, held_out = known(source, limit, embargo, holds_out=holds_out)
     if min(train.size, held_out.size if holds_out else train.size) < _FEWEST:
-        apart = f" and {held_out.size} to hold out" if holds_out else ""
+        validation = f" and {held_out.size} held-out rows" if holds_out else ""
         raise ModelError(
-            f"the source panel has {train.size} rows to learn from{apart} that were known at the "
-            f"fit, of {_FEWEST} at least"
+            f"the source panel has {train.size} training rows{validation} resolved by the fit's "
+            f"cutoff, wanted at least {_FEWEST}"
         )
     rows = source.rows.columns(features)
     return PretrainingRows(
@@ -138,8 +138,8 @@ def pretraining_rows(
 
 
 def known(source: Samples, limit: int, embargo: int, *, holds_out: bool = True) -> tuple[I64, I64]:
-    """Positions of the rows to train on and of those held out, all resolved by `limit`."""
-    there = np.flatnonzero(source.resolved_at <= limit)
-    if not (there.size and holds_out):
-        return there, there[:0]
-    return in_stages(source, there, 1.0 - HELD_OUT, embargo)
+    """Positions of the training rows and of the held-out rows, all resolved by `limit`."""
+    resolved = np.flatnonzero(source.resolved_at <= limit)
+    if not (resolved.size and holds_out):
+        return resolved, resolved[:0]
+    return in_stages(source, resolved, 1.0 - HELD_OUT, embargo)

@@ -1,4 +1,4 @@
-"""The one protocol of every model, and how a kind becomes an instance for a horizon."""
+"""The protocol of all models, its optional parts, and how a model is made for a horizon."""
 
 from __future__ import annotations
 
@@ -20,13 +20,13 @@ from harness.types import F64, I64, FitTime, History, Rows, Training
 
 @dataclass(frozen=True)
 class Task:
-    """What a model is asked to forecast, in feature expressions known at the decision.
+    """What a model is to forecast, in feature expressions known at the forecast origin.
 
-    `horizon` is its name, `steps` how many decisions long it is; `own` the target's measure over
-    the last horizon, on the target's scale: `log(rv_4h)`; `variance` its square over the time
-    since the last decision, per bar: `square(rv_1h)`; `back` puts an expression of a variance on
-    the target's scale: `log(sqrt({}))`; `every` is the time between decisions as a scale's name,
-    `bars` how many bars it has; `scale` the target's.
+    `horizon` is its name, `steps` its length in forecast origins; `own` is the target's measure
+    over the last horizon, on the target's scale: `log(rv_4h)`; `variance` its square over the time
+    since the last origin, per bar: `square(rv_1h)`; `back` puts an expression of a variance on the
+    target's scale: `log(sqrt({}))`; `every` is the time between origins as a scale's name, `bars`
+    its number of bars; `scale` is the target's.
     """
 
     horizon: str
@@ -40,11 +40,11 @@ class Task:
 
 
 class Forecaster(Protocol):
-    """A model of one target. `features` are the expressions it wants as columns of its rows.
+    """A model of one target. `features` are the expressions it needs as columns of its rows.
 
-    `look_back` is over how many decisions, its own included, a row needs all of them known; 0 for
-    a model that looks at the row alone, whose rows then have no history. `validates` says that
-    it stops early on rows held out, which `fit` then gets and never trains on.
+    `look_back` is the number of forecast origins, a row's own included, at which all features must
+    be known; 0 for a model that uses the row alone, whose rows then have no history. `validates`
+    says that it stops early on held-out rows, which `fit` then gets and never trains on.
     """
 
     @property
@@ -54,82 +54,82 @@ class Forecaster(Protocol):
 
     @property
     def look_back(self) -> int:
-        """Over how many decisions it looks back."""
+        """The number of forecast origins that it looks back on."""
         ...
 
     @property
     def validates(self) -> bool:
-        """Whether it stops early on rows held out."""
+        """Whether it stops early on held-out rows."""
         ...
 
     def fit(
         self, rows: Rows, y: F64, *, validation: tuple[Rows, F64] | None = None, seed: int = 0
     ) -> Self:
-        """A fitted copy; ModelError when rows (n, p) and targets y (n,) do not allow one.
+        """A fitted copy; ModelError if rows (n, p) and targets y (n,) do not allow a fit.
 
-        The model itself stays as it was: the next fold starts from it.
+        The model itself does not change: the next fold starts from it.
         """
         ...
 
     def predict(self, rows: Rows) -> F64:
-        """Forecasts (m,) of the target, on its declared scale."""
+        """Forecasts (m,) of the target, on its scale."""
         ...
 
     @property
     def coefficients(self) -> Mapping[str, float]:
-        """What the fitted model states of itself for the card, by name."""
+        """The fitted model's coefficients for the card, by name."""
         ...
 
     @property
     def training(self) -> Training | None:
-        """How the fit went; None where there is nothing to tell."""
+        """The training report of the fit; None if there is nothing to report."""
         ...
 
 
 @runtime_checkable
 class Chained(Protocol):
-    """A model of one symbol whose fits follow each other cheaply, each from the one before."""
+    """A model of one symbol whose fits are cheap when each starts from the one before."""
 
     def fit_chain(
         self, rows: Rows, y: F64, trains: Sequence[slice | I64], *, seed: int = 0
     ) -> Iterator[Forecaster]:
-        """A fitted copy per training set, in time order; it depends on earlier ones only."""
+        """A fitted copy per training set, in time order; each depends on earlier sets only."""
         ...
 
 
 class ChainedForecaster(Chained, Forecaster, Protocol):
-    """Such a model with all that the walk asks of one; only for the type checker."""
+    """A chained model with the whole Forecaster protocol; for the type checker only."""
 
 
 @runtime_checkable
 class Trained(Protocol):
-    """A model whose fit takes long enough to say beforehand how long, and how far it is."""
+    """A model whose fit takes long, so that its time is estimated and its progress shown."""
 
     def estimate(self, n_rows: int, n_validation: int) -> FitTime:
-        """Seconds of one fit on so many rows and its forecasts of them, by timing a few steps."""
+        """Seconds of one fit on these numbers of rows and of its forecasts, timing some steps."""
         ...
 
     def watched(self, progress: Callable[[str], None]) -> Self:
-        """The same model, telling `progress` of its fit: `epoch 7 of 100, validation 0.1234`.
+        """The same model, which reports its fit to `progress`: `epoch 7 of 100, validation 0.1234`.
 
-        A fitted copy no longer holds `progress`, so that it can go between processes.
+        A fitted copy no longer holds `progress`, so that it can be pickled.
         """
         ...
 
 
 @runtime_checkable
 class Seeded(Protocol):
-    """A model that may draw: whether its fits depend on the seed."""
+    """A model whose fits may depend on the seed."""
 
     @property
     def seeded(self) -> bool:
-        """Whether its fits depend on the seed."""
+        """Whether they do, with its parameters."""
         ...
 
 
 @runtime_checkable
 class Kept(Protocol):
-    """A model whose finished fits are kept, since making one takes longer than reading it."""
+    """A model whose fits are cached, since fitting takes longer than reading a file."""
 
     @property
     def look_back(self) -> int:
@@ -137,52 +137,52 @@ class Kept(Protocol):
         ...
 
     def made_by(self) -> Mapping[str, str]:
-        """Versions of the libraries that fit it, and the device that it is fitted on."""
+        """Versions of the libraries that fit it, and the device that they use."""
         ...
 
     def weights(self) -> Mapping[str, np.ndarray]:
-        """What a fitted copy has learned; nothing where only its forecasts are kept."""
+        """The arrays that a fitted copy has learned; empty if only its forecasts are cached."""
         ...
 
 
 @runtime_checkable
 class Contextual(Protocol):
-    """A model that looks back over its features `past` and wants the others at the decision alone.
+    """A model that looks back on its features `past` and uses `context` at the origin alone.
 
-    `past` and `context` are among its `features`, and may share some.
+    `past` and `context` are among its `features`, and may overlap.
     """
 
     @property
     def past(self) -> tuple[str, ...]:
-        """The features at every one of its last decisions."""
+        """The features that it uses at each of the last forecast origins."""
         ...
 
     @property
     def context(self) -> tuple[str, ...]:
-        """Those at the decision."""
+        """The features that it uses at the row's own forecast origin."""
         ...
 
 
 def looked_back(model: Forecaster) -> tuple[str, ...]:
-    """The features that a model looks back over: all, unless it says otherwise."""
+    """The features that a model looks back on: all, unless it is Contextual."""
     return model.past if isinstance(model, Contextual) else model.features
 
 
 @runtime_checkable
 class Recursive(Protocol):
-    """A model whose state runs through all of a symbol's history up to a row's own decision.
+    """A model whose state runs through a symbol's whole history up to a row's forecast origin.
 
-    Its rows need no more than `look_back` of it, but a forecast is made from the whole.
+    Its rows only need `look_back` origins to be known, but a forecast depends on all of them.
     """
 
     @property
     def recursive(self) -> bool:
-        """Whether it does, as it is set."""
+        """Whether it does, with its parameters."""
         ...
 
 
 class ModelError(Exception):
-    """A model that could not be fitted on these rows, in words; the walk names the window."""
+    """The reason why a model could not be fitted; the walk adds the model and the window."""
 
 
 def versions(*libraries: str) -> dict[str, str]:
@@ -198,7 +198,7 @@ def history_of(rows: Rows) -> tuple[History, I64]:
 
 
 def one_symbol(rows: Rows) -> int:
-    """The code of the rows' symbol; ModelError where they are of several, or there are none."""
+    """The code of the rows' symbol; ModelError if they are of several symbols or of none."""
     if not rows.symbol.size or (rows.symbol != rows.symbol[0]).any():
         count = np.unique(rows.symbol).size
         raise ModelError(f"rows of {count} symbols, wanted one: this model is fitted per symbol")
@@ -206,9 +206,9 @@ def one_symbol(rows: Rows) -> int:
 
 
 def make_model(kind: str, params: Params, task: Task) -> Forecaster:
-    """An unfitted model of this kind for this task; its library is imported here and not before.
+    """An unfitted model of this kind for this task; its library is imported here.
 
-    UsageError where that library is not installed.
+    UsageError if that library is not installed.
     """
     module, _, name = KINDS[kind].target.partition(":")
     try:
@@ -224,20 +224,20 @@ def make_model(kind: str, params: Params, task: Task) -> Forecaster:
 
 
 def own_features(features: Sequence[str], task: Task) -> tuple[str, ...]:
-    """These expressions at the task's horizon, each once, in the order of the hypothesis."""
+    """These expressions at the task's horizon, without duplicates, in their order."""
     return tuple(dict.fromkeys(parse_feature(f).at(task.horizon).text for f in features))
 
 
-FEWEST_STAGE_ROWS = 30  # rows of a stage, or held out of one: fewer teach nothing
-FIRST_STAGE_HELD_OUT = 0.25  # of the first stage's rows, the last ones, where it stops early
+FEWEST_STAGE_ROWS = 30  # rows that a stage, or its held-out part, needs
+FIRST_STAGE_HELD_OUT = 0.25  # the last share of the first stage's rows, if it stops early
 
 
 @runtime_checkable
 class Staged(Protocol):
-    """A model whose `fit` is its second stage, and wants the first one fitted on earlier rows.
+    """A model of two stages: `begun` fits the first on earlier rows, `fit` the second on later.
 
-    `share` of a fit's training rows are the first stage's; `first_validates` says that it stops
-    early, on the last of them. `fit` gets later rows alone, which the first stage has not seen.
+    `share` is the first stage's share of a fit's training rows; `first_validates` says that it
+    stops early, on the last of them. `fit` gets only rows that the first stage has not seen.
     """
 
     @property
@@ -247,11 +247,11 @@ class Staged(Protocol):
 
     @property
     def first_validates(self) -> bool:
-        """Whether the first stage wants rows held out."""
+        """Whether the first stage stops early on held-out rows."""
         ...
 
     def begun(
         self, rows: Rows, y: F64, *, validation: tuple[Rows, F64] | None = None, seed: int = 0
     ) -> Self:
-        """The model with its first stage fitted on these rows; ModelError as of `fit`."""
+        """A copy with its first stage fitted on these rows; ModelError as of `fit`."""
         ...

@@ -1,4 +1,4 @@
-"""LSTM and GRU over sequences of features: one net for all symbols of the rows it is given."""
+"""LSTM and GRU over sequences of features: one net for all symbols of its rows."""
 
 from __future__ import annotations
 
@@ -23,16 +23,16 @@ from harness.types import F64, FitTime, Rows, Training
 
 
 def _silent(_: str) -> None:
-    """Nobody watches."""
+    """Discards progress messages."""
 
 
 def _by_name(
-    names: Sequence[str], weighed: Sequence[tuple[float, ...]]
+    names: Sequence[str], part_weights: Sequence[tuple[float, ...]]
 ) -> dict[str, tuple[float, ...]]:
-    """Each named weight after every epoch; nothing where none is named, or none was held out."""
-    if not (names and weighed):
+    """Each named weight after every epoch; empty without names or held-out rows."""
+    if not (names and part_weights):
         return {}
-    return dict(zip(names, zip(*weighed, strict=True), strict=True))
+    return dict(zip(names, zip(*part_weights, strict=True), strict=True))
 
 
 class NetParams(Protocol):
@@ -60,7 +60,7 @@ class NetParams(Protocol):
 
     @property
     def device(self) -> str:
-        """What torch is to run on."""
+        """The device that torch runs on."""
         ...
 
 
@@ -69,7 +69,7 @@ P = TypeVar("P", bound=NetParams)
 
 @dataclass(frozen=True)
 class Units:
-    """The training rows' moments of the features, of the target ln m or m, and of m itself."""
+    """Training-row moments of the features, of the target (ln m or m) and of the measure m."""
 
     inputs: Scaling
     target: Scaling
@@ -78,11 +78,11 @@ class Units:
 
 @dataclass(frozen=True)
 class RecurrentNet(Generic[P]):
-    """A net's forecast of the target from the features at the last decisions.
+    """A net's forecast of the target from the features at the last forecast origins.
 
-    Features, and a log target, are standardised by the training rows: all of them, or each
-    symbol's own with `standardise = "symbol"` (a symbol that was not trained on: all of them).
-    For losses and the way from the net's output to the target see losses.TargetLoss.
+    Features, and a log target, are standardised by all training rows, or with `standardise =
+    "symbol"` by each symbol's own (a symbol without training rows: by all). losses.TargetLoss has
+    the losses, and the transformation from the net's output to the target.
     """
 
     validates: ClassVar[bool] = True
@@ -97,7 +97,7 @@ class RecurrentNet(Generic[P]):
 
     @classmethod
     def build(cls, params: P, task: Task) -> Self:
-        """The net at the task's horizon, for its target's scale."""
+        """The net at the task's horizon, for its target scale."""
         return cls(own_features(params.features, task), params, task.scale)
 
     @property
@@ -111,7 +111,7 @@ class RecurrentNet(Generic[P]):
         return self.params.sequence_length
 
     def watched(self, progress: Callable[[str], None]) -> Self:
-        """The same model, telling `progress` of every epoch."""
+        """The same model, which reports every epoch to `progress`."""
         return replace(self, progress=progress)
 
     def fit(
@@ -119,9 +119,9 @@ class RecurrentNet(Generic[P]):
     ) -> Self:
         """A trained copy; ModelError for a constant feature or a loss that is not a number.
 
-        Without validation rows all epochs are run.
+        Without validation rows it runs all epochs.
         """
-        return self._trained(rows, y, validation, seed, self._begun, self._schedules)
+        return self._trained(rows, y, validation, seed, self._initial_net, self._schedules)
 
     def _trained(
         self,
@@ -129,39 +129,37 @@ class RecurrentNet(Generic[P]):
         y: F64,
         validation: tuple[Rows, F64] | None,
         seed: int,
-        begun: Callable[[], nn.Module],
+        initial_net: Callable[[], nn.Module],
         schedules: Sequence[loop.Schedule],
     ) -> Self:
-        """A copy whose net is `begun` and trained on these rows by one schedule after the other."""
+        """A copy whose net is `initial_net()`, trained by one schedule after the other."""
         device = loop.choose_device(self.params.device)
         units = self._units(rows, y)
         with loop.repeatable(seed, device) as order:
-            net = begun().to(device)
+            net = initial_net().to(device)
             train = self._sequences(units, rows, y, device)
-            checked = None if validation is None else self._sequences(units, *validation, device)
-            courses = [
-                loop.train(net, self._loss, train, checked, schedule, order, self.progress)
+            held_out = None if validation is None else self._sequences(units, *validation, device)
+            histories = [
+                loop.train(net, self._loss, train, held_out, schedule, order, self.progress)
                 for schedule in schedules
             ]
             attention = None
             if self.weighs:
-                _, attention = loop.outputs(net, train if checked is None else checked)
-        before = sum(len(pretraining_rows.train_loss) for pretraining_rows in courses[:-1])
-        weighed = [weights for pretraining_rows in courses for weights in pretraining_rows.weighed]
-        told = Training(
+                _, attention = loop.outputs(net, train if held_out is None else held_out)
+        before = sum(len(history.train_loss) for history in histories[:-1])
+        part_weights = [weights for history in histories for weights in history.part_weights]
+        training = Training(
             parameters=sum(p.numel() for p in net.parameters()),
-            epochs=before + len(courses[-1].train_loss),
-            best=before + courses[-1].best,
-            train_loss=tuple(
-                loss for pretraining_rows in courses for loss in pretraining_rows.train_loss
-            ),
+            epochs=before + len(histories[-1].train_loss),
+            best=before + histories[-1].best,
+            train_loss=tuple(loss for history in histories for loss in history.train_loss),
             validation_loss=tuple(
-                loss for pretraining_rows in courses for loss in pretraining_rows.validation_loss
+                loss for history in histories for loss in history.validation_loss
             ),
             attention=() if attention is None else tuple(attention.tolist()),
-            weights=_by_name(self.weighted, weighed),
+            weights=_by_name(self.weighted, part_weights),
         )
-        return replace(self, units=units, net=net, training=told, progress=_silent)
+        return replace(self, units=units, net=net, training=training, progress=_silent)
 
     def predict(self, rows: Rows) -> F64:
         """Forecasts (m,) on the target's scale."""
@@ -175,7 +173,7 @@ class RecurrentNet(Generic[P]):
         return found if self.scale.is_log else np.exp(found)
 
     def estimate(self, n_rows: int, n_validation: int) -> FitTime:
-        """Seconds of one fit on so many rows, by timing a few batches of made-up ones."""
+        """Seconds of one fit on so many rows, by timing a few batches of random rows."""
         return self._time(self._schedules, n_rows, n_validation)
 
     def _time(self, schedules: Sequence[loop.Schedule], n_rows: int, n_validation: int) -> FitTime:
@@ -184,15 +182,15 @@ class RecurrentNet(Generic[P]):
             n, length = max(s.batch for s in schedules), self.params.sequence_length
             steps = torch.randn(n + length, self._inputs, generator=noise)
             places = torch.arange(n)[:, None] + torch.arange(length)
-            made_up = loop.Sequences(
+            sequences = loop.Sequences(
                 steps.to(device), places.to(device), torch.ones(n, 4, device=device)
             )
-            # One schedule stands for all, whose epochs add up: rows to a batch are the same.
+            # One schedule with the sum of the epochs stands for all: their batch sizes are equal.
             first, *further = schedules
             epochs = first.epochs + sum(schedule.epochs for schedule in further)
             schedule = replace(first, epochs=epochs, rates={})
             return loop.estimate(
-                self._fresh().to(device), self._loss, made_up, schedule, n_rows, n_validation
+                self._fresh().to(device), self._loss, sequences, schedule, n_rows, n_validation
             )
 
     @property
@@ -201,7 +199,7 @@ class RecurrentNet(Generic[P]):
         return {}
 
     def made_by(self) -> dict[str, str]:
-        """Torch, and where it runs: another device sums in another order."""
+        """The version of torch, and the device: each device sums in its own order."""
         return versions("torch") | {"device": loop.choose_device(self.params.device).type}
 
     def weights(self) -> dict[str, np.ndarray]:
@@ -210,12 +208,12 @@ class RecurrentNet(Generic[P]):
 
     @property
     def weighs(self) -> bool:
-        """Whether its pooling weighs the steps, so that there are weights to tell."""
+        """Whether its pooling has weights of the steps to report."""
         return False
 
     @property
     def weighted(self) -> tuple[str, ...]:
-        """What its weights weigh where that is not steps: told after every epoch."""
+        """The parts of the net that have weights, reported after every epoch; not the steps."""
         return ()
 
     @property
@@ -225,7 +223,7 @@ class RecurrentNet(Generic[P]):
 
     @property
     def _schedules(self) -> list[loop.Schedule]:
-        """What a fit runs through, one after the other."""
+        """The schedules of a fit, one after the other."""
         raise NotImplementedError
 
     @property
@@ -236,12 +234,12 @@ class RecurrentNet(Generic[P]):
             per_log_sigma=self.scale.per_log_sigma,
         )
 
-    def _begun(self) -> nn.Module:
-        """The net as a fit begins with it."""
+    def _initial_net(self) -> nn.Module:
+        """The net that a fit starts from."""
         return self._fresh()
 
     def _fresh(self) -> nn.Module:
-        """An untrained net; its weights come from torch's seed."""
+        """An untrained net, its weights drawn by torch's seed."""
         raise NotImplementedError
 
     def _units(self, rows: Rows, y: F64) -> Units:
@@ -257,9 +255,9 @@ class RecurrentNet(Generic[P]):
     def _sequences(
         self, units: Units, rows: Rows, y: F64 | None, device: torch.device
     ) -> loop.Sequences:
-        """The rows' sequences, standardised; with their truth, or what forecasts need of it."""
+        """The rows' standardised sequences with their truth, or what forecasts need of it."""
         steps, places = rows.columns(self.past).steps(self.params.sequence_length)
-        # Steps that no row is made of may be missing; they are read by no sequence.
+        # Steps between the rows' sequences may be missing; no sequence reads them.
         values = units.inputs.apply(steps.values, steps.symbol)
         truth = np.empty((len(rows.symbol), 4))
         mean = units.measure.centre[units.measure.place(rows.symbol), 0]
@@ -286,13 +284,13 @@ class RecurrentNet(Generic[P]):
 
 @dataclass(frozen=True)
 class _CellNet(RecurrentNet[RecurrentParams]):
-    """Layers of one kind of cell, then the last state or the mean of all that attention weighs."""
+    """Layers of one kind of cell, then the last state or the attention-weighted mean of states."""
 
     cell: ClassVar[str]
 
     @property
     def weighs(self) -> bool:
-        """With attention."""
+        """True with attention."""
         return self.params.attention
 
     @property

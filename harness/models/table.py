@@ -1,7 +1,7 @@
-"""The kinds of model that can be named in a hypothesis, and the parameters each takes.
+"""The kinds of model that a hypothesis can name, and their parameters.
 
-Light on purpose: a hypothesis is checked against this table without importing any model, so
-that a run pays only for the libraries of the models it uses.
+This module is light: a hypothesis is checked against this table without importing any model, so
+that a run loads only the libraries of the models it uses.
 """
 
 from __future__ import annotations
@@ -34,7 +34,7 @@ from harness.models.params import (
 
 @dataclass(frozen=True)
 class Mistake:
-    """What a kind's library does not take: where in the parameters, what was wanted, nearest."""
+    """A parameter that a kind's library refuses: its place, what was wanted, the nearest name."""
 
     place: tuple[str, ...]
     wanted: str
@@ -46,13 +46,13 @@ class Mistake:
 class Kind:
     """A kind of model: where its class is, its parameters, what it does and its source.
 
-    `scopes` are for whom it can be fitted, the first one unless a hypothesis says so: `pooled`
-    (one fit for all symbols), `effects` (shared slopes, own intercepts) or `asset` (each alone).
-    `periods` says that it reads the target's measure from decision to decision (Task.variance).
-    `stepwise` are the measures it reads from decision to decision, beside the target's.
-    `one_step` says that it forecasts up to the next decision and no further.
-    `check` is a function of its parameters that yields what is wrong with them beyond their
-    types. `flat` says that it forecasts one variance for all bars ahead, so for any part of them.
+    `scopes` are the ways it can be fitted, the first one by default: `pooled` (one fit for all
+    symbols), `effects` (shared slopes, an intercept per symbol) or `asset` (one fit per symbol).
+    `periods` says that it reads the target's measure between forecast origins (Task.variance).
+    `stepwise` are further measures that it reads between forecast origins. `one_step` says that it
+    forecasts up to the next forecast origin and no further. `check` is a function of its parameters
+    that yields a Mistake for each thing wrong with them beyond their types. `flat` says that it
+    forecasts one variance for all bars ahead, and so for any part of them.
     """
 
     name: str
@@ -68,7 +68,7 @@ class Kind:
     flat: bool = False
 
     def mistakes(self, params: Params) -> Iterable[Mistake]:
-        """What the kind's library does not take; it is imported here where it is asked."""
+        """The parameters that the kind's library refuses; the library is imported here."""
         if self.check is not None:
             module, _, name = self.check.partition(":")
             yield from getattr(importlib.import_module(module), name)(params)
@@ -78,7 +78,7 @@ class Kind:
 
 
 def misshapen(params: TransferParams | TransvolParams) -> Iterator[Mistake]:
-    """Heads that do not share the width evenly, and a trend over more than is looked back on."""
+    """Heads that do not divide the width, and a trend window longer than the sequence."""
     if params.width % params.heads:
         wanted = f"a divisor of the width, {params.width}"
         yield Mistake(("heads",), wanted, params.heads)
@@ -87,37 +87,38 @@ def misshapen(params: TransferParams | TransvolParams) -> Iterator[Mistake]:
         yield Mistake(("window",), wanted, params.window)
 
 
-# What fits count of themselves (Training.notes), for the card.
+# What fits count about themselves (Training.notes), for the card.
 NOTES = {
-    "insane": "forecasts outside the training rows' range of the target, replaced by their mean",
-    "guarded": "climbed from further starts on schedule",
-    "rescued": "another start did better than the fit before",
-    "fallback": "further starts tried because the climb from the fit before did not converge",
+    "insane": "forecasts outside the range of the training targets, replaced by their mean",
+    "guarded": "maximised from further starts on schedule",
+    "rescued": "another start gave a higher likelihood than the previous fit",
+    "fallback": "further starts tried because the climb from the previous fit did not converge",
 }
 
 _TRANSFER = (
-    "an LSTM, multi-head self-attention over its states and a head of two linear layers, trained "
-    "on the [source] panel and then tuned on the panel's own rows: `full` at a low rate; `frozen`, "
-    "the head alone; `differential`, the encoder at a tenth of the head's rate; `gradual`, the "
-    "head, then the attention too, then all, a third of the epochs each; `aggressive` at the "
-    "lesson's rate; `scratch` without a source. A fit learns from source rows that had resolved by "
-    "its cut less the embargo; the last third of them is held out; needs torch"
+    "an LSTM, multi-head self-attention over its states and a head of two linear layers, "
+    "pretrained on the [source] panel and then fine-tuned on the panel's own rows: `full` at a low "
+    "rate; `frozen`, the head alone; `differential`, the encoder at a tenth of the head's rate; "
+    "`gradual`, the head, then also the attention, then all, a third of the epochs each; "
+    "`aggressive` at the pretraining rate; `scratch` without a source. Pretraining uses source "
+    "rows that had resolved by the fit's cut minus the embargo, the last third held out; needs "
+    "torch"
 )
 _DEEPVOL = (
-    "one causal LSTM for all series: log returns from decision to decision in, sigma of the next "
-    "one out at every step (softplus + 1e-5), its state running on through all that is known; "
-    "trained by Adam on the Gaussian likelihood of mini-batches, a share of them portfolios of "
-    "stocks drawn anew for every batch with random positive weights; trained on the [source] panel "
-    "it forecasts the panel as it is, and of its rows learns nothing but, with `rescale`, the "
-    "level; needs torch"
+    "one causal LSTM for all series: log returns between forecast origins in, the sigma of the "
+    "next return out at every step (softplus + 1e-5), its state run through all known returns; "
+    "trained by Adam on the Gaussian likelihood of mini-batches, a share of which are portfolios "
+    "of stocks with random positive weights, redrawn for every batch; trained on the [source] "
+    "panel it is not fine-tuned on the panel's own rows, which with `rescale` only set the level; "
+    "needs torch"
 )
 
 _HYBRID = (
-    "a net of the transfer kind and least squares on `har`, fitted on the net's training rows, in "
-    "one forecast: `alpha` weighs the two by one number that is learned, `dynamic` by one for "
-    "every decision, of the net's state and HAR's features; `residual` adds the net to HAR, "
-    "`regimes` the mean of three such heads by how likely each regime is; with a strategy other "
-    "than `scratch` the encoder begins with what it learned from the [source]; needs torch"
+    "a net of the transfer kind combined with least squares on `har`, fitted on the net's training "
+    "rows: `alpha` weights the two by one learned number, `dynamic` by one per forecast origin, a "
+    "function of the net's state and HAR's features; `residual` adds the net to HAR; `regimes` "
+    "adds three such heads, weighted by the regimes' probabilities; with a strategy other than "
+    "`scratch` the encoder starts from weights pretrained on the [source]; needs torch"
 )
 _MISSHAPEN = "harness.models.table:misshapen"
 
@@ -135,8 +136,8 @@ KINDS: dict[str, Kind] = {
             "moving-average",
             "harness.models.naive:MovingAverage",
             MovingAverageParams,
-            "mean variance of the last `window` periods from decision to decision, put on the "
-            "target's scale and moved by the mean training residual",
+            "mean variance of the last `window` periods between forecast origins, on the target's "
+            "scale and corrected by the mean training residual",
             "simple moving average",
             periods=True,
             flat=True,
@@ -145,8 +146,8 @@ KINDS: dict[str, Kind] = {
             "ewma",
             "harness.models.naive:Ewma",
             EwmaParams,
-            "exponentially weighted variance of the periods from decision to decision, put on the "
-            "target's scale and, with `rescale`, moved by the mean training residual",
+            "exponentially weighted variance of the periods between forecast origins, on the "
+            "target's scale and, with `rescale`, corrected by the mean training residual",
             "RiskMetrics Technical Document (1996), section 5.2",
             periods=True,
             flat=True,
@@ -155,7 +156,7 @@ KINDS: dict[str, Kind] = {
             "ols",
             "harness.models.linear:Ols",
             OlsParams,
-            "least squares of the target on feature expressions: HAR-RV and every variant",
+            "least squares of the target on feature expressions: HAR-RV and its variants",
             "Corsi (2009), J. Financial Econometrics 7, eq. 9",
             ("pooled", "effects", "asset"),
         ),
@@ -163,17 +164,17 @@ KINDS: dict[str, Kind] = {
             "wls",
             "harness.models.har:Wls",
             WlsParams,
-            "least squares weighted row by row with `weight`, such as one over the fitted or the "
-            "current variance, so that turbulent days, whose errors are larger, count for less",
+            "least squares with the row weights `weight`, such as one over the fitted or the "
+            "current variance, so that turbulent days, which have larger errors, count less",
             "Patton & Sheppard (2015), Rev. Economics & Statistics 97",
         ),
         Kind(
             "harq",
             "harness.models.har:Harq",
             HarqParams,
-            "least squares on `features` and the first of them, the day, times the root of "
-            "`quarticity`: a day measured with much error counts for less. The day's slope is "
-            "stated at the root of the training rows' mean quarticity, or at none (`centre`)",
+            "least squares on `features` and the product of the first one (the day) with the root "
+            "of `quarticity`: a day measured with large error counts less. The day's slope is "
+            "reported at the root of the training rows' mean quarticity, or at zero (`centre`)",
             "Bollerslev, Patton & Quaedvlieg (2016), J. Econometrics 192",
             ("pooled", "effects", "asset"),
         ),
@@ -181,20 +182,21 @@ KINDS: dict[str, Kind] = {
             "log-ols",
             "harness.models.log_linear:LogOls",
             LogOlsParams,
-            "least squares of the logarithm of a target in levels, beside models of the level; "
-            "`back`: exp of its forecast (`naive`), or that times the mean exp of the training "
-            "residuals (`smearing`), of a sigma the root of their mean squared exp (`variance`)",
+            "least squares of the logarithm of a target in levels, for use beside models of the "
+            "level; `back`: exp of its forecast (`naive`), or that times the mean exp of the "
+            "training residuals (`smearing`), for a sigma the root of their mean squared exp "
+            "(`variance`)",
             "Corsi (2009), J. Financial Econometrics 7; Duan (1983), JASA 78, eq. 2.1",
         ),
         Kind(
             "garch",
             "harness.models.garch:Garch",
             GarchParams,
-            "GARCH(1,1), constant mean, by maximum likelihood on a symbol's log returns from "
-            "decision to decision over its training rows; the variance runs on through every "
-            "later return. Its mean over the horizon is put on the target's scale and, with "
-            "`rescale`, moved by the mean training residual (a factor to a level), since returns "
-            "hold the overnight move that a target such as gk leaves out",
+            "GARCH(1,1), constant mean, by maximum likelihood on a symbol's log returns between "
+            "forecast origins over its training rows; the variance recursion continues through all "
+            "later returns. Its mean over the horizon is put on the target's scale and, with "
+            "`rescale`, corrected by the mean training residual (for a level by a factor), since "
+            "returns include the overnight move, which a target such as gk leaves out",
             "Bollerslev (1986), J. Econometrics 31, section 2; t errors: Bollerslev (1987), Rev. "
             "Economics & Statistics 69",
             scopes=("asset",),
@@ -204,7 +206,7 @@ KINDS: dict[str, Kind] = {
             "gjr",
             "harness.models.garch:Gjr",
             GarchParams,
-            "like garch, a fall adding more variance than a rise",
+            "like garch, with a larger effect of negative returns",
             "Glosten, Jagannathan & Runkle (1993), J. Finance 48",
             scopes=("asset",),
             stepwise=("ret",),
@@ -213,7 +215,7 @@ KINDS: dict[str, Kind] = {
             "egarch",
             "harness.models.garch:Egarch",
             GarchParams,
-            "like garch, of the log variance, with a leverage term; its mean over a horizon is "
+            "like garch, for the log variance, with a leverage term; its mean over a horizon is "
             "that of 4,000 simulated paths, seeded by run.seed",
             "Nelson (1991), Econometrica 59, eq. 2.1",
             scopes=("asset",),
@@ -223,11 +225,11 @@ KINDS: dict[str, Kind] = {
             "arfima",
             "harness.models.arfima:Arfima",
             ArfimaParams,
-            "ARFIMA(1,d,0) of the log sigma from decision to decision: d by local Whittle on the "
-            "training rows (the lowest n^0.65 frequencies), AR(1) by least squares on the "
-            "differenced series, both filters cut at `filter` decisions, fitted per symbol; the "
-            "mean of the variances exp(2 f) of every step of the horizon, put on the target's "
-            "scale and moved by the mean training residual",
+            "ARFIMA(1,d,0) of the log sigma between forecast origins, fitted per symbol: d by "
+            "local Whittle on the training rows (the lowest n^0.65 frequencies), AR(1) by least "
+            "squares on the differenced series, both filters truncated at `filter` origins; the "
+            "mean of the variances exp(2 f) of all steps of the horizon, on the target's scale and "
+            "corrected by the mean training residual",
             "Granger & Joyeux (1980), J. Time Series Analysis 1; Robinson (1995), Annals of "
             "Statistics 23, eq. 3.2",
             scopes=("asset",),
@@ -239,8 +241,8 @@ KINDS: dict[str, Kind] = {
             RegressorParams,
             "any regressor of scikit-learn's linear_model, ensemble, svm, neighbors, "
             "neural_network, tree, kernel_ridge or gaussian_process, named by its `class`, with "
-            "its own arguments in `params`; it sees features standardised by the training rows "
-            "and the target as it is; the seed is the run's, the thread one",
+            "its arguments in `params`; features are standardised by the training rows, the target "
+            "is not; it uses the run's seed and one thread",
             "Pedregosa et al. (2011), J. Machine Learning Research 12",
             check="harness.models.sklearn_regressors:mistakes",
         ),
@@ -248,9 +250,9 @@ KINDS: dict[str, Kind] = {
             "lightgbm",
             "harness.models.lightgbm_trees:LightGbm",
             BoostingParams,
-            "gradient boosted trees; `l2` and `l1` on the target's scale, `qlike` the QLIKE of "
-            "the variance whatever that scale; a fit states each feature's share of the gain; "
-            "with `early_stopping` the best round on the validation rows is kept",
+            "gradient boosted trees; the loss is `l2` or `l1` on the target's scale, or `qlike`, "
+            "the QLIKE of the variance on any scale; a fit reports each feature's share of the "
+            "gain; with `early_stopping` the best round on the validation rows is kept",
             "Ke et al. (2017), Advances in Neural Information Processing Systems 30",
         ),
         Kind(
@@ -266,10 +268,10 @@ KINDS: dict[str, Kind] = {
             "transvol",
             "harness.models.transvol:Transvol",
             TransvolParams,
-            "an encoder-decoder over the features at the last `sequence_length` decisions: "
-            "ProbSparse self-attention, a moving average of `window` decisions taken off as the "
-            "trend, sinusoidal positions; the decoder starts from the later half, looks at what "
-            "was encoded, and adds the trends up to one number; trained as lstm is; needs torch",
+            "an encoder-decoder over the features at the last `sequence_length` forecast origins: "
+            "ProbSparse self-attention, a moving average of `window` origins subtracted as the "
+            "trend, sinusoidal positions; the decoder starts from the later half, attends to the "
+            "encoder's states, and sums the trends to one number; trained like lstm; needs torch",
             "Zhou et al. (2021), AAAI, Informer; Wu, Xu, Wang & Long (2021), NeurIPS, Autoformer",
             check=_MISSHAPEN,
         ),
@@ -277,11 +279,11 @@ KINDS: dict[str, Kind] = {
             "stacked",
             "harness.models.stacked:Stacked",
             StackedParams,
-            "two stages: the model of the table `first`, then LightGBM on `features` and its "
-            "forecast, fitted on what it missed the target by and added to it. The first stage has "
-            "the earlier `share` of a fit's training rows (of these a net holds out the last "
-            "quarter), the second the later ones, which the first forecasts without having seen "
-            "them; between two parts rows are purged by the embargo",
+            "two stages: the model of the table `first`, then LightGBM on `features` and the first "
+            "forecast, fitted on the first stage's out-of-sample residuals and added to its "
+            "forecast. The first stage is fitted on the earlier `share` of a fit's training rows "
+            "(a net holds out the last quarter of these), the second on the later rows; between "
+            "two parts rows are purged by the embargo",
             "Wolpert (1992), Neural Networks 5; Ke et al. (2017), Advances in Neural Information "
             "Processing Systems 30",
         ),
@@ -309,10 +311,10 @@ KINDS: dict[str, Kind] = {
                 name,
                 f"harness.models.recurrent:{title}",
                 RecurrentParams,
-                f"{what} over the features at the last `sequence_length` decisions, oldest "
+                f"{what} over the features at the last `sequence_length` forecast origins, oldest "
                 "first, `dropout` between layers and before the output, with `attention` a "
                 "softmax-weighted mean of all steps instead of the last; trained by Adam, the "
-                "epoch with the least validation loss is kept; needs torch",
+                "epoch with the lowest validation loss is kept; needs torch",
                 source,
             )
             for name, title, what, source in (

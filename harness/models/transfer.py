@@ -1,8 +1,8 @@
-"""Transfer learning: an LSTM with self-attention, taught on another panel and tuned on its own.
+"""Transfer learning: an LSTM with self-attention, pretrained on a source panel and fine-tuned.
 
-The net is an LSTM over the last decisions, multi-head self-attention over its states, and a head of
-two linear layers on the last step's. What it learned from the source, standardised by the source's
-own rows, are the weights that a fit begins with; the panel's rows are standardised by themselves.
+The net is an LSTM over the last forecast origins, multi-head self-attention over its states, and a
+head of two linear layers on the last state. A fit starts from the weights pretrained on the source
+panel. Each panel's features and target are standardised by its own training rows.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ from harness.models.recurrent import RecurrentNet
 from harness.types import F64, FitTime, Rows
 
 _ENCODER, _RECURRENT = "encoder", "encoder.recurrent"
-_SLOWER = 10.0  # how much slower the encoder learns at differential rates
+_SLOWER = 10.0  # the head's learning rate over the encoder's, with differential rates
 
 
 P = TypeVar("P", bound=TransferParams)
@@ -33,23 +33,23 @@ P = TypeVar("P", bound=TransferParams)
 
 @dataclass(frozen=True)
 class TransferNet(RecurrentNet[P]):
-    """A net tuned from what it learned on a source panel, by one of the strategies of its kind."""
+    """A net pretrained on a source panel, fine-tuned by the `strategy` of its parameters."""
 
-    learned: PretrainedWeights | None = None
+    initial: PretrainedWeights | None = None
 
     @property
-    def learns(self) -> bool:
-        """All but training from scratch."""
+    def wants_pretraining(self) -> bool:
+        """True unless it is trained from scratch."""
         return self.params.pretrains
 
     @property
     def holds_out(self) -> bool:
-        """Always: a lesson stops early."""
+        """Always: pretraining stops early."""
         return True
 
     @property
-    def subject(self) -> str:
-        """All that a lesson depends on, in words."""
+    def pretraining_key(self) -> str:
+        """All that pretraining depends on, as text."""
         p = self.params
         own = {
             "features": self.past,
@@ -61,47 +61,48 @@ class TransferNet(RecurrentNet[P]):
         return json.dumps(own, sort_keys=True)
 
     def pretrained(self, pretraining_rows: PretrainingRows, *, seed: int = 0) -> PretrainedWeights:
-        """The net trained on the course alone; ModelError as `fit` raises it."""
-        held_out = pretraining_rows.held_out, pretraining_rows.held_out_y
-        taught = self._trained(
-            pretraining_rows.rows, pretraining_rows.y, held_out, seed, self._fresh, [self._lessons]
-        )
-        weights = {name: w.cpu().numpy() for name, w in taught.net.state_dict().items()}
-        told = taught.training
-        assert told is not None, "a fitted net tells of its training"
+        """The net trained on these rows alone; ModelError as of `fit`."""
+        rows, schedules = pretraining_rows, [self._pretraining_schedule]
+        held_out = rows.held_out, rows.held_out_y
+        trained = self._trained(rows.rows, rows.y, held_out, seed, self._fresh, schedules)
+        history = trained.training
+        assert history is not None, "a trained net has a training history"
         return PretrainedWeights(
-            weights, told.epochs, told.best, told.train_loss, told.validation_loss
+            weights={name: w.cpu().numpy() for name, w in trained.net.state_dict().items()},
+            epochs=history.epochs,
+            best=history.best,
+            train_loss=history.train_loss,
+            validation_loss=history.validation_loss,
         )
 
     def pretraining_time(self, pretraining_rows: PretrainingRows) -> FitTime:
-        """Seconds of a lesson, by timing a few batches of made-up rows."""
-        return self._time(
-            [self._lessons], pretraining_rows.y.size, pretraining_rows.held_out_y.size
-        )
+        """Seconds of pretraining, by timing a few batches of random rows."""
+        sizes = pretraining_rows.y.size, pretraining_rows.held_out_y.size
+        return self._time([self._pretraining_schedule], *sizes)
 
     def fit(
         self, rows: Rows, y: F64, *, validation: tuple[Rows, F64] | None = None, seed: int = 0
     ) -> Self:
-        """A copy tuned from the lesson, if there was one; ModelError as of RecurrentNet."""
+        """A copy fine-tuned from the pretrained weights, if any; ModelError as of RecurrentNet."""
         fitted = super().fit(rows, y, validation=validation, seed=seed)
-        if self.learned is None:
+        if self.initial is None:
             return fitted
-        assert fitted.training is not None, "a fitted net tells of its training"
-        told = replace(
+        assert fitted.training is not None, "a trained net has a training history"
+        training = replace(
             fitted.training,
-            lesson_train_loss=self.learned.train_loss,
-            lesson_validation_loss=self.learned.validation_loss,
+            lesson_train_loss=self.initial.train_loss,
+            lesson_validation_loss=self.initial.validation_loss,
         )
-        return replace(fitted, training=told)
+        return replace(fitted, training=training)
 
-    def after(self, pretrained: PretrainedWeights) -> Self:
-        """The same model, whose fits begin with the lesson's weights."""
-        return replace(self, learned=pretrained)
+    def with_pretrained(self, pretrained: PretrainedWeights) -> Self:
+        """The same model, whose fits start from these weights."""
+        return replace(self, initial=pretrained)
 
-    def _begun(self) -> nn.Module:
+    def _initial_net(self) -> nn.Module:
         net = self._fresh()
-        if self.learned is not None:
-            weights = {k: torch.from_numpy(np.array(w)) for k, w in self.learned.weights.items()}
+        if self.initial is not None:
+            weights = {k: torch.from_numpy(np.array(w)) for k, w in self.initial.weights.items()}
             net.load_state_dict(weights)
         return net
 
@@ -119,7 +120,7 @@ class TransferNet(RecurrentNet[P]):
         return SequenceNet(encoder, LastState(), p.width, p.dropout, hidden=hidden)
 
     @property
-    def _lessons(self) -> loop.Schedule:
+    def _pretraining_schedule(self) -> loop.Schedule:
         p = self.params
         return loop.Schedule(
             p.lesson_learning_rate, p.lesson_batch, p.lesson_epochs, p.patience, p.plateau
@@ -127,11 +128,11 @@ class TransferNet(RecurrentNet[P]):
 
     @property
     def _schedules(self) -> list[loop.Schedule]:
-        """What a fit runs through, one after the other."""
+        """The schedules of a fit, one after the other."""
         p = self.params
         tuning = loop.Schedule(p.learning_rate, p.batch, p.epochs, p.patience, p.plateau)
         if p.strategy == "scratch":
-            return [self._lessons]
+            return [self._pretraining_schedule]
         if p.strategy == "frozen":
             return [replace(tuning, rates={_ENCODER: 0.0})]
         if p.strategy == "differential":
@@ -140,6 +141,6 @@ class TransferNet(RecurrentNet[P]):
             return [replace(tuning, learning_rate=p.lesson_learning_rate)]
         if p.strategy == "gradual":
             third = replace(tuning, epochs=max(p.epochs // 3, 1))
-            held: tuple[dict[str, float], ...] = ({_ENCODER: 0.0}, {_RECURRENT: 0.0}, {})
-            return [replace(third, rates=rates) for rates in held]
+            frozen: tuple[dict[str, float], ...] = ({_ENCODER: 0.0}, {_RECURRENT: 0.0}, {})
+            return [replace(third, rates=rates) for rates in frozen]
         return [tuning]

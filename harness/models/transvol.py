@@ -1,7 +1,7 @@
-"""TransVol: an encoder-decoder of ProbSparse attention and decomposition over the last decisions.
+"""TransVol: an encoder-decoder with ProbSparse attention and trend decomposition.
 
-The source (a preprint of November 2025) names its parts and gives no sizes: what they are is in
-nets/encoder_decoder.py and TransvolParams.
+It reads sequences of the last forecast origins. The source (a preprint of November 2025) names its
+parts but gives no sizes: nets/encoder_decoder.py and TransvolParams state those used here.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from harness.models.recurrent import RecurrentNet
 
 @dataclass(frozen=True)
 class Transvol(RecurrentNet[TransvolParams]):
-    """The encoder-decoder, standardised and trained as the recurrent nets are."""
+    """The encoder-decoder, standardised and trained like the recurrent nets."""
 
     def _fresh(self) -> EncoderDecoder:
         p = self.params

@@ -1,4 +1,4 @@
-"""Models of one symbol whose fits follow each other, each from the one before."""
+"""Chains of fits of one symbol's model, each started from the fit before."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from harness.walk.linear_sweep import Part
 def chained(
     name: str, model: ChainedForecaster, settings: Settings, part: Part, known: I64
 ) -> Iterator[FoldResult]:
-    """A symbol's fits, each from the one before."""
+    """A symbol's fits at the folds `known`, each started from the fit before."""
     folds = [part.folds[k] for k in known]
     rows, y = shown(model, part.samples.rows.columns(model.features), part.samples.y)
     chain: Iterator[Forecaster] | None = None
@@ -31,7 +31,7 @@ def chained(
             require_fitted(model, fitted)
             assert fitted is not None, "a chain has a fit for every training set"
             made.append(result_of(fitted, rows, part.samples, fold, fold.train, settings, 0.0))
-    # A chain fits many folds at a step, so what it took is shared evenly.
+    # A chain may fit many folds in one step, so its time is shared evenly.
     for result in made:
         report = replace(result.report, fit_seconds=seconds / len(folds))
         yield replace(result, report=report)

@@ -1,4 +1,4 @@
-"""From what each model forecast to the rows that all of them did, with the fits behind them."""
+"""Restricts the forecasts of all models to their common test rows."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from harness.walk.linear_sweep import Walked
 
 
 def all_test_rows(folds: Sequence[Fold]) -> slice | I64:
-    """All test rows: one slice where the windows follow each other without a gap."""
+    """All test rows: one slice if the windows follow each other without a gap."""
     if all(a.test.stop == b.test.start for a, b in pairwise(folds)):
         return slice(folds[0].test.start, folds[-1].test.stop)
     return np.concatenate([np.arange(f.test.start, f.test.stop) for f in folds])
@@ -32,11 +32,10 @@ def over_common_rows(
     proofs: tuple[LeakProof, ...],
     min_train: int,
 ) -> Forecasts:
-    """Everything over the test rows of the walk's folds that every model could forecast.
+    """The results over the test rows that every model could forecast.
 
-    `repeats` are, by seed, models that were fitted again. `fitted` says of each model how it was
-    fitted and the folds of its fits. RunError for a window
-    in which no symbol had `min_train` rows to be fitted on.
+    `repeats` are, by seed, the fits with further seeds. `fitted` is each model's fitting and the
+    folds of its fits. RunError for a window in which no symbol has `min_train` training rows.
     """
     test = all_test_rows(folds)
     done = {n: _with_costs(d, [r[n] for r in repeats.values() if n in r]) for n, d in done.items()}
@@ -85,7 +84,7 @@ def over_common_rows(
 
 
 def _with_costs(first: Walked, again: Sequence[Walked]) -> Walked:
-    """A model's fits with the first seed, in their reports the fits with all."""
+    """A model's fits with the first seed; their reports count the fits with all seeds."""
     if not again:
         return first
     by_window = zip(first.reports, *(r.reports for r in again), strict=True)
@@ -104,8 +103,8 @@ def _fit(name: str, walked: Walked, fitting: Fitting, cuts: I64, edges: I64) -> 
         reports=walked.reports,
         scope=fitting.scope,
         refit=fitting.refit,
-        tails=walked.left.tails,
-        laws=walked.left.laws,
+        tails=walked.summaries.tails,
+        laws=walked.summaries.laws,
     )
 
 

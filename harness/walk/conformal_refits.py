@@ -1,9 +1,9 @@
-"""Conformal laws of models that train on the rows held out too: from fits that have not seen them.
+"""Conformal distributions of models without early stopping, from refits before the held-out rows.
 
-A model that stops early never trains on its validation slice, so its own residuals there calibrate
-it. Any other model is walked once more over the same windows, fitted on the training rows before
-the slice alone, purged as before a test, and tested on the slice. Those residuals calibrate the
-forecasts of its fit on all training rows: one on fewer rows, so as a rule no better.
+A model that stops early never trains on its validation slice, so its residuals there calibrate its
+conformal distribution. Any other model is refitted in the same windows on the training rows before
+the slice, purged as before a test window, and tested on the slice. These residuals calibrate the
+forecasts of its fit on all training rows; the refit has fewer rows, so it is usually no better.
 """
 
 from __future__ import annotations
@@ -21,13 +21,13 @@ from harness.walk.residuals.laws import Laws
 
 
 def before_slices(windows: Sequence[Window], embargo: int) -> tuple[Window, ...]:
-    """The windows of fits before the slices held out, which are what they test (ns)."""
+    """The windows of the refits, whose test rows are the held-out slices (ns)."""
     return tuple(_before_slice(w, embargo) for w in windows)
 
 
 def _before_slice(window: Window, embargo: int) -> Window:
     begin = window.validation
-    assert begin is not None, "a walk with conformal laws has rows held out"
+    assert begin is not None, "conformal distributions need held-out rows"
     return window._replace(limit=begin - embargo, cut=begin, end=window.cut, validation=None)
 
 
@@ -39,13 +39,13 @@ def with_conformal(
     blind: Walked,
     limits: Sequence[int],
 ) -> Walked:
-    """The walk with the conformal laws of its fits, of each symbol alone where it has its own.
+    """The walk with the conformal distributions of its fits, by symbol if fitted by symbol.
 
-    `blind` are forecasts of the test rows of `slices`, which are one fit's each. Of these rows
-    those count that have resolved by the fit's own limit (UTC ns).
+    `blind` are the refits' forecasts of the test rows of `slices`, one slice per fit. Only rows
+    that had resolved by the fit's own limit (UTC ns) count.
     """
-    assert walked.left.laws is not None, "a walk that is asked for laws has them"
-    found, place, start = walked.left.laws.copy(), laws.conformal, 0
+    assert walked.summaries.laws is not None, "the walk keeps distributions if it has refits"
+    found, place, start = walked.summaries.laws.copy(), laws.conformal, 0
     for k, (fold, limit) in enumerate(zip(slices, limits, strict=True)):
         y, symbol = samples.y[fold.test], samples.rows.symbol[fold.test]
         residuals = y - blind.yhat[start : start + y.size]
@@ -56,13 +56,15 @@ def with_conformal(
         else:
             for code in range(found.shape[1]):
                 found[k, code, place] = laws.calibrated(residuals[known & (symbol == code)])
-    return replace(walked, left=walked.left._replace(laws=found))
+    return replace(walked, summaries=walked.summaries._replace(laws=found))
 
 
 @contextmanager
-def told() -> Iterator[None]:
-    """A RunError inside as one that says which fits these are."""
+def named_refits() -> Iterator[None]:
+    """Adds to a RunError that it is of the refits for conformal distributions."""
     try:
         yield
     except RunError as error:
-        raise RunError(f"conformal laws, fits before the rows held out: {error}") from None
+        raise RunError(
+            f"conformal distributions, refits before the held-out rows: {error}"
+        ) from None

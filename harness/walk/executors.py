@@ -1,7 +1,6 @@
-"""Where fits and simulated worlds are made: the one seam for other processes and machines.
+"""Executors run fits and simulations: in this process, in others, or on other machines.
 
-What a task gives does not depend on where it runs, so that results are the same bytes with any
-executor.
+A task's result does not depend on where it runs: results are the same bytes with any executor.
 """
 
 from __future__ import annotations
@@ -14,42 +13,42 @@ Result = TypeVar("Result")
 
 
 class Executor(Protocol):
-    """Runs independent tasks; `count` at once."""
+    """Runs independent tasks, `count` at a time."""
 
     @property
     def count(self) -> int:
-        """How many tasks run at once."""
+        """The number of tasks that run at the same time."""
         ...
 
     @property
     def in_process(self) -> bool:
-        """Whether tasks run in this process, one after another, so that they can report here."""
+        """Whether tasks run in this process, one after another, and so can report progress."""
         ...
 
     def suited(self, seconds: float) -> Executor:
-        """The executor for work of so many seconds of one core: this one, or `HERE`."""
+        """The executor for this many seconds of one core's work: this one, or `HERE`."""
         ...
 
     def map(self, function: Callable[[Item], Result], items: Iterable[Item]) -> Iterator[Result]:
-        """function(item) of every item, in the order of the items; both must survive pickle.
+        """function(item) of every item, in the order of the items; both must be picklable.
 
-        RunError where a worker was lost.
+        RunError if a worker was lost.
         """
         ...
 
 
 class _Here:
-    """Runs every task in this process when its result is asked for."""
+    """Runs every task in this process, when its result is needed."""
 
     count = 1
     in_process = True
 
     def suited(self, seconds: float) -> Executor:
-        """Itself, however long the work."""
+        """This executor, for any amount of work."""
         return self
 
     def map(self, function: Callable[[Item], Result], items: Iterable[Item]) -> Iterator[Result]:
-        """As the built-in `map`."""
+        """The built-in `map`."""
         return map(function, items)
 
 

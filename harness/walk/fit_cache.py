@@ -1,11 +1,10 @@
-"""Finished fits, kept: a rerun fits nothing again, and a run that was killed goes on where it was.
+"""The cache of finished fits: a rerun fits nothing again, a killed run continues where it stopped.
 
-A fit is kept under the hash of everything that it was made from: what the model is (kind,
-parameters, task), the text of the code and the versions of the libraries that fit it, the rows it
-saw and was asked to forecast with the targets it trained on, and the seed. A changed row, parameter
-or seed makes another hash of the fits that it touches and of no other; changed code of models, nets
-or fits, of all. A file is one of the safetensors format: numbers and words, nothing that could be
-executed.
+The key of a fit is the hash of all its inputs: the model (kind, parameters, task), the code and the
+library versions that fit it, the rows it was trained on and asked to forecast, their targets, and
+the seed. A changed row, parameter or seed changes the keys of the fits that depend on it and of no
+others; changed code of models or fits changes all keys. Files are in the safetensors format, which
+holds numbers and text, nothing that could be executed.
 """
 
 from __future__ import annotations
@@ -31,27 +30,27 @@ from harness.types import Rows
 
 _LAYOUT = 1
 _FOLDER = "fits"
-# All code that a fit runs. Rows are hashed as they are, so nothing that makes them is named here.
+# All code that a fit runs. Rows are hashed themselves, so the code that makes them is not listed.
 MADE_BY = ("kernels", "measures", "models", "samples", "walk", "types.py")
 Arrays = Mapping[str, np.ndarray]
 
 
 def fits_folder() -> Path:
-    """Where fits are kept."""
+    """The folder of cached fits."""
     return cache_folder() / _FOLDER
 
 
 @dataclass(frozen=True)
 class Entry:
-    """One fit's place: its file, and in words what it was made from."""
+    """One fit's place in the cache: its file, and its inputs as text."""
 
     path: Path
     made_from: Mapping[str, Any]
 
     def read(self) -> tuple[dict[str, np.ndarray], dict[str, Any]] | None:
-        """The fit's arrays and words; None where it is not kept.
+        """The fit's arrays and words; None if it is not in the cache.
 
-        RunError for a file that is damaged or was made from something else.
+        RunError for a damaged file, or one with other inputs.
         """
         try:
             content = self.path.read_bytes()
@@ -79,15 +78,15 @@ class Entry:
 
     @contextmanager
     def alone(self) -> Iterator[None]:
-        """Processes that want the same fit at once wait for the one that makes it."""
+        """A lock: processes that need the same fit wait for the one that makes it."""
         with alone(self.path.with_suffix(".lock")):
             yield
 
     def _refused(self, why: str) -> RunError:
-        return RunError(f"{self.path}: a kept fit, {why}: delete the file or run with --fresh")
+        return RunError(f"{self.path}: a cached fit, {why}: delete the file or run with --fresh")
 
     def write(self, arrays: Arrays, result: Mapping[str, Any]) -> None:
-        """Keep it, whole or not at all; a full or read-only cache costs the next run its time."""
+        """Write the fit atomically; errors of a full or read-only cache are ignored."""
         from safetensors.numpy import save
 
         whole = {name: np.ascontiguousarray(values) for name, values in arrays.items()}
@@ -112,7 +111,7 @@ class Entry:
 
 @dataclass(frozen=True)
 class FitCache:
-    """Where fits are kept, and by name in words what those models are that keep theirs."""
+    """The cache's folder, and by name the text (kind, parameters, task) of cached models."""
 
     folder: Path
     models: Mapping[str, str]
@@ -129,10 +128,10 @@ class FitCache:
     ) -> Entry:
         """The place of one fit.
 
-        `words` say what is fitted, `made_by` with which versions and on what device; `rows` are
-        those trained on, held out and forecast, with the model's features alone, of which it sees
-        the last `look_back` decisions (None: all), and the names of their symbols; `numbers` the
-        targets and what else is known of them; `settings` seed and what is asked of the fit.
+        `words` say what is fitted, `made_by` with which versions and on which device; `rows` are
+        the training, held-out and test rows with the model's features alone, of which it sees the
+        last `look_back` forecast origins (None: all), and the names of their symbols; `numbers` are
+        the targets and other numbers of these rows; `settings` the seed and the rest of the inputs.
         """
         digest = xxhash.xxh3_128()
         for name, (part, symbols) in rows.items():
@@ -155,7 +154,7 @@ class FitCache:
 def _add_rows(
     digest: xxhash.xxh3_128, rows: Rows, symbols: tuple[str, ...], length: int | None
 ) -> None:
-    """All that a model may see of the rows: symbols by name, which codes are not."""
+    """Adds all that a model may see of the rows; symbols by name, since codes may change."""
     codes, each = np.unique(rows.symbol, return_inverse=True)
     digest.update(json.dumps([rows.names, [symbols[c] for c in codes]]).encode())
     _add(digest, "symbol", each.astype(np.int32))
@@ -169,13 +168,13 @@ def _add_rows(
     steps, places = rows.steps(length)
     seen = np.zeros(len(steps.values), np.bool_)
     seen[places] = True
-    # Between the steps of one symbol and those of the next lie some that no row looks back on.
+    # Some steps between one symbol's and the next symbol's are in no row's look-back.
     _add(digest, "steps", steps.values[seen])
     _add(digest, "places", np.cumsum(seen)[places[:, -1]] if places.size else places)
 
 
 def _add_histories(digest: xxhash.xxh3_128, rows: Rows, codes: np.ndarray) -> None:
-    """Each symbol's features at all decisions up to its last row, and where its rows stand."""
+    """Adds each symbol's features up to its last row, and its rows' positions among them."""
     history, places = history_of(rows)
     columns = [history.names.index(name) for name in rows.names]
     for code in codes:
@@ -197,7 +196,7 @@ def _checksum(arrays: Arrays, result: object) -> str:
 
 
 def _metadata(content: bytes) -> Mapping[str, str]:
-    """The words in a safetensors file: an eight-byte length, then that much JSON."""
+    """The text in a safetensors file: an eight-byte length, then as many bytes of JSON."""
     size = int.from_bytes(content[:8], "little")
     return json.loads(content[8 : 8 + size])["__metadata__"]
 

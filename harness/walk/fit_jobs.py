@@ -1,8 +1,7 @@
-"""Models fitted one fold at a time: nets, trees, whatever has no sums to share and no chain.
+"""Jobs: fits made one fold at a time, of all models that are neither swept nor chained.
 
-All such fits of a walk are one list, in the order of the models, so that worker processes have
-something to do as long as anything is left. Results come in that order, with the same bytes
-whatever the number of workers.
+All such fits of a walk form one list, in the order of the models, which keeps all worker processes
+busy until the end. Results come in that order, the same bytes for any number of workers.
 """
 
 from __future__ import annotations
@@ -14,14 +13,15 @@ from functools import partial
 from harness.models.protocol import Forecaster, Trained
 from harness.types import Fold, Progress, Samples
 from harness.walk.executors import Executor
-from harness.walk.fold_fit import FoldResult, Settings, fit_fold, is_kept, named
+from harness.walk.fold_fit import FoldResult, Settings, fit_fold, named
+from harness.walk.fold_fit import is_cached as fit_is_cached
 
 
 @dataclass(frozen=True)
 class Job:
     """One fit: the model, the rows of its symbols, the fold, the seed.
 
-    `label` says which of how many.
+    `label` names it for progress messages: `4h: net, fit 3 of 12`.
     """
 
     name: str
@@ -40,7 +40,7 @@ def numbered(
     seed: int,
     label: str,
 ) -> Iterator[Job]:
-    """The fits of one model on these folds, as jobs."""
+    """One model's fits on these folds, as jobs."""
     for number, fold in enumerate(folds, 1):
         yield Job(name, model, samples, fold, seed, f"{label}, fit {number} of {len(folds)}")
 
@@ -48,31 +48,33 @@ def numbered(
 def results(
     jobs: Sequence[Job], settings: Settings, executor: Executor, epochs: Progress
 ) -> Iterator[FoldResult]:
-    """What the jobs give, in their order, each made when it is asked for or before.
+    """The jobs' results, in the order of the jobs.
 
-    `epochs` is told of every epoch of fits made in this process, else of every job that is done.
+    `epochs` gets every epoch of fits in this process, or every finished job of other processes.
     """
     if executor.in_process:
         for job in jobs:
-            yield _made(settings, job, partial(_tell, epochs, job.label))
+            yield _fit(settings, job, partial(_report, epochs, job.label))
         return
-    for number, result in enumerate(executor.map(partial(_made, settings), jobs), 1):
+    for number, result in enumerate(executor.map(partial(_fit, settings), jobs), 1):
         epochs(f"{jobs[number - 1].label}: done, {number} of {len(jobs)} in all")
         yield result
 
 
-def _made(settings: Settings, job: Job, tell: Progress | None = None) -> FoldResult:
+def _fit(settings: Settings, job: Job, epochs: Progress | None = None) -> FoldResult:
     model = job.model
-    if tell is not None and isinstance(model, Trained):
+    if epochs is not None and isinstance(model, Trained):
         with named(job.name, model, job.samples, job.fold):
-            model = model.watched(tell)
+            model = model.watched(epochs)
     return fit_fold(job.name, model, job.samples, replace(settings, seed=job.seed), job.fold)
 
 
-def is_made(job: Job, settings: Settings) -> bool:
-    """Whether its fit is kept already, so that it takes no time."""
-    return is_kept(job.name, job.model, job.samples, replace(settings, seed=job.seed), job.fold)
+def is_cached(job: Job, settings: Settings) -> bool:
+    """Whether its fit is in the cache, so that it takes no time."""
+    return fit_is_cached(
+        job.name, job.model, job.samples, replace(settings, seed=job.seed), job.fold
+    )
 
 
-def _tell(epochs: Progress, label: str, epoch: str) -> None:
+def _report(epochs: Progress, label: str, epoch: str) -> None:
     epochs(f"{label}: {epoch}")

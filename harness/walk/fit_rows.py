@@ -1,4 +1,4 @@
-"""Which rows of a fold a fit sees: to train on, to stop early on, and those of a first stage."""
+"""Splits a fold into training, validation and first-stage rows."""
 
 from __future__ import annotations
 
@@ -12,9 +12,9 @@ from harness.types import I64, Fold, Samples
 
 @dataclass(frozen=True)
 class FitRows:
-    """Positions in the samples: rows to train on, rows held out for a model that stops early.
+    """Positions in the samples: training rows, and held-out rows of a model that stops early.
 
-    `first` and `first_held_out` are those of a first stage, which the others are not.
+    `first` and `first_held_out` are the rows of a first stage; they are not among the others.
     """
 
     train: slice | I64
@@ -24,9 +24,9 @@ class FitRows:
 
 
 def fit_rows(model: Forecaster, samples: Samples, fold: Fold, embargo: int) -> FitRows:
-    """What a fit of this model on this fold sees; purged by the embargo between any two parts.
+    """The rows of this model's fit on this fold; purged by the embargo between any two parts.
 
-    RunError where a part that it needs is empty, or too small for a stage.
+    RunError if a part that it needs is empty, or too small for a stage.
     """
     train, held_out = hold_out(samples, fold, embargo) if model.validates else (fold.train, None)
     if not isinstance(model, Staged):
@@ -40,7 +40,7 @@ def fit_rows(model: Forecaster, samples: Samples, fold: Fold, embargo: int) -> F
         *before, last = map(str, sizes)
         raise RunError(
             f"{where(samples, fold.window)}: {' and '.join(before)} rows for the first stage, "
-            f"{last} for the second, of {FEWEST_STAGE_ROWS} at least: between them lie "
-            f"{samples.horizon} and the embargo; a longer walk_forward.train or another share?"
+            f"{last} for the second, wanted at least {FEWEST_STAGE_ROWS}: {samples.horizon} and "
+            "the embargo lie between them; a longer walk_forward.train or another share?"
         )
     return FitRows(later, held_out, first, first_held_out)

@@ -1,4 +1,4 @@
-"""One model on one fold: fitted on its training rows, forecasts of its test rows, how it went."""
+"""Fits one model on one fold and forecasts its test rows, with a report of the fit."""
 
 from __future__ import annotations
 
@@ -45,17 +45,17 @@ from harness.walk.fit_cache import Entry, FitCache
 from harness.walk.fit_rows import FitRows, fit_rows
 from harness.walk.residuals.kept import NO_SUMMARY, NOTHING, ResidualPlan, ResidualSummary
 
-MIN_TRAIN = 100  # training rows from which on a symbol is fitted by itself
+MIN_TRAIN = 100  # training rows that a symbol needs for a fit of its own
 
 
 @dataclass(frozen=True)
 class Settings:
-    """What every fit of a walk shares: the embargo (ns), the target's scale, the seed.
+    """What all fits of a walk share: the embargo (ns), the target scale, the seed.
 
-    `min_train` is how many training rows a symbol needs to be fitted by itself. `keep` is what
-    each fit leaves of its residuals. `store` is where fits are looked for before they are made, and
-    kept. Models whose fits depend on the seed are fitted with `seeds` of them, from `seed` on.
-    `source` are the rows of another panel that pupils learn from before a fit.
+    `min_train` is the number of training rows that a symbol needs for a fit of its own. `keep` says
+    which summaries of its residuals each fit keeps. `store` is the cache of fits, if any. Models
+    whose fits depend on the seed are fitted with `seeds` seeds, from `seed` on. `source` are the
+    source-panel rows for pretraining.
     """
 
     embargo: int
@@ -70,25 +70,25 @@ class Settings:
 
 @dataclass(frozen=True)
 class FoldResult:
-    """One model on one fold: test forecasts, what it states, the way back, how the fit went.
+    """One model on one fold: test forecasts, coefficients, back-transformation shifts, report.
 
-    `left` is what is asked for of its residuals.
+    `summary` are the summaries of its residuals that Settings.keep asks for.
     """
 
     yhat: F64
     stated: Mapping[str, float]
     shifts: tuple[float, float]
     report: FitReport
-    left: ResidualSummary = NO_SUMMARY
+    summary: ResidualSummary = NO_SUMMARY
 
 
 def fit_fold(
     name: str, model: Forecaster, samples: Samples, settings: Settings, fold: Fold
 ) -> FoldResult:
-    """Fit one model on one fold and forecast its test rows, or take both from where they are kept.
+    """Fit one model on one fold and forecast its test rows, or read both from the fit cache.
 
-    A model that stops early never trains on the rows held out for it. RunError names window and
-    model when the model cannot be fitted or forecasts no number, or a file that is not its fit.
+    A model that stops early never trains on its held-out rows. RunError names the window and the
+    model if it cannot be fitted or a forecast is not finite, or names a damaged cache file.
     """
     entry = _entry(name, model, samples, settings, fold)
     if entry is not None and (found := entry.read()) is not None:
@@ -98,7 +98,8 @@ def fit_fold(
     train, validation = seen.train, _taken(rows, y, seen.held_out)
     with named(name, model, samples, fold):
         began = clock()
-        model = _begun(_with_pretraining(model, settings, fold), rows, y, seen, settings.seed)
+        model = _with_pretraining(model, settings, fold)
+        model = _with_first_stage(model, rows, y, seen, settings.seed)
         fitted = model.fit(rows.take(train), y[train], validation=validation, seed=settings.seed)
         seconds = clock() - began
         require_fitted(model, fitted)
@@ -106,7 +107,7 @@ def fit_fold(
             fitted, rows, samples, fold, train, settings, seconds, held_out=seen.held_out
         )
         if entry is not None:
-            assert isinstance(fitted, Kept), "a fitted copy of a model whose fits are kept"
+            assert isinstance(fitted, Kept), "a fitted copy has the methods of its model"
             entry.write(*_packed(result, fitted.weights()))
     return result
 
@@ -115,28 +116,34 @@ def _taken(rows: Rows, y: F64, part: I64 | None) -> tuple[Rows, F64] | None:
     return None if part is None else (rows.take(part), y[part])
 
 
-def _begun(model: Forecaster, rows: Rows, y: F64, seen: FitRows, seed: int) -> Forecaster:
-    """A model of two stages with the first one fitted; any other as it is."""
+def _with_first_stage(
+    model: Forecaster, rows: Rows, y: F64, seen: FitRows, seed: int
+) -> Forecaster:
+    """A two-stage model with its first stage fitted; any other model unchanged."""
     if seen.first is None or not isinstance(model, Staged):
         return model
     validation = _taken(rows, y, seen.first_held_out)
     return model.begun(rows.take(seen.first), y[seen.first], validation=validation, seed=seed)
 
 
-def learns(model: Forecaster, settings: Settings) -> TypeGuard[PretrainedForecaster]:
-    """Whether it learns from a source before its fits, and there is one."""
-    return settings.source is not None and isinstance(model, PretrainedModel) and model.learns
+def wants_pretraining(model: Forecaster, settings: Settings) -> TypeGuard[PretrainedForecaster]:
+    """Whether the model is to be pretrained, and there is a source panel."""
+    return (
+        settings.source is not None
+        and isinstance(model, PretrainedModel)
+        and model.wants_pretraining
+    )
 
 
 def _with_pretraining(model: Forecaster, settings: Settings, fold: Fold) -> Forecaster:
-    """A pupil with what it learned from the source, now or before from the same rows."""
-    if not learns(model, settings):
+    """The model with weights pretrained on the source, from the cache if they are there."""
+    if not wants_pretraining(model, settings):
         return model
     given = pretraining_rows_of(model, settings, fold)
     if settings.store is None:
-        return model.after(model.pretrained(given, seed=settings.seed))
+        return model.with_pretrained(model.pretrained(given, seed=settings.seed))
     entry = settings.store.entry(
-        f"lesson: {model.subject}",
+        f"lesson: {model.pretraining_key}",
         made_by=model.made_by(),
         rows=_lesson_rows(given),
         numbers={"y": given.y, "held out": given.held_out_y},
@@ -149,14 +156,14 @@ def _with_pretraining(model: Forecaster, settings: Settings, fold: Fold) -> Fore
             entry.write(pretrained.weights, pretrained.words())
         else:
             pretrained = PretrainedWeights.of(*found)
-    return model.after(pretrained)
+    return model.with_pretrained(pretrained)
 
 
 def pretraining_rows_of(
     model: PretrainedForecaster, settings: Settings, fold: Fold
 ) -> PretrainingRows:
-    """The source's rows that teach a fit; ModelError where they are too few."""
-    assert settings.source is not None, "asked of a model that learns"
+    """The source rows for one fit's pretraining; ModelError if there are too few."""
+    assert settings.source is not None, "wants_pretraining is true only with a source"
     limit, held = fold.window.limit, model.holds_out
     return pretraining_rows(
         settings.source, looked_back(model), limit, settings.embargo, holds_out=held
@@ -164,7 +171,7 @@ def pretraining_rows_of(
 
 
 def _seen(model: Kept | PretrainedModel) -> int | None:
-    """How many decisions' features a fit and its forecasts see of each row's history."""
+    """How many forecast origins of a row's history a fit and its forecasts see; None: all."""
     return None if isinstance(model, Recursive) and model.recursive else model.look_back
 
 
@@ -175,8 +182,10 @@ def _lesson_rows(given: PretrainingRows) -> dict[str, tuple[Rows, tuple[str, ...
     }
 
 
-def is_kept(name: str, model: Forecaster, samples: Samples, settings: Settings, fold: Fold) -> bool:
-    """Whether this fit is there already, so that it takes no time."""
+def is_cached(
+    name: str, model: Forecaster, samples: Samples, settings: Settings, fold: Fold
+) -> bool:
+    """Whether this fit is in the cache, so that it takes no time."""
     entry = _entry(name, model, samples, settings, fold)
     return entry is not None and entry.path.exists()
 
@@ -184,7 +193,7 @@ def is_kept(name: str, model: Forecaster, samples: Samples, settings: Settings, 
 def _entry(
     name: str, model: Forecaster, samples: Samples, settings: Settings, fold: Fold
 ) -> Entry | None:
-    """Where this fit is kept, under all that it and its forecasts are made from, or None."""
+    """The fit's place in the cache, by all inputs of the fit and its forecasts, or None."""
     store = settings.store
     if store is None or name not in store.models or not isinstance(model, Kept):
         return None
@@ -207,7 +216,7 @@ def _entry(
         context = samples.rows.columns(model.context)
         numbers |= {f"context, {key}": context.take(at).X for key, at in taken.items()}
     named_parts = {key: (part, samples.symbols) for key, part in parts.items()}
-    if learns(model, settings):
+    if wants_pretraining(model, settings):
         with named(name, model, samples, fold):
             given = pretraining_rows_of(model, settings, fold)
         named_parts |= _lesson_rows(given)
@@ -227,10 +236,10 @@ def _entry(
 
 
 def _returns(samples: Samples, train: slice | I64, settings: Settings) -> F64 | None:
-    """The training rows' returns where tails are asked for."""
+    """The training rows' returns, if tails are asked for."""
     if settings.keep.tails is None:
         return None
-    assert samples.returns is not None, "samples have returns where tails are asked for"
+    assert samples.returns is not None, "samples have returns if tails are asked for"
     return samples.returns[train]
 
 
@@ -238,17 +247,17 @@ def _packed(
     result: FoldResult, weights: Mapping[str, np.ndarray]
 ) -> tuple[dict[str, np.ndarray], dict[str, Any]]:
     arrays = {"yhat": result.yhat, **{f"weight.{key}": w for key, w in weights.items()}}
-    asked = result.left._asdict().items()
-    arrays |= {key: values for key, values in asked if values is not None}
+    summary = result.summary._asdict().items()
+    arrays |= {key: values for key, values in summary if values is not None}
     words = {"stated": result.stated, "shifts": result.shifts, "report": asdict(result.report)}
     return arrays, words
 
 
 def _unpacked(arrays: Mapping[str, np.ndarray], words: Mapping[str, Any]) -> FoldResult:
     report = dict(words["report"])
-    if (told := report["training"]) is not None:
-        weights = _tuples(told["weights"])
-        report["training"] = Training(**_tuples(told) | {"weights": weights})
+    if (training := report["training"]) is not None:
+        weights = _tuples(training["weights"])
+        report["training"] = Training(**_tuples(training) | {"weights": weights})
     first, second = words["shifts"]
     return FoldResult(
         arrays["yhat"],
@@ -260,7 +269,7 @@ def _unpacked(arrays: Mapping[str, np.ndarray], words: Mapping[str, Any]) -> Fol
 
 
 def _tuples(words: Mapping[str, Any]) -> dict[str, Any]:
-    """As they were before JSON, which has lists alone."""
+    """The words with lists turned back into tuples, which JSON does not have."""
     return {key: tuple(v) if isinstance(v, list) else v for key, v in words.items()}
 
 
@@ -275,16 +284,16 @@ def result_of(
     *,
     held_out: I64 | None = None,
 ) -> FoldResult:
-    """The forecasts of a fitted model on a fold, its shifts by the rows it was trained on.
+    """The forecasts of a fitted model on a fold, with shifts from its training residuals.
 
-    `rows` are those of the samples, with the model's features; `held_out` of them it stopped early
-    on.
+    `rows` are those of the samples, with the model's features; `held_out` are the positions of its
+    early-stopping rows.
     """
     began, y, scale = clock(), samples.y, settings.scale
     yhat = fitted.predict(rows.take(fold.test))
     predicted = clock() - began
-    seen = rows.take(train)
-    inside = fitted.line(seen) if isinstance(fitted, Linear) else fitted.predict(seen)
+    trained = rows.take(train)
+    inside = fitted.line(trained) if isinstance(fitted, Linear) else fitted.predict(trained)
     require_forecasts(yhat, fold.test.stop - fold.test.start)
     require_forecasts(inside, y[train].size)
     residuals = y[train] - inside
@@ -305,13 +314,13 @@ def result_of(
     if held_out is not None and keep.laws is not None and keep.laws.conformal is not None:
         calibrating = y[held_out] - fitted.predict(rows.take(held_out))
     returns = _returns(samples, train, settings)
-    left = keep.of(y[train], residuals, returns, shifts[0], calibrating)
-    return FoldResult(yhat, stated_by(fitted), shifts, report, left)
+    summary = keep.of(y[train], residuals, returns, shifts[0], calibrating)
+    return FoldResult(yhat, stated_by(fitted), shifts, report, summary)
 
 
 @contextmanager
 def named(name: str, model: object, samples: Samples, fold: Fold) -> Iterator[None]:
-    """What a model raises (ModelError, a foreign one anything) as a RunError that names both."""
+    """Turns what a model raises (a plug-in: anything) into a RunError naming model and window."""
     try:
         with in_words(model):
             yield
@@ -320,26 +329,26 @@ def named(name: str, model: object, samples: Samples, fold: Fold) -> Iterator[No
 
 
 def over_seeds(reports: Sequence[FitReport]) -> FitReport:
-    """The fits of one window with several seeds; how training went is that of the first."""
+    """The report of one window's fits with several seeds; `training` is that of the first."""
     return replace(merged(reports), training=reports[0].training)
 
 
 def merged(reports: Sequence[FitReport]) -> FitReport:
-    """The fits of several symbols in one window; a single fit is told in full."""
+    """One report of several symbols' fits in one window; a single fit keeps all its details."""
     if len(reports) == 1:
         return reports[0]
-    told = [r.training for r in reports if r.training is not None]
+    known = [r.training for r in reports if r.training is not None]
     training = None
-    if told:
+    if known:
         training = Training(
-            parameters=max(t.parameters for t in told),
-            converged=all(t.converged for t in told),
-            epochs=round(fmean(t.epochs for t in told)),
-            best=round(fmean(t.best for t in told)),
-            notes=dict(sum((Counter(t.notes) for t in told), Counter())),
+            parameters=max(t.parameters for t in known),
+            converged=all(t.converged for t in known),
+            epochs=round(fmean(t.epochs for t in known)),
+            best=round(fmean(t.best for t in known)),
+            notes=dict(sum((Counter(t.notes) for t in known), Counter())),
         )
-        if told[0].attention:
-            weights = np.mean([t.attention for t in told], axis=0)
+        if known[0].attention:
+            weights = np.mean([t.attention for t in known], axis=0)
             training = replace(training, attention=tuple(weights.tolist()))
     return FitReport(
         len(reports),
@@ -352,7 +361,7 @@ def merged(reports: Sequence[FitReport]) -> FitReport:
 
 
 def failed(name: str, samples: Samples, fold: Fold, error: Exception) -> RunError:
-    """The error as one that names model, horizon, symbol where it is one of several, window."""
+    """The error with model, horizon, symbol (if it is one of several) and window named."""
     window = fold.window
     whose = f", {samples.symbols[samples.rows.symbol[0]]}" if _single(samples) else ""
     return RunError(
@@ -362,6 +371,6 @@ def failed(name: str, samples: Samples, fold: Fold, error: Exception) -> RunErro
 
 
 def _single(samples: Samples) -> bool:
-    """Whether these are one symbol's rows out of a panel of several."""
+    """Whether these are the rows of one symbol from a panel of several."""
     symbol = samples.rows.symbol
     return len(samples.symbols) > 1 and bool((symbol == symbol[0]).all())

@@ -1,9 +1,9 @@
 """Linear models over all windows at once: rows are summed once, windows merge the sums.
 
-Pooled, one set of coefficients serves all symbols; with effects the slopes are shared and every
-symbol has an intercept of its own (least squares with a dummy per symbol, Wooldridge 2010,
-Econometric Analysis of Cross Section and Panel Data, section 10.5); by asset each symbol is fitted
-alone. Symbols are swept one after the other, so cost is linear in them.
+Pooled: one set of coefficients for all symbols. With effects: shared slopes and an intercept per
+symbol (least squares with a dummy per symbol, Wooldridge 2010, Econometric Analysis of Cross
+Section and Panel Data, section 10.5). By asset: each symbol is fitted alone. Symbols are swept one
+after the other, so the cost is linear in them.
 """
 
 from __future__ import annotations
@@ -20,14 +20,15 @@ from harness.samples.splits import make_folds
 from harness.samples.target_scale import TargetScale
 from harness.types import F64, I64, FitReport, Fold, Samples, Window, middle
 from harness.walk.residuals.kept import NO_SUMMARY, NOTHING, ResidualPlan, ResidualSummary
-from harness.walk.sweep_rows import Leaving, Series
+from harness.walk.sweep_rows import Series, Summaries
 
 
 @dataclass(frozen=True)
 class Walked:
     """A model's forecasts of the test rows (n,) in their order, and its w fits as in ModelFit.
 
-    A forecast is NaN where the row's symbol had too few rows to be fitted on.
+    A forecast is NaN if the row's symbol has too few training rows. `summaries` are of the fits'
+    residuals.
     """
 
     yhat: F64
@@ -36,19 +37,19 @@ class Walked:
     var_shift: F64
     sigma_shift: F64
     reports: tuple[FitReport, ...]
-    left: ResidualSummary = NO_SUMMARY
+    summaries: ResidualSummary = NO_SUMMARY
 
 
 @dataclass(frozen=True)
 class Part:
-    """One symbol's rows in a walk: its samples, its folds, and where its test rows stand."""
+    """One symbol's samples and folds, and the positions of its test rows among all test rows."""
 
     samples: Samples
     folds: list[Fold]
     places: I64
 
     def trained(self, least: int) -> I64:
-        """The folds (positions) in which it has `least` training rows and something to forecast."""
+        """Positions of the folds in which it has `least` training rows and any test rows."""
         rows = np.array([self.samples.y[f.train].size for f in self.folds])
         tested = np.array([f.test.stop > f.test.start for f in self.folds])
         return np.flatnonzero((rows >= least) & tested)
@@ -59,7 +60,7 @@ class Part:
 
 
 def by_symbol(samples: Samples, folds: Sequence[Fold]) -> Iterator[Part]:
-    """The folds' parts, symbol after symbol; test rows stand fold after fold, each fold's own."""
+    """Every symbol's part of the folds; test rows are in the order of the folds."""
     edges = np.cumsum([0, *(f.test.stop - f.test.start for f in folds)], dtype=np.int64)
     for code in range(len(samples.symbols)):
         positions = np.flatnonzero(samples.rows.symbol == code)
@@ -80,17 +81,17 @@ def sweep(
     scale: TargetScale,
     keep: ResidualPlan = NOTHING,
 ) -> dict[str, Walked]:
-    """One symbol's models, training rows in slices. SweepError names the window of a failure."""
+    """Models of one symbol with training rows in slices; SweepError names a failed window."""
     began = clock()
     series = Series(models, samples, folds, beyond)
     moments = series.moments(np.arange(len(folds)))
     done: dict[str, Walked] = {}
-    told, leaving = _Told(models, len(folds)), Leaving(keep)
+    reports, summaries = _Reports(models, len(folds)), Summaries(keep)
     for name, model in models.items():
         beta, mean, variance = _solved(name, moments, model, series.names)
         shifts = series.shifts(model, beta, mean, variance, scale)
         sanity = series.sanity(moments) if model.insanity else None
-        yhat, told.replaced[name] = series.forecasts(model, beta, sanity)
+        yhat, reports.replaced[name] = series.forecasts(model, beta, sanity)
         done[name] = Walked(
             yhat,
             model.coefficient_names,
@@ -98,9 +99,9 @@ def sweep(
             shifts[:, 0],
             shifts[:, 1],
             (),
-            leaving.of(model, [(series, beta)], shifts[:, 0]),
+            summaries.of(model, [(series, beta)], shifts[:, 0]),
         )
-    return told.beside(done, clock() - began - leaving.seconds)
+    return reports.added(done, clock() - began - summaries.seconds)
 
 
 def sweep_together(
@@ -113,7 +114,7 @@ def sweep_together(
     least: int,
     keep: ResidualPlan = NOTHING,
 ) -> dict[str, Walked]:
-    """Slopes shared by all symbols; with effects, a symbol's own intercept from `least` rows on."""
+    """Slopes shared by all symbols; with effects, an intercept per symbol with `least` rows."""
     began, w = clock(), len(parts[0].folds)
     swept = [Series(models, p.samples, p.folds, beyond) for p in parts]
     every = np.arange(w)
@@ -124,7 +125,7 @@ def sweep_together(
     within = replace(total, gram=np.sum([m.gram for m in moments], axis=0)) if effects else total
     size = sum(p.places.size for p in parts)
     done: dict[str, Walked] = {}
-    told, leaving = _Told(models, w), Leaving(keep)
+    reports, summaries = _Reports(models, w), Summaries(keep)
     for name, model in models.items():
         names = swept[0].names
         beta, mean, variance = _solved(name, within, model, names)
@@ -133,7 +134,7 @@ def sweep_together(
         for part, series, own, sanity in zip(parts, swept, moments, sane, strict=True):
             local = _own_intercept(own, beta, model, names, least) if effects else beta
             yhat[part.places], count = series.forecasts(model, local, sanity)
-            told.replaced[name] += count
+            reports.replaced[name] += count
             if scale.back == "smearing":
                 residuals.append(series.residuals(model, np.nan_to_num(local)))
             fitted.append((series, local))
@@ -150,9 +151,9 @@ def sweep_together(
             shifts[:, 0],
             shifts[:, 1],
             (),
-            leaving.of(model, fitted, shifts[:, 0]),
+            summaries.of(model, fitted, shifts[:, 0]),
         )
-    return told.beside(done, clock() - began - leaving.seconds)
+    return reports.added(done, clock() - began - summaries.seconds)
 
 
 def sweep_apart(
@@ -164,13 +165,13 @@ def sweep_apart(
     least: int,
     keep: ResidualPlan = NOTHING,
 ) -> dict[str, Walked]:
-    """Every symbol fitted alone, in the windows in which it has `least` training rows."""
+    """Every symbol fitted alone, in windows in which it has `least` training rows."""
     w, s, size = len(parts[0].folds), len(parts), sum(p.places.size for p in parts)
     yhat = {name: np.full(size, np.nan) for name in models}
     stated = {name: np.full((w, s, len(m.coefficient_names)), np.nan) for name, m in models.items()}
     shifts = {name: np.full((2, w, s), np.nan) for name in models}
-    left = {name: keep.unknown(w, s) for name in models}
-    told, leaving = _Told(models, w), Leaving(keep)
+    kept = {name: keep.unknown(w, s) for name in models}
+    reports, summaries = _Reports(models, w), Summaries(keep)
     fitted, began = np.zeros(w, np.int64), clock()
     for code, part in enumerate(parts):
         known = part.trained(least)
@@ -186,12 +187,12 @@ def sweep_apart(
             found = series.shifts(model, beta[known], mean, variance, scale, known)
             shifts[name][:, known, code] = found.T
             if keep:
-                own = leaving.of(model, [(series, beta[known])], found[:, 0], known)
-                left[name].put((known, code), own)
+                own = summaries.of(model, [(series, beta[known])], found[:, 0], known)
+                kept[name].put((known, code), own)
             stated[name][known, code] = model.stated(beta[known], moments.centre, series.names)
             sanity = series.sanity(moments, known) if model.insanity else None
             yhat[name][part.places], count = series.forecasts(model, beta, sanity)
-            told.replaced[name] += count
+            reports.replaced[name] += count
     done = {
         name: Walked(
             yhat[name],
@@ -202,11 +203,11 @@ def sweep_apart(
             shifts[name][0],
             shifts[name][1],
             (),
-            left[name],
+            kept[name],
         )
         for name, model in models.items()
     }
-    return told.beside(done, clock() - began - leaving.seconds, fitted)
+    return reports.added(done, clock() - began - summaries.seconds, fitted)
 
 
 class SweepError(Exception):
@@ -233,7 +234,7 @@ def _solved(
 
 
 def _own_intercept(own: Moments, beta: F64, model: Linear, names: Sequence[str], least: int) -> F64:
-    """The shared slopes with one symbol's intercepts; NaN where it has under `least` rows."""
+    """The shared slopes with one symbol's intercepts; NaN if it has under `least` rows."""
     columns = [names.index(f) for f in model.regressors]
     local = beta.copy()
     slopes = np.einsum("wp,wp->w", own.centre[:, columns], beta[:, 1:])
@@ -245,7 +246,7 @@ def _own_intercept(own: Moments, beta: F64, model: Linear, names: Sequence[str],
 def _sanities(
     model: Linear, swept: Sequence[Series], moments: Sequence[Moments], total: Moments | None
 ) -> Sequence[Sanity | None]:
-    """Every symbol's own, or that of all rows together, whose moments are `total`."""
+    """The filter of every symbol, or of all rows together if `total`, their moments, is given."""
     if not model.insanity:
         return [None] * len(swept)
     own = [series.sanity(m) for series, m in zip(swept, moments, strict=True)]
@@ -254,20 +255,20 @@ def _sanities(
     return [Sanity.together(own, total.centre[:, -1])] * len(own)
 
 
-class _Told:
-    """What a sweep tells of its fits: `replaced` model -> forecasts that the filter replaced (w,).
+class _Reports:
+    """The fit reports of a sweep; `replaced` counts a model's filtered forecasts by window (w,).
 
-    The models and windows of a sweep share their sums, so they share what it took, evenly.
+    The models and windows of a sweep share their sums, so its time is shared evenly.
     """
 
     def __init__(self, models: Mapping[str, Linear], windows: int) -> None:
         self._models, self._windows = models, windows
         self.replaced = {name: np.zeros(windows, np.int64) for name in models}
 
-    def beside(
+    def added(
         self, done: Mapping[str, Walked], seconds: float, fits: I64 | None = None
     ) -> dict[str, Walked]:
-        """The models with their reports; `fits` are as many as symbols fitted (w,), else 1."""
+        """The models with their reports; `fits` is the number of symbols fitted (w,), else 1."""
         took = seconds / (len(self._models) * self._windows)
         each = [1] * self._windows if fits is None else fits.tolist()
         plain = {n: FitReport(n, 0, took, 0.0) for n in set(each)}

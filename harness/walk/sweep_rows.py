@@ -1,4 +1,4 @@
-"""One stretch of rows that linear models are swept over, and what their fits leave of it."""
+"""The rows of one symbol that linear models are swept over, and summaries of their residuals."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from harness.walk.residuals.kept import NO_SUMMARY, ResidualPlan, ResidualSummar
 
 
 class Series:
-    """One stretch of rows, z (q, n) with the target last, and the folds cut out of it."""
+    """One symbol's rows as z (q, n), the target last, and the rows of its folds."""
 
     def __init__(
         self,
@@ -36,11 +36,11 @@ class Series:
         self._boundaries = np.searchsorted(samples.rows.formed_at, later)
 
     def moments(self, windows: I64) -> Moments:
-        """Of the training rows of these windows."""
+        """The moments of the training rows of these windows."""
         return window_moments(self.z, self.first[windows], self.last[windows], self._boundaries)
 
     def sanity(self, moments: Moments, windows: I64 | None = None) -> Sanity:
-        """Of the training rows of all windows, whose moments these are, or of `windows` alone."""
+        """The filter of all windows' training rows, or of `windows` alone; `moments` are theirs."""
         if windows is None:
             return Sanity.of_windows(self.z[-1], self.first, self.last, moments.centre[:, -1])
         first, last = self.first[windows], self.last[windows]
@@ -48,14 +48,14 @@ class Series:
         return own.among(windows, self.first.size)
 
     def forecasts(self, model: Linear, beta: F64, sanity: Sanity | None) -> tuple[F64, I64]:
-        """Of the test rows of every window, one after the other; how many are replaced (w,)."""
+        """Forecasts of every window's test rows in order, and how many were replaced (w,)."""
         line = linear_forecasts(self.z, self.names, model, beta, self._start, self._edges)
         if sanity is None:
             return line, np.zeros(beta.shape[0], np.int64)
         return sanity.replaced(line, self._edges)
 
     def residuals(self, model: Linear, beta: F64, windows: I64 | None = None) -> list[F64]:
-        """Of the training rows, window by window; beta (w, 1 + p) has a row per window asked."""
+        """Training residuals, window by window; beta (w, 1 + p) has a row per requested window."""
         pick = slice(None) if windows is None else windows
         first, last = self.first[pick], self.last[pick]
         edges = np.cumsum([0, *(last - first)], dtype=np.int64)
@@ -85,14 +85,14 @@ class Series:
         scale: TargetScale,
         windows: I64 | None = None,
     ) -> F64:
-        """(var_shift, sigma_shift) of every window asked (w, 2)."""
+        """(var_shift, sigma_shift) of every requested window (w, 2)."""
         if scale.back != "smearing":
             return np.column_stack(scale.shifts(mean, variance))
         return np.array([scale.smearing_shifts(r) for r in self.residuals(model, beta, windows)])
 
 
-class Leaving:
-    """What a sweep's fits leave of their residuals; `seconds` it took are no part of a fit."""
+class Summaries:
+    """Summaries of a sweep's training residuals; their `seconds` do not count as fit time."""
 
     def __init__(self, keep: ResidualPlan) -> None:
         self.keep, self.seconds = keep, 0.0
@@ -104,7 +104,10 @@ class Leaving:
         var_shift: F64,
         windows: I64 | None = None,
     ) -> ResidualSummary:
-        """Of every window asked (w, …), over all parts' rows together; a part is rows and beta."""
+        """The summaries of every requested window (w, …), over the rows of all parts together.
+
+        A part is a symbol's rows and its beta.
+        """
         if not self.keep:
             return NO_SUMMARY
         began, of = clock(), self.keep.of

@@ -1,4 +1,4 @@
-"""What the fits of models that train will take, before the first of them is made."""
+"""Estimates the training time of a walk's fits before the first of them."""
 
 from __future__ import annotations
 
@@ -12,12 +12,12 @@ from harness.models.pretraining import TimedPretraining
 from harness.models.protocol import Forecaster, Trained
 from harness.types import Fold, Samples
 from harness.walk.fit_rows import fit_rows
-from harness.walk.fold_fit import Settings, learns, named, pretraining_rows_of
+from harness.walk.fold_fit import Settings, named, pretraining_rows_of, wants_pretraining
 
 
 @dataclass(frozen=True)
 class TrainingTime:
-    """All fits of one model at one horizon: how many, seconds `typical` and at `most`."""
+    """All fits of one model at one horizon: their number, `typical` and `most` seconds."""
 
     horizon: str
     model: str
@@ -34,12 +34,11 @@ def training_time(
     settings: Settings,
     pretraining: int = 0,
 ) -> TrainingTime:
-    """The estimate for these fits: as many times that of a fit on their mean number of rows.
+    """The estimate for these fits: their number times that of a fit on their mean number of rows.
 
-    Seconds grow with the rows, so that the mean stands for all of them; of the `pretraining`
-    runs before them the last is the longest and stands for all. RunError as the fits themselves
-    would have it, for one with no rows to train on or to hold out, for too few to learn from
-    beforehand, and where memory does not suffice for a batch.
+    Seconds are about linear in the rows, so the mean stands for all fits. Of the `pretraining`
+    runs the last has the most rows and stands for all. RunError as from the fits: without training
+    or held-out rows, with too few source rows, or if memory is too small for a batch.
     """
     assert isinstance(model, Trained)
     sizes = [_sizes(model, samples, fold, settings.embargo) for samples, fold in fits]
@@ -47,8 +46,8 @@ def training_time(
     with named(name, model, *fits[0]):
         one = model.estimate(*mean)
         typical, most = len(fits) * float(one.typical), len(fits) * float(one.most)
-        if learns(model, settings):
-            # The earliest fit has the fewest rows to learn from: too few are told before training.
+        if wants_pretraining(model, settings):
+            # The earliest fit has the fewest source rows: too few raise before training.
             pretraining_rows_of(model, settings, min((fold for _, fold in fits), key=_limit))
             if isinstance(model, TimedPretraining):
                 pretrained = model.pretraining_time(
@@ -62,10 +61,10 @@ def training_time(
 def pretraining_of(
     model: Forecaster, limits: Iterable[tuple[int, int]], settings: Settings
 ) -> set[tuple[str, int, int]]:
-    """The lessons before fits of these limits and seeds; models with one subject share them."""
-    if not learns(model, settings):
+    """Pretraining runs before fits with these limits and seeds, shared by models with one key."""
+    if not wants_pretraining(model, settings):
         return set()
-    return {(model.subject, limit, seed) for limit, seed in limits}
+    return {(model.pretraining_key, limit, seed) for limit, seed in limits}
 
 
 def _limit(fold: Fold) -> int:
@@ -73,7 +72,7 @@ def _limit(fold: Fold) -> int:
 
 
 def _sizes(model: Forecaster, samples: Samples, fold: Fold, embargo: int) -> tuple[int, int]:
-    """How many rows are trained on, and how many held out: a first stage's, where there is one."""
+    """The number of training rows and of held-out rows; of the first stage if there is one."""
     seen = fit_rows(model, samples, fold, embargo)
     train, held_out = seen.train, seen.held_out
     if seen.first is not None:
@@ -83,7 +82,7 @@ def _sizes(model: Forecaster, samples: Samples, fold: Fold, embargo: int) -> tup
 
 
 def in_words(times: Sequence[TrainingTime]) -> str:
-    """The estimate for all of them on one line."""
+    """The estimate for all models in one line."""
     names, fits = ", ".join(t.model for t in times), sum(t.fits for t in times)
     typical, most = sum(t.typical for t in times), sum(t.most for t in times)
     return (

@@ -21,9 +21,9 @@ from harness.samples.splits import Fitting, alike, make_folds, prove_no_leak
 from harness.types import F64, I64, Fold, Forecasts, LeakProof, Progress, Samples, Window, middle
 from harness.walk.chained_fits import chained
 from harness.walk.common_rows import over_common_rows
-from harness.walk.conformal_refits import before_slices, told, with_conformal
+from harness.walk.conformal_refits import before_slices, named_refits, with_conformal
 from harness.walk.executors import HERE, Executor
-from harness.walk.fit_jobs import Job, is_made, numbered, results
+from harness.walk.fit_jobs import Job, is_cached, numbered, results
 from harness.walk.fold_fit import FoldResult, Settings, failed, merged
 from harness.walk.linear_sweep import (
     Part,
@@ -164,7 +164,7 @@ class _Walk:
         for name, model in models.items():
             fitting, seeds = fittings[name], self._seeds(model)
             every = (job for seed in seeds for job in self._jobs(name, model, fitting, seed))
-            jobs = [job for job in every if not is_made(job, self.settings)]
+            jobs = [job for job in every if not is_cached(job, self.settings)]
             limits = {(job.fold.window.limit, job.seed) for job in jobs}
             pretraining = pretraining_of(model, limits, self.settings) - counted
             counted |= pretraining
@@ -183,9 +183,9 @@ class _Walk:
         trained = {name: m for name, m in models.items() if isinstance(m, Trained)}
         found = self.times(trained, fittings)
         for walk, own in blind:
-            with told():
+            with named_refits():
                 times = walk.times({n: m for n, m in trained.items() if n in own}, own)
-            found += tuple(replace(t, model=f"{t.model} without the rows held out") for t in times)
+            found += tuple(replace(t, model=f"{t.model} without held-out rows") for t in times)
         return found
 
     def before_slices(
@@ -197,13 +197,13 @@ class _Walk:
         if laws is None or laws.conformal is None:
             return found
         settings = replace(self.settings, keep=NOTHING, seeds=1)
-        alone = {name: model for name, model in models.items() if not model.validates}
-        for fitting, names in alike(alone, fittings):
+        refitted = {name: model for name, model in models.items() if not model.validates}
+        for fitting, names in alike(refitted, fittings):
             own = [f.window for f in self.folds_of(fitting)]
             windows = before_slices(own, settings.embargo)
             walk = _Walk(self.samples, windows, settings, self.progress)
             again = Fitting(windows, fitting.beyond, scope=fitting.scope)
-            with told():
+            with named_refits():
                 walk.prove({"": again})
             found.append((walk, dict.fromkeys(names, again)))
         return found
@@ -223,7 +223,7 @@ class _Walk:
         if laws is None:
             return found
         for walk, own in blind:
-            with told():
+            with named_refits():
                 seen, _ = walk.walked({n: models[n] for n in own}, own, executor, epochs)
             for name, again in seen.items():
                 limits = [f.window.limit for f in self.folds_of(fittings[name])]
@@ -341,7 +341,7 @@ class _Walk:
             shifts[:, 0],
             shifts[:, 1],
             tuple(r.report for r in results),
-            stacked([r.left for r in results]),
+            stacked([r.summary for r in results]),
         )
 
     def _jobs(self, name: str, model: Forecaster, fitting: Fitting, seed: int) -> Iterator[Job]:
@@ -366,7 +366,7 @@ class _Walk:
         yhat = np.full(sum(p.places.size for p in parts), np.nan)
         shifts = np.full((2, w, len(parts)), np.nan)
         found: list[list[FoldResult]] = [[] for _ in range(w)]
-        left = self.settings.keep.unknown(w, len(parts))
+        summaries = self.settings.keep.unknown(w, len(parts))
         stated: dict[str, F64] = {}
         for code, part in enumerate(parts):
             known = np.arange(w) if alone else part.trained(self.settings.min_train)
@@ -374,7 +374,7 @@ class _Walk:
             for k, result in zip(known, results_of(part, known), strict=True):
                 yhat[part.places[edges[k] : edges[k + 1]]] = result.yhat
                 shifts[:, k, code] = result.shifts
-                left.put((k, code), result.left)
+                summaries.put((k, code), result.summary)
                 found[k].append(result)
                 for key, value in result.stated.items():
                     column = stated.setdefault(key, np.full((w, len(parts)), np.nan))
@@ -386,7 +386,7 @@ class _Walk:
             shifts[0, :, 0] if alone else shifts[0],
             shifts[1, :, 0] if alone else shifts[1],
             tuple(merged([r.report for r in results]) for results in found),
-            left,
+            summaries,
         )
 
 

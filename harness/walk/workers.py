@@ -1,7 +1,6 @@
-"""Work in other processes: one thread each, as many as asked for, started when there is work.
+"""A lazily started pool of single-threaded worker processes.
 
-What a fit or a simulated world gives does not depend on where it is made, so that results are the
-same bytes with any number of workers.
+Results are the same bytes for any number of workers.
 """
 
 from __future__ import annotations
@@ -20,17 +19,17 @@ from harness.environment import one_thread_each
 from harness.errors import RunError
 from harness.walk.executors import HERE, Executor, Item, Result
 
-_BETWEEN_LOOKS = 0.5  # seconds
-_WORTH = 30.0  # seconds of training from which on starting workers, which import torch, pays
+_POLL = 0.5  # seconds between checks of a result
+_WORTH = 30.0  # seconds of training that justify starting workers, which import torch
 
 
 def available() -> int:
-    """The cores that this process may use."""
+    """The number of cores that this process may use."""
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
 class Workers:
-    """Up to `count` processes, to be used in a `with`: leaving it ends them, whatever they do."""
+    """Up to `count` processes, for use in a `with` statement, whose end stops them."""
 
     def __init__(self, count: int) -> None:
         self.count = count
@@ -38,17 +37,17 @@ class Workers:
 
     @property
     def in_process(self) -> bool:
-        """Never: a pool of one process is one of its own, too."""
+        """False: even a pool of one runs in a process of its own."""
         return False
 
     def suited(self, seconds: float) -> Executor:
-        """These processes, or this one where there would be one only, or it is too little work."""
+        """These processes, or `HERE` if there is only one worker or too little work."""
         return HERE if self.count < 2 or seconds < _WORTH else self
 
     def map(self, function: Callable[[Item], Result], items: Iterable[Item]) -> Iterator[Result]:
-        """function(item) of every item, in their order.
+        """function(item) of every item, in the order of the items.
 
-        RunError where a worker has died; what it had finished is kept by the fits themselves.
+        RunError if a worker process died; the fits that it had finished are in the fit cache.
         """
         if self._pool is None:
             context = multiprocessing.get_context("spawn")
@@ -57,15 +56,15 @@ class Workers:
         try:
             asked = [self._pool.submit(function, item) for item in items]
             for future in asked:
-                # Polars' handler of an interrupt restarts what it interrupts: a wait without end
-                # would not see it.
-                while not wait([future], timeout=_BETWEEN_LOOKS).done:
+                # Polars' interrupt handler restarts an interrupted wait, so a wait without a
+                # timeout would not see Ctrl-C.
+                while not wait([future], timeout=_POLL).done:
                     pass
                 yield future.result()
         except BrokenProcessPool:
             raise RunError(
-                "a worker process was killed (by lack of memory?): fits that were finished are "
-                "kept, run again, with fewer --workers if memory is short"
+                "a worker process was killed (out of memory?): finished fits are cached, run "
+                "again, with fewer --workers if memory is short"
             ) from None
         finally:
             for future in asked:
@@ -92,9 +91,9 @@ class Workers:
 
 
 def _begin() -> None:
-    """A worker has one thread, leaves an interrupt to its parent, and does not outlive it.
+    """Limits a worker to one thread, ignores Ctrl-C, and ends the worker with its parent.
 
-    Called before NumPy is loaded, which reads how many threads it may have: this module is light.
+    It runs before NumPy is imported, which reads the thread limit: this module must stay light.
     """
     one_thread_each()
     signal.signal(signal.SIGINT, signal.SIG_IGN)

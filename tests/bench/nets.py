@@ -23,7 +23,7 @@ from harness.models.nets.hybrid import HybridNet
 from harness.models.nets.losses import TargetLoss
 from harness.models.nets.sequence import LastState, Recurrent, SequenceNet
 from harness.models.nets.training_loop import Schedule, Sequences, repeatable, train
-from harness.models.nets.universal import EPOCH, Batch, Diet, Pool, UniversalNet, mean_nll
+from harness.models.nets.universal import EPOCH, Batch, BatchDesign, Pool, UniversalNet, mean_nll
 
 _ROWS, _BATCH, _LENGTH, _FEATURES = 8_192, 256, 20, 16
 _LAYERS, _WIDTH, _DROPOUT = 2, 64, 0.2  # the defaults of the kinds lstm and gru
@@ -31,7 +31,7 @@ _SHAPE = Shape(32, 4, 2, 1, factor=5.0, window=5, dropout=0.1)  # those of trans
 _TRANSFER = 3, 64, 4, 0.1  # layers, width, heads, dropout of transfer and hybrid
 _CONTEXT = 3  # HAR's features
 _STOCKS, _DAYS = 40, 2_000  # of the universal net's series
-_DIET = Diet(32, 0.5, 20, 30, 250)
+_DIET = BatchDesign(32, 0.5, 20, 30, 250)
 _UNIVERSAL = Schedule(1e-3, 32, epochs=1, patience=1)
 _SCHEDULE = Schedule(1e-3, _BATCH, epochs=1, patience=1)
 _LOSS = TargetLoss("qlike", log_target=True, per_log_sigma=1.0)

@@ -183,9 +183,9 @@ def test_a_portfolio_returns_the_weighted_sum_where_all_are_known():
 
 
 def pool(returns: np.ndarray, **changes: Any) -> Any:
-    from harness.models.nets.universal import Diet, Pool
+    from harness.models.nets.universal import BatchDesign, Pool
 
-    return Pool(returns, replace(Diet(10, 0.5, 2, 3, 60), **changes))
+    return Pool(returns, replace(BatchDesign(10, 0.5, 2, 3, 60), **changes))
 
 
 def test_a_batch_is_half_stocks_and_half_portfolios_of_their_common_dates():
@@ -309,7 +309,7 @@ def test_with_patience_the_best_weights_on_what_is_held_out_are_kept(world):
     told = fitted.training
     assert told.best == 1 + int(np.argmin(told.validation_loss))
     assert told.epochs == min(told.best + 1, 8)
-    unit = fitted.taught.unit
+    unit = fitted.trained.unit
     forecast, value = fitted.predict(world.rows.take(late)) / unit, world.y[late] / unit
     nll = 0.5 * np.log(2 * np.pi) + np.log(forecast) + 0.5 * (value / forecast) ** 2
     assert min(told.validation_loss) == pytest.approx(nll.mean(), rel=0.02)  # purged: 2 days apart
@@ -317,7 +317,7 @@ def test_with_patience_the_best_weights_on_what_is_held_out_are_kept(world):
 
 def test_a_horizon_of_several_steps_and_a_loss_that_is_no_number_are_named(world, monkeypatch):
     far = make_model("deepvol", DeepVolParams(**TINY), make_task("5d", every="1d", steps=5, bars=1))
-    with pytest.raises(ModelError, match="the horizon 5d is beyond the next decision"):
+    with pytest.raises(ModelError, match="horizon: got 5d, wanted one that ends at the next"):
         far.fit(world.rows, world.y)
     nothing = float("nan")
     monkeypatch.setattr(
@@ -356,7 +356,7 @@ def walk(world: Samples, tmp_path: Any, monkeypatch: Any, **changes: Any) -> tup
     (window,) = make_windows(scheme, test=days, step=days, span_end=299 * DAY, embargo=DAY)
     fold = make_folds(world, [window])[0]
     net = model(trains_on="source", **changes)
-    store = FitCache(tmp_path, {"net": net.subject})
+    store = FitCache(tmp_path, {"net": net.pretraining_key})
     usual = Settings(DAY, LEVEL_SIGMA, seed=1, store=store, source=source)
 
     def fit(world: Samples = world, **settings: Any) -> Any:
@@ -419,10 +419,12 @@ def test_a_lesson_holds_rows_out_for_a_pupil_with_patience_alone(world):
     )
     assert isinstance(model(), Recursive)
     words = {
-        model(trains_on=t, rescale=r).subject for t in ("source", "panel") for r in (True, False)
+        model(trains_on=t, rescale=r).pretraining_key
+        for t in ("source", "panel")
+        for r in (True, False)
     }
     assert len(words) == 1
-    assert model(width=9).subject not in words
+    assert model(width=9).pretraining_key not in words
 
 
 def test_a_log_target_is_the_logarithm_of_the_same_forecast(world):

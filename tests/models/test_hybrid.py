@@ -159,14 +159,14 @@ def test_the_lesson_is_that_of_the_net_without_har_and_teaches_the_encoder():
         "transfer", TransferParams(**TINY, strategy="full"), make_task(scale=LOG_SIGMA)
     )
     hybrid = model("residual", strategy="frozen")
-    assert hybrid.learns and not model("residual").learns
-    assert hybrid.subject == alone.subject
+    assert hybrid.wants_pretraining and not model("residual").wants_pretraining
+    assert hybrid.pretraining_key == alone.pretraining_key
     pretrained, other = (m.pretrained(given, seed=7) for m in (hybrid, alone))
     assert all(pretrained.weights[k].tobytes() == w.tobytes() for k, w in other.weights.items())
     assert len(pretrained.train_loss) == pretrained.epochs == len(pretrained.validation_loss)
     mine, target = data()
     held = mine.take(np.arange(110, 150)), target[110:]
-    made = hybrid.after(pretrained).fit(
+    made = hybrid.with_pretrained(pretrained).fit(
         mine.take(np.arange(110)), target[:110], validation=held, seed=4
     )
     for name, weights in made.weights().items():

@@ -288,13 +288,13 @@ UNUSABLE = {
     "an exit": (MODULE + "raise SystemExit(3)\n", f"cannot be imported: SystemExit: 3 (levels.py, line {END})"),
     "a typo": (MODULE + "def\n", f"cannot be imported: SyntaxError: invalid syntax (levels.py, line {END})"),
     "no object": (MODULE.replace("KIND", "KNID"), "cannot be imported: AttributeError: module 'levels' has no attribute 'KIND'"),
-    "no kind": (MODULE + "KIND = Level\n", "the entry point leads to a type, wanted a harness.Kind"),
+    "no kind": (MODULE + "KIND = Level\n", "the entry point gives a type, wanted a harness.Kind"),
     "another name": (with_lines(('Kind("level"', 'Kind("levels"')), "its Kind is named 'levels', wanted the entry point's name, 'level'"),
-    "no summary": (with_lines(('"a constant beside the first feature"', '""')), "its Kind has no summary in words"),
+    "no summary": (with_lines(('"a constant beside the first feature"', '""')), "its Kind has no text in summary"),
     "scopes": (with_lines(('"nobody")', '"nobody", ("own",))')), "its Kind has scopes ('own',), wanted a tuple of some of pooled, effects, asset"),
-    "stepwise": (with_lines(('"nobody")', '"nobody", stepwise=("rte",))')), "its Kind asks for 'rte' in stepwise, wanted some of rv, "),
+    "stepwise": (with_lines(('"nobody")', '"nobody", stepwise=("rte",))')), "its Kind has 'rte' in stepwise, wanted some of rv, "),
     "a dict": (with_lines(("LevelParams, ", "dict, ")), "its params are dict, wanted a subclass of harness.Params"),
-    "any key": (with_lines(("    features: list[str]\n", '    model_config = {"extra": "allow"}\n    features: list[str]\n')), "LevelParams changes extra of harness.Params, which must stay"),
+    "any key": (with_lines(("    features: list[str]\n", '    model_config = {"extra": "allow"}\n    features: list[str]\n')), "LevelParams changes extra of harness.Params, which is fixed"),
     "a common key": (with_lines(("    features: list[str]\n", "    features: list[str]\n    scope: str\n")), "LevelParams has a key 'scope', which every model has already"),
     "features": (with_lines(("    features: list[str]\n", "    features: str\n")), "LevelParams.features is not list[str], wanted for expressions"),
     "expressions": (with_lines(("    features: list[str]\n", '    expressions = ("weight",)\n    features: list[str]\n    weight: int\n')), "LevelParams.weight is not str, wanted for expressions"),
@@ -305,8 +305,8 @@ UNUSABLE = {
     "no module": (with_lines(('"levels:Level"', '"elsewhere:Level"')), "elsewhere:Level cannot be imported: ModuleNotFoundError: No module named 'elsewhere'"),
     "no build": (with_lines(("def build", "def make")), "levels:Level is not a class with a classmethod build(params, task)"),
     "a build that fails": (with_lines(("params.share)", "params.shre)")), "its model cannot be built: AttributeError: 'LevelParams' object has no attribute 'shre' (levels.py, line 28)"),
-    "no model": (with_lines(("return cls(own_features(params.features, task), params.share)", "return None")), "what build gives, NoneType, lacks features (a tuple of expressions), look_back"),
-    "no look_back": (with_lines(("    look_back: ClassVar[int] = 0\n", "")), "what build gives, Level, lacks look_back (a whole number from 0 on)"),
+    "no model": (with_lines(("return cls(own_features(params.features, task), params.share)", "return None")), "what build returns, NoneType, lacks features (a tuple of expressions), look_back"),
+    "no look_back": (with_lines(("    look_back: ClassVar[int] = 0\n", "")), "what build returns, Level, lacks look_back (a whole number from 0 on)"),
     "a negative one": (with_lines(("ClassVar[int] = 0", "ClassVar[int] = -1")), "lacks look_back (a whole number from 0 on)"),
     "no validates": (with_lines(("    validates: ClassVar[bool] = False\n", "")), "lacks validates (true or false)"),
     "no fit": (with_lines(("def fit(self", "def train(self")), "lacks fit(rows, y, *, validation=None, seed=0)"),
@@ -316,10 +316,10 @@ UNUSABLE = {
     "a method": (with_lines(("    @property\n", "")), "lacks coefficients (a property or attribute)"),
     "half kept": (MODULE + "\n    def made_by(self):\n        return {}\n", "lacks weights() beside made_by()"),
     "half trained": (MODULE + "\n    def watched(self, progress):\n        return self\n", "lacks estimate() beside watched()"),
-    "a feature that is none": (with_lines(("cls(own_features(params.features, task)", 'cls(("lg(rv_1h)",)')), "feature 'lg(rv_1h)' is no expression ('lg' is not a function"),
+    "a feature that is none": (with_lines(("cls(own_features(params.features, task)", 'cls(("lg(rv_1h)",)')), "feature 'lg(rv_1h)' is not an expression ('lg' is not a function"),
     "a feature in other words": (with_lines(("cls(own_features(params.features, task)", 'cls(("log( rv_1h )",)')), "feature 'log( rv_1h )' is not in its canonical text, 'log(rv_1h)' (own_features)"),
     "a column that is not measured": (with_lines(("cls(own_features(params.features, task)", 'cls(("log(bv_1h)",)')), "feature 'log(bv_1h)' reads bv_1h, which the hypothesis does not measure"),
-    "no pickle": (with_lines(("params.share)", "lambda: 1)")), "it cannot go to a worker process ("),
+    "no pickle": (with_lines(("params.share)", "lambda: 1)")), "it cannot be pickled ("),
     "effects": (with_lines(('"nobody")', '"nobody", ("pooled", "effects"))')), "scope 'effects' is for models that are Linear and swept"),
 }  # fmt: skip
 
@@ -387,7 +387,7 @@ def test_a_plug_in_never_replaces_a_built_in_kind(install, in_workspace, command
     install(entries={"ols": "levels:KIND"})
     command("run", "hypotheses/tiny-har.toml").done()
     assert "levels" not in sys.modules
-    why = "levels-of-vol 1.0 (levels:KIND): refused, since ols is a kind of the harness's own"
+    why = "levels-of-vol 1.0 (levels:KIND): refused, since ols is a built-in kind"
     assert command("models", "--json").done().json[-1] == {"kind": "ols", "cannot be used": why}
     assert command("doctor").code == 1
     assert "levels" not in sys.modules
@@ -422,7 +422,7 @@ FAILURES = {
     "writing to the rows": (("        return replace(", "        rows.X[:] -= 1.0\n        return replace("), "ValueError: output array is read-only (levels.py, line 31)"),
     "writing to the targets": (("        return replace(", "        y -= y.mean()\n        return replace("), "ValueError: output array is read-only (levels.py, line 31)"),
     "a coefficient in words": (('{"mean": self.mean}', '{"mean": "high"}'), "ValueError: could not convert string to float: 'high'"),
-    "a coefficient without a name": (('{"mean": self.mean}', "{1: self.mean}"), "coefficients has the name 1, wanted words"),
+    "a coefficient without a name": (('{"mean": self.mean}', "{1: self.mean}"), "coefficients has the name 1, wanted a string"),
     "training of its own": (("training: ClassVar[None] = None", "training: ClassVar[dict] = {}"), "training is a dict, wanted a Training or None"),
     "a note of its own": (("training: ClassVar[None] = None", "from harness import Training\n    training = Training(1, notes={'odd': 1})"), "training has the note 'odd', wanted some of insane, "),
 }  # fmt: skip

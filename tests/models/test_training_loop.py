@@ -20,9 +20,9 @@ from harness.errors import RunError
 from harness.models.nets import training_loop as loop
 from harness.models.nets.sequence import LastState, Recurrent, SequenceNet
 from harness.models.nets.training_loop import (
-    PretrainingRows,
     Schedule,
     Sequences,
+    TrainingHistory,
     repeatable,
     train,
 )
@@ -67,7 +67,7 @@ def trained(
     rows: Sequences = TRAIN,
     held: Sequences | None = HELD,
     progress: Callable[[str], None] = lambda _: None,
-) -> PretrainingRows:
+) -> TrainingHistory:
     return train(net, squares, rows, held, schedule, torch.Generator().manual_seed(1), progress)
 
 

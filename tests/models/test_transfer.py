@@ -71,7 +71,7 @@ def test_what_resolves_later_changes_no_lesson_and_what_did_before_does():
 
 def test_too_short_a_source_is_told_in_numbers():
     source = make_samples(300, seed=1)
-    with pytest.raises(ModelError, match="12 rows to learn from and 7 to hold out"):
+    with pytest.raises(ModelError, match="12 training rows and 7 held-out rows"):
         pretraining_rows(source, source.rows.names, int(source.resolved_at[20]), 0)
 
 
@@ -99,7 +99,7 @@ def fitted(strategy: str, pretrained: PretrainedWeights | None, **changes: Any) 
     early, late = np.arange(110), np.arange(110, 150)
     model = net(strategy, **changes)
     if pretrained is not None:
-        model = model.after(pretrained)
+        model = model.with_pretrained(pretrained)
     mine = rows.columns(("x0_1h",))
     return model.fit(mine.take(early), y[early], validation=(mine.take(late), y[late]), seed=4)
 
@@ -160,11 +160,11 @@ def test_a_lesson_is_the_same_bytes_from_a_seed_and_known_by_what_it_depends_on(
     assert all(again.weights[k].tobytes() == w.tobytes() for k, w in pretrained.weights.items())
     other = net("full").pretrained(a_course(), seed=8)
     assert any(other.weights[k].tobytes() != w.tobytes() for k, w in pretrained.weights.items())
-    subjects = {net(strategy).subject for strategy in STRATEGIES}
+    subjects = {net(strategy).pretraining_key for strategy in STRATEGIES}
     assert len(subjects) == 1
-    assert net("full", epochs=9, learning_rate=0.1, batch=7).subject in subjects
+    assert net("full", epochs=9, learning_rate=0.1, batch=7).pretraining_key in subjects
     for changes in ({"width": 16}, {"lesson_epochs": 9}, {"dropout": 0.5}, {"loss": "mse"}):
-        assert net("full", **changes).subject not in subjects
+        assert net("full", **changes).pretraining_key not in subjects
 
 
 @needs_torch
@@ -353,7 +353,7 @@ def test_a_plan_tells_of_too_few_rows_to_learn_from(planned):
     source = '[source]\nname = "other"\n'
     told = planned(SPEC.replace(source, f'{source}start = "2021-01-10"\n')).refused(1)
     assert "model full, horizon 4h, window 1 (2021-01-13 to 2021-01-18): the source panel" in told
-    assert "has 0 rows to learn from and 13 to hold out" in told
+    assert "has 0 training rows and 13 held-out rows" in told
 
 
 def test_a_source_nobody_learns_from_is_refused():

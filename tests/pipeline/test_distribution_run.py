@@ -175,7 +175,9 @@ def test_a_symbol_with_too_few_rows_before_the_slice_has_no_conformal_law():
 
 def test_a_slice_without_rows_before_it_is_a_run_error_that_says_which_fits():
     samples = make_samples(n=300)
-    with pytest.raises(RunError, match=r"conformal laws, fits before the rows held out: window 1"):
+    with pytest.raises(
+        RunError, match=r"conformal distributions, refits before the held-out rows: window 1"
+    ):
         walked(samples, MODEL["ols"], held_out=400)
 
 

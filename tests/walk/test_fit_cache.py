@@ -267,7 +267,7 @@ def test_a_damaged_file_is_named_and_never_believed(store, damage):
     with pytest.raises(RunError) as refused:
         walked(store)
     words = str(refused.value)
-    assert words.startswith(f"{path}: a kept fit, damaged") and "\n" not in words
+    assert words.startswith(f"{path}: a cached fit, damaged") and "\n" not in words
     assert "delete the file or run with --fresh" in words
     path.unlink()
     walked(store)
@@ -278,7 +278,7 @@ def test_a_fit_under_anothers_name_is_refused(store):
     first = whole_file(store)
     other = max(store.folder.iterdir())
     shutil.copy(other, first)
-    with pytest.raises(RunError, match="a kept fit, made from another rows: delete"):
+    with pytest.raises(RunError, match="a cached fit, made from another rows: delete"):
         walked(store)
 
 
@@ -286,7 +286,7 @@ def test_a_folder_that_cannot_be_written_costs_time_only(tmp_path):
     (tmp_path / "fits").write_text("a file")
     blocked = FitCache(tmp_path / "fits" / "deeper", {"net": "a model"})
     first = walked(None)
-    with pytest.raises(RunError, match="a kept fit, Not a directory"):
+    with pytest.raises(RunError, match="a cached fit, Not a directory"):
         walked(blocked)
     empty = FitCache(tmp_path / "new", {"net": "a model"})
     empty.folder.mkdir()

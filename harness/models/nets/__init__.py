@@ -1,1 +1,1 @@
-"""nets."""
+"""Parts of neural nets: encoders, attention, losses and the training loop (torch)."""

@@ -1,7 +1,7 @@
-"""The training loop of nets over sequences: Adam, early stopping, the best weights kept.
+"""The training loop of nets over sequences: Adam, early stopping, the best weights are kept.
 
-Sequences are kept as the steps they are made of; a batch is one gather of them. Everything random
-comes from the seed, torch runs on one thread, and the same rows give the same bytes.
+Sequences are stored as their steps, and a batch is gathered from them. All randomness comes from
+the seed, torch runs on one thread, and the same rows give the same bytes.
 """
 
 from __future__ import annotations
@@ -27,20 +27,20 @@ from harness.models.protocol import ModelError
 from harness.types import F64, I64, FitTime
 
 CLIP = 1.0  # the largest norm of a batch's gradient
-_SLOWER = 0.5  # times every learning rate on a plateau
+_SLOWER = 0.5  # factor of every learning rate on a plateau
 _BLOCK = 1_024  # sequences at a time without gradients
 _TIMED = 3  # steps timed for an estimate
-# What torch says where memory ends: of CUDA and MPS, of the CPU, of cuBLAS and cuDNN.
+# Parts of torch's messages when memory runs out: CUDA and MPS, the CPU, cuBLAS and cuDNN.
 _NO_MEMORY = ("out of memory", "not enough memory", "can't allocate memory", "ALLOC_FAILED")
 
 
 @dataclass(frozen=True)
 class Schedule:
-    """Adam's learning rate, rows to a batch, epochs at most, epochs without gain to stop after.
+    """Adam's learning rate, batch size, maximum epochs, and epochs without gain before stopping.
 
-    `plateau`: epochs without gain after which all rates are halved, again and again; no more than
-    `patience` or they never are. `rates`: the rates of parts of the net by their names in torch
-    (`encoder`, `encoder.layers`), the longest that fits a weight's name; 0 freezes a part.
+    `plateau`: all rates are halved after this many epochs without gain, repeatedly; above
+    `patience` they never are. `rates`: learning rates of parts of the net by their names in torch
+    (`encoder`, `encoder.layers`); the longest name that matches a weight counts; 0 freezes a part.
     """
 
     learning_rate: float
@@ -53,9 +53,9 @@ class Schedule:
 
 @dataclass(frozen=True)
 class Sequences:
-    """n sequences on a device: steps (k, p), the places of each one's L steps (n, L), truth (n, q).
+    """n sequences on a device: steps (k, p), positions of each one's L steps (n, L), truth (n, q).
 
-    All float32 but for the places. `truth` is what the loss wants of a row beside the output.
+    All float32 except the positions. `truth` is what the loss needs of a row besides the output.
     """
 
     steps: Tensor
@@ -82,44 +82,44 @@ class Sequences:
 
 
 @dataclass(frozen=True)
-class PretrainingRows:
-    """How training went: losses after each epoch, the best epoch, those that ended on a plateau.
+class TrainingHistory:
+    """The history of a training run: losses after each epoch, the best epoch, halved rates.
 
-    Epochs count from 1; rates were halved after those in `halved`. A training loss is the mean over
-    the epoch's batches while the weights moved, with dropout; a validation loss is that of the
-    weights after the epoch, without. `weighed` are the mean weights over the rows held out after
-    each epoch, of a net that gives any.
+    Epochs count from 1; rates were halved after the epochs in `halved`. A training loss is the mean
+    over the epoch's batches, while the weights changed, with dropout; a validation loss is of the
+    weights after the epoch, without dropout. `part_weights` are, after each epoch, the net's own
+    weights of its parts, if it has any, averaged over the held-out rows.
     """
 
     train_loss: tuple[float, ...]
     validation_loss: tuple[float, ...]
     best: int
     halved: tuple[int, ...] = ()
-    weighed: tuple[tuple[float, ...], ...] = ()
+    part_weights: tuple[tuple[float, ...], ...] = ()
 
 
 def choose_device(wanted: str) -> torch.device:
-    """`auto`: CUDA or MPS where there is one, else the CPU.
+    """The device to train on. `auto`: CUDA or MPS if available, else the CPU.
 
-    ModelError for `cuda` or `mps` where torch finds none: nothing else is taken in its place.
+    ModelError for `cuda` or `mps` if torch finds none: there is no silent fallback.
     """
-    there: dict[str, Callable[[], bool]] = {
+    available: dict[str, Callable[[], bool]] = {
         "cuda": torch.cuda.is_available,
         "mps": torch.backends.mps.is_available,
     }
     if wanted == "auto":
-        return torch.device(next((name for name in ("cuda", "mps") if there[name]()), "cpu"))
-    if wanted != "cpu" and not there[wanted]():
+        return torch.device(next((name for name in ("cuda", "mps") if available[name]()), "cpu"))
+    if wanted != "cpu" and not available[wanted]():
         raise ModelError(
             f"device: got '{wanted}', which torch does not find here, wanted 'cpu', or 'auto' for "
-            "whatever there is"
+            "any available device"
         )
     return torch.device(wanted)
 
 
 @cache
 def _keep_memory() -> None:
-    """Have glibc keep freed memory: handing it back after every batch doubles an epoch's time."""
+    """Make glibc keep freed memory: returning it after every batch doubles an epoch's time."""
     if sys.platform == "linux":
         mallopt = getattr(ctypes.CDLL(None), "mallopt", lambda *_: 0)  # musl has none
         for option, size in ((-3, 2**30), (-1, 2**31 - 1), (-2, 2**28)):  # mmap, trim, top pad
@@ -128,23 +128,23 @@ def _keep_memory() -> None:
 
 @contextmanager
 def repeatable(seed: int, device: torch.device) -> Iterator[torch.Generator]:
-    """Torch on one thread with deterministic kernels, its randomness (dropout, weights) seeded.
+    """Torch on one thread with deterministic kernels and seeded randomness (dropout, weights).
 
-    Gives the generator of the batches' order. The thread count stays at one: two threads that
-    spin beside a busy neighbour run many times slower than one. All else is put back. Memory that
-    does not suffice is a ModelError.
+    Yields the generator of the batch order. The thread count stays at one afterwards: two threads
+    that spin beside a busy process run many times slower than one. All other settings are restored.
+    Running out of memory is a ModelError.
     """
     torch.set_num_threads(1)
     _keep_memory()
     os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")  # CUDA's sums in one order
     before = torch.are_deterministic_algorithms_enabled()
-    deterministic: Any = torch.utils.deterministic  # torch states no types of this module
+    deterministic: Any = torch.utils.deterministic  # torch has no types for this module
     filled = deterministic.fill_uninitialized_memory
     cuda = [torch.cuda.current_device()] if device.type == "cuda" else []
     with torch.random.fork_rng(devices=cuda), _memory_in_words():
         torch.manual_seed(seed)
         torch.use_deterministic_algorithms(True)
-        deterministic.fill_uninitialized_memory = False  # it is never read, but costs
+        deterministic.fill_uninitialized_memory = False  # it is never read, but costs time
         try:
             yield torch.Generator().manual_seed(seed)
         finally:
@@ -170,13 +170,13 @@ def train(
     schedule: Schedule,
     order: torch.Generator,
     progress: Callable[[str], None],
-) -> PretrainingRows:
-    """Train the net in place; it ends with the weights of the epoch with the least validation loss.
+) -> TrainingHistory:
+    """Train the net in place; it ends with the weights of the lowest validation loss.
 
-    Without validation rows every epoch is run at the same rates and the last weights stay. Frozen
-    weights keep every bit, have no gradients, and stay so until the net is trained otherwise.
-    ModelError names the epoch in which a loss was no longer a number; ValueError for a rate under
-    0 or of a part that the net has not, and where all of it is frozen.
+    Without validation rows all epochs run at the same rates and the last weights stay. Frozen
+    weights keep every bit, have no gradients, and stay frozen until the net is trained otherwise.
+    ModelError names the epoch whose loss is not a number. ValueError for a rate under 0, for a rate
+    of a part that the net does not have, or if all of the net is frozen.
     """
     optimiser = make_optimiser(net, schedule)
     return run_epochs(
@@ -196,16 +196,16 @@ def run_epochs(
     epoch_of: Callable[[], float],
     check: Callable[[], tuple[float, Tensor | None]] | None,
     progress: Callable[[str], None],
-) -> PretrainingRows:
-    """Epochs of any kind by the schedule: early stopping, plateaus, the best weights, a history.
+) -> TrainingHistory:
+    """Run epochs by the schedule, with early stopping, plateaus and the best weights.
 
-    `epoch_of` trains for one and gives its mean loss, `check` what of `mean_loss` is held out; None
-    where nothing is. ModelError as of `train`.
+    `epoch_of` trains for one epoch and gives its mean loss; `check` gives the loss and weights of
+    the held-out rows, as `mean_loss` does; None without them. ModelError as of `train`.
     """
     losses: list[float] = []
     checked: list[float] = []
     halved: list[int] = []
-    weighed: list[tuple[float, ...]] = []
+    part_weights: list[tuple[float, ...]] = []
     best, kept = 0, None
     for epoch in range(1, schedule.epochs + 1):
         losses.append(epoch_of())
@@ -213,7 +213,7 @@ def run_epochs(
             mean, weights = check()
             checked.append(mean)
             if weights is not None:
-                weighed.append(tuple(weights.tolist()))
+                part_weights.append(tuple(weights.tolist()))
         if not math.isfinite(losses[-1] + sum(checked[-1:])):
             raise ModelError(f"the loss of epoch {epoch} is not a number: a lower learning_rate?")
         if check is None or epoch == 1 or checked[-1] < checked[best - 1]:
@@ -230,11 +230,11 @@ def run_epochs(
     if kept is not None:
         net.load_state_dict(kept)
     net.eval()
-    return PretrainingRows(tuple(losses), tuple(checked), best, tuple(halved), tuple(weighed))
+    return TrainingHistory(tuple(losses), tuple(checked), best, tuple(halved), tuple(part_weights))
 
 
 def make_optimiser(net: nn.Module, schedule: Schedule) -> torch.optim.Optimizer:
-    """Adam over the weights that are not frozen, those of one rate in one group.
+    """Adam over the weights that are not frozen, with one group per learning rate.
 
     ValueError as of `train`.
     """
@@ -267,7 +267,7 @@ def _epoch(
     optimiser: torch.optim.Optimizer,
     order: torch.Generator,
 ) -> float:
-    """One pass over all rows in a new order: the mean loss."""
+    """One pass over all rows in a new random order; the mean loss."""
     net.train()
     device = rows.places.device
     shuffled = torch.randperm(len(rows), generator=order).to(device)
@@ -281,7 +281,7 @@ def _epoch(
 def _step(
     net: nn.Module, loss: Loss, x: Tensor, truth: Tensor, optimiser: torch.optim.Optimizer
 ) -> Tensor:
-    net.zero_grad(set_to_none=True)  # also gradients from before a part was frozen: clipping sums
+    net.zero_grad(set_to_none=True)  # also of parts frozen since: clipping sums all gradients
     mean = loss(net(x)[0], truth).mean()
     mean.backward()
     nn.utils.clip_grad_norm_(net.parameters(), CLIP)
@@ -293,8 +293,8 @@ def _step(
 def outputs(net: nn.Module, rows: Sequences) -> tuple[Tensor, Tensor | None]:
     """The net's outputs (n,), and the mean over rows of the weights (w,) that it gives, if any.
 
-    Always in blocks of one size, the last filled up: what a sequence gives does not depend on how
-    many follow it.
+    All blocks have one size, the last one is padded: a sequence's output does not depend on how
+    many sequences follow it.
     """
     net.eval()
     found, weighed = [], []
@@ -309,7 +309,7 @@ def outputs(net: nn.Module, rows: Sequences) -> tuple[Tensor, Tensor | None]:
 
 
 def mean_loss(net: nn.Module, loss: Loss, rows: Sequences) -> tuple[float, Tensor | None]:
-    """The mean loss of the net as it is, without dropout, and the mean of its weights."""
+    """The net's mean loss without dropout, and the mean of its weights."""
     output, weights = outputs(net, rows)
     return float(loss(output, rows.truth).mean()), weights
 
@@ -317,11 +317,11 @@ def mean_loss(net: nn.Module, loss: Loss, rows: Sequences) -> tuple[float, Tenso
 def estimate(
     net: nn.Module, loss: Loss, rows: Sequences, schedule: Schedule, n: int, validation: int
 ) -> FitTime:
-    """Seconds of training on n rows with so many held out, from a few steps on made-up `rows`.
+    """Seconds of training on n rows with `validation` held-out rows, by timing a few steps.
 
-    The rows are a batch at least. `most` is every epoch; `typical` is the geometric mean of that
-    and of the fewest, patience + 1: when training stops is not known before. Both count the
-    forecasts of all rows that follow. The net is trained a little by this: give it a spare one.
+    `rows` are random rows, at least one batch. `most` is the time of all epochs; `typical` is the
+    geometric mean of that and of patience + 1 epochs, since early stopping is not predictable. Both
+    include the forecasts of all rows. The timing trains the net a little: pass a spare one.
     """
     optimiser = make_optimiser(net, schedule)
     batch = rows.batch(torch.arange(schedule.batch, device=rows.places.device))
@@ -341,7 +341,7 @@ def estimate(
 
 
 def _seconds(work: Callable[[], None]) -> float:
-    """The median of a few runs after one that warms up."""
+    """The median time of a few runs, after a warm-up."""
     work()
     taken = []
     for _ in range(_TIMED):

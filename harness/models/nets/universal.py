@@ -1,9 +1,9 @@
 """A universal net of volatility: returns in, the next return's sigma out, at every step.
 
 Liu, Tran, Wang, Gerlach & Kohn (2023), DeepVol, eqs 3 and 4 and Table 1. One net for every series:
-layers of LSTM cells, whose state after the return of step t gives sigma of step t + 1 through
+layers of LSTM cells, whose state after the return of step t gives the sigma of step t + 1 through
 softplus(.) + 1e-5. It is trained on the Gaussian likelihood of mini-batches of series, half of them
-stocks, half portfolios of stocks that are drawn anew for every batch.
+stocks, half random portfolios of stocks, redrawn for every batch.
 """
 
 from __future__ import annotations
@@ -24,17 +24,17 @@ from harness.models.nets.sequence import Recurrent
 from harness.models.protocol import ModelError
 from harness.types import F64, FitTime
 
-EPOCH = 50  # mini-batches between two looks at how training goes
-FEWEST = 100  # returns of a series: fewer say little of its volatility
+EPOCH = 50  # mini-batches in an epoch
+FEWEST = 100  # returns that a series needs
 _LEAST = 1e-5  # Table 1: softplus + 1e-5
 _SOFTPLUS_ONE = math.log(math.e - 1.0)
-_SERIES, _STEPS = 32, 256  # a block of forecasts: series at a time, and steps of them
-_DRAWS = 100  # portfolios drawn for one whose members share enough dates
-_TIMED, _TRIED = 3, 100  # batches timed for an estimate, and the steps of their series
+_SERIES, _STEPS = 32, 256  # a block of forecasts: series, and steps of each
+_DRAWS = 100  # portfolios drawn at most until one has enough common dates
+_TIMED, _TRIED = 3, 100  # batches timed for an estimate, and steps of their series
 
 
 class UniversalNet(nn.Module):
-    """Causal layers of LSTM cells and a linear head; a fresh one gives sigmas about 1."""
+    """Causal layers of LSTM cells and a linear head; sigmas are about 1 before training."""
 
     def __init__(self, layers: int, width: int, dropout: float = 0.0) -> None:
         super().__init__()
@@ -45,9 +45,9 @@ class UniversalNet(nn.Module):
     def forward(
         self, returns: Tensor, state: tuple[Tensor, Tensor] | None = None
     ) -> tuple[Tensor, tuple[Tensor, Tensor]]:
-        """Sigma (b, L) of the return after each of `returns` (b, L), and the state to go on with.
+        """Sigma (b, L) of the return after each of `returns` (b, L), and the state after them.
 
-        Both in the unit of the returns.
+        Sigma is in the unit of the returns.
         """
         states, state = self.encoder.layers(returns.unsqueeze(-1), state)
         sigma = nn.functional.softplus(self.output(states).squeeze(-1)) + _LEAST
@@ -56,10 +56,10 @@ class UniversalNet(nn.Module):
 
 @dataclass(frozen=True)
 class Batch:
-    """Series of unequal length, the last steps of the shorter ones filled up with 0.
+    """Series of unequal length, the shorter ones padded with 0 at the end.
 
-    `returns` (b, L) go in, `following` (b, L) are those one step later, `known` (b, L) is 1 where
-    there is one that counts.
+    `returns` (b, L) are the inputs, `following` (b, L) the returns one step later, `known` (b, L)
+    is 1 where the following return counts in the loss.
     """
 
     returns: Tensor
@@ -70,9 +70,9 @@ class Batch:
     def of(
         cls, series: Sequence[F64], device: torch.device, first: Sequence[int] | None = None
     ) -> Batch:
-        """Of returns (n_i,) of 2 or more; those from position first[i] on count, all unless given.
+        """From series of 2 or more returns (n_i,); those from position first[i] on count, or all.
 
-        No sigma is asked of the first return, before which nothing is known.
+        The first return of a series never counts: nothing is known before it.
         """
         n, longest = len(series), max(s.size for s in series)
         values = np.zeros((n, longest), np.float32)
@@ -86,17 +86,17 @@ class Batch:
 
 
 def mean_nll(sigma: Tensor, batch: Batch) -> Tensor:
-    """The mean Gaussian -ln likelihood of the returns that count (eq. 5, unequal lengths)."""
+    """The mean negative Gaussian log-likelihood of returns that count (eq. 5, unequal lengths)."""
     each = gaussian_nll(sigma, batch.following)
     return torch.where(batch.known > 0, each, 0.0).sum() / batch.known.sum()
 
 
 @dataclass(frozen=True)
-class Diet:
-    """What mini-batches are made of: `batch` series, the share `portfolios` of them artificial.
+class BatchDesign:
+    """The design of mini-batches: `batch` series, the share `portfolios` of them portfolios.
 
-    A portfolio has `least` to `most` stocks. Of a series a stretch of `length` returns that begins
-    at random is taken, or all of it (None).
+    A portfolio has `least` to `most` stocks. From a series a stretch of `length` returns with a
+    random start is taken, or all of it (None).
     """
 
     batch: int
@@ -107,39 +107,39 @@ class Diet:
 
 
 class Pool:
-    """The stocks that mini-batches are drawn from: log returns (T, N) by date, NaN where unknown.
+    """The stocks that mini-batches are drawn from: log returns (T, N) by date, NaN if unknown.
 
-    Batches are in the unit of all these returns, the root of their mean square. Stocks with under
-    FEWEST returns take no part. ModelError where none is left, too few for a portfolio, or where
-    none of them ever moves.
+    Batches are in units of the root mean square of these returns. Stocks with fewer than FEWEST
+    returns are left out. ModelError if none is left, if they are too few for a portfolio, or if all
+    returns are 0.
     """
 
-    def __init__(self, returns: F64, diet: Diet) -> None:
+    def __init__(self, returns: F64, design: BatchDesign) -> None:
         counts = np.isfinite(returns).sum(axis=0)
         if not counts.size or counts.max() < FEWEST:
             longest = int(counts.max(initial=0))
             raise ModelError(
                 f"series too short: the longest has {longest} returns, wanted {FEWEST} or more"
             )
-        self.diet, returns = diet, returns[:, counts >= FEWEST]
+        self.design, returns = design, returns[:, counts >= FEWEST]
         self.unit = float(np.sqrt(np.nanmean(np.square(returns))))
         if not self.unit > 0.0:
             raise ModelError("all returns are 0: no variance to model")
         self.stocks = [column[np.isfinite(column)] / self.unit for column in returns.T]
         self._simple = np.expm1(returns)
-        self.artificial = round(diet.batch * diet.portfolios)
-        if self.artificial and len(self.stocks) < diet.most:
+        self.artificial = round(design.batch * design.portfolios)
+        if self.artificial and len(self.stocks) < design.most:
             raise ModelError(
                 f"too few assets for a portfolio: {len(self.stocks)} with {FEWEST} returns or "
-                f"more, wanted {diet.most}"
+                f"more, wanted {design.most}"
             )
 
     def draw(self, rng: np.random.Generator) -> list[F64]:
-        """The series of one mini-batch: real stocks, none twice before each was there, and others.
+        """The series of one mini-batch: stocks, none twice before all were drawn, and portfolios.
 
-        ModelError where no portfolio that is drawn has dates enough at which all of it is known.
+        ModelError if no drawn portfolio has enough dates at which all its members are known.
         """
-        real, n = self.diet.batch - self.artificial, len(self.stocks)
+        real, n = self.design.batch - self.artificial, len(self.stocks)
         orders = [rng.permutation(n) for _ in range(-(-real // n))]
         places = np.concatenate(orders)[:real] if orders else np.empty(0, np.int64)
         series = [self.stocks[int(k)] for k in places]
@@ -147,21 +147,21 @@ class Pool:
         return [self._stretch(s, rng) for s in series]
 
     def _portfolio(self, rng: np.random.Generator) -> F64:
-        """The returns of a fresh portfolio at the dates at which all its members are known."""
-        diet = self.diet
+        """The returns of a random portfolio at the dates at which all its members are known."""
+        design = self.design
         for _ in range(_DRAWS):
-            members, weights = draw_portfolio(rng, len(self.stocks), diet.least, diet.most)
+            members, weights = draw_portfolio(rng, len(self.stocks), design.least, design.most)
             found = portfolio_returns(self._simple[:, members], weights)
             found = found[np.isfinite(found)]
             if found.size >= FEWEST:
                 return np.log1p(found) / self.unit
         raise ModelError(
-            f"none of {_DRAWS} portfolios of {diet.least} to {diet.most} assets has {FEWEST} dates "
-            "at which all of them are known"
+            f"none of {_DRAWS} portfolios of {design.least} to {design.most} assets has {FEWEST} "
+            "dates at which all of them are known"
         )
 
     def _stretch(self, series: F64, rng: np.random.Generator) -> F64:
-        wanted = self.diet.length
+        wanted = self.design.length
         if wanted is None or series.size <= wanted + 1:
             return series
         begin = int(rng.integers(series.size - wanted))
@@ -170,7 +170,7 @@ class Pool:
 
 @dataclass(frozen=True)
 class HeldOut:
-    """Series that training is judged by: the returns (n_i,) of each from position first[i] on."""
+    """Series for the validation loss: the returns (n_i,) of each from position first[i] on."""
 
     series: Sequence[F64]
     first: Sequence[int]
@@ -184,12 +184,12 @@ def train(
     seed: int,
     device: torch.device,
     progress: Callable[[str], None],
-) -> loop.PretrainingRows:
+) -> loop.TrainingHistory:
     """Train the net in place, by epochs of EPOCH mini-batches; Adam at one rate.
 
-    With something held out it ends with the weights of the epoch with the least loss there, and
-    stops after schedule.patience epochs without a lesser one; without, with the last weights.
-    ModelError names the epoch in which a loss was no longer a number.
+    With `held_out` it stops after schedule.patience epochs without a lower loss there and ends with
+    the weights of the lowest; without, it ends with the last weights. ModelError names the epoch
+    whose loss is not a number.
     """
     rng = np.random.default_rng([seed, 1])
     optimiser = loop.make_optimiser(net, schedule)
@@ -213,7 +213,7 @@ def _step(net: UniversalNet, batch: Batch, optimiser: torch.optim.Optimizer) -> 
 
 
 def _held_out_loss(net: UniversalNet, held_out: HeldOut, device: torch.device) -> float:
-    """The mean loss of what is held out, the state having run through all that lies before it."""
+    """The mean loss of the held-out returns, with the state run through all returns before them."""
     total, count = 0.0, 0
     for s, sigma, first in zip(
         held_out.series, sigmas(net, held_out.series, device), held_out.first, strict=True
@@ -227,10 +227,10 @@ def _held_out_loss(net: UniversalNet, held_out: HeldOut, device: torch.device) -
 
 @torch.no_grad()
 def sigmas(net: UniversalNet, series: Sequence[F64], device: torch.device) -> list[F64]:
-    """The sigma after every return of each series (n_i,), the state running on from the first.
+    """The sigma after every return of each series (n_i,), with the state run from the first on.
 
-    Always in blocks of so many series and steps, filled up with 0: what a step gives depends
-    neither on what follows it nor on which other series there are.
+    All blocks have the same number of series and steps, padded with 0: a step's result does not
+    depend on later steps or on the other series.
     """
     net.eval()
     found: list[F64] = []
@@ -251,28 +251,27 @@ def sigmas(net: UniversalNet, series: Sequence[F64], device: torch.device) -> li
 
 def estimate(
     net: UniversalNet,
-    diet: Diet,
+    design: BatchDesign,
     steps: int,
     schedule: loop.Schedule,
     device: torch.device,
     *,
     forecasts: int,
 ) -> FitTime:
-    """Seconds of training, from a few mini-batches of made-up series of so many `steps`.
+    """Seconds of training and of `forecasts` steps of forecasts, by timing a few mini-batches.
 
-    And of `forecasts` steps of single series that are forecast after it (0 epochs: of these alone).
-    `typical` with something
-    held out is the geometric mean of the fewest epochs and the most; without, all are run. The
-    net is trained a little by this: give it a spare one.
+    The batches are of random series of `steps` returns. With 0 epochs only forecasts are counted.
+    `typical` is the geometric mean of the fewest epochs before early stopping and of all. The
+    timing trains the net a little: pass a spare one.
     """
     rng = np.random.default_rng(0)
     optimiser = loop.make_optimiser(net, schedule)
-    tried = min(steps, _TRIED)  # seconds grow with the steps
-    made_up = Batch.of([rng.standard_normal(tried + 1) for _ in range(diet.batch)], device)
+    tried = min(steps, _TRIED)  # time is linear in the steps
+    batch = Batch.of([rng.standard_normal(tried + 1) for _ in range(design.batch)], device)
     block = [rng.standard_normal(_STEPS) for _ in range(_SERIES)]
     epoch = 0.0
     if schedule.epochs:
-        per_batch = _seconds(lambda: _step(net, made_up, optimiser).item()) * steps / tried
+        per_batch = _seconds(lambda: _step(net, batch, optimiser).item()) * steps / tried
         epoch = EPOCH * per_batch
     after = _seconds(lambda: sigmas(net, block, device)) * forecasts / (_SERIES * _STEPS)
     most = epoch * schedule.epochs
@@ -281,7 +280,7 @@ def estimate(
 
 
 def _seconds(work: Callable[[], object]) -> float:
-    """The median of a few runs after one that warms up."""
+    """The median time of a few runs, after a warm-up."""
     work()
     taken = []
     for _ in range(_TIMED):

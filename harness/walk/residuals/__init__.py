@@ -1,1 +1,1 @@
-"""residuals."""
+"""Summaries of training residuals: tails for VaR and ES, distributions for forecast quantiles."""

@@ -1,4 +1,4 @@
-"""What a fit leaves of its residuals, which go with it: for VaR and ES, and for distributions."""
+"""Summaries of each fit's training residuals, saved because the residuals are not."""
 
 from __future__ import annotations
 
@@ -14,13 +14,13 @@ from harness.walk.residuals.tails import Tails
 
 
 class ResidualSummary(NamedTuple):
-    """Tails and laws of one fit, or of many (w, …) or (w, s, …); None for what nobody asks for."""
+    """Tails and distributions of one fit, or of many (w, …) or (w, s, …); None if not requested."""
 
     tails: F64 | None = None
     laws: F64 | None = None
 
     def put(self, at: Any, own: ResidualSummary) -> None:
-        """Those of some fits at their places among many."""
+        """Set the summaries of some fits among many."""
         for every, some in zip(self, own, strict=True):
             if every is not None:
                 every[at] = some
@@ -28,7 +28,10 @@ class ResidualSummary(NamedTuple):
 
 @dataclass(frozen=True)
 class ResidualPlan:
-    """What is asked of every fit: with `tails` the samples have returns."""
+    """Which summaries every fit keeps: tails for VaR and ES, `laws` for forecast distributions.
+
+    With `tails` the samples have returns.
+    """
 
     tails: Tails | None = None
     laws: Laws | None = None
@@ -44,19 +47,20 @@ class ResidualPlan:
         var_shift: float,
         held_out: F64 | None = None,
     ) -> ResidualSummary:
-        """Of training rows (n,): targets, residuals and returns; residuals of rows held out (m,).
+        """The summary from training targets, residuals and returns (n,), and `held_out` (m,).
 
-        `var_shift` is the forecasts' way back to a variance.
+        `held_out` are residuals of held-out rows; `var_shift` back-transforms forecasts to a
+        variance.
         """
         tails = None
         if self.tails is not None:
-            assert returns is not None, "samples have returns where tails are asked for"
+            assert returns is not None, "samples have returns if tails are requested"
             tails = self.tails.of(returns, y - residuals, var_shift)
         laws = None if self.laws is None else self.laws.of(residuals, held_out)
         return ResidualSummary(tails, laws)
 
     def unknown(self, *shape: int) -> ResidualSummary:
-        """Of so many fits nothing yet: NaN."""
+        """The summaries of fits that are not known yet: NaN."""
         return ResidualSummary(
             *(
                 None if asked is None else np.full((*shape, *asked.unknown.shape), np.nan)
@@ -69,6 +73,6 @@ NOTHING, NO_SUMMARY = ResidualPlan(), ResidualSummary()
 
 
 def stacked(fits: Sequence[ResidualSummary]) -> ResidualSummary:
-    """Fit after fit (w, …)."""
+    """The summaries of several fits in one (w, …)."""
     columns = (list(column) for column in zip(*fits, strict=True))
     return ResidualSummary(*(None if column[0] is None else np.array(column) for column in columns))

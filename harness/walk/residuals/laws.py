@@ -1,16 +1,17 @@
-"""The law of a fit's residuals, from which quantiles of the target follow around each forecast.
+"""The residual distribution of a fit, which gives the target's quantiles around each forecast.
 
-A residual is e = y - f on the target's scale (ln sigma, or the level), f the fit's own forecast; a
-law moves with the forecast, so the target's quantile is f plus the law's.
+A residual is e = y - f on the target's scale (ln sigma, or the level), with f the fit's forecast.
+The target's quantile is f plus the quantile of the residual distribution.
 
-* `conformal`: order statistics of the residuals of rows that were not trained on, those of the
-  validation slice, by split conformal's rank: of n residuals the floor((n + 1) p)-th below the
-  median, the ceil((n + 1) p)-th above it. Between two levels p and 1 - p lie then 1 - 2 p of
-  exchangeable outcomes or more, for any n and any law (Vovk, Gammerman & Shafer 2005, Algorithmic
-  Learning in a Random World, section 2.2; Lei et al. 2018, JASA 113, section 2.2).
-* `residual`: the empirical quantiles of the training residuals. In sample: too narrow where a model
-  fits its training rows too well.
-* `normal`: mean and variance of the training residuals; of a log target a log-normal volatility.
+* `conformal`: order statistics of the residuals of rows that were not trained on (the validation
+  slice), by the rank of split conformal prediction: of n residuals the floor((n + 1) p)-th below
+  the median, the ceil((n + 1) p)-th above it. The interval between levels p and 1 - p then covers
+  exchangeable outcomes with probability 1 - 2 p or more, for any n and any distribution (Vovk,
+  Gammerman & Shafer 2005, Algorithmic Learning in a Random World, section 2.2; Lei et al. 2018,
+  JASA 113, section 2.2).
+* `residual`: the empirical quantiles of the training residuals. In sample: too narrow if a model
+  overfits its training rows.
+* `normal`: mean and variance of the training residuals; for a log target a log-normal volatility.
 """
 
 from __future__ import annotations
@@ -24,18 +25,18 @@ import numpy as np
 from harness.types import F64
 
 LAWS = ("conformal", "residual", "normal")
-# A law's columns: how many residuals it is from, its quantiles at the levels asked for, and those
-# at the middles of so many equal shares, for what is of the whole law.
+# Columns of a distribution: its number of residuals, its quantiles at the requested levels, and
+# those at the midpoints of SHARES equal shares, which stand for the whole distribution.
 COUNT = 0
 SHARES = 100
 MIDDLES = (np.arange(SHARES) + 0.5) / SHARES
-_FEWEST = 10  # residuals from which on there is a law to speak of
-_ROUNDING = 1e-9  # of (n + 1) p: that much is no further rank
+_FEWEST = 10  # residuals that a distribution needs
+_ROUNDING = 1e-9  # rounding of (n + 1) p that does not change the rank
 
 
 @dataclass(frozen=True)
 class Laws:
-    """What every fit keeps of its residuals: quantiles at `levels` (L,) of each of `laws` (K,).
+    """The residual distributions that every fit keeps: of each of `laws` (K,) at `levels` (L,).
 
     A fit's are (K, 1 + L + SHARES): COUNT, then quantiles at the levels, then at MIDDLES.
     """
@@ -45,18 +46,18 @@ class Laws:
 
     @property
     def unknown(self) -> F64:
-        """Those of no fit: NaN."""
+        """The distributions of an unknown fit: NaN."""
         return np.full((len(self.laws), 1 + len(self.levels) + SHARES), np.nan)
 
     @property
     def conformal(self) -> int | None:
-        """The place of `conformal` among the laws, or None."""
+        """The position of `conformal` among the laws, or None."""
         return self.laws.index("conformal") if "conformal" in self.laws else None
 
     def of(self, residuals: F64, held_out: F64 | None = None) -> F64:
-        """Of training residuals (n,), and those (m,) of rows held out of the fit, where there are.
+        """The distributions of training residuals (n,), and of held-out residuals (m,), if any.
 
-        NaN for a law that has too few.
+        NaN for a distribution with too few residuals.
         """
         found = self.unknown
         for k, law in enumerate(self.laws):
@@ -69,7 +70,7 @@ class Laws:
         return found
 
     def calibrated(self, held_out: F64) -> F64:
-        """The conformal law of these residuals (m,); NaN where they are too few for a level."""
+        """The conformal distribution of these residuals (m,); NaN if too few for a level."""
         found = self.unknown[0]
         n, outermost = held_out.size, min(min(p, 1.0 - p) for p in self.levels)
         if n >= _FEWEST and (n + 1) * outermost >= 1.0 - _ROUNDING:
@@ -81,7 +82,7 @@ class Laws:
 
 
 def _ranked(ordered: F64, level: float) -> float:
-    """The order statistic of split conformal; of the median the middle of the two nearest."""
+    """The order statistic of split conformal; at the median the mean of the two nearest."""
     place = (ordered.size + 1) * level
     low, high = math.floor(place + _ROUNDING), math.ceil(place - _ROUNDING)
     if level == 0.5:

@@ -1,16 +1,16 @@
-"""The lower tail of a fit's standardised training residuals, from which VaR and ES follow.
+"""The lower tail of a fit's standardised training residuals, which gives VaR and ES.
 
-A residual is z = r / s: r the log return over the target's span, s the square root of the fit's own
-forecast of its variance. Its mean is taken as 0. Every law has a scale fitted on the training rows,
-since a forecast of another measure than the variance of returns (a range, a session without its
-night) has another level:
+A residual is z = r / s: r is the log return over the target's span, s the square root of the fit's
+forecast of its variance. The mean is taken as 0. Every distribution has a scale fitted on the
+training rows, since forecasts of other measures than the variance of returns (a range, a session
+without the overnight move) have another level:
 
 * `normal`: scale sqrt(mean z^2).
 * `t`: Student's t times a scale, both parameters by maximum likelihood, 2.1 to 200 degrees of
   freedom (Bollerslev 1987, Rev. Economics & Statistics 69).
-* `historical`: the empirical law of z, filtered historical simulation (Barone-Adesi, Giannopoulos &
-  Vosper 1999, J. Futures Markets 19); ES as in Acerbi & Tasche (2002, J. Banking & Finance 26,
-  definition 2.6).
+* `historical`: the empirical distribution of z, filtered historical simulation (Barone-Adesi,
+  Giannopoulos & Vosper 1999, J. Futures Markets 19); ES as in Acerbi & Tasche (2002, J. Banking &
+  Finance 26, definition 2.6).
 """
 
 from __future__ import annotations
@@ -25,21 +25,22 @@ from harness.types import F64
 
 RESIDUALS = ("normal", "t", "historical")
 QUANTILE, SHORTFALL, SCALE, DOF = range(4)
-GRID = 20  # cells that keep the shape of an empirical tail
-# Their ends, as shares of the tail from its far end on: narrow there, where losses differ most.
+GRID = 20  # cells that store the shape of an empirical tail
+# Cell edges, as shares of the tail from its far end: narrow there, where losses differ most.
 CELLS = np.square(np.arange(GRID + 1) / GRID)
 DOF_RANGE = (2.1, 200.0)
-_FEWEST = 10  # residuals from which on there is a tail to speak of
-_LEAST_SCALE = 1e-3  # of t errors, in standard deviations: many returns of 0 would have it 0
+_FEWEST = 10  # residuals that a tail needs
+_LEAST_SCALE = 1e-3  # of t errors, in standard deviations: many zero returns would make it 0
 
 
 @dataclass(frozen=True)
 class Tails:
-    """What every fit keeps of its tails: at `levels` (L,), for `residuals` (K,) laws.
+    """The tails that every fit keeps: at `levels` (L,), for the distributions `residuals` (K,).
 
     `bars` are the horizon's, `scale` the target's. A fit's tails (K, L, 4 + GRID) are the level's
-    quantile of z, the mean of z at or below it, the law's scale, its degrees of freedom (NaN but
-    for t) and, of an empirical law, the mean of z in each of GRID cells over that of all of them.
+    quantile of z, the mean of z at or below it, the distribution's scale, its degrees of freedom
+    (NaN except for t) and, for `historical`, the mean of z in each of GRID cells over the mean of
+    all cells.
     """
 
     levels: tuple[float, ...]
@@ -49,7 +50,7 @@ class Tails:
 
     @property
     def unknown(self) -> F64:
-        """The tails of no fit: NaN."""
+        """The tails of an unknown fit: NaN."""
         return np.full((len(self.residuals), len(self.levels), 4 + GRID), np.nan)
 
     def sigma(self, variance: F64) -> F64:
@@ -57,10 +58,10 @@ class Tails:
         return np.sqrt(self.bars * variance)
 
     def of(self, returns: F64, forecasts: F64, var_shift: float) -> F64:
-        """Of training rows: their returns (n,), NaN where unknown, and their forecasts (n,).
+        """The tails from training returns (n,), NaN if unknown, and training forecasts (n,).
 
-        Forecasts are on the target's scale, `var_shift` their way back to a variance. NaN where
-        too few returns are known or none ever moves.
+        Forecasts are on the target's scale; `var_shift` back-transforms them to a variance. NaN if
+        too few returns are known or all are 0.
         """
         found = self.unknown
         z = returns / self.sigma(self.scale.variance(forecasts, var_shift))
@@ -98,7 +99,7 @@ def _historical(z: F64, levels: F64) -> F64:
     found = _parametric(levels.size, math.sqrt(float(np.mean(np.square(z)))), np.nan)
     for row, level in zip(found, levels.tolist(), strict=True):
         mass = z.size * level
-        last = max(math.ceil(mass - 1e-9), 1) - 1  # 1e-9: rounding is no further place
+        last = max(math.ceil(mass - 1e-9), 1) - 1  # 1e-9: rounding does not add a rank
         row[QUANTILE] = ordered[last]
         row[SHORTFALL] = (ordered[:last].sum() + (mass - last) * ordered[last]) / mass
         sums = np.interp(CELLS * mass, np.arange(last + 2), np.cumsum([0.0, *ordered[: last + 1]]))
@@ -137,7 +138,7 @@ def fit_student(z: F64) -> tuple[float, float]:
     """(scale, dof) of Student's t about 0 by maximum likelihood on z (n,), not all 0.
 
     Minus the mean log density is log s + c(v) + (v + 1)/2 mean log(1 + z^2 / (v s^2)), with its
-    gradient in log s and log v; v is held to DOF_RANGE.
+    gradient in log s and log v; v is restricted to DOF_RANGE.
     """
     from scipy.optimize import minimize
     from scipy.special import digamma, gammaln
