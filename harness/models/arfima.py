@@ -1,9 +1,9 @@
 """ARFIMA(1,d,0) of log volatility: long memory in two numbers and a mean, by filters.
 
-x is ln sigma of each period from decision to decision, and (1 - phi B)(1 - B)^d (x - mu) = e.
-d is Robinson's (1995) local Whittle estimate, phi least squares on the fractionally differenced
-training series, mu its mean. Forecasts come from the AR(infinity) form, cut at `filter` decisions
-(Granger & Joyeux, 1980), step after step over the horizon.
+x is ln sigma of each period between forecast origins, and (1 - phi B)(1 - B)^d (x - mu) = e.
+d is Robinson's (1995) local Whittle estimate, phi is by least squares on the fractionally
+differenced training series, mu its mean. Forecasts use the AR(infinity) form, truncated at `filter`
+origins (Granger & Joyeux, 1980), step by step over the horizon.
 """
 
 from __future__ import annotations
@@ -19,16 +19,16 @@ from harness.models.protocol import ModelError, Task, history_of, one_symbol
 from harness.samples.features import parse_feature
 from harness.types import F64, I64, Rows, Training
 
-FEWEST = 100  # training rows: fewer leave under twenty frequencies to tell d from
-BANDWIDTH = 0.65  # d is told by the lowest n^0.65 frequencies
-_LEAST, _MOST = -0.49, 0.99  # d: from where the series is invertible to short of a random walk
+FEWEST = 100  # training rows: fewer leave under twenty frequencies to estimate d
+BANDWIDTH = 0.65  # d is estimated from the lowest n^0.65 frequencies
+_LEAST, _MOST = -0.49, 0.99  # bounds of d: invertible, and short of a random walk
 _STATIONARY = 0.99  # |phi| at most
 _STEPS = 50
 
 
 @dataclass(frozen=True)
 class Arfima:
-    """ARFIMA(1,d,0) of one symbol's log volatility, forecasts moved by their mean residual."""
+    """ARFIMA(1,d,0) of one symbol's log volatility, corrected by the mean training residual."""
 
     features: tuple[str, ...]
     task: Task
@@ -39,7 +39,7 @@ class Arfima:
 
     @classmethod
     def build(cls, params: ArfimaParams, task: Task) -> Self:
-        """On `log(sqrt(square(rv_1d)))` where decisions are daily."""
+        """On `log(sqrt(square(rv_1d)))` for daily forecast origins."""
         series = parse_feature(f"log(sqrt({task.variance}))").text
         return cls((series,), task, params.filter)
 
@@ -63,7 +63,7 @@ class Arfima:
         return replace(model, params=params | {"offset": offset})
 
     def predict(self, rows: Rows) -> F64:
-        """Forecasts (m,), each from the last `filter` decisions of its own row."""
+        """Forecasts (m,), each from the row's last `filter` forecast origins."""
         assert self.params is not None, "predict needs a fitted copy"
         assert self.weights is not None, "predict needs a fitted copy"
         if not rows.symbol.size:
@@ -74,9 +74,9 @@ class Arfima:
         return scale.moved(scale.of_variance(variance), self.params["offset"])
 
     def _filtered(self, rows: Rows, weights: F64, mu: float) -> F64:
-        """Weighted sums (m,) of x - mu at each row's last decisions, the newest weighted first.
+        """Weighted sums (m,) of x - mu at each row's last origins; weights begin with the newest.
 
-        One dot product a row, so that a sum does not depend on how many rows there are.
+        One dot product per row, so that a sum does not depend on the number of rows.
         """
         one_symbol(rows)
         history, at = history_of(rows)
@@ -87,20 +87,20 @@ class Arfima:
 
     @property
     def coefficients(self) -> Mapping[str, float]:
-        """mu and d of ln sigma, phi, and what forecasts are moved by."""
+        """mu and d of ln sigma, phi, and the offset of the forecasts."""
         return self.params or {}
 
     @property
     def training(self) -> Training | None:
-        """mu, d and phi were fitted."""
+        """Three fitted parameters: mu, d and phi."""
         return Training(3) if self.params else None
 
 
 def local_whittle(x: F64) -> float:
-    """The memory d of x (n,): the least R(d) of Robinson (1995), eq. 3.2, from -0.49 to 0.99.
+    """The memory d of x (n,): it minimises R(d) of Robinson (1995), eq. 3.2, in [-0.49, 0.99].
 
     R(d) = ln(mean_j l_j^(2d) I(l_j)) - 2d mean_j ln l_j over the lowest n^0.65 frequencies. It is
-    convex, being a log of a sum of exponentials of d less a line: its slope has one root.
+    convex (a log of a sum of exponentials of d minus a line), so its slope has one root.
     """
     m = int(x.size**BANDWIDTH)
     periodogram = np.abs(np.fft.rfft(x - x.mean())[1 : m + 1]) ** 2
@@ -125,8 +125,8 @@ def difference_weights(d: float, length: int) -> F64:
 def forecast_weights(d: float, phi: float, length: int, steps: int) -> F64:
     """Weights (steps, length) of x - mu, newest first, in the forecast of each step ahead.
 
-    One step ahead weighs by the AR(infinity) coefficients a of (1 - phi B)(1 - B)^d; k ahead by
-    a_(k + j) and, through the forecasts between, a_i times the weights of k - i ahead.
+    One step ahead has the AR(infinity) coefficients a of (1 - phi B)(1 - B)^d; k steps ahead have
+    a_(k + j) plus, through the forecasts between, a_i times the weights of k - i steps ahead.
     """
     filtered = difference_weights(d, length + steps)
     a = -filtered
@@ -140,7 +140,7 @@ def forecast_weights(d: float, phi: float, length: int, steps: int) -> F64:
 
 
 def _autoregression(u: F64, at: I64) -> float:
-    """phi of u_t = phi u_(t-1) + e by least squares about the mean, over neighbours in time."""
+    """phi of u_t = phi u_(t-1) + e by least squares about the mean, over adjacent origins."""
     u = u - u.mean()
     next_to = np.diff(at) == 1
     before, after = u[:-1][next_to], u[1:][next_to]

@@ -33,7 +33,7 @@ def is_foreign(model: object) -> bool:
     return type(model).__module__.partition(".")[0] != __name__.partition(".")[0]
 
 
-def described(error: BaseException, module: str) -> str:
+def told(error: BaseException, module: str) -> str:
     """`ZeroDivisionError: division by zero (decayed_har.py, line 31)`.
 
     The line is the last one of `module`'s package in the traceback, if there is any.
@@ -58,7 +58,7 @@ def in_words(model: object) -> Iterator[None]:
     except (Exception, SystemExit) as error:
         if not is_foreign(model):
             raise
-        raise ModelError(described(error, type(model).__module__)) from None
+        raise ModelError(told(error, type(model).__module__)) from None
 
 
 def shown(model: object, rows: Rows, y: F64) -> tuple[Rows, F64]:
@@ -194,4 +194,4 @@ def misfits(model: Forecaster, columns: Collection[str]) -> Iterator[str]:
     try:
         pickle.loads(pickle.dumps(model))
     except Exception as error:
-        yield f"it cannot be pickled ({described(error, type(model).__module__)})"
+        yield f"it cannot be pickled ({told(error, type(model).__module__)})"

@@ -1,14 +1,13 @@
 """GARCH, GJR and EGARCH as models of the walk: one symbol, refitted in a chain of windows.
 
-A model is fitted on the log returns from decision to decision between the first and the last
-training row, among those that are known: a suspension leaves no return, and the next known one
-follows the last. Its variance then runs on through every later return up to a row's own, so it is
-of the day of the forecast however old the parameters are. The forecast is the mean variance over
-the horizon's decisions, per bar, on the target's scale.
+A model is fitted on the known log returns between forecast origins, from the first to the last
+training row; a suspension has no return, and the next known one follows the last. The variance
+recursion continues through all later returns up to a row's origin, so it is current however old the
+parameters are. The forecast is the mean variance over the horizon, per bar, on the target's scale.
 
-The variance of returns is not what every target measures: close to close holds the overnight
-move, which a range such as Garman-Klass's leaves out. With `rescale` the forecast is moved by the
-training rows' mean residual, as those of the moving averages are.
+Not every target measures the variance of returns: close-to-close returns include the overnight
+move, which a range such as Garman-Klass's leaves out. With `rescale` the forecast is corrected by
+the mean training residual, as in the moving averages.
 """
 
 from __future__ import annotations
@@ -36,7 +35,7 @@ from harness.types import F64, I64, History, Rows, Training
 
 @dataclass(frozen=True)
 class _Returns:
-    """The known returns of one symbol, in time: `known` (n,), `upto` (D,) how many by place."""
+    """One symbol's known returns in time order (n,), and their number up to each origin (D,)."""
 
     history: History
     symbol: int
@@ -45,7 +44,7 @@ class _Returns:
 
     @classmethod
     def of(cls, rows: Rows, feature: str) -> Self:
-        """Those of the rows' one symbol."""
+        """The known returns of the rows' one symbol."""
         (history, _), symbol = history_of(rows), one_symbol(rows)
         values = history.values[history.names.index(feature)]
         values = values[history.begins[symbol] : history.begins[symbol + 1]]
@@ -53,11 +52,11 @@ class _Returns:
         return cls(history, symbol, values[finite], np.cumsum(finite, dtype=np.int64))
 
     def count(self, at: I64) -> I64:
-        """How many returns are known at places of the history."""
+        """The number of known returns at positions in the history."""
         return self.upto[at - self.history.begins[self.symbol]]
 
     def span(self, at: I64) -> tuple[int, int]:
-        """The first return of rows at these places, in time order, and the one after the last."""
+        """The first return of rows at these positions, in time order, and the end of the last."""
         if not at.size:
             return 0, 0
         first, last = self.count(at[[0, -1]]).tolist()
@@ -66,7 +65,7 @@ class _Returns:
 
 @dataclass(frozen=True)
 class _Fitted:
-    """One fit: its params (k,), the returns it runs over, from which on, and how."""
+    """One fit: params (k,), the returns and the first one fitted, its recursion and offset."""
 
     returns: _Returns
     first: int
@@ -76,7 +75,7 @@ class _Fitted:
     offset: float
 
     def through(self, last: int) -> F64:
-        """Variances of the first `last` returns or more, each followed by the one forecast."""
+        """Variances of at least the first `last` fitted returns, and of the return after them."""
         if last < self.recursion.path.size:
             return self.recursion.path
         return self.recursion.over(self.returns.known[self.first : self.first + last])
@@ -97,7 +96,7 @@ class Garch:
 
     @classmethod
     def build(cls, params: GarchParams, task: Task) -> Self:
-        """On `ret_1d` where decisions are daily."""
+        """On `ret_1d` for daily forecast origins."""
         return cls((f"ret_{task.every}",), task, params)
 
     def fit(
@@ -109,10 +108,10 @@ class Garch:
     def fit_chain(
         self, rows: Rows, y: F64, trains: Sequence[slice | I64], *, seed: int = 0
     ) -> Iterator[Self]:
-        """A fitted copy per training set, each climbed to from the one before.
+        """A fitted copy per training set, each maximised from the fit before.
 
-        ModelError, where its turn comes, for a training set that holds under 100 returns, or
-        returns that are all one number; at once for rows of several symbols.
+        ModelError at a training set with under 100 returns, or with equal returns only; at once
+        for rows of several symbols.
         """
         returns, (_, at) = _Returns.of(rows, self.features[0]), history_of(rows)
         spans = [returns.span(at[train]) for train in trains]
@@ -150,7 +149,7 @@ class Garch:
         return _Fitted(returns, first, params, onward, ahead, task.scale.unmoved)
 
     def predict(self, rows: Rows) -> F64:
-        """Forecasts (m,), each from the returns up to its own row."""
+        """Forecasts (m,), each from the returns up to its row's origin."""
         fitted, task = self.fitted, self.task
         assert fitted is not None, "predict needs a fitted copy"
         if not rows.symbol.size:
@@ -164,7 +163,7 @@ class Garch:
 
     @property
     def coefficients(self) -> Mapping[str, float]:
-        """mu, omega, alpha, …, in units of the return, and what forecasts are moved by."""
+        """mu, omega, alpha, …, in units of the return, and the offset of the forecasts."""
         if self.fitted is None:
             return {}
         names = parameter_names(self.model, self.settings.dist)

@@ -1,9 +1,9 @@
 """GARCH(1,1), GJR-GARCH(1,1) and EGARCH(1,1), constant mean, normal or Student's t errors.
 
-The NumPy side of `kernels/garch.py` and `kernels/refit.py`: likelihood, one fit, the daily refits
-of a rolling window, conditional variances and their forecasts. Parameters are named and ordered
-as in the arch package: mu, omega, alpha, gamma (GJR and EGARCH), beta, nu (t errors). Returns may
-be in any unit; mu is in that unit and variances in its square.
+The NumPy interface of `kernels/garch.py` and `kernels/refit.py`: likelihood, one fit, the daily
+refits of a rolling window, conditional variances and their forecasts. Parameters have the names and
+order of the arch package: mu, omega, alpha, gamma (GJR and EGARCH), beta, nu (t errors). Returns
+may be in any unit; mu is in that unit and variances in its square.
 """
 
 from __future__ import annotations
@@ -24,16 +24,16 @@ Model = Literal["garch", "gjr", "egarch"]
 Dist = Literal["normal", "t"]
 Backcast = Literal["arch", "sample"]
 
-FEWEST = 100  # returns in a window: fewer do not tell persistence from level
-GUARD = 5  # windows between climbs from all starts; measured in tests/bench/garch.py
-_FIT_GAIN, _CHAIN_GAIN = 1e-12, 1e-8  # log-likelihood that one more step would add, to stop at
-_MOST = 200  # likelihoods in one climb before it counts as not converged
+FEWEST = 100  # returns in a window: with fewer, persistence and level are not identified
+GUARD = 5  # windows between maximisations from all starts; measured in tests/bench/garch.py
+_FIT_GAIN, _CHAIN_GAIN = 1e-12, 1e-8  # log-likelihood gain of one more step at which it stops
+_MOST = 200  # likelihood evaluations of one maximisation before it counts as not converged
 _SIMULATED = 4_000  # paths of an EGARCH forecast, half of them mirrored
 
 
 @dataclass(frozen=True)
 class Fit:
-    """One fit: params (k,), its log-likelihood, whether it converged, likelihoods computed."""
+    """One fit: params (k,), its log-likelihood, whether it converged, likelihood evaluations."""
 
     params: F64
     loglik: float
@@ -43,12 +43,12 @@ class Fit:
 
 @dataclass(frozen=True)
 class Chain:
-    """The fits of w windows, each begun at the one before, and what they took.
+    """The fits of w windows, each started from the one before, and their cost.
 
-    params (w, k), loglik (w,), converged (w,), starts (w,) climbed from and iterations (w,), the
-    likelihoods computed. `guarded` (w,) marks windows after the first that were climbed from all
-    starts on schedule, `rescued` (w,) those where another start did better than the fit before,
-    `fallback` (w,) those climbed from all starts because the climb from the fit before failed.
+    params (w, k), loglik (w,), converged (w,), the number of starts (w,) and iterations (w,), the
+    likelihood evaluations. `guarded` (w,) marks windows after the first that were maximised from
+    all starts on schedule, `rescued` (w,) those where another start beat the previous fit,
+    `fallback` (w,) those maximised from all starts because the previous fit's did not converge.
     """
 
     params: F64
@@ -62,7 +62,7 @@ class Chain:
 
 
 def parameter_names(model: Model, dist: Dist) -> tuple[str, ...]:
-    """mu, omega, alpha, gamma where the model has one, beta, nu for t errors."""
+    """mu, omega, alpha, gamma (GJR and EGARCH), beta, nu (t errors)."""
     names = ("mu", "omega", "alpha", "gamma", "beta", "nu")
     return tuple(names[slot] for slot in _slots(model, dist))
 
@@ -72,10 +72,10 @@ def log_likelihood(
 ) -> float:
     """The log-likelihood of returns (n,) at params (k,), constants included.
 
-    The first variance looks back on the backcast: "arch", the exponentially weighted mean (0.94)
-    of the first 75 squared deviations from the sample mean, as the arch package has it; "sample",
-    the mean squared deviation from mu, as in Fiorentini, Calzolari & Panattoni (1996). ModelError
-    as `fit` raises it, or for parameters that give no finite likelihood.
+    The recursion starts from the backcast: "arch" is the exponentially weighted mean (0.94) of the
+    first 75 squared deviations from the sample mean, as in the arch package; "sample" is the mean
+    squared deviation from mu, as in Fiorentini, Calzolari & Panattoni (1996). ModelError as of
+    `fit`, or for parameters without a finite likelihood.
     """
     return score(params, returns, model, dist, backcast)[0]
 
@@ -107,11 +107,11 @@ def fit(
     start: F64 | None = None,
     backcast: Backcast = "arch",
 ) -> Fit:
-    """Maximum likelihood on returns (n,), from `start` (k,) or, without one, the best of five.
+    """Maximum likelihood on returns (n,), from `start` (k,) or else the best of five starts.
 
     omega > 0, alpha and alpha + gamma >= 0, beta >= 0, alpha + gamma / 2 + beta < 1 (EGARCH:
     0 <= beta < 1), 2.05 <= nu <= 500. ModelError for returns that are not finite, fewer than
-    FEWEST, or all one number.
+    FEWEST, or all equal.
     """
     r = _checked(returns)
     first, last = np.zeros(1, np.int64), np.full(1, r.size)
@@ -133,10 +133,10 @@ def refit_chain(
 ) -> Chain:
     """Fit every window returns[first[k]:last[k]] in turn, each from the fit before.
 
-    Every `guard` windows (0: never after the first) five more starts are tried, because weak ARCH
-    effects leave several maxima; where the climb from the fit before does not converge they are
-    tried at once. A window's fit depends on windows before it and on nothing later. ModelError as
-    `fit` raises it, naming the window.
+    Every `guard` windows (0: only in the first) five more starts are tried, because weak ARCH
+    effects leave several maxima; they are also tried if the maximisation from the fit before does
+    not converge. A window's fit depends on earlier windows only. ModelError as of `fit`, naming the
+    window.
     """
     r = np.ascontiguousarray(returns, np.float64)
     first, last = np.ascontiguousarray(first, np.int64), np.ascontiguousarray(last, np.int64)
@@ -153,11 +153,11 @@ def refit_chain(
 
 @dataclass(frozen=True)
 class Recursion:
-    """The variances of a fitted model, begun as the fit began over the returns it was made on.
+    """The variance recursion of a fitted model, started as in the fit.
 
-    `path` (n + 1,) are those over these n returns. An EGARCH that meets other returns can run
-    away, so behind them its variance is held from half the least of the path to ten times the
-    greatest: `low` and `high`, of ln h.
+    `path` (n + 1,) are the variances over the n fitted returns. An EGARCH can diverge on other
+    returns, so after them its variance is bounded between half the smallest of the path and ten
+    times the largest: `low` and `high`, of ln h.
     """
 
     theta: F64
@@ -169,11 +169,11 @@ class Recursion:
     path: F64
 
     def over(self, returns: F64) -> F64:
-        """Variances (m + 1,) of returns (m,) from the first fitted on; the last, of the next."""
+        """Variances (m + 1,) of returns (m,) from the first fitted on, and of the next return."""
         return _variances(self, returns - self.mean)
 
     def sane(self, variance: F64) -> F64:
-        """Forecasts (m,), of EGARCH within the same bounds."""
+        """Forecasts (m,); those of EGARCH are kept within the same bounds."""
         if self.code != _code("egarch"):
             return variance
         return np.clip(variance, math.exp(self.low), math.exp(self.high))
@@ -182,7 +182,7 @@ class Recursion:
 def recursion(
     params: F64, returns: F64, model: Model, dist: Dist, *, backcast: Backcast = "arch"
 ) -> Recursion:
-    """The recursion at params (k,), fitted on these returns (n,): its backcast is theirs."""
+    """The recursion at params (k,) fitted on these returns (n,), which give the backcast."""
     r = _checked(returns)
     theta, mean = _theta(params, model, dist), float(r.mean())
     theta[0] -= mean
@@ -206,9 +206,9 @@ def _variances(of: Recursion, centred: F64) -> F64:
 
 @dataclass(frozen=True)
 class Outlook:
-    """Mean variance over the next returns from h, the next one's: constant + sum_k w_k h^p_k.
+    """Mean variance over the next returns, from the next one's h: constant + sum_k w_k h^p_k.
 
-    `weights` and `powers` are w and p, a term per return for EGARCH and one for the others.
+    `weights` and `powers` are w and p, one term per return for EGARCH, one in all for the others.
     """
 
     constant: float
@@ -216,7 +216,7 @@ class Outlook:
     powers: tuple[float, ...]
 
     def __call__(self, next_variance: F64) -> F64:
-        """The forecasts (m,) from those of the next return's variance (m,)."""
+        """The mean variances (m,) from the next return's variance (m,)."""
         if self.powers == (1.0,):
             return self.constant + self.weights[0] * next_variance
         log_h, total = np.log(next_variance), np.zeros(next_variance.shape)
@@ -226,11 +226,11 @@ class Outlook:
 
 
 def outlook(params: F64, horizon: int, model: Model, dist: Dist, *, seed: int = 0) -> Outlook:
-    """How the mean variance over the next `horizon` returns follows from that of the next one.
+    """The mean variance over the next `horizon` returns as a function of the next one's.
 
-    GARCH and GJR by the recursion h -> omega + (alpha + gamma / 2 + beta) h; EGARCH by simulation
-    of _SIMULATED seeded paths in mirrored pairs. With t errors EGARCH's variance two steps ahead
-    has no expectation (E exp|z| is infinite; Nelson, 1991): the mean over paths is then that of a
+    GARCH and GJR use the recursion h -> omega + (alpha + gamma / 2 + beta) h; EGARCH simulates
+    _SIMULATED seeded paths in antithetic pairs. With t errors EGARCH's variance two steps ahead has
+    no expectation (E exp|z| is infinite; Nelson, 1991): the mean over paths is then that of a
     finite sample, as in the arch package.
     """
     _, omega, alpha, gamma, beta, nu = _theta(params, model, dist)
@@ -253,9 +253,9 @@ def outlook(params: F64, horizon: int, model: Model, dist: Dist, *, seed: int = 
     return Outlook(0.0, tuple(w / horizon for w in weights), tuple(powers))
 
 
-@lru_cache(maxsize=8)  # daily refits ask for the same normal errors every day
+@lru_cache(maxsize=8)  # daily refits use the same normal errors every day
 def _shocks(seed: int, steps: int, nu: float | None) -> tuple[F64, F64]:
-    """Errors z of variance 1 (steps, _SIMULATED), half of them mirrored, and |z| less √(2/π)."""
+    """Errors z of variance 1 (steps, _SIMULATED), half of them mirrored, and |z| minus √(2/π)."""
     rng, shape = np.random.default_rng(seed), (steps, _SIMULATED // 2)
     if nu is None:
         z = rng.standard_normal(shape)
@@ -312,14 +312,14 @@ def _rule(backcast: Backcast) -> Backcast:
 
 
 def _slots(model: Model, dist: Dist) -> list[int]:
-    """Which of the kernels' six slots this model has."""
+    """The kernels' parameter slots, of six, that this model has."""
     if dist not in get_args(Dist):
         raise ModelError(f"got errors {dist!r}, wanted one of {', '.join(get_args(Dist))}")
     return [0, 1, 2, *([3] if _code(model) else []), 4, *([5] if dist == "t" else [])]
 
 
 def _theta(params: F64, model: Model, dist: Dist) -> F64:
-    """The six slots; nu = 8 stands where there is none."""
+    """The six parameter slots; nu is 8 for models without it."""
     slots = _slots(model, dist)
     theta = np.array([0.0, 0.0, 0.0, 0.0, 0.0, 8.0])
     given = np.asarray(params, np.float64)
@@ -343,7 +343,7 @@ def _backcast(centred: F64, backcast: Backcast) -> float:
         return float(squares.mean())
     first = squares[:75]
     weighted = float(np.average(first, weights=0.94 ** np.arange(first.size)))
-    return max(weighted, 1e-6 * float(squares.mean()))  # as the kernel has it: not 0
+    return max(weighted, 1e-6 * float(squares.mean()))  # above 0, as in the kernel
 
 
 def _checked(returns: F64) -> F64:
@@ -354,7 +354,7 @@ def _checked(returns: F64) -> F64:
 
 
 def unfit(r: F64) -> str | None:
-    """Why no model can be fitted on returns (n,), in words; None where one can."""
+    """Why no model can be fitted on returns (n,); None if one can."""
     if r.ndim != 1 or r.size < FEWEST:
         return f"{r.size} returns, wanted {FEWEST} or more in one series"
     if not np.isfinite(r).all():

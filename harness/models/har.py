@@ -1,4 +1,4 @@
-"""Kinds of the HAR family that `ols` on features is not: weighted fits, and HARQ."""
+"""Kinds of the HAR family besides `ols` on features: weighted least squares, and HARQ."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from harness.types import F64
 
 @dataclass(frozen=True)
 class _Chosen(Linear):
-    """A linear model that wants more columns than it has slopes; these are `chosen`."""
+    """A linear model that reads more columns than it has slopes; `chosen` have slopes."""
 
     chosen: tuple[str, ...] = field(default=())
 
@@ -29,11 +29,11 @@ class _Chosen(Linear):
 
 @dataclass(frozen=True)
 class Wls(_Chosen):
-    """Weighted least squares: sum_t w_t (y_t - b x_t)^2 is least.
+    """Weighted least squares: it minimises sum_t w_t (y_t - b x_t)^2.
 
     The errors of a volatility grow with its level; Patton & Sheppard (2015, Rev. Economics &
-    Statistics 97) weight by one over a fitted variance. The residuals that the way back from
-    logs is made of, and the filter's range and mean, are of the rows unweighted.
+    Statistics 97) weight by one over a fitted variance. The residuals for the back-transformation
+    from logs, and the filter's range and mean, are of unweighted rows.
     """
 
     weight: str = ""
@@ -50,7 +50,7 @@ class Wls(_Chosen):
         return cls(every, params.intercept, insanity=params.insanity, chosen=chosen, weight=weight)
 
     def _moments(self, z: F64) -> Moments:
-        """About the weighted means; weights are scaled to sum to the number of rows."""
+        """Moments about the weighted means; weights are scaled to sum to the number of rows."""
         weight = z[self.features.index(self.weight)]
         wrong = np.flatnonzero(weight <= 0.0)
         if wrong.size:
@@ -58,9 +58,9 @@ class Wls(_Chosen):
                 f"weight {self.weight} is {weight[wrong[0]]:.6g} in {wrong.size:,} of "
                 f"{weight.size:,} training rows, wanted above 0"
             )
-        weight = weight / weight.max()  # a sum of them as they are could overflow
+        weight = weight / weight.max()  # a sum of unscaled weights could overflow
         weight /= weight.mean()
-        # From the first row on, so that a constant column is exactly zero and found out.
+        # Differences from the first row make a constant column exactly zero, so it is detected.
         apart = z - z[:, :1]
         centre = apart @ weight / weight.size
         apart -= centre[:, None]
@@ -70,11 +70,11 @@ class Wls(_Chosen):
 
 @dataclass(frozen=True)
 class Harq(_Chosen):
-    """HARQ: the slope of the day falls with the error it was measured with.
+    """HARQ: the daily slope falls with the measurement error of the day.
 
     y = b0 + (b1 + bQ (sqrt(RQ) - c)) day + b2 week + b3 month (Bollerslev, Patton & Quaedvlieg
-    2016, J. Econometrics 192). beta is of c = 0, since forecasts do not depend on c; what is
-    stated of b1 is of c = sqrt(mean RQ of the training rows), or of c = 0 without `centred`.
+    2016, J. Econometrics 192). beta is for c = 0, since forecasts do not depend on c; the reported
+    b1 is for c = sqrt(mean RQ of the training rows), or for c = 0 without `centred`.
     """
 
     quarticity: str = ""
@@ -82,7 +82,7 @@ class Harq(_Chosen):
 
     @classmethod
     def build(cls, params: HarqParams, task: Task) -> Self:
-        """The features at the task's horizon, then the day's product with sqrt(RQ), then RQ."""
+        """The features at the task's horizon, then the day times sqrt(RQ), then RQ."""
         (made,) = params.made
         product, error = (parse_feature(t).at(task.horizon).text for t in (made, params.quarticity))
         chosen = (*own_features(params.features, task), product)
@@ -96,7 +96,7 @@ class Harq(_Chosen):
         )
 
     def stated(self, beta: F64, means: F64, names: Sequence[str]) -> F64:
-        """As for Linear, with the day's slope by the declared centring."""
+        """As for Linear, with the daily slope by `centred`."""
         if self.centred:
             beta = beta.copy()
             beta[:, 1] += beta[:, -1] * np.sqrt(means[:, names.index(self.quarticity)])

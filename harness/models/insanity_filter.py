@@ -1,8 +1,8 @@
-"""The insanity filter: a forecast beyond anything in the training rows gives way to their mean.
+"""The insanity filter: a forecast outside the range of the training targets becomes their mean.
 
 Swanson & White (1997, Rev. Economics & Statistics 79); Bollerslev, Patton & Quaedvlieg (2016, J.
-Econometrics 192) filter every HAR so. Range and mean are of the target over the rows that the fit
-was made on, on the target's scale.
+Econometrics 192) apply it to every HAR. Range and mean are of the target over the training rows, on
+the target's scale.
 """
 
 from __future__ import annotations
@@ -26,10 +26,10 @@ class Sanity:
 
     @classmethod
     def of_windows(cls, y: F64, first: I64, last: I64, mean: F64) -> Self:
-        """Of rows first[k] … last[k] - 1 of y (n,), whose means (w,) are known already.
+        """The filter of rows first[k] … last[k] - 1 of y (n,), whose means (w,) are given.
 
-        Each segment between window boundaries is looked at once; a window is two overlapping
-        runs of 2^j segments, so cost is linear in rows and nearly so in windows.
+        Each segment between window boundaries is read once; a window is two overlapping runs of
+        2^j segments, so the cost is linear in rows and nearly linear in windows.
         """
         cuts = np.unique(np.concatenate((first, last)))
         a, b = np.searchsorted(cuts, first), np.searchsorted(cuts, last)
@@ -38,18 +38,18 @@ class Sanity:
 
     @classmethod
     def together(cls, parts: Sequence[Self], mean: F64) -> Self:
-        """Of several sets of rows as one, whose common means (w,) are known already."""
+        """The filter of several sets of rows together, whose common means (w,) are given."""
         least = np.fmin.reduce([part.least for part in parts])
         return cls(least, np.fmax.reduce([part.greatest for part in parts]), mean)
 
     def among(self, fits: I64, number: int) -> Self:
-        """The same fits at these places among `number`, the others without rows."""
+        """The same fits at these positions among `number` fits, the others without rows."""
         return replace(self, **{key: _spread(v, fits, number) for key, v in vars(self).items()})
 
     def replaced(self, forecasts: F64, edges: I64) -> tuple[F64, I64]:
-        """Forecasts (edges[-1],) with the insane ones replaced, and how many of each fit (w,).
+        """Forecasts (edges[-1],) with outliers replaced, and how many of each fit (w,).
 
-        Those of fit k are edges[k] … edges[k + 1] - 1; one that is NaN stays so.
+        The forecasts of fit k are edges[k] … edges[k + 1] - 1; NaN stays NaN.
         """
         fit = np.repeat(np.arange(self.mean.size), np.diff(edges))
         insane = (forecasts < self.least[fit]) | (forecasts > self.greatest[fit])

@@ -1,4 +1,4 @@
-"""Gradient boosted trees by LightGBM, with settings that give the same bytes every time."""
+"""Gradient boosted trees by LightGBM, with settings that make fits reproducible to the byte."""
 
 from __future__ import annotations
 
@@ -27,10 +27,10 @@ _OBJECTIVES = {
 class LightGbm:
     """Trees on features, boosted under squared, absolute or QLIKE loss.
 
-    `l2` and `l1` are of the target on its own scale, standardised inside, which moves no tree and
-    keeps small numbers from LightGBM's single precision. `qlike` is the loss of the variance
-    v against its forecast h, v/h - ln(v/h) - 1, fitted on ln h: LightGBM's `gamma`, whose deviance
-    is twice that.
+    `l2` and `l1` are of the target on its own scale. The target is standardised internally, which
+    changes no tree and avoids small numbers in LightGBM's single precision. `qlike` is the loss of
+    the variance v and its forecast h, v/h - ln(v/h) - 1, fitted on ln h: LightGBM's `gamma`, whose
+    deviance is twice that.
     """
 
     features: tuple[str, ...]
@@ -44,23 +44,23 @@ class LightGbm:
 
     @classmethod
     def build(cls, params: BoostingParams, task: Task) -> Self:
-        """The trees at the task's horizon, for its target's scale."""
+        """The trees at the task's horizon, for its target scale."""
         return cls(own_features(params.features, task), params, task.scale)
 
     @property
     def validates(self) -> bool:
-        """Whether it stops early on rows held out."""
+        """Whether it stops early on held-out rows."""
         return self.params.early_stopping is not None
 
     def fit(
         self, rows: Rows, y: F64, *, validation: tuple[Rows, F64] | None = None, seed: int = 0
     ) -> Self:
-        """Trees on these rows; ModelError when they are too few for one split."""
+        """Trees on these rows; ModelError if they are too few for one split."""
         import lightgbm
 
         if len(y) < 2 * self.params.min_data_in_leaf:
             wanted = 2 * self.params.min_data_in_leaf
-            raise ModelError(f"{len(y)} training rows, of {wanted} at least for one split")
+            raise ModelError(f"{len(y)} training rows, wanted at least {wanted} for one split")
         model = self._for_target(y)
         train = model._dataset(rows, y, None)
         sets, names, rounds = [train], ["train"], self.params.early_stopping
@@ -83,7 +83,7 @@ class LightGbm:
             )
         except lightgbm.basic.LightGBMError as error:
             raise ModelError(f"LightGBM: {one_line(str(error), 200)}") from None
-        return replace(model, booster=booster, history=model._told(booster, losses))
+        return replace(model, booster=booster, history=model._report(booster, losses))
 
     def _settings(self, seed: int) -> dict[str, Any]:
         p = self.params
@@ -96,7 +96,7 @@ class LightGbm:
             "min_data_in_leaf": p.min_data_in_leaf,
             "feature_fraction": p.feature_fraction,
             "bagging_fraction": p.bagging_fraction,
-            "bagging_freq": int(p.bagging_fraction < 1.0),  # rows are drawn anew for every tree
+            "bagging_freq": int(p.bagging_fraction < 1.0),  # rows are redrawn for every tree
             "seed": seed % 2**31,
             "deterministic": True,
             "force_row_wise": True,
@@ -105,7 +105,7 @@ class LightGbm:
         }
 
     def _for_target(self, y: F64) -> Self:
-        """With the units in which the trees see this target."""
+        """A copy with the units in which the trees see this target."""
         if self.params.objective == "qlike":
             return replace(self, centre=float(np.mean(self.scale.variance(y))), spread=1.0)
         return replace(self, centre=float(y.mean()), spread=float(y.std()) or 1.0)
@@ -119,12 +119,12 @@ class LightGbm:
         import lightgbm
 
         x = np.ascontiguousarray(rows.columns(self.features).X)
-        # Bins are LightGBM's view of the features: made of the training rows, for all rows.
+        # LightGBM bins the features: the bins of the training rows are used for all rows.
         quiet = {"verbosity": -1, "num_threads": 1, "force_row_wise": True}
         return lightgbm.Dataset(x, self._labels(y), reference=reference, params=quiet)
 
-    def _told(self, booster: Any, losses: Mapping[str, Mapping[str, list[float]]]) -> Training:
-        """Losses on the target's scale: squared for l2; QLIKE has no unit."""
+    def _report(self, booster: Any, losses: Mapping[str, Mapping[str, list[float]]]) -> Training:
+        """The training report; losses in the target's unit, squared for l2, none for QLIKE."""
         _, metric = _OBJECTIVES[self.params.objective]
         unit = {"l2": self.spread**2, "l1": self.spread, "qlike": 1.0}[metric]
 
@@ -153,7 +153,7 @@ class LightGbm:
 
     @property
     def seeded(self) -> bool:
-        """Whether rows or features are drawn."""
+        """Whether rows or features are sampled."""
         return self.params.bagging_fraction < 1.0 or self.params.feature_fraction < 1.0
 
     def made_by(self) -> dict[str, str]:
@@ -161,12 +161,12 @@ class LightGbm:
         return versions("lightgbm")
 
     def weights(self) -> dict[str, np.ndarray]:
-        """None: trees are no arrays; what is kept of them is their forecasts."""
+        """Empty: trees are not arrays, so only their forecasts are cached."""
         return {}
 
     @property
     def coefficients(self) -> Mapping[str, float]:
-        """Each feature's share of the gain of all splits of the trees kept; 0 without a split."""
+        """Each feature's share of the gain of all splits; 0 without a split."""
         if self.booster is None or self.history is None:
             return {}
         gain = self.booster.feature_importance("gain", iteration=self.history.best)
@@ -174,11 +174,11 @@ class LightGbm:
 
     @property
     def training(self) -> Training | None:
-        """Leaves, rounds, the best of them, losses after every round."""
+        """Leaves, rounds, the best round, losses after every round."""
         return self.history
 
 
 def _qlike(score: F64, data: Any) -> tuple[str, float, bool]:
-    """Mean of v/h - ln(v/h) - 1; LightGBM hands over h for its `gamma`."""
+    """Mean of v/h - ln(v/h) - 1; for `gamma` LightGBM passes h."""
     ratio = data.get_label() / score
     return "qlike", float(np.mean(ratio - np.log(ratio) - 1.0)), False

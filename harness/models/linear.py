@@ -1,8 +1,8 @@
-"""Linear models: least squares on feature expressions, and the walk that fits them in one sweep.
+"""Linear models: least squares on feature expressions, and the moments for fits in one sweep.
 
-The forecasts of a walk-forward share most of their training rows, so the walk sums each segment
-of rows once and merges segments into windows (kernels/moments.py). `fit` and `predict` are the
-same arithmetic for one window.
+The windows of a walk-forward share most of their training rows, so each segment of rows is summed
+once, and segments are merged into windows (kernels/moments.py). `fit` and `predict` are the same
+arithmetic for one window.
 """
 
 from __future__ import annotations
@@ -21,15 +21,15 @@ from harness.types import F64, I64, Rows, Training
 
 # A pivot of the unit-diagonal Gram matrix under this leaves fewer than about five digits.
 _SINGULAR = 1e-11
-_CHUNK = 256  # rows of a segment that are centred at a time: they stay in the nearest cache
+_CHUNK = 256  # rows of a segment that are centred at a time: they fit the first-level cache
 
 
 @dataclass(frozen=True)
 class Linear:
     """A forecast b0 + sum_j b_j x_j. With `fixed` slopes only the intercept, if any, is fitted.
 
-    With `insanity` forecasts pass the filter of models/insanity.py; residuals never do. `swept`
-    says whether the walk fits it with others of its kind in one sweep over shared sums.
+    With `insanity` forecasts pass the filter of insanity_filter.py; residuals never do. `swept`
+    says whether the walk fits it in one sweep over shared sums with other linear models.
     """
 
     features: tuple[str, ...]
@@ -58,7 +58,7 @@ class Linear:
         return replace(self, beta=tuple(beta[0]), found=tuple(found), sanity=sanity)
 
     def _moments(self, z: F64) -> Moments:
-        """Of all columns of z (q, n), the target last, as one window."""
+        """The moments of all columns of z (q, n), the target last, as one window."""
         return window_moments(z, np.zeros(1, np.int64), np.full(1, z.shape[1], np.int64))
 
     def predict(self, rows: Rows) -> F64:
@@ -66,18 +66,18 @@ class Linear:
         return self._filtered(rows)[0]
 
     def line(self, rows: Rows) -> F64:
-        """The same (m,) before the insanity filter: y less these are the residuals of a fit."""
+        """Forecasts (m,) before the insanity filter: y minus these are the residuals of a fit."""
         beta = np.array(self.beta)[None]
         edges = np.array([0, len(rows.X)])
         z = np.ascontiguousarray(rows.X.T)
         return linear_forecasts(z, rows.names, self, beta, np.zeros(1, np.int64), edges)
 
     def noted(self, rows: Rows) -> Training | None:
-        """How many forecasts of these rows the insanity filter replaced; None without it."""
-        return self.told(int(self._filtered(rows)[1][0])) if self.insanity else None
+        """The number of forecasts that the insanity filter replaced; None without the filter."""
+        return self.report(int(self._filtered(rows)[1][0])) if self.insanity else None
 
-    def told(self, replaced: int) -> Training:
-        """The count of a fit's forecasts replaced, for the card."""
+    def report(self, replaced: int) -> Training:
+        """The training report with the number of replaced forecasts, for the card."""
         return Training(len(self.coefficient_names), notes={"insane": replaced})
 
     def _filtered(self, rows: Rows) -> tuple[F64, I64]:
@@ -98,14 +98,14 @@ class Linear:
 
     @property
     def coefficient_names(self) -> tuple[str, ...]:
-        """The names of what is fitted: the intercept, if any, and the slopes that are not fixed."""
+        """The names of fitted coefficients: the intercept, if any, and slopes unless fixed."""
         slopes = self.regressors if self.fixed is None else ()
         return ("intercept", *slopes) if self.intercept else slopes
 
     def stated(self, beta: F64, means: F64, names: Sequence[str]) -> F64:
-        """The fitted coefficients (w, k) by coefficient_names out of beta (w, 1 + p).
+        """The coefficients (w, k) of coefficient_names, from beta (w, 1 + p).
 
-        means (w, q) are the training rows' of the columns `names`.
+        means (w, q) are the training means of the columns `names`.
         """
         return beta[:, 0 if self.intercept else 1 : 1 if self.fixed is not None else None]
 
@@ -140,11 +140,11 @@ class Moments:
 
     @property
     def q(self) -> int:
-        """How many columns, the target among them."""
+        """The number of columns, the target included."""
         return self.centre.shape[1]
 
     def plus(self, other: Moments) -> Moments:
-        """Of both sets of rows together (Chan, Golub & LeVeque 1979, eq. 2.1)."""
+        """The moments of both sets of rows together (Chan, Golub & LeVeque 1979, eq. 2.1)."""
         n = self.n + other.n
         share = np.divide(other.n, n, out=np.zeros_like(n), where=n > 0.0)
         apart = np.where(other.n[:, None] > 0.0, other.centre - self.centre, 0.0)
@@ -204,9 +204,9 @@ class Moments:
 def window_moments(z: F64, first: I64, last: I64, boundaries: I64 | None = None) -> Moments:
     """Moments of rows first[k] … last[k] - 1 of every window k, each segment summed once.
 
-    z (q, n), a column of rows after the other, the target last; first, last (w,). `boundaries`
-    are further positions to cut the segments at: given those of later windows too, a window's
-    sums do not depend on how many windows follow it.
+    z (q, n), column after column, the target last; first, last (w,). `boundaries` are further
+    positions at which segments are cut: with those of later windows included, a window's sums do
+    not depend on how many windows follow it.
     """
     q, extra = z.shape[0], boundaries if boundaries is not None else first
     cuts = np.unique(np.concatenate((first, last, extra)))

@@ -19,10 +19,10 @@ from harness.types import F64, Rows
 class LogOls:
     """m = factor exp(b0 + sum_j b_j x_j) for a measure m, fitted on ln m.
 
-    The factor is 1 (`naive`) or the training rows' mean exp(e), e the residuals of ln m
-    (`smearing`: Duan 1983, JASA 78, eq. 2.1), so that the forecast is of m's mean; of a sigma,
-    with `variance`, the root of their mean exp(2 e), so that its square is of the mean of m^2. Of a
-    target that is a logarithm already it is least squares, and target.back is its way.
+    The factor is 1 (`naive`) or the training mean of exp(e), e the residuals of ln m (`smearing`:
+    Duan 1983, JASA 78, eq. 2.1), which forecasts the mean of m. For a sigma, `variance` takes the
+    root of the mean exp(2 e), so that the squared forecast is of the mean of m^2. For a log target
+    it is plain least squares, back-transformed by target.back.
     """
 
     linear: Linear
@@ -41,7 +41,7 @@ class LogOls:
 
     @property
     def features(self) -> tuple[str, ...]:
-        """What it reads."""
+        """The features that it reads."""
         return self.linear.features
 
     def fit(
@@ -64,5 +64,5 @@ class LogOls:
 
     @property
     def coefficients(self) -> Mapping[str, float]:
-        """Those of ln m."""
+        """The coefficients of the regression of ln m."""
         return self.linear.coefficients

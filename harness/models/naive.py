@@ -1,10 +1,10 @@
 """Baselines without parameters to fit: persistence, moving average, exponential average.
 
-Each is one expression over the target's own measure, so each is a linear forecast with the
-coefficient 1; its training residuals still give the way back from logs. Averages are of variances
-per bar, period by period from decision to decision, so they mean the same at every horizon: with
-daily decisions `window = 22` is the last 22 days. The log of an average lies above the average
-log, so an average is moved by its mean training residual: its one fitted number.
+Each is one expression of the target's own measure, and so a linear forecast with coefficient 1; its
+training residuals still give the back-transformation from logs. Averages are of variances per bar
+over the periods between forecast origins, so they mean the same at every horizon: with daily
+origins `window = 22` is the last 22 days. The log of an average lies above the average log, so an
+average is corrected by its mean training residual, its one fitted number.
 """
 
 from __future__ import annotations
@@ -33,20 +33,20 @@ class Persistence(Linear):
 
 
 class MovingAverage(Linear):
-    """Mean variance per bar since each of the last `window` decisions, on the target's scale."""
+    """Mean variance per bar of the last `window` periods between origins, on the target's scale."""
 
     @classmethod
     def build(cls, params: MovingAverageParams, task: Task) -> Self:
-        """`log(sqrt(mean(square(rv_1h), window)))` for a log target and hourly decisions."""
+        """`log(sqrt(mean(square(rv_1h), window)))` for a log target and hourly origins."""
         average = f"mean({task.variance}, {params.window})"
         return _one(cls, task.back.format(average), unbiased=True)
 
 
 class Ewma(Linear):
-    """Exponentially weighted variance per bar over decisions (RiskMetrics 1996, section 5.2)."""
+    """Exponentially weighted variance per bar (RiskMetrics 1996, section 5.2)."""
 
     @classmethod
     def build(cls, params: EwmaParams, task: Task) -> Self:
-        """`log(sqrt(ewma(square(rv_1h), decay, 1)))` for a log target and hourly decisions."""
+        """`log(sqrt(ewma(square(rv_1h), decay, 1)))` for a log target and hourly origins."""
         average = f"ewma({task.variance}, {params.decay!r}, 1)"
         return _one(cls, task.back.format(average), unbiased=params.rescale)

@@ -18,7 +18,7 @@ from pathlib import Path
 from typing import Any
 
 from harness.measures.table import MEASURES
-from harness.models.foreign import described, lacking, misfits
+from harness.models.foreign import lacking, misfits, told
 from harness.models.linear import Linear
 from harness.models.params import ModelKeys, Params
 from harness.models.protocol import Forecaster, Task
@@ -69,7 +69,7 @@ class Plugin:
         try:
             found = getattr(importlib.import_module(module), name)
         except (Exception, SystemExit) as error:
-            why = f"{self.kind.target} cannot be imported: {described(error, module)}"
+            why = f"{self.kind.target} cannot be imported: {told(error, module)}"
             raise Unusable(f"{self.offer}: {why}") from None
         if not isinstance(found, type) or not callable(getattr(found, "build", None)):
             wanted = "a class with a classmethod build(params, task)"
@@ -87,7 +87,7 @@ class Plugin:
             absent = list(lacking(model))
             wrong = [] if absent else list(misfits(model, columns))
         except (Exception, SystemExit) as error:
-            why = f"its model cannot be built: {described(error, made_of.__module__)}"
+            why = f"its model cannot be built: {told(error, made_of.__module__)}"
             raise Unusable(f"{self.offer}: {why}") from None
         if absent:
             lacks = f"{type(model).__name__}, lacks {', '.join(absent)}"
@@ -132,7 +132,7 @@ def load(name: str, offered: Sequence[Offer]) -> Plugin:
         kind = offer.point.load()
     except (Exception, SystemExit) as error:
         package = offer.point.value.partition(":")[0]
-        raise Unusable(f"{offer}: cannot be imported: {described(error, package)}") from None
+        raise Unusable(f"{offer}: cannot be imported: {told(error, package)}") from None
     wrong = next(_wrong(kind, name), None)
     if wrong is not None:
         raise Unusable(f"{offer}: {wrong}")

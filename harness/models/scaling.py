@@ -1,4 +1,4 @@
-"""Standardising by the training rows alone, and forecasts whose bits no later row can change."""
+"""Standardising by training rows alone, and forecasts whose bits do not depend on later rows."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ import numpy as np
 from harness.models.protocol import ModelError
 from harness.types import F64, I32, I64
 
-# Under this share of a column's size its spread is rounding: 0.1 a thousand times has one of 1e-17.
+# A spread under this share of a column's mean is rounding: that of 0.1 a thousand times is 1e-17.
 _CONSTANT = 1e-12
 
 
@@ -20,7 +20,7 @@ class Scaling:
     """Mean and standard deviation (divisor n) of p columns over the training rows.
 
     `centre` and `spread` (1 + s, p): first of all rows, then of each symbol in `symbols` (s,),
-    ascending codes; s is 0 where symbols share theirs.
+    ascending codes; s is 0 if all symbols share them.
     """
 
     symbols: I64
@@ -29,11 +29,10 @@ class Scaling:
 
     @classmethod
     def of(cls, values: F64, names: Sequence[str], symbol: I32 | None = None) -> Self:
-        """Of the training rows' values (n, p); by symbol where `symbol` (n,) is given.
+        """From the training rows' values (n, p); by symbol if `symbol` (n,) is given.
 
-        A column that is constant within one symbol keeps the spread of all rows there. ModelError
-        names a column that is constant over all rows: nothing can be learned from it, and what
-        it does later would have no scale.
+        A column that is constant within a symbol gets the spread of all rows there. ModelError
+        names a column that is constant over all rows, which has no scale.
         """
         centre, spread = _moments(values)
         if not spread.all():
@@ -49,7 +48,7 @@ class Scaling:
         return cls(symbols, np.array(centres), np.array(spreads))
 
     def place(self, symbol: I32) -> I64:
-        """Which line of `centre` and `spread` is each symbol's (n,): 0 for one never trained on."""
+        """Each row's line (n,) of `centre` and `spread`: 0 for a symbol without training rows."""
         if not self.symbols.size:
             return np.zeros(symbol.size, np.int64)
         at = np.minimum(np.searchsorted(self.symbols, symbol), self.symbols.size - 1)
@@ -64,16 +63,16 @@ class Scaling:
 
 
 def _moments(values: F64) -> tuple[F64, F64]:
-    """Mean and standard deviation of every column, the latter exactly 0 of a constant one."""
+    """Mean and standard deviation of every column; the latter is exactly 0 for a constant one."""
     centre, spread = values.mean(axis=0), values.std(axis=0)
     return centre, np.where(spread <= _CONSTANT * np.abs(centre), 0.0, spread)
 
 
 def in_blocks(forecast: Callable[[F64], F64], x: F64, size: int) -> F64:
-    """forecast(x) (n,), asked for `size` rows at a time; the last block repeats its last row.
+    """forecast(x) (n,), in blocks of `size` rows; the last block repeats its last row.
 
-    Libraries sum in another order when they get another number of rows. With one size for all
-    blocks a row's forecast does not depend on how many rows follow it.
+    Libraries may sum in another order for another number of rows. With one block size a row's
+    forecast does not depend on how many rows follow it.
     """
     out = np.empty(len(x))
     for first in range(0, len(x), size):

@@ -28,14 +28,14 @@ MODULES = (
     "kernel_ridge",
     "gaussian_process",
 )
-# Set by the harness: the run's seed, one thread, nothing printed.
+# Arguments that the harness sets: the run's seed, one thread, no printing.
 _OURS = {"random_state": "[run] seed sets it", "n_jobs": "it is always 1", "verbose": "it prints"}
 _BLOCK = 1_024
 
 
 @cache
 def regressors(module: str) -> Mapping[str, type]:
-    """The regressors of one target in `sklearn.MODULE` that need no other object to be made."""
+    """The single-target regressors in `sklearn.MODULE` that need no other estimator."""
     from sklearn.base import RegressorMixin
 
     home = importlib.import_module(f"sklearn.{module}")
@@ -51,9 +51,9 @@ def regressors(module: str) -> Mapping[str, type]:
 
 
 def _stands_alone(candidate: type) -> bool:
-    """Whether it is of one target and made without other objects, as a stack of others is not."""
+    """Whether it has one target and needs no other estimator, unlike a stack."""
     with warnings.catch_warnings():
-        warnings.simplefilter("ignore")  # of what a later version will no longer have
+        warnings.simplefilter("ignore")  # of deprecations
         try:
             return candidate().__sklearn_tags__().target_tags.single_output
         except TypeError:
@@ -61,7 +61,7 @@ def _stands_alone(candidate: type) -> bool:
 
 
 def mistakes(params: RegressorParams) -> Iterator[Mistake]:
-    """What scikit-learn has no place for: the class, names and values of its arguments."""
+    """What scikit-learn refuses: the class, names and values of its arguments."""
     library, _, rest = params.estimator.partition(".")
     module, _, name = rest.partition(".")
     if library != "sklearn" or module not in MODULES or name not in regressors(module):
@@ -110,9 +110,9 @@ class _Words:
 
 @dataclass(frozen=True)
 class Regressor:
-    """A regressor of scikit-learn on features, or on those of the last `length` decisions.
+    """A regressor of scikit-learn on features, or on those at the last `length` forecast origins.
 
-    With `length` the columns are every feature now, then every one a decision ago, and so on:
+    With `length` the columns are all features now, then all features one origin ago, and so on:
     `log(rv_1h)`, …, `lag(log(rv_1h), 1)`, …
     """
 
@@ -142,15 +142,15 @@ class Regressor:
 
     @property
     def look_back(self) -> int:
-        """The length of its sequences; 0 without."""
+        """The length of its sequences; 0 without sequences."""
         return self.length or 0
 
     def fit(
         self, rows: Rows, y: F64, *, validation: tuple[Rows, F64] | None = None, seed: int = 0
     ) -> Self:
-        """The estimator fitted to the rows' features, standardised by themselves, and y as it is.
+        """The estimator fitted on the rows' standardised features and on y, not standardised.
 
-        What scikit-learn warns of is not printed; one that did not converge says so in `training`.
+        Scikit-learn's warnings are not printed; `training` reports a fit that did not converge.
         """
         from sklearn.exceptions import ConvergenceWarning
 
@@ -173,7 +173,7 @@ class Regressor:
         """Forecasts (m,)."""
         x = _scaled(self.scaling, self._columns(rows), rows)
         with warnings.catch_warnings(), _one_thread():
-            warnings.simplefilter("ignore")  # what is not a number is refused by the walk
+            warnings.simplefilter("ignore")  # the walk refuses what is not finite
             return in_blocks(self.estimator.predict, x, _BLOCK)
 
     def _columns(self, rows: Rows) -> F64:
@@ -184,7 +184,7 @@ class Regressor:
 
     @property
     def _names(self) -> list[str]:
-        """The columns' names, in the words of feature expressions."""
+        """The columns' names, as feature expressions."""
         return [
             f"lag({f}, {k})" if k else f for k in range(self.length or 1) for f in self.features
         ]
@@ -195,16 +195,16 @@ class Regressor:
         return hasattr(regressors(self.module)[self.name](), "random_state")
 
     def made_by(self) -> dict[str, str]:
-        """Scikit-learn, and the SciPy that many of its estimators are made of."""
+        """The versions of scikit-learn, and of SciPy, which many estimators use."""
         return versions("scikit-learn", "scipy")
 
     def weights(self) -> dict[str, np.ndarray]:
-        """None: an estimator is any object; what is kept of it is its forecasts."""
+        """Empty: an estimator is any object, so only its forecasts are cached."""
         return {}
 
     @property
     def coefficients(self) -> Mapping[str, float]:
-        """Intercept and slopes per unit of each column, or each column's importance (sum 1)."""
+        """Intercept and slopes per unit of each column, or the columns' importances (sum 1)."""
         slopes = getattr(self.estimator, "coef_", None)
         if slopes is not None and np.size(slopes) == len(self._names):
             slopes = np.asarray(slopes, dtype=np.float64).reshape(-1)
@@ -220,7 +220,7 @@ class Regressor:
 
     @property
     def training(self) -> Training | None:
-        """What was fitted, whether it converged, and the losses of an estimator that keeps them."""
+        """The number of parameters, whether it converged, and its losses, if any."""
         if self.estimator is None:
             return None
         losses = tuple(float(v) for v in getattr(self.estimator, "loss_curve_", ()))
@@ -238,16 +238,16 @@ def _scaled(scaling: Scaling | None, x: F64, rows: Rows) -> F64:
 
 
 def _one_thread() -> Any:
-    """Sums of BLAS and OpenMP in one order, whatever the machine."""
+    """One thread for BLAS and OpenMP, so that sums have one order on every machine."""
     from threadpoolctl import threadpool_limits
 
     return threadpool_limits(1)
 
 
 def _parameters(estimator: Any) -> int:
-    """Fitted numbers: slopes and intercepts, weights, or the leaves of trees; 0 where none count.
+    """The number of slopes and intercepts, weights, or leaves of trees; else 0.
 
-    Support vectors, neighbours and kernels keep rows, which are no parameters.
+    Support vectors, neighbours and kernels keep rows, which do not count as parameters.
     """
     if hasattr(estimator, "coefs_"):
         return int(sum(w.size for w in (*estimator.coefs_, *estimator.intercepts_)))

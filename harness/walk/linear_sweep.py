@@ -283,4 +283,4 @@ class _Reports:
             yield from plain
             return
         for report, count in zip(plain, self.replaced[name].tolist(), strict=True):
-            yield replace(report, training=model.told(count))
+            yield replace(report, training=model.report(count))

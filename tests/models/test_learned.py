@@ -344,7 +344,7 @@ def test_shares_of_the_gain_sum_to_one_and_find_the_feature_that_counts():
 
 def test_too_few_rows_for_a_split_are_counted():
     rows, y = world(30)
-    with pytest.raises(ModelError, match="30 training rows, of 40 at least for one split"):
+    with pytest.raises(ModelError, match="30 training rows, wanted at least 40 for one split"):
         model("lightgbm").fit(rows, y)
 
 

@@ -1,7 +1,7 @@
-"""Attention: a pooling that weighs the steps, and encoders in which the steps look at each other.
+"""Attention: a pooling that weights the steps, and encoders in which steps attend to each other.
 
-In a look-back window that ends at the decision every step is known, so nothing is looked ahead at
-without `causal` either; it is for nets that read a forecast off every step.
+In a look-back window that ends at the forecast origin every step is known, so there is no
+look-ahead even without `causal`; that is for nets with a forecast at every step.
 """
 
 from __future__ import annotations
@@ -44,11 +44,11 @@ def attention_weights(queries: Tensor, keys: Tensor, *, causal: bool = False) ->
 
 
 class SelfAttention(nn.Module):
-    """Every step as weighted means of what all steps, or with `causal` those so far, have to say.
+    """Every step as weighted means of the values of all steps, or with `causal` of those so far.
 
     `heads` means side by side, each of width / heads projected columns, projected back together;
-    dropout acts on the weights. No residual sum and no norm. Vaswani et al. (2017), NeurIPS,
-    section 3.2. ValueError where the heads do not divide the width.
+    dropout acts on the weights. No residual connection and no norm. Vaswani et al. (2017), NeurIPS,
+    section 3.2. ValueError if the heads do not divide the width.
     """
 
     def __init__(self, width: int, heads: int, dropout: float, *, causal: bool = False) -> None:
@@ -70,10 +70,10 @@ class SelfAttention(nn.Module):
 
 
 class CrossAttention(nn.Module):
-    """Every step of one sequence as weighted means of what all steps of another have to say.
+    """Every step of one sequence as weighted means of the values of all steps of another.
 
     Heads and dropout as of SelfAttention; all of the other sequence must be known. Vaswani et al.
-    (2017), NeurIPS, section 3.2.3. ValueError where the heads do not divide the width.
+    (2017), NeurIPS, section 3.2.3. ValueError if the heads do not divide the width.
     """
 
     def __init__(self, width: int, heads: int, dropout: float) -> None:
@@ -93,20 +93,20 @@ class CrossAttention(nn.Module):
 
 
 class ProbSparse(SelfAttention):
-    """Self-attention of the u = ceil(c ln L) steps whose attention is the least even.
+    """Self-attention of the u = ceil(c ln L) steps with the least uniform attention.
 
-    How uneven is M(q) = max - mean of q k' / sqrt d over u keys drawn with replacement for each
+    Unevenness is M(q) = max - mean of q k' / sqrt d over u keys drawn with replacement for each
     step; one draw serves all sequences and heads. The other steps get the mean of all values.
-    Where u >= L it is full self-attention. Zhou et al. (2021), AAAI, Informer, eq. 3 and 4,
+    If u >= L it is full self-attention. Zhou et al. (2021), AAAI, Informer, eq. 3 and 4,
     algorithm 1; `factor` is c.
 
     With `causal` keys are drawn from those so far, a step attends if its M is among the u largest
-    so far (of equal ones the earlier first), and the others get the mean of the values so far. The
-    paper's choice among all steps would let step t tell what follows it. More than u steps may
-    attend then, and how many is not known before, so that all scores are taken: this form saves
-    nothing over full attention.
+    so far (the earlier of equal ones first), and the others get the mean of the values so far. The
+    paper's choice among all steps would leak later steps into step t. More than u steps may attend
+    then, and their number is not known in advance, so all scores are computed: this form saves no
+    time over full attention.
 
-    Training draws anew for every batch from torch's seeded generator, like dropout; `eval` draws
+    Training redraws keys for every batch from torch's seeded generator, like dropout; `eval` draws
     from `seed` and the length alone.
     """
 
@@ -124,7 +124,7 @@ class ProbSparse(SelfAttention):
         self.factor, self.seed = factor, seed
 
     def attending(self, length: int) -> int:
-        """How many of so many steps attend, and how many keys each is measured by: 1 at least."""
+        """How many steps of a sequence attend, and how many keys each is tested on; at least 1."""
         return min(length, max(1, math.ceil(self.factor * math.log(length))))
 
     def _attended(self, queries: Tensor, keys: Tensor, values: Tensor) -> Tensor:
@@ -150,7 +150,7 @@ class ProbSparse(SelfAttention):
         return below.mean(dim=-1) / math.sqrt(queries.shape[-1])
 
     def _drawn_keys(self, length: int) -> Tensor:
-        """Which keys each step is measured by (L, u); drawn on the CPU whatever the device."""
+        """The keys each step is tested on (L, u); always drawn on the CPU."""
         source = None if self.training else torch.Generator().manual_seed(self.seed)
         shape = length, self.attending(length)
         drawn = torch.rand(shape, dtype=torch.float64, generator=source)
@@ -164,7 +164,7 @@ def _require_divisor(heads: int, width: int) -> None:
 
 
 def _rank_so_far(values: Tensor) -> Tensor:
-    """How many of the values before each one's place (…, L) are at least as large."""
+    """How many of the earlier values (…, L) are at least as large as each value."""
     not_less = values[..., None, :] >= values[..., :, None]
     return not_less.tril(-1).sum(dim=-1)
 
@@ -181,7 +181,7 @@ def sinusoids(length: int, width: int) -> Tensor:
 
 
 class Positions(nn.Module):
-    """Adds its sinusoids to every step of sequences of at most `length` steps."""
+    """Adds sinusoids to every step of sequences of at most `length` steps."""
 
     table: Tensor
 

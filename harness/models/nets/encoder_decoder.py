@@ -1,11 +1,11 @@
-"""An encoder and a decoder of attention and decomposition: one number from a whole look-back.
+"""An encoder and a decoder with attention and decomposition: one number from a look-back window.
 
-Autoformer's frame (Wu, Xu, Wang & Long 2021, NeurIPS, section 3.1): the decomposition stands where
-other transformers have a norm, the encoder keeps remainders alone, the decoder adds up the trends
-that it takes off. Informer's ProbSparse attention (Zhou et al. 2021, AAAI) where Autoformer has its
-auto-correlation, and sinusoids, without which attention does not know the steps' order.
+The architecture is Autoformer's (Wu, Xu, Wang & Long 2021, NeurIPS, section 3.1): a decomposition
+replaces the norm of other transformers, the encoder keeps only remainders, the decoder sums the
+trends that it subtracts. Informer's ProbSparse attention (Zhou et al. 2021, AAAI) replaces
+Autoformer's auto-correlation; sinusoids tell attention the order of the steps.
 
-The look-back ends at the decision: all of its steps are known, so both may look both ways in it.
+The look-back ends at the forecast origin: all its steps are known, so attention may go both ways.
 """
 
 from __future__ import annotations
@@ -17,14 +17,14 @@ from torch import Tensor, nn
 
 from harness.models.nets.attention import CrossAttention, Positions, ProbSparse
 
-AHEAD = 4  # steps of the decoder after the last known one; the forecast is read off the last
+AHEAD = 4  # steps of the decoder after the last known one; the last gives the forecast
 
 
 @dataclass(frozen=True)
 class Shape:
-    """How large the net is: of its states `width`, layers, heads, the feed-forward's widening.
+    """The net's sizes: `width` of its states, heads, layers, `widening` of the feed-forward part.
 
-    `factor` is ProbSparse's c, `window` the moving average's steps.
+    `factor` is ProbSparse's c, `window` the number of steps of the moving average.
     """
 
     width: int
@@ -41,8 +41,8 @@ class EncoderDecoder(nn.Module):
     """Sequences (b, L, p) of L >= 2 steps to one number each.
 
     The decoder starts from the later half of the sequence (Informer's start token), as remainder
-    and trend, and AHEAD steps that nothing is known of: zeros of the remainder, the sequence's
-    mean of the trend (Autoformer, section 3.1).
+    and trend, and AHEAD unknown steps: zeros for the remainder, the sequence's mean for the trend
+    (Autoformer, section 3.1).
     """
 
     def __init__(self, features: int, length: int, shape: Shape) -> None:
@@ -79,7 +79,7 @@ class EncoderDecoder(nn.Module):
 
 
 class EncoderLayer(nn.Module):
-    """ProbSparse self-attention and a feed-forward, each added and then rid of its trend."""
+    """ProbSparse self-attention and a feed-forward part, each added, then its trend removed."""
 
     def __init__(self, shape: Shape) -> None:
         super().__init__()
@@ -95,7 +95,7 @@ class EncoderLayer(nn.Module):
 
 
 class DecoderLayer(nn.Module):
-    """Self-attention, attention to the encoder's states, a feed-forward; each rid of its trend."""
+    """Self-attention, attention to the encoder's states, a feed-forward part; trends removed."""
 
     def __init__(self, shape: Shape) -> None:
         super().__init__()
@@ -128,9 +128,9 @@ class Decomposition(nn.Module):
     """A moving average over `window` steps, and the remainder; the series' ends are repeated.
 
     Centred as in the paper (an even window reaches one step further ahead than back), or with
-    `causal` over the steps up to t. In a look-back window that ends at the decision every step is
-    known, so that neither looks ahead; a net that reads a forecast off every step needs `causal`.
-    Wu, Xu, Wang & Long (2021), NeurIPS, Autoformer, eq. 1. ValueError for a window under 1.
+    `causal` over the steps up to t. In a look-back window that ends at the forecast origin every
+    step is known, so neither looks ahead; a net with a forecast at every step needs `causal`. Wu,
+    Xu, Wang & Long (2021), NeurIPS, Autoformer, eq. 1. ValueError for a window under 1.
     """
 
     def __init__(self, window: int, *, causal: bool = False) -> None:

@@ -1,4 +1,4 @@
-"""Nets that make one forecast of two: a linear model's, which they are given, and their own."""
+"""Nets that combine a given linear forecast with their own."""
 
 from __future__ import annotations
 
@@ -12,17 +12,17 @@ REGIMES = 3  # calm, usual, turbulent
 
 
 class HybridNet(nn.Module):
-    """An encoder's own forecast g of a sequence, and a linear model's forecast f of it, in one.
+    """Combines an encoder's forecast g of a sequence with a linear model's forecast f.
 
-    With h the pooled state and c what else the linear model sees:
+    With h the pooled state and c the linear model's features:
 
-    * `alpha`: a f + (1 - a) g, a in (0, 1) one number that is learned, 1/2 at first.
-    * `dynamic`: the same with a = sigmoid(w' [h; c] + b), of every sequence.
-    * `residual`: f + g, g 0 at first.
-    * `regimes`: f + sum_k p_k g_k over three regimes, p = softmax(W [h; c] + b), g 0 at first.
+    * `alpha`: a f + (1 - a) g, with one learned number a in (0, 1), initially 1/2.
+    * `dynamic`: the same with a = sigmoid(w' [h; c] + b) for every sequence.
+    * `residual`: f + g, with g initially 0.
+    * `regimes`: f + sum_k p_k g_k over three regimes, p = softmax(W [h; c] + b), g initially 0.
 
     Inputs are sequences (b, L, p + 1 + k): p features of every step, then f and the k numbers of c,
-    read off the last step alone.
+    which are read from the last step alone.
     """
 
     mix: nn.Parameter | nn.Linear  # in every form but `residual`
@@ -55,7 +55,7 @@ class HybridNet(nn.Module):
             nn.init.zeros_(last.bias)
 
     def forward(self, x: Tensor) -> tuple[Tensor, Tensor | None]:
-        """Outputs (b,), and the weights that a form has: a (b, 1), or p (b, 3)."""
+        """Outputs (b,), and the form's weights, if any: a (b, 1), or p (b, 3)."""
         past, given = x[..., : self.features], x[:, -1, self.features]
         context = x[:, -1, self.features + 1 :]
         state = self.dropout(self.pooling(self.encoder(past))[0])

@@ -1,7 +1,7 @@
-"""What a net is trained to make small: losses per row, in the target's terms or a return's.
+"""Training losses per row, of the target or of a return.
 
 The loop takes a `Loss` of a net's outputs and the rows' truth. The likelihoods and the pinball loss
-are functions of what is forecast and of what came; a model says how its outputs give the former.
+are functions of forecast and outcome; a model says how its outputs give the forecast.
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ from collections.abc import Callable
 import torch
 from torch import Tensor, nn
 
-# What a loss is told of each row beside the net's output: the columns of its truth (b, 4).
+# The columns of a row's truth (b, 4), which a loss gets besides the net's output.
 LOG_MEASURE, CENTRE, SPREAD, LOG_MEAN = range(4)
 Loss = Callable[[Tensor, Tensor], Tensor]
 _SOFTPLUS_ONE = 0.541324854612918  # ln(e - 1)

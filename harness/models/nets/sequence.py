@@ -1,4 +1,4 @@
-"""A whole net over sequences, put together from its parts."""
+"""A net over sequences, composed of an encoder, a pooling and a head."""
 
 from __future__ import annotations
 
@@ -29,9 +29,9 @@ class SequenceNet(nn.Module):
         self.dropout, self.output = nn.Dropout(dropout), head((width, *hidden, outputs))
 
     def forward(self, x: Tensor) -> tuple[Tensor, Tensor | None]:
-        """Outputs of sequences (b, L, p), and the weights (b, L) where steps have any.
+        """Outputs of sequences (b, L, p), and the weights (b, L) of the steps, if any.
 
-        Outputs are (b,), or (b, q) of a net with q > 1 of them.
+        Outputs are (b,), or (b, q) for a net with q > 1 outputs.
         """
         state, weights = self.pooling(self.encoder(x))
         return self.output(self.dropout(state)).squeeze(-1), weights
@@ -48,7 +48,7 @@ def head(widths: tuple[int, ...]) -> nn.Module:
 class Recurrent(nn.Module):
     """Layers of LSTM or GRU cells, oldest step first, never bidirectional: step t sees 1 … t.
 
-    Dropout acts between layers, as torch has it.
+    Dropout acts between layers, as in torch.
     """
 
     def __init__(self, cell: str, features: int, width: int, layers: int, dropout: float) -> None:
