@@ -324,7 +324,7 @@ def test_a_panel_of_two_symbols_runs_with_daily_refits(tmp_path):
         (pl.col("model") == "garch") & (pl.col("horizon") == "5d") & (pl.col("note") == "guarded")
     )
     assert guarded["fit"].to_list() == list(range(7, by_model["garch"].height, 7))
-    assert f"- garch: {guarded['count'].sum()} guarded (climbed from" in record["card"]
+    assert f"- garch: {guarded['count'].sum()} guarded (maximised from" in record["card"]
     assert "guard 7" in record["card"]
     forecasts = log.read_forecasts(outcome.run_id)
     assert forecasts["yhat"].is_finite().all()

@@ -363,7 +363,7 @@ def test_the_card_states_centring_filter_and_how_many_forecasts_it_replaced(tmp_
     assert replaced > 0
     assert "quarticity square(square(rq\\_1d)), centre root-mean" in card
     assert "insanity True" in card
-    assert f"harq: {replaced} insane (forecasts outside the training rows' range of the" in card
+    assert f"harq: {replaced} insane (forecasts outside the range of the training targets" in card
     _, card = run_family(tmp_path, [("harq", "rvar", "level", harq + '\ncentre = "none"')])
     assert "centre none" in card
 

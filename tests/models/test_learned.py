@@ -201,7 +201,8 @@ NET_WORDS = 'kind = "lstm"\nfeatures = ["log(rv_h)"]'
 
 
 def run_alone(code: str) -> str:
-    code = f"import sys; sys.path[:0] = [{str(ROOT)!r}, {str(ROOT / 'tests')!r}]\n{code}"
+    path = [str(ROOT), str(ROOT / "tests"), str(Path(__file__).parent)]
+    code = f"import sys; sys.path[:0] = {path!r}\n{code}"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     return done.stdout.strip()
 

@@ -237,7 +237,7 @@ def test_it_adds_what_the_trees_say_to_what_the_first_says():
 
 
 def test_a_second_stage_without_a_first_is_an_error_and_no_guess():
-    with pytest.raises(ModelError, match="first stage has to be fitted before"):
+    with pytest.raises(ModelError, match="first stage is not fitted"):
         real().fit(SAMPLES.rows, SAMPLES.y)
 
 
