@@ -44,7 +44,7 @@ def _commands(command: click.Command, path: str) -> Iterator[tuple[str, click.Co
 
 
 def log_page(page: str) -> str:
-    """docs/log.md with its tables made anew; ValueError where a marker is missing."""
+    """docs/log.md with its tables rebuilt; ValueError where a marker is missing."""
     if page.count(_BEGIN) != 1 or page.count(_END) != 1:
         raise ValueError(f"log.md: wanted each of these lines once: {_BEGIN} {_END}")
     before, rest = page.split(_BEGIN)

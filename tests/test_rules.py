@@ -11,6 +11,7 @@ from functools import cache
 from pathlib import Path
 
 import pytest
+from support.workspace import ROOT
 
 import harness
 from harness.cache import code_files
@@ -137,6 +138,12 @@ def test_a_room_imports_only_from_rooms_before_it(name):
 
 def test_every_room_of_the_order_exists():
     assert set(ORDER) == {room(name) for name in CODE} - ENTRANCES
+
+
+def test_the_architecture_page_has_the_rooms_in_this_order():
+    page = (ROOT / "docs/architecture.md").read_text(encoding="utf-8")
+    first_cells = re.findall(r"^\| (`.*?`) \|", page, re.MULTILINE)
+    assert re.findall(r"`(\w+)/?`", " ".join(first_cells)) == ROOMS.split()
 
 
 def test_no_modules_import_each_other_in_a_circle():

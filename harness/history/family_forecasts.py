@@ -244,7 +244,7 @@ def tested(setting: Setting, benchmark: F64, losses: Sequence[F64]) -> dict[str,
         return {"why": f"{setting.metric} is not defined for every forecast"}
     gains = np.column_stack([dates.averages(gain) for gain in gains.T])
     if not long_enough(dates.n, setting.overlap):
-        return {"why": f"{dates.n} decision times are too few for a bootstrap"}
+        return {"why": f"{dates.n} forecast origins are too few for a bootstrap"}
     block = max(block_length(gain, setting.overlap) for gain in gains.T)
     found = reality_check(gains, block, setting.seed)
     return {
