@@ -36,6 +36,7 @@ def pytest_configure(config: pytest.Config) -> None:
     take less time than compiling the text of the libraries that they import.
     """
     os.environ["HARNESS_CACHE"] = str(cache_of(config))
+    os.environ["MPLCONFIGDIR"] = str(config.rootpath / ".pytest_cache" / "matplotlib")
     examples = DirectoryBasedExampleDatabase(config.rootpath / ".pytest_cache" / "hypothesis")
     hypothesis.settings.register_profile("harness", database=examples)
     hypothesis.settings.load_profile("harness")
