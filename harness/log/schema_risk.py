@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 
 from harness.log.schema import (
     BASELINE,
@@ -21,9 +21,16 @@ from harness.log.schema import (
 from harness.scores.distribution import definitions as distribution
 from harness.scores.risk import definitions as risk
 from harness.scores.risk.definitions import Figure
+from harness.walk.residuals.laws import LAWS
+from harness.walk.residuals.tails import RESIDUALS
 
-_LAW = Column("law", TEXT, "how residuals give the distribution: conformal, residual or normal")
-_RESIDUALS = Column("residuals", TEXT, "the residual distribution: normal, t or historical")
+
+def _listed(names: Sequence[str]) -> str:
+    return f"{', '.join(names[:-1])} or {names[-1]}"
+
+
+_LAW = Column("law", TEXT, f"how residuals give the distribution: {_listed(LAWS)}")
+_RESIDUALS = Column("residuals", TEXT, f"the residual distribution: {_listed(RESIDUALS)}")
 _VAR_LEVEL = Column("level", REAL, "the level a of VaR and ES, a probability such as 0.01")
 
 

@@ -15,6 +15,7 @@ import harness
 from harness.cards.fit_rows import loss_words
 from harness.cards.render import render_card, settings
 from harness.log.store import with_decision
+from harness.walk.residuals.laws import LAWS
 
 GOLDEN = Path(__file__).parent / "golden" / "tiny-har.md"
 NOON = datetime(2026, 5, 19, 12, 0, tzinfo=UTC)
@@ -248,3 +249,9 @@ def test_parameters_that_are_tables_and_lists_are_told_in_words():
 )
 def test_the_loss_of_training_is_that_of_what_is_trained(model, words):
     assert loss_words(model) == words
+
+
+@pytest.mark.parametrize("law", LAWS)
+def test_the_card_has_words_for_every_law_of_forecast_quantiles(law):
+    page = workspace.ROOT / "harness/cards/distribution.md.j2"
+    assert f'law == "{law}" %}}\n- `{law}`: ' in page.read_text(encoding="utf-8")

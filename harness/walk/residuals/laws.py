@@ -24,7 +24,6 @@ import numpy as np
 
 from harness.types import F64
 
-LAWS = ("conformal", "residual", "normal")
 # Columns of a distribution: its number of residuals, its quantiles at the requested levels, and
 # those at the midpoints of SHARES equal shares, which stand for the whole distribution.
 COUNT = 0
@@ -101,3 +100,5 @@ def _normal(residuals: F64, levels: F64) -> F64:
 
 
 _IN_SAMPLE = {"residual": _empirical, "normal": _normal}
+# `conformal` is of rows held out, the others of the training residuals.
+LAWS = ("conformal", *_IN_SAMPLE)

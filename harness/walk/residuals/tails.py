@@ -11,6 +11,9 @@ without the overnight move) have another level:
 * `historical`: the empirical distribution of z, filtered historical simulation (Barone-Adesi,
   Giannopoulos & Vosper 1999, J. Futures Markets 19); ES as in Acerbi & Tasche (2002, J. Banking &
   Finance 26, definition 2.6).
+
+A distribution that is neither normal nor Student's has no degrees of freedom and fills in the GRID
+cells of its tail, from which the tests of ES draw.
 """
 
 from __future__ import annotations
@@ -23,7 +26,6 @@ import numpy as np
 from harness.samples.target_scale import TargetScale
 from harness.types import F64
 
-RESIDUALS = ("normal", "t", "historical")
 QUANTILE, SHORTFALL, SCALE, DOF = range(4)
 GRID = 20  # cells that store the shape of an empirical tail
 # Cell edges, as shares of the tail from its far end: narrow there, where losses differ most.
@@ -108,9 +110,6 @@ def _historical(z: F64, levels: F64) -> F64:
     return found
 
 
-_LAWS = {"normal": _normal, "t": _student, "historical": _historical}
-
-
 def _parametric(levels: int, scale: float, dof: float) -> F64:
     found = np.full((levels, 4 + GRID), np.nan)
     found[:, SCALE], found[:, DOF] = scale, dof
@@ -161,3 +160,7 @@ def fit_student(z: F64) -> tuple[float, float]:
     best = minimize(loss, begin, jac=True, method="L-BFGS-B", bounds=bounds,
                     options={"ftol": 1e-13, "gtol": 1e-7})  # fmt: skip
     return spread * math.exp(best.x[0]), math.exp(best.x[1])
+
+
+_LAWS = {"normal": _normal, "t": _student, "historical": _historical}
+RESIDUALS = tuple(_LAWS)
