@@ -209,6 +209,15 @@ class Target(Section):
     back: Literal["naive", "lognormal", "smearing"] | None = None
 
 
+# The required and the optional keys of each scheme.
+SCHEMES: dict[str, tuple[tuple[str, ...], tuple[str, ...]]] = {
+    "rolling": (("train", "first_test"), ("validation",)),
+    "expanding": (("train", "first_test"), ("validation",)),
+    "fixed": (("train_from", "first_test"), ("validate_from",)),
+    "proportional": (("shares",), ()),
+}
+
+
 class WalkForward(Section):
     """`[walk_forward]`: the training, validation and test windows; moments in UTC ns.
 
@@ -217,9 +226,7 @@ class WalkForward(Section):
     window; state (look-backs, variance recursions) is updated at every origin.
     """
 
-    scheme: Literal["rolling", "expanding", "fixed", "proportional"] = Field(
-        description="rolling, expanding, fixed or proportional"
-    )
+    scheme: Annotated[str, one_of(SCHEMES)] = Field(description=f"one of {', '.join(SCHEMES)}")
     train: AnyDuration | None = Field(default=None, description=EXAMPLES)
     test: AnyDuration = Field(description=EXAMPLES)
     step: AnyDuration = Field(default_factory=lambda data: data["test"], description=EXAMPLES)
@@ -231,15 +238,6 @@ class WalkForward(Section):
     shares: Shares | None = Field(default=None, description=_SHARES_WANTED)
     refit: Refit | None = Field(default=None, description=REFIT_WANTED)
     min_train: int = Field(default=100, ge=2, description="a whole number from 2 on")
-
-
-# The required and the optional keys of each scheme.
-SCHEMES: dict[str, tuple[tuple[str, ...], tuple[str, ...]]] = {
-    "rolling": (("train", "first_test"), ("validation",)),
-    "expanding": (("train", "first_test"), ("validation",)),
-    "fixed": (("train_from", "first_test"), ("validate_from",)),
-    "proportional": (("shares",), ()),
-}
 
 
 class Acceptance(Section):

@@ -138,6 +138,7 @@ class Study:
         assert w.train is not None, _CHECKED
         if w.scheme == "rolling":
             return Scheme(w.first_test, train=w.train, validation=w.validation)
+        assert w.scheme == "expanding", f"no training spans for scheme {w.scheme!r}"
         begin = w.train.after(w.first_test, -1)
         return Scheme(w.first_test, train_from=begin, validation=w.validation)
 

@@ -10,8 +10,11 @@ import pytest
 from support import workspace
 
 import harness
+from harness.durations import parse_moment, show_moment
 from harness.errors import SpecError
 from harness.spec.reading import parse_hypothesis
+from harness.spec.sections import SCHEMES
+from harness.study.study import Span, set_up
 
 ROLLING = 'scheme = "rolling"\ntrain = "10d"\ntest = "5d"'
 FIRST = 'first_test = "2021-01-13"'
@@ -24,6 +27,15 @@ SHARES = (
     (f"{FIRST}\n", ""),
 )
 HAR = 'kind = "ols"\nfeatures'
+
+
+# How each scheme is written, and where its second window's training span begins.
+EXAMPLES: dict[str, tuple[tuple[tuple[str, str], ...], str]] = {
+    "rolling": ((), "2021-01-08"),
+    "expanding": ((("rolling", "expanding"),), "2021-01-03"),
+    "fixed": (FIXED, "2021-01-02"),
+    "proportional": (SHARES, "2021-01-01"),
+}
 
 
 def record_of(folder: Path, *changes: tuple[str, str]) -> dict[str, Any]:
@@ -41,6 +53,21 @@ def folds(record: dict[str, Any], horizon: str = "4h") -> list[tuple[str, str, s
     columns = (table[c] for c in ("horizon", "train_start", "cut", "test_end", "refit"))
     rows = [row[1:] for row in zip(*columns, strict=True) if row[0] == horizon]
     return [(a[:16], b[:16], c[:16], refit) for a, b, c, refit in rows]
+
+
+def test_every_scheme_has_an_example_here():
+    assert set(EXAMPLES) == set(SCHEMES), "add the new scheme to EXAMPLES"
+
+
+@pytest.mark.parametrize("scheme", EXAMPLES)
+def test_the_training_spans_of_a_scheme_begin_where_it_says(scheme, tmp_path):
+    workspace.lay_out(tmp_path)
+    changes, begins = EXAMPLES[scheme]
+    hypothesis = parse_hypothesis(workspace.changed(*changes), tmp_path / "h.toml")
+    span = Span(parse_moment("2021-01-01"), parse_moment("2021-01-31"))
+    study = set_up(hypothesis, [tmp_path / "panels"])
+    _, second, *_ = study.windows("4h", span)
+    assert show_moment(second.train_start) == begins
 
 
 def test_a_fixed_split_is_fitted_once_and_scored_by_window(tmp_path):
