@@ -18,6 +18,7 @@ from harness.panel.sections import (
     Rows,
 )
 from harness.panel.sessions import exchanges
+from harness.panel.sources.table import KINDS
 from harness.toml.problems import Problem, fields_by_key, unknown_word
 
 if TYPE_CHECKING:
@@ -66,24 +67,22 @@ def _exchange_problems(panel: PanelTable, exchange: str) -> Iterator[Problem]:
 def column_problems(raw: Mapping[str, Any], found: Found) -> Iterator[Problem]:
     """Problems between [source], [columns], [rows] and [panel]."""
     source, panel, columns = raw["source"], found.panel, found.columns
-    if found.kind == "portfolios":
-        for section in ("columns", "rows"):
-            if section in raw:
-                yield Problem((section,), "no such section: portfolios have only a close")
-        if panel.exchange is not None:
-            wanted = "no such key: portfolios have the bars of their members"
-            yield Problem(("panel", "exchange"), wanted, panel.exchange)
-        return
+    made = KINDS[found.kind].makes
+    for section in ("columns", "rows") if made else ():
+        if section in raw:
+            wanted = f"no such section: kind '{found.kind}' makes its columns: {', '.join(made)}"
+            yield Problem((section,), wanted)
+    if found.kind == "portfolios" and panel.exchange is not None:
+        wanted = "no such key: portfolios have the bars of their members"
+        yield Problem(("panel", "exchange"), wanted, panel.exchange)
     if found.kind == "simulated":
-        for section in ("columns", "rows"):
-            if section in raw:
-                yield Problem((section,), "no such section: simulated bars need none")
         if panel.decimals is not None:
             wanted = "no such key for simulated bars, which have source.tick"
             yield Problem(("panel", "decimals"), wanted, panel.decimals)
         if panel.calendar != "24/7" or 86_400_000_000_000 % parse_duration(panel.bar).ns:
             wanted = "a bar that divides the day, and calendar '24/7', for simulated bars"
             yield Problem(("panel", "bar"), wanted, f"{panel.bar}, {panel.calendar}")
+    if made:
         return
     if source.get("symbol") and columns.symbol:
         wanted = "no such key, because columns.symbol names a column"

@@ -25,7 +25,7 @@ from harness.panel.sections import (
     SideSeries,
 )
 from harness.panel.sources.table import KINDS, Params, PortfolioParams
-from harness.panel.spec import BAR_COLUMNS, Adjusting, Labels, PanelSpec, Side
+from harness.panel.spec import Adjusting, Labels, PanelSpec, Side
 from harness.toml.problems import (
     Problem,
     parse_toml,
@@ -37,7 +37,6 @@ from harness.toml.problems import (
 )
 from harness.types import VOLUME
 
-_MADE = {"simulated": BAR_COLUMNS, "portfolios": ("close",)}  # sources that read no file
 _SECTIONS = ("panel", "source", "columns", "rows", "labels", "side")
 _Model = TypeVar("_Model", bound=BaseModel)
 
@@ -180,13 +179,15 @@ def _sections(raw: Mapping[str, Any]) -> tuple[Found | None, list[Problem]]:
     kind = source.get("kind") if isinstance(source, dict) else None
     panel = checked(PanelTable, raw.get("panel"), "panel")
     params: Params | None = None
+    made: tuple[str, ...] = ()
     if not isinstance(source, dict) or not isinstance(kind, str) or kind not in KINDS:
         problems.append(unknown_word(("source", "kind"), kind, KINDS))
     else:
         rest = {key: value for key, value in source.items() if key != "kind"}
         params = checked(KINDS[kind].params, rest, "source", also=("kind",))
+        made = KINDS[kind].makes
     columns: Columns | None
-    if made := _MADE.get(kind if isinstance(kind, str) else ""):
+    if made:
         columns = Columns.model_validate({"ts": "ts"} | {name: name for name in made})
     else:
         columns = checked(Columns, raw.get("columns"), "columns")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import subprocess
 import sys
+from dataclasses import replace
 from datetime import UTC, date, datetime, timedelta
 from pathlib import Path
 
@@ -12,10 +13,11 @@ import polars as pl
 import pytest
 from support.workspace import ROOT
 
-from harness.errors import PanelError
+from harness.errors import PanelError, SpecError
 from harness.panel.panel import load_frame, open_panel
 from harness.panel.reading import find_panel, read_panel
 from harness.panel.sources import files
+from harness.panel.sources.table import KINDS
 
 HEAD = """[panel]
 name = "p"
@@ -23,6 +25,16 @@ title = "test"
 bar = "1m"
 calendar = "24/7"
 how_to_get = "ask a friend"
+"""
+MADE = f"""{HEAD}
+[source]
+kind = "made"
+seed = 1
+start = "2021-01-01"
+days = 2
+annual_vol = 0.5
+log_vol = "components"
+components = [{{half_life_days = 1.0, sd = 0.3}}]
 """
 START = datetime(2021, 1, 1, tzinfo=UTC)
 
@@ -269,6 +281,18 @@ def test_a_missing_file_says_where_it_was_looked_for_and_how_to_get_it(tmp_path,
 
 def shipped(name: str):
     return find_panel(name, [ROOT / "panels"])
+
+
+def test_a_source_that_reads_no_file_is_known_by_its_entry(tmp_path, monkeypatch):
+    made = replace(KINDS["simulated"], name="made", makes=("open", "close"))
+    monkeypatch.setitem(KINDS, "made", made)
+    (tmp_path / "p.toml").write_text(MADE)
+    (found,) = read(read_panel(tmp_path / "p.toml"), columns=("open", "close"))
+    assert found.columns.keys() == {"open", "close"}
+    assert found.n == 2 * 1_440
+    (tmp_path / "p.toml").write_text(f"{MADE}[columns]\nts = 'ts'\n")
+    with pytest.raises(SpecError, match="columns: wanted no such section: kind 'made' makes its"):
+        read_panel(tmp_path / "p.toml")
 
 
 def test_bundled_daily_series_are_read_with_their_dates():

@@ -180,7 +180,7 @@ def test_a_portfolio_s_identity_and_meaning_follow_its_members(folder):
         ([('panel = "stocks"', 'panel = "baskets"')], "source.panel: got 'baskets', wanted"),
         ([('began_by = "2021-02-01"', 'began_by = "soon"')], "source.began_by: got 'soon'"),
         ([('bar = "1d"', 'bar = "1h"'), ('"sessions"', '"24/7"')], "wanted a panel of 1h bars"),
-        ([("seed = 4", "seed = 4\n[columns]\nts = 'x'")], "columns: wanted no such section: portf"),
+        ([("seed = 4", "seed = 4\n[columns]\nts = 'x'")], "columns: wanted no such section: kind"),
     ],
 )  # fmt: skip
 def test_a_mistake_in_a_panel_of_portfolios_is_named(folder, changes, words):

@@ -13,7 +13,7 @@ from typing import Literal, Protocol, Self
 from pydantic import BaseModel, ConfigDict, Field, ValidationInfo, field_validator
 
 from harness.durations import parse_moment
-from harness.types import F64, I64, Bars, Excluded
+from harness.types import F64, I64, PRICES, VOLUME, Bars, Excluded
 
 
 @dataclass(frozen=True)
@@ -220,12 +220,14 @@ class Kind:
     """A kind of source: the function that opens it, its parameters, what it reads.
 
     The function gets (params, request); portfolios also get the function that opens their members.
+    A source that reads no file `makes` these columns; its panel has no [columns] and no [rows].
     """
 
     name: str
     target: str
     params: type[Params]
     summary: str
+    makes: tuple[str, ...] = ()
 
 
 KINDS: dict[str, Kind] = {
@@ -244,12 +246,14 @@ KINDS: dict[str, Kind] = {
             "harness.panel.sources.simulated:Simulated",
             SimulatedParams,
             "seeded bars whose volatility and jumps are known",
+            makes=(*PRICES, VOLUME),
         ),
         Kind(
             "portfolios",
             "harness.panel.sources.portfolios:Portfolios",
             PortfolioParams,
             "closes of random portfolios of another panel's symbols",
+            makes=("close",),
         ),
     )
 }
