@@ -5,16 +5,12 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from typing import Any
 
+from harness.inference.table import TESTS
 from harness.scores.distribution import definitions as distribution
 from harness.scores.risk import definitions as risk
 from harness.tables import rows_of
 
-TEST_NAMES = {
-    "giacomini-white": "Giacomini-White",
-    "giacomini-white-conditional": "Giacomini-White, conditional",
-    "clark-west": "Clark-West",
-    "encompassing": "encompassing",
-}
+TEST_NAMES = {name: test.heading for name, test in TESTS.items() if test.heading}
 _SYMBOLS = {"ln sigma": "ln σ", "ln variance": "ln σ²", "sigma": "σ", "variance": "σ²"}
 _ALL = "all"
 _NOT_ON_THE_CARD = ("scale", "dof")  # the log has them

@@ -7,7 +7,11 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True)
 class AbilityTest:
-    """One test: its question, null, effect size and statistic in words."""
+    """One test: its question, null, effect size and statistic in words.
+
+    `heading` names it in the table of tests of a model against the baseline, on cards and in
+    `harness tests`; None for a test that has a table of its own.
+    """
 
     name: str
     what: str
@@ -15,6 +19,7 @@ class AbilityTest:
     effect: str
     statistic: str
     source: str
+    heading: str | None = None
 
 
 _B = "B cosines in the long-run variance, 0.41 m^(2/3) for m non-overlapping targets"
@@ -30,6 +35,7 @@ TESTS: dict[str, AbilityTest] = {
             "mean loss of the baseline less the model's, in the loss' unit, positive for better",
             f"F with 1 and B degrees of freedom, two-sided; {_B}",
             "Giacomini & White (2006), Econometrica 74, eq. 9",
+            heading="Giacomini-White",
         ),
         AbilityTest(
             "giacomini-white-conditional",
@@ -40,6 +46,7 @@ TESTS: dict[str, AbilityTest] = {
             "mean loss of the baseline less the model's, over origins with known instruments",
             f"F with q (instruments) and B - q + 1 degrees of freedom, two-sided; {_B}",
             "Giacomini & White (2006), Econometrica 74, eq. 7",
+            heading="Giacomini-White, conditional",
         ),
         AbilityTest(
             "clark-west",
@@ -49,6 +56,7 @@ TESTS: dict[str, AbilityTest] = {
             "mean of e_b^2 - (e_m^2 - (f_b - f_m)^2) on the target's scale, in its unit squared",
             f"Student's t with B degrees of freedom, one-sided; {_B}",
             "Clark & West (2007), J. Econometrics 138, eq. 3.1",
+            heading="Clark-West",
         ),
         AbilityTest(
             "encompassing",
@@ -58,6 +66,7 @@ TESTS: dict[str, AbilityTest] = {
             "the baseline adds nothing to the model",
             f"Student's t with B degrees of freedom, one-sided; {_B}",
             "Harvey, Leybourne & Newbold (1998), JBES 16, eq. 1",
+            heading="encompassing",
         ),
         AbilityTest(
             "mincer-zarnowitz",

@@ -12,6 +12,7 @@ from markdown_it import MarkdownIt
 from support import workspace
 
 import harness
+from harness.cards.evidence_rows import ability_rows
 from harness.cards.fit_rows import loss_words
 from harness.cards.render import render_card, settings
 from harness.log.store import with_decision
@@ -255,3 +256,9 @@ def test_the_loss_of_training_is_that_of_what_is_trained(model, words):
 def test_the_card_has_words_for_every_law_of_forecast_quantiles(law):
     page = workspace.ROOT / "harness/cards/distribution.md.j2"
     assert f'law == "{law}" %}}\n- `{law}`: ' in page.read_text(encoding="utf-8")
+
+
+def test_the_card_shows_every_test_of_predictive_ability_that_was_made(record):
+    shown = ability_rows(record)
+    tests = [row["test"] for table in ("bootstrap", "pairs", "calibration") for row in shown[table]]
+    assert sorted(tests) == sorted(record["tables"]["ability"]["test"])
