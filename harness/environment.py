@@ -14,12 +14,6 @@ from pathlib import Path
 from typing import Any
 
 _LIBRARIES = ("numpy", "polars", "numba", "llvmlite", "pydantic", "duckdb")
-# Further libraries that kinds of model, and VaR, use: recorded where a run has one of them.
-_KIND_LIBRARIES = {
-    "lstm": "torch", "gru": "torch", "transfer": "torch", "hybrid": "torch",
-    "transvol": "torch", "deepvol": "torch",
-    "lightgbm": "lightgbm", "stacked": "lightgbm", "sklearn": "scikit-learn", "risk": "scipy",
-}  # fmt: skip
 _THREAD_SETTINGS = ("OPENBLAS_NUM_THREADS", "OMP_NUM_THREADS", "MKL_NUM_THREADS")
 
 
@@ -66,13 +60,13 @@ class CodeVersion:
 
 def describe(
     code: CodeVersion,
-    kinds: Collection[str] = (),
+    libraries: Collection[str] = (),
     plugins: Mapping[str, Mapping[str, str | None]] | None = None,
 ) -> dict[str, Any]:
     """Versions, machine and thread settings, for the record.
 
-    `kinds` are the built-in kinds of model used, and `risk`; `plugins` describe the code of the
-    other kinds.
+    `libraries` are those that only some runs use, by the names of their packages; `plugins`
+    describe the code of kinds of model that are not built in.
     """
     import polars as pl
 
@@ -81,7 +75,9 @@ def describe(
         "code_version": code.commit() or code.source,
         "source": code.source,
         "python": platform.python_version(),
-        "libraries": {name: importlib.metadata.version(name) for name in _libraries(kinds)},
+        "libraries": {
+            name: importlib.metadata.version(name) for name in (*_LIBRARIES, *sorted(libraries))
+        },
         "machine": f"{platform.system()} {platform.machine()}",
         "cores": os.cpu_count(),
         "threads": {
@@ -90,7 +86,3 @@ def describe(
         },
         **({"plugins": dict(plugins)} if plugins else {}),
     }
-
-
-def _libraries(kinds: Collection[str]) -> list[str]:
-    return [*_LIBRARIES, *sorted({_KIND_LIBRARIES[k] for k in kinds if k in _KIND_LIBRARIES})]

@@ -150,7 +150,7 @@ def run(
                     timings=timer.stages,
                     started=started,
                     seconds=seconds,
-                    environment=describe(code, _parts(h), _plugins(h)),
+                    environment=describe(code, h.libraries, _plugins(h)),
                     tried=history,
                 )
             )
@@ -213,12 +213,6 @@ def _history(
         log, known, setting, part, verdict.evidence, rule.regime, rule.gain_as
     )
     return {"registration": dict(known.registration), "family": family}
-
-
-def _parts(h: Hypothesis) -> list[str]:
-    """The parts of a hypothesis that may need an extra library."""
-    kinds = [k for m in h.models.values() if m.plugin is None for k in m.kinds]
-    return [*kinds, *(["risk"] if h.risk else [])]
 
 
 def _plugins(h: Hypothesis) -> dict[str, dict[str, str | None]]:

@@ -123,7 +123,7 @@ PARAMS: dict[str, dict[str, object]] = {
     },
 }
 # Nets are probed where the extra that they need is installed.
-NETS = "lstm", "gru", "transfer", "hybrid", "transvol", "deepvol"
+NETS = tuple(name for name, kind in KINDS.items() if kind.library == "torch")
 MISSING = () if importlib.util.find_spec("torch") else NETS
 # When a value was known (n,) and the value (n,), by table, entry and column.
 Known = dict[tuple[str, str, str], tuple[I64, np.ndarray]]

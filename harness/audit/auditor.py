@@ -19,7 +19,7 @@ from harness.audit.late_targets import late_check
 from harness.audit.perturb import Change, changed, held, noise, scaled, truncated
 from harness.audit.probe import Known, Probe, Shared, World, model_at
 from harness.audit.quality import filled_check, floor_check
-from harness.audit.short_form import NETS, in_short_form
+from harness.audit.short_form import in_short_form
 from harness.audit.shuffled_targets import shuffled
 from harness.audit.stretch import Needs, Stretch, look_back, place
 from harness.durations import show_moment
@@ -33,10 +33,6 @@ from harness.study.stages import MeasuredStudy
 from harness.study.study import Study
 from harness.types import I64, Measured, Progress, Samples
 
-# Kinds that are too slow to fit on the thousands of rows of the target shuffle.
-_SLOW = NETS | {"sklearn", "lightgbm", "stacked"}
-# Kinds whose forecasts come from the return series rather than from fitted targets.
-_OWN_DYNAMICS = frozenset({"garch", "gjr", "egarch", "arfima"})
 _NOISE, _SCALED = "noise after the origin", "a scaled copy after the origin"
 _TRUNCATED = "bars read to the origin only"
 _RUN = "the run's own measures"
@@ -110,10 +106,11 @@ class Auditor:
         self.left_out += found[1]
 
     def _shuffles(self, name: str, model: object) -> bool:
-        kind = self.study.hypothesis.models[name].kind
+        """Whether it is fitted to targets, fast enough for the thousands of rows shuffled."""
+        kind = self.study.hypothesis.models[name].entry
         if isinstance(model, Linear):
             return True
-        return self.form.whole and kind not in _OWN_DYNAMICS | _SLOW
+        return self.form.whole and not kind.own_dynamics and kind.library is None
 
     def result(self) -> Audit:
         """Replace the future on every stretch and collect the results of all checks."""

@@ -21,7 +21,6 @@ from harness.models.params import (
 from harness.study.study import Study
 
 NetParams = RecurrentParams | TransferParams | TransvolParams | DeepVolParams
-NETS = frozenset({"lstm", "gru", "transfer", "hybrid", "transvol", "deepvol"})
 _TREES = 10
 _ENSEMBLES = "sklearn.ensemble."
 _UNITS = 8  # width of a net, more for one with many heads
@@ -44,7 +43,7 @@ def in_short_form(study: Study) -> Study:
 
 def _small(kind: str, params: Params) -> Params:
     changed: dict[str, object] = {}
-    if kind in NETS and isinstance(params, NetParams):
+    if isinstance(params, NetParams):
         changed = _small_net(params)
     elif kind == "stacked" and isinstance(params, StackedParams):
         first = _small(params.first.kind, params.first)

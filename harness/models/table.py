@@ -52,7 +52,10 @@ class Kind:
     `stepwise` are further measures that it reads between forecast origins. `one_step` says that it
     forecasts up to the next forecast origin and no further. `check` is a function of its parameters
     that yields a Mistake for each thing wrong with them beyond their types. `flat` says that it
-    forecasts one variance for all bars ahead, and so for any part of them.
+    forecasts one variance for all bars ahead, and so for any part of them. `library` is a package
+    that only some kinds need: its version is recorded, and the audit shuffles no targets for such a
+    kind, which is slow to fit. `own_dynamics` says that forecasts come from the series rather than
+    from fitted targets: the audit shuffles none for it either.
     """
 
     name: str
@@ -66,6 +69,8 @@ class Kind:
     one_step: bool = False
     check: str | None = None
     flat: bool = False
+    library: str | None = None
+    own_dynamics: bool = False
 
     def mistakes(self, params: Params) -> Iterable[Mistake]:
         """The parameters that the kind's library refuses; the library is imported here."""
@@ -201,6 +206,7 @@ KINDS: dict[str, Kind] = {
             "Economics & Statistics 69",
             scopes=("asset",),
             stepwise=("ret",),
+            own_dynamics=True,
         ),
         Kind(
             "gjr",
@@ -210,6 +216,7 @@ KINDS: dict[str, Kind] = {
             "Glosten, Jagannathan & Runkle (1993), J. Finance 48",
             scopes=("asset",),
             stepwise=("ret",),
+            own_dynamics=True,
         ),
         Kind(
             "egarch",
@@ -220,6 +227,7 @@ KINDS: dict[str, Kind] = {
             "Nelson (1991), Econometrica 59, eq. 2.1",
             scopes=("asset",),
             stepwise=("ret",),
+            own_dynamics=True,
         ),
         Kind(
             "arfima",
@@ -234,6 +242,7 @@ KINDS: dict[str, Kind] = {
             "Statistics 23, eq. 3.2",
             scopes=("asset",),
             periods=True,
+            own_dynamics=True,
         ),
         Kind(
             "sklearn",
@@ -245,6 +254,7 @@ KINDS: dict[str, Kind] = {
             "is not; it uses the run's seed and one thread",
             "Pedregosa et al. (2011), J. Machine Learning Research 12",
             check="harness.models.sklearn_regressors:mistakes",
+            library="scikit-learn",
         ),
         Kind(
             "lightgbm",
@@ -254,6 +264,7 @@ KINDS: dict[str, Kind] = {
             "the QLIKE of the variance on any scale; a fit reports each feature's share of the "
             "gain; with `early_stopping` the best round on the validation rows is kept",
             "Ke et al. (2017), Advances in Neural Information Processing Systems 30",
+            library="lightgbm",
         ),
         Kind(
             "transfer",
@@ -263,6 +274,7 @@ KINDS: dict[str, Kind] = {
             "Pan & Yang (2010), IEEE Trans. Knowledge & Data Engineering 22; Vaswani et al. "
             "(2017), NeurIPS",
             check=_MISSHAPEN,
+            library="torch",
         ),
         Kind(
             "transvol",
@@ -274,6 +286,7 @@ KINDS: dict[str, Kind] = {
             "encoder's states, and sums the trends to one number; trained like lstm; needs torch",
             "Zhou et al. (2021), AAAI, Informer; Wu, Xu, Wang & Long (2021), NeurIPS, Autoformer",
             check=_MISSHAPEN,
+            library="torch",
         ),
         Kind(
             "stacked",
@@ -286,6 +299,7 @@ KINDS: dict[str, Kind] = {
             "two parts rows are purged by the embargo",
             "Wolpert (1992), Neural Networks 5; Ke et al. (2017), Advances in Neural Information "
             "Processing Systems 30",
+            library="lightgbm",
         ),
         Kind(
             "hybrid",
@@ -295,6 +309,7 @@ KINDS: dict[str, Kind] = {
             "Zhang (2003), Neurocomputing 50 (residuals); Jacobs, Jordan, Nowlan & Hinton (1991), "
             "Neural Computation 3 (weights by a gate)",
             check=_MISSHAPEN,
+            library="torch",
         ),
         Kind(
             "deepvol",
@@ -305,6 +320,7 @@ KINDS: dict[str, Kind] = {
             "for universal asset volatility modeling, sections 2.2 and 2.3",
             stepwise=("ret",),
             one_step=True,
+            library="torch",
         ),
         *(
             Kind(
@@ -316,6 +332,7 @@ KINDS: dict[str, Kind] = {
                 "softmax-weighted mean of all steps instead of the last; trained by Adam, the "
                 "epoch with the lowest validation loss is kept; needs torch",
                 source,
+                library="torch",
             )
             for name, title, what, source in (
                 (

@@ -97,6 +97,12 @@ class Hypothesis:
     path: Path
     text: str
 
+    @property
+    def libraries(self) -> set[str]:
+        """The packages that only some hypotheses need: of built-in kinds of model, and of VaR."""
+        kinds = [KINDS[k] for m in self.models.values() if m.plugin is None for k in m.kinds]
+        return {k.library for k in kinds if k.library} | ({"scipy"} if self.risk else set())
+
     @cached_property
     def spec_hash(self) -> str:
         """`sha256:` and the hash of the canonical JSON: a changed rule is another hypothesis."""

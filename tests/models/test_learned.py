@@ -13,6 +13,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from support import workspace
 from support.learned import NAMES, TINY, model, world
 from support.workspace import ROOT
 from support.worlds import LEVEL_SIGMA, LOG_SIGMA, close_to
@@ -487,5 +488,9 @@ def test_the_showdowns_sixteen_inputs_can_be_written():
 
 
 def test_the_record_states_the_library_that_a_model_was_made_with():
-    plain, boosted = (describe(CodeVersion(), kinds) for kinds in (["ols"], ["ols", "lightgbm"]))
+    trees = '[models.trees]\nkind = "lightgbm"\nfeatures = ["log(rv_1h)"]\n\n[verdict]'
+    plain, boosted = (
+        describe(CodeVersion(), parse_hypothesis(text, Path("h.toml")).libraries)
+        for text in (workspace.HYPOTHESIS, workspace.changed(("[verdict]", trees)))
+    )
     assert set(boosted["libraries"]) - set(plain["libraries"]) == {"lightgbm"}

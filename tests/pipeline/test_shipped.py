@@ -11,6 +11,7 @@ from support.workspace import ROOT
 
 import harness
 from harness.errors import PanelError
+from harness.models.table import KINDS
 from harness.panel.reading import read_panel
 from harness.panel.report import check_panel
 from harness.study.study import set_up
@@ -22,7 +23,7 @@ DATA = os.environ.get("HARNESS_DATA")
 
 
 TORCH = importlib.util.find_spec("torch") is not None
-NETS = {"lstm", "gru", "transfer", "hybrid", "transvol", "deepvol"}
+NETS = {name for name, kind in KINDS.items() if kind.library == "torch"}
 
 
 def kind_of(hypothesis: Path) -> str:
