@@ -27,11 +27,11 @@ import duckdb
 
 from harness.errors import RunError, one_line
 from harness.log.index_tables import (
-    INDEX_FORMAT,
     META,
     TABLES,
     VIEWS,
     decision_frame,
+    index_format,
     record_frames,
     registration_frame,
 )
@@ -129,7 +129,7 @@ def _update(log: Log, warn: Warn, *, rebuild: bool) -> Path:
 
 
 def _entries(log: Log) -> _Entries:
-    runs, decisions, origin = log.runs(), log.decision_files(), f"{INDEX_FORMAT} {log.root}"
+    runs, decisions, origin = log.runs(), log.decision_files(), f"{index_format()} {log.root}"
     registered = registration_files(log)
     text = "\n".join([origin, *runs, "", *decisions, "", *registered])
     digest = hashlib.sha256(text.encode(errors="surrogateescape")).hexdigest()

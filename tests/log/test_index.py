@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 import os
+from dataclasses import replace
 from datetime import UTC, datetime
 
 import duckdb
@@ -13,8 +14,11 @@ from support import log_writers as small
 
 from harness.errors import RunError
 from harness.log import index as index_module
+from harness.log import index_tables
 from harness.log.index import open_index, rebuild_index, update_index
 from harness.log.query import load_runs, run_query
+from harness.log.schema import COUNT, Column
+from harness.log.schema_tables import RECORDED
 from harness.log.store import Log
 
 AT = datetime(2026, 5, 19, 23, 30, tzinfo=UTC)
@@ -188,6 +192,18 @@ def test_a_missing_damaged_or_older_index_is_made_anew_at_no_loss(tmp_path, dama
         path.write_bytes(
             {"empty": b"", "junk": b"x" * 9_000, "half": whole[: len(whole) // 2]}[damage]
         )
+    assert everything(log) == before
+
+
+def test_an_index_of_other_columns_is_made_anew(tmp_path, monkeypatch):
+    log = Log(tmp_path)
+    publish(log)
+    before = everything(log)
+    more = replace(RECORDED["wins"], columns=(*RECORDED["wins"].columns, Column("lost", COUNT, "")))
+    monkeypatch.setitem(RECORDED, "wins", more)
+    monkeypatch.setitem(index_tables.TABLES, "wins", more.kinds)
+    assert run_query(log, "SELECT lost FROM wins")[0] == ["lost"]
+    monkeypatch.undo()
     assert everything(log) == before
 
 
