@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterable
+from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
@@ -17,22 +18,43 @@ from harness.figures.roughness import ScalingLine, log_series, scaling_plot
 from harness.measures.table import MEASURES
 
 _MOST_FIGURES = 3
-_TITLES = {"variogram": "Variogram", "dfa": "DFA", "rs": "R/S", "wavelets": "Wavelets"}
-_AXES = {
-    "variogram": ("log2 lag", "log2 mean squared increment"),
-    "dfa": ("log2 box", "log2 fluctuation F"),
-    "rs": ("log2 box", "log2 R/S, corrected"),
-    "wavelets": ("octave j", "log2 mean squared detail"),
-}
-_READ = {
-    "variogram": "ζ₂ = 2H",
-    "dfa": "α = H + 1",
-    "rs": "near 1 for a level, for any H",
-    "wavelets": "β = 2H + 1",
+
+
+@dataclass(frozen=True)
+class Words:
+    """What the page calls a method of roughness, its axes and its exponent.
+
+    `read` says what the exponent of a level is; `hurst` heads the H that it gives, None if none.
+    """
+
+    title: str
+    axes: tuple[str, str]
+    read: str
+    exponent: str
+    hurst: str | None
+
+
+WORDS = {
+    "variogram": Words(
+        "Variogram",
+        ("log2 lag", "log2 mean squared increment"),
+        "ζ₂ = 2H",
+        "ζ₂, variogram",
+        "H, variogram",
+    ),
+    "dfa": Words("DFA", ("log2 box", "log2 fluctuation F"), "α = H + 1", "α, DFA", "H, DFA"),
+    "rs": Words(
+        "R/S", ("log2 box", "log2 R/S, corrected"), "near 1 for a level, for any H", "R/S", None
+    ),
+    "wavelets": Words(
+        "Wavelets",
+        ("octave j", "log2 mean squared detail"),
+        "β = 2H + 1",
+        "β, wavelets",
+        "H, wavelets",
+    ),
 }
 _STATISTICS = ("n", "mean", "sd", "skewness", "kurtosis", "min", "max", "acf 1", "acf 5", "acf 22")
-_EXPONENTS = ["symbol", "ζ₂, variogram", "α, DFA", "R/S", "β, wavelets"]
-_EXPONENTS += ["H, variogram", "H, moments", "H, DFA", "H, wavelets"]
 _TESTS = ("Jarque-Bera", "p", "ADF t", "p")
 
 
@@ -105,20 +127,20 @@ def _zeros(found: Description) -> str:
 
 
 def _table_1(found: Description) -> str:
+    head = ["symbol", *(w.exponent for w in WORDS.values()), "H, moments"]
+    head += [w.hurst for w in WORDS.values() if w.hurst]
     rows = [
         [
             escape(s.symbol),
-            *(number(law.exponent, 3) for law in s.laws.values()),
-            number(s.laws["variogram"].hurst, 3),
+            *(number(s.laws[name].exponent, 3) for name in WORDS),
             number(s.moments, 3),
-            number(s.laws["dfa"].hurst, 3),
-            number(s.laws["wavelets"].hurst, 3),
+            *(number(s.laws[name].hurst, 3) for name, w in WORDS.items() if w.hurst),
         ]
         for s in found.symbols
     ]
     return (
         "## Table 1. Roughness of ln σ\n\nThe exponents as measured, then the Hurst exponent H "
-        "that each implies for a level.\n\n" + _table(_EXPONENTS, rows)
+        "that each implies for a level.\n\n" + _table(head, rows)
     )
 
 
@@ -146,9 +168,9 @@ def _p(value: float) -> str:
 def _symbol(symbol: SymbolFacts, index: int, names: list[str]) -> str:
     rows = [
         [
-            _TITLES[name],
+            WORDS[name].title,
             number(law.exponent, 3),
-            _READ[name],
+            WORDS[name].read,
             number(law.hurst, 3) if np.isfinite(law.hurst) else "-",
             number(law.standard_error, 3),
             number(law.r2, 3),
@@ -182,13 +204,13 @@ def _series_figure(found: Description, symbol: SymbolFacts) -> bytes:
 def _scaling_figure(symbol: SymbolFacts) -> bytes:
     return scaling_plot(
         {
-            _TITLES[name]: ScalingLine(
+            WORDS[name].title: ScalingLine(
                 law.log_scale,
                 law.log_fluctuation,
                 law.used,
                 law.exponent,
                 law.intercept,
-                _AXES[name],
+                WORDS[name].axes,
             )
             for name, law in symbol.laws.items()
         }

@@ -12,7 +12,9 @@ import pytest
 from support.workspace import ROOT
 
 from harness.cards.render import number
+from harness.describe.page import WORDS
 from harness.describe.panel import Question, default_measure, describe_volatility
+from harness.describe.roughness import METHODS
 from harness.durations import parse_duration
 from harness.panel.reading import find_panel, read_panel
 
@@ -185,3 +187,7 @@ def test_twenty_years_of_the_sp500_are_rough():
     (smooth,) = describe_volatility(spec, month).symbols
     assert 0.5 < smooth.laws["variogram"].hurst < 0.7
     assert smooth.log.mean + 0.5 * math.log(252) == pytest.approx(-1.9, abs=0.15)
+
+
+def test_the_page_has_words_for_every_method_of_roughness():
+    assert list(WORDS) == list(METHODS)
