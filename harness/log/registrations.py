@@ -20,6 +20,7 @@ from harness.durations import iso_moment
 from harness.log.atomic_files import encode, sync, write
 from harness.log.store import Log, RecordError, read_bytes, read_object
 from harness.panel.identity import panel_identity
+from harness.spec.sections import Acceptance
 
 if TYPE_CHECKING:
     from harness.panel.spec import PanelSpec
@@ -28,10 +29,9 @@ if TYPE_CHECKING:
 
 _NAME = re.compile(r"\d{4}-\d\d-\d\d-([a-z0-9][a-z0-9-]*)-[0-9a-f]{8}-([0-9a-f]{16})\.json")
 _TEXTS = ("registered_at", "hypothesis", "spec_hash", "spec")
-# The keys of [verdict] that make the rule, in the order in which sentences name them.
-RULE = (
-    "baseline", "candidates", "metric", "horizon", "min_gain", "gain", "alpha", "claim", "regime",
-)  # fmt: skip
+# The keys of [verdict], which make the rule, in the order in which sentences name them, with
+# what each is where a registration is older than the key.
+RULE = {f.alias or name: f.get_default() for name, f in Acceptance.model_fields.items()}
 
 
 @dataclass(frozen=True)
@@ -235,11 +235,8 @@ def registrations(log: Log, hypothesis: str) -> tuple[list[Registration], list[s
 
 def rule_difference(rule: Mapping[str, Any], other: Mapping[str, Any]) -> Sequence[str]:
     """The differences of two rules: `min_gain 0.03, now 0.01`."""
-    return [
-        f"{key} {_words(rule.get(key))}, now {_words(other.get(key))}"
-        for key in RULE
-        if rule.get(key) != other.get(key)
-    ]
+    pairs = {key: (rule.get(key, usual), other.get(key, usual)) for key, usual in RULE.items()}
+    return [f"{key} {_words(a)}, now {_words(b)}" for key, (a, b) in pairs.items() if a != b]
 
 
 def _words(value: object) -> str:

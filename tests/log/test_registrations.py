@@ -22,6 +22,7 @@ from harness.log.registrations import (
     register,
     registration_files,
     registrations,
+    rule_difference,
 )
 from harness.log.run_digests import RunDigest
 from harness.log.store import Log, RecordError
@@ -287,3 +288,12 @@ def test_the_index_has_every_registration_that_can_be_read(in_workspace, command
     warnings: list[str] = []
     assert len(run_query(log, sql, warn=warnings.append)[1]) == 1
     assert [torn.file in warning for warning in warnings] == [True]
+
+
+def test_a_registration_older_than_a_key_of_the_rule_has_its_usual_value():
+    older = {"min_gain": 0.03, "gain": "difference"}
+    assert rule_difference(older, older | {"claim": "better", "regime": None}) == []
+    assert rule_difference(older, {"min_gain": 0.01, "claim": "equal"}) == [
+        "min_gain 0.03, now 0.01",
+        "claim better, now equal",
+    ]
