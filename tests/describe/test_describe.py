@@ -86,7 +86,7 @@ def test_json_holds_the_figures_of_the_page(in_workspace, command):
     assert number(symbol["roughness"]["variogram"]["hurst"], 3) in page
     assert f"{symbol['log_sigma']['mean']:.4g}" in page
     assert symbol["log_sigma"]["n"] == 719  # thirty days of hours; the first bar has no return
-    assert set(symbol["roughness"]) == {"variogram", "dfa", "rs", "wavelets"}
+    assert set(symbol["roughness"]) == set(METHODS)
     assert symbol["roughness"]["rs"]["hurst"] is None
 
 
