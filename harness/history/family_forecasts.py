@@ -40,6 +40,7 @@ if TYPE_CHECKING:
 # at most so many numbers: a tenth of a second. `harness family --full` does the rest.
 _MOST_BYTES = 25_000_000
 _MOST_NUMBERS = 500_000
+_ROUNDING = 1e-12  # of the largest loss: smaller differences are none
 _WINS = "the verdict is on symbols won, the check on mean losses"
 
 
@@ -242,6 +243,7 @@ def tested(setting: Setting, benchmark: F64, losses: Sequence[F64]) -> dict[str,
     gains = benchmark[:, None] - np.column_stack(losses)
     if not np.isfinite(gains).all():
         return {"why": f"{setting.metric} is not defined for every forecast"}
+    gains[:, np.abs(gains).max(axis=0) <= _ROUNDING * np.abs(benchmark).max()] = 0.0
     gains = np.column_stack([dates.averages(gain) for gain in gains.T])
     if not long_enough(dates.n, setting.overlap):
         return {"why": f"{dates.n} forecast origins are too few for a bootstrap"}

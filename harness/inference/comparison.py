@@ -50,9 +50,9 @@ def giacomini_white(d: F64, overlap: int, instruments: F64 | None = None) -> Gia
     """Are two forecasts equally good, on average or given what was known at the origin?
 
     Giacomini & White (2006), Econometrica 74, eq. 7 and 9: the Wald test that the moments
-    h_t d_{t+h} are zero, here as the test that all coefficients of d on h are zero, which takes
-    the variance from the residuals. Unlike Diebold & Mariano's null, it is about the forecasts as
-    they were made, with estimated parameters and windows, so it holds for nested models too.
+    h_t d_{t+h} are zero, with the variance of these moments. Unlike Diebold & Mariano's null, it is
+    about the forecasts as they were made, with estimated parameters and windows, so it holds for
+    nested models too.
 
     Args:
         d: (n,) loss of the baseline less the candidate's, by forecast origin.
@@ -79,8 +79,9 @@ def giacomini_white(d: F64, overlap: int, instruments: F64 | None = None) -> Gia
         h, used = instruments[known], d[known]
     if not used.size:
         return GiacominiWhite(0.0, 0.0, 1.0, 0, overlap, 0)
-    fit = least_squares(used, h, overlap)
-    statistic, p = fit.wald(np.zeros(h.shape[1]))
+    null = np.zeros(h.shape[1])
+    fit = least_squares(used, h, null, overlap)
+    statistic, p = fit.wald(null)
     return GiacominiWhite(float(used.mean()), statistic, p, fit.n, overlap, fit.cosines)
 
 
@@ -126,7 +127,7 @@ def clark_west(adjusted: F64, overlap: int) -> ClarkWest:
         ValueError: if values are not finite, or there are no rows.
     """
     _check("clark_west", adjusted)
-    fit = least_squares(adjusted, np.ones((adjusted.size, 1)), overlap)
+    fit = least_squares(adjusted, np.ones((adjusted.size, 1)), np.zeros(1), overlap)
     t = fit.t(0)
     return ClarkWest(
         float(adjusted.mean()), t, student_t_sf(t, max(fit.cosines, 1)), fit.n, overlap, fit.cosines

@@ -10,9 +10,8 @@ stores its position, so a long sample would take minutes and gigabytes.
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
-from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -217,15 +216,22 @@ def _step_m(
 
     `nested` because arch's other variance estimator takes time that grows with n squared.
     """
-    from arch.bootstrap import StepM
+    from arch.bootstrap import SPA
 
-    test = StepM(
-        np.zeros(d.shape[0]), -d, size, block_size=block, reps=draws, nested=True, seed=seed
-    )
-    test.compute()
-    test.spa.compute()  # again with all columns, from the same draws
-    superior: Sequence[Any] = test.superior_models  # places of the columns: an array has no names
-    return {k: float(v) for k, v in test.spa.pvalues.items()}, [int(k) for k in superior]
+    test = SPA(np.zeros(d.shape[0]), -d, block_size=block, reps=draws, nested=True, seed=seed)
+    left = np.ones(d.shape[1], dtype=np.bool_)
+    # arch's own StepM goes on when no column is left, which it cannot.
+    while left.any():
+        test.subset(left)
+        test.compute()
+        better = np.asarray(test.better_models(size), dtype=np.int64)
+        if not better.size:
+            break
+        left[better] = False
+    superior = np.flatnonzero(~left).tolist()
+    test.subset(np.ones(d.shape[1], dtype=np.bool_))
+    test.compute()  # again with all columns, from the same draws
+    return {k: float(v) for k, v in test.pvalues.items()}, superior
 
 
 def _standard_deviation(d: F64, overlap: int) -> float:

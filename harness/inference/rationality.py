@@ -68,7 +68,7 @@ def encompassing(
         ValueError: if values are not finite, or there are no rows.
     """
     difference = (candidate - baseline)[:, None]
-    fit = least_squares(y - baseline, difference, overlap, origins)
+    fit = least_squares(y - baseline, difference, np.zeros(1), overlap, origins)
     weight, sizes = float(fit.coefficients[0]), (fit.n, overlap, fit.cosines)
     if fit.rank == 0:
         return Encompassing(weight, 0.0, 0.0, 0.5, *sizes)
@@ -82,8 +82,8 @@ def mincer_zarnowitz(
     """Is a forecast unbiased at every level?
 
     Mincer & Zarnowitz (1969), "The evaluation of economic forecasts", NBER: least squares of the
-    outcome on a constant and the forecast, and the joint Wald test of a = 0 and b = 1 with a HAC
-    covariance. b below 1: forecasts vary too much.
+    outcome on a constant and the forecast, and the joint test of a = 0 and b = 1 by the scores
+    under that null. b below 1: forecasts vary too much.
 
     Args:
         y, forecast: (rows,) outcome and forecast in one unit (ln sigma, or variance per bar), in
@@ -98,9 +98,10 @@ def mincer_zarnowitz(
     Raises:
         ValueError: if values are not finite, or there are no rows.
     """
-    fit = least_squares(y, np.column_stack((np.ones(y.size), forecast)), overlap, origins)
+    null = np.array([0.0, 1.0])
+    fit = least_squares(y, np.column_stack((np.ones(y.size), forecast)), null, overlap, origins)
     a, b = fit.coefficients.tolist()
     spread = float(np.sum(np.square(y - y.mean())))
     r2 = 1.0 - float(fit.residuals @ fit.residuals) / spread if spread > 0.0 else 0.0
-    statistic, p = fit.wald(np.array([0.0, 1.0]))
+    statistic, p = fit.wald(null)
     return MincerZarnowitz(a, b, r2, statistic, p, fit.n, overlap, fit.cosines)

@@ -21,6 +21,10 @@ _PLACES = [list(METRICS).index(name) for name in score_loops.SCORES]
 _OTHERS = [(k, m) for k, m in enumerate(METRICS.values()) if m.name not in score_loops.SCORES]
 
 
+_ROUNDING = 1e-12  # of the largest forecast: smaller differences come from the order of additions
+_FIRST = 8  # rows
+
+
 @dataclass(frozen=True)
 class Scores:
     """Every metric of every model at one horizon: pooled (M,) and per window (w, M).
@@ -47,13 +51,32 @@ class Scores:
 def series(
     forecasts: Forecasts, scale: TargetScale, *, ranked: bool = True
 ) -> tuple[Values, dict[str, Values]]:
-    """Outcome and forecasts of every model as the metrics read them; only ic needs `ranked`."""
+    """The outcome and every model's forecast as the metrics read them; `ranked` for ic alone.
+
+    A model whose forecasts equal an earlier model's up to rounding gets that model's values. So
+    they tie in every metric, test and group, as bitwise equal forecasts do.
+    """
     outcome = _values(forecasts, scale, forecasts.y, 0.0, 0.0, ranked)
-    models = {}
+    models: dict[str, Values] = {}
     for name, yhat in forecasts.yhat.items():
         shifts = forecasts.fits[name].shifts(forecasts.symbol)
-        models[name] = _values(forecasts, scale, yhat, *shifts, ranked)
+        own = _values(forecasts, scale, yhat, *shifts, ranked)
+        models[name] = next((v for v in models.values() if _equal(v, own)), own)
     return outcome, models
+
+
+def _equal(one: Values, other: Values) -> bool:
+    """Whether two series of forecasts differ by rounding alone, on every scale."""
+    pairs = ((one.y, other.y), (one.sigma, other.sigma), (one.variance, other.variance))
+    # The first rows tell most models apart.
+    return all(_near(a[:_FIRST], b[:_FIRST], a) for a, b in pairs) and all(
+        _near(a, b, a) for a, b in pairs
+    )
+
+
+def _near(a: F64, b: F64, of: F64) -> bool:
+    largest = float(np.abs(of).max(initial=0.0))
+    return bool(np.all(np.abs(a - b) <= _ROUNDING * largest))
 
 
 def score(

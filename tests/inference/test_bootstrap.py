@@ -296,6 +296,18 @@ def test_superior_ability_is_that_of_arch_on_studentised_differences():
     assert found.gain == pytest.approx(d[:, others.index(found.best)].mean())
 
 
+def test_every_model_may_be_superior_to_the_baseline_in_several_steps():
+    # arch's own StepM stops with an exception when a second step finds the last models.
+    rng = np.random.default_rng(3)
+    noise = rng.standard_normal((400, 3))
+    base = rng.standard_normal(400)
+    gains = np.array([2.0, 0.2, 0.18])
+    losses = {f"m{k}": base - gains[k] + 0.9 * noise[:, k] for k in range(3)}
+    found = superior_ability({"base": base, **losses}, "base", 0, draws=400, seed=1)
+    assert found.superior == ("m0", "m1", "m2")
+    assert found.p_lower <= found.p_value <= found.p_upper < 0.05
+
+
 def test_models_that_are_the_same_share_their_place_in_the_set():
     losses = losses_of_four(200)
     losses["twin"] = losses["better"]

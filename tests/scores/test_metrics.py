@@ -162,6 +162,21 @@ def test_a_metric_that_is_added_as_one_entry_works_in_every_command(in_workspace
     assert "MAE σ²" in added("tests", run["run_id"])
 
 
+@pytest.mark.parametrize("metric", METRICS)
+def test_forecasts_that_differ_by_rounding_tie_in_every_metric(metric):
+    y, f = np.random.default_rng(8).gumbel(size=(2, 60)) - 5.0
+    order = np.arange(60)
+    same = f * (1.0 + 1e-15 * np.where(order % 2, 1.0, -1.0))
+    other = f * (1.0 + 1e-9)
+    part = make_forecasts(y, {"base": f, "same": same, "other": other}, windows=2)
+    assert not np.array_equal(f, same)
+    outcome, models = series(part, NAIVE)
+    scores = score(part, NAIVE, outcome, models)
+    assert scores.value("same", metric) == scores.value("base", metric)
+    assert np.array_equal(scores.by_window("same", metric), scores.by_window("base", metric))
+    assert models["other"].y is not models["base"].y
+
+
 def mean_loss(metric: str, y: np.ndarray, forecast: float) -> float:
     """The mean loss of one log forecast for all outcomes y."""
     forecasts = make_forecasts(y, {"m": np.full(y.size, forecast)})
