@@ -11,7 +11,7 @@ import numpy as np
 
 from harness.inference.diebold_mariano import student_t_sf
 from harness.inference.hac import least_squares
-from harness.types import F64
+from harness.types import F64, I64
 
 
 @dataclass(frozen=True)
@@ -85,16 +85,14 @@ def giacomini_white(d: F64, overlap: int, instruments: F64 | None = None) -> Gia
     return GiacominiWhite(float(used.mean()), statistic, p, fit.n, overlap, fit.cosines)
 
 
-def lagged(d: F64, overlap: int, extra: F64 | None = None) -> F64:
-    """Instruments known at each origin: a constant, d lagged by overlap + 1 origins, and `extra`.
+def lagged(d: F64, last: I64, extra: F64 | None = None) -> F64:
+    """Instruments known at each origin: a constant, the last known d, and `extra`.
 
-    d (n,) is by forecast origin. A loss is known once its target has resolved, so the last known
-    one is overlap + 1 origins old. `extra` (n, m) is known at each origin. Returns (n, 2 + m), NaN
-    in the first overlap + 1 rows.
+    d (n,) is by forecast origin and known once its targets have resolved; `last` (n,) is the
+    position of the last known one, -1 for none (`ForecastOrigins.last_known`). `extra` (n, m) is
+    known at each origin. Returns (n, 2 + m), NaN where no d is known.
     """
-    lag = overlap + 1
-    before = np.full(d.size, np.nan)
-    before[lag:] = d[: d.size - lag] if lag < d.size else before[lag:]
+    before = np.where(last >= 0, d[last], np.nan)
     columns = (np.ones(d.size), before, *(() if extra is None else extra.T))
     return np.column_stack(columns)
 

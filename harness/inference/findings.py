@@ -67,6 +67,7 @@ class Compared:
     outcome: Values
     models: Mapping[str, Values]
     formed_at: I64
+    resolved_at: I64
     overlap: int
     baseline: str
     candidates: tuple[str, ...]
@@ -163,7 +164,8 @@ def _giacomini_white(
     if not _usable(d):
         return
     d = origins.averages(d)
-    given, words = _instruments(d, c.overlap, origins, known)
+    last = origins.last_known(c.formed_at, c.resolved_at)
+    given, words = _instruments(d, last, origins, known)
     for test, h, what in (
         ("giacomini-white", None, None),
         ("giacomini-white-conditional", given, words),
@@ -176,10 +178,10 @@ def _giacomini_white(
 
 
 def _instruments(
-    d: F64, overlap: int, origins: ForecastOrigins, known: Mapping[str, F64] | None
+    d: F64, last: I64, origins: ForecastOrigins, known: Mapping[str, F64] | None
 ) -> tuple[F64, str]:
     """Instruments by forecast origin (t, q), those of a panel averaged, and their names."""
-    default = lagged(d, overlap)
+    default = lagged(d, last)
     if known is None:
         return default, "constant, lag"
     columns = [default[:, 0]]

@@ -84,6 +84,7 @@ def run_tests(
         outcome,
         values,
         forecasts.formed_at,
+        forecasts.resolved_at,
         forecasts.overlap,
         baseline=baseline,
         candidates=others,

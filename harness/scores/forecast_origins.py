@@ -35,6 +35,15 @@ class ForecastOrigins:
         mean = x.mean()
         return self.sums(x - mean) * (self.n / self.rows) + mean
 
+    def last_known(self, formed_at: I64, resolved_at: I64) -> I64:
+        """The last origin whose targets had all resolved by each origin (t,), -1 for none.
+
+        `formed_at` and `resolved_at` are of the rows (rows,), UTC ns. An origin counts once the
+        targets of all earlier ones have resolved too: those of symbols that pause resolve later.
+        """
+        resolved = np.maximum.accumulate(np.maximum.reduceat(resolved_at, self.starts))
+        return np.searchsorted(resolved, formed_at[self.starts], side="right") - 1
+
 
 def by_origin(formed_at: I64) -> ForecastOrigins:
     """Group rows in time order (n,) by the moment at which they were formed."""

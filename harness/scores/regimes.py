@@ -24,6 +24,7 @@ from harness.types import F64, I64, Forecasts
 _SIGNS = {ast.Lt: "<", ast.LtE: "<=", ast.Gt: ">", ast.GtE: ">="}
 _COMPARE = {"<": np.less, "<=": np.less_equal, ">": np.greater, ">=": np.greater_equal}
 THIRDS = ("low", "middle", "high")
+_ROUNDING = 1e-12  # relative to the values: less variation is none
 _FEWEST = 30  # past values that terciles need
 
 Flags = NDArray[np.bool_]
@@ -242,11 +243,15 @@ def _after_shifts(values: F64, at: I64, regime: Shifts) -> I64:
 
 
 def z_scores(values: F64, window: int) -> F64:
-    """Z-score of each value against the previous `window` values; NaN where one is missing."""
+    """Z-score of each value against the previous `window` values; NaN where one is missing.
+
+    NaN after `window` equal values, too: the deviation of what does not vary is rounding.
+    """
     out = np.full(values.size, np.nan)
     if values.size > window:
         past = np.lib.stride_tricks.sliding_window_view(values[:-1], window)
         spread = past.std(axis=1, ddof=1)
+        spread[np.ptp(past, axis=1) <= _ROUNDING * np.abs(past).max(axis=1)] = np.nan
         with np.errstate(divide="ignore", invalid="ignore"):
             out[window:] = (values[window:] - past.mean(axis=1)) / spread
     out[~np.isfinite(out)] = np.nan

@@ -139,6 +139,7 @@ def _compared(
         outcome,
         models,
         part.formed_at,
+        part.resolved_at,
         part.overlap,
         baseline=rule.baseline,
         candidates=rule.candidates,

@@ -43,6 +43,12 @@ def fitted(
     return fit, inverse @ (projected.T @ projected / terms * n) @ inverse, terms
 
 
+def last_known(n: int, overlap: int) -> np.ndarray:
+    """The last known origin of one symbol whose targets are overlap + 1 origins long."""
+    formed = np.arange(n, dtype=np.int64)
+    return by_origin(formed).last_known(formed, formed + overlap + 1)
+
+
 def f_test(fit: object, covariance: np.ndarray, terms: int, null: np.ndarray) -> tuple:
     """statsmodels' Wald statistic of all coefficients, as Hotelling's F, and its p by SciPy."""
     q = null.size
@@ -64,7 +70,7 @@ def test_giacomini_white_is_the_wald_test_of_statsmodels(n, overlap):
     t, p = diebold_mariano(d, overlap)
     assert (found.statistic, found.p_value) == pytest.approx((t * t, 2.0 * min(p, 1.0 - p)))
     extra = autocorrelated(n, 9)[:, None] * 1e-6
-    instruments = lagged(d, overlap, extra)
+    instruments = lagged(d, last_known(n, overlap), extra)
     given = giacomini_white(d, overlap, instruments)
     h, used = instruments[overlap + 1 :], d[overlap + 1 :]
     fit, covariance, terms = fitted(used, h, overlap, np.zeros(3))
@@ -78,10 +84,21 @@ def test_giacomini_white_is_the_wald_test_of_statsmodels(n, overlap):
 
 def test_the_default_instrument_is_the_last_loss_whose_target_was_resolved():
     d = np.arange(10.0)
-    # At decision 7 with targets of 3 decisions, that of decision 4 is the last one resolved.
-    assert lagged(d, 2)[7].tolist() == [1.0, 4.0]
-    assert np.isnan(lagged(d, 2)[:3, 1]).all()
-    assert np.isnan(lagged(d, 12)[:, 1]).all()
+    # At origin 7 with targets of 3 origins, that of origin 4 is the last one resolved.
+    assert last_known(10, 2)[7] == 4
+    assert lagged(d, last_known(10, 2))[7].tolist() == [1.0, 4.0]
+    assert np.isnan(lagged(d, last_known(10, 2))[:3, 1]).all()
+    assert np.isnan(lagged(d, last_known(10, 12))[:, 1]).all()
+
+
+def test_a_loss_is_known_once_the_targets_of_all_symbols_have_resolved():
+    # Two symbols, targets of two origins; the second one pauses at the origins 3, 4 and 5.
+    formed = np.array([0, 0, 1, 1, 2, 2, 3, 4, 5, 6, 6, 7, 7])
+    resolved = np.array([2, 2, 3, 6, 4, 7, 5, 6, 7, 8, 8, 9, 9])
+    known = by_origin(formed).last_known(formed, resolved)
+    assert known.tolist() == [-1, -1, 0, 0, 0, 0, 1, 5]
+    for origin, last in enumerate(known):
+        assert (resolved[formed <= last] <= origin).all()
 
 
 @pytest.mark.parametrize("overlap", [0, 5])
@@ -177,7 +194,7 @@ def test_a_true_null_is_rejected_about_as_often_as_the_size_says(n, overlap):
         f, other = autocorrelated(n, int(rng.integers(1 << 30))), moving_sum(rng, n, 3)
         p = [
             giacomini_white(d, overlap).p_value,
-            giacomini_white(d, overlap, lagged(d, overlap)).p_value,
+            giacomini_white(d, overlap, lagged(d, last_known(n, overlap))).p_value,
             clark_west(d, overlap).p_value,
             encompassing(f + error, f, f + other, overlap).p_value,
             mincer_zarnowitz(f + error, f, overlap).p_value,
@@ -206,7 +223,7 @@ def test_clustered_heavy_losses_do_not_reject_a_true_null_too_often(n):
         outcome = variance * rng.chisquare(5, n) / 5.0
         other = variance * np.exp(0.2 * rng.standard_normal(n))
         p = [
-            giacomini_white(d, 0, lagged(d, 0)).p_value,
+            giacomini_white(d, 0, lagged(d, last_known(n, 0))).p_value,
             encompassing(outcome, variance, other, 0).p_value,
             mincer_zarnowitz(outcome, variance, 0).p_value,
         ]
@@ -219,7 +236,7 @@ def test_a_lagged_loss_that_foretells_the_next_one_is_found():
     rng, worlds, found = np.random.default_rng(7), 200, 0
     for _ in range(worlds):
         d = scipy.signal.lfilter([1.0], [1.0, -0.3], rng.standard_normal(400))
-        found += giacomini_white(d, 0, lagged(d, 0)).p_value < 0.05
+        found += giacomini_white(d, 0, lagged(d, last_known(400, 0))).p_value < 0.05
     assert found / worlds > 0.9
 
 
@@ -253,7 +270,7 @@ def test_no_statistic_is_ever_a_nan(y, base, candidate, overlap):
     d = np.square(y - base) - np.square(y - candidate)
     for found in (
         giacomini_white(d, overlap),
-        giacomini_white(d, overlap, lagged(d, overlap)),
+        giacomini_white(d, overlap, lagged(d, last_known(d.size, overlap))),
         clark_west(adjusted_differences(y, base, candidate), overlap),
         encompassing(y, base, candidate, overlap),
         mincer_zarnowitz(y, base, overlap),

@@ -93,6 +93,16 @@ def test_the_largest_shifts_are_taken_apart_from_each_other_and_counted_from_the
     assert marked.since["shift"].tolist() == [*range(10), *range(10)]
 
 
+def test_the_end_of_a_flat_stretch_is_no_shift():
+    # The standard deviation of equal logarithms is not always zero in floating point.
+    values = np.random.default_rng(2).normal(size=200)
+    values[40:100] = np.log(0.0123)
+    z = z_scores(values, 60)
+    assert values[40:100].std(ddof=1) > 0.0
+    assert np.isnan(z[100])
+    assert np.isfinite(z[101:]).all()
+
+
 def test_adaptation_sums_the_mean_loss_by_decision_after_the_shift():
     _, part = world(120, 1)
     rows = np.array([3, 4, 5, 40, 41])
