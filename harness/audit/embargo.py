@@ -73,8 +73,9 @@ def _numbers(rows: Rows) -> I64:
 
 
 def declared_embargo(study: Study, horizon: str) -> int:
-    """The embargo (ns) of a horizon from the hypothesis: the declared one or the horizon."""
-    return max(study.hypothesis.walk_forward.embargo.ns, study.horizon_ns(horizon))
+    """The embargo (ns) of a horizon from the hypothesis: none, the declared one or the horizon."""
+    declared = study.hypothesis.walk_forward.embargo.ns
+    return max(declared, study.horizon_ns(horizon)) if declared else 0
 
 
 def embargo_check(study: Study, samples: Samples, span: Span, most: int | None) -> Check:

@@ -28,6 +28,7 @@ from harness.reanalysis.published_fits import (
     rolled,
     volatility_model,
 )
+from harness.reanalysis.published_walk import harq_over_har
 from harness.samples.target_scale import TargetScale
 from harness.types import F64
 
@@ -179,6 +180,11 @@ def _rolled_sp500(file: Path) -> list[float]:
     return [*level["har"], *level["harq"], *log["log"], *level["walk"]]
 
 
+def _walk_sp500(file: Path) -> list[float]:
+    extra = {"rvar": ("RV", "variance"), "quart": ("RQ", "none")}
+    return harq_over_har(panel_of(parquet(file), extra))
+
+
 def _char_sp500(file: Path) -> list[float]:
     spec = panel_of(parquet(file), {"rvar": ("RV", "variance"), "bvar": ("BPV", "none")})
     asked = {
@@ -278,6 +284,14 @@ REFERENCES = (
     Reference(
         "rolling S&P 500", "R HARModel", _SP500,
         [("MSE CHAR/HAR", 0.95830776), ("QLIKE CHAR/HAR", 1.02005358)], _char_sp500, abs=2e-8,
+    ),
+    Reference(
+        "expanding S&P 500, as a hypothesis", "R HARModel", _SP500,
+        [
+            ("forecasts", 3_096), ("first training rows", 978),
+            ("MSE HARQ/HAR", 0.89439887), ("QLIKE HARQ/HAR", 0.88091626),
+        ],
+        _walk_sp500, abs=1e-8,
     ),
     Reference(
         "sum over 22 days", "R highfrequency", _MINUTES,

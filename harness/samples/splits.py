@@ -20,9 +20,12 @@ from harness.types import I64, Fold, LeakProof, Samples, Window
 Moments = NDArray[np.datetime64]
 
 
+NO_EMBARGO = Duration(0, "d")  # rows are purged by the resolution of their targets alone
+
+
 def effective_embargo(embargo: Duration, horizon_ns: int) -> int:
-    """The larger of the declared embargo and the horizon, in ns."""
-    return max(embargo.ns, horizon_ns)
+    """The larger of the declared embargo and the horizon, in ns; 0 if none is declared."""
+    return 0 if embargo == NO_EMBARGO else max(embargo.ns, horizon_ns)
 
 
 @dataclass(frozen=True)

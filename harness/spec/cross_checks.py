@@ -15,6 +15,7 @@ from harness.samples.features import (
     parse_feature,
     split_column,
 )
+from harness.samples.splits import effective_embargo
 from harness.scores.metrics import METRICS
 from harness.spec.regimes_and_sweeps import group_names
 from harness.spec.sections import SCHEMES, PanelSpan
@@ -185,7 +186,8 @@ def _length_conflicts(h: Hypothesis) -> Iterator[Problem]:
     """A training or validation span too short for any target to resolve in it."""
     walk = h.walk_forward
     longest = max(h.target.horizons, key=length)
-    least = Duration((longest.ns + max(walk.embargo.ns, longest.ns)) // NS_PER_MINUTE, "m")
+    embargo = effective_embargo(walk.embargo, longest.ns)
+    least = Duration((longest.ns + embargo) // NS_PER_MINUTE, "m")
     for key in ("train", "validation"):
         span = getattr(walk, key)
         if span is not None and not _shorter(least, span):

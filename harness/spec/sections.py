@@ -12,9 +12,10 @@ from typing import Annotated, Any, Literal
 
 from pydantic import AfterValidator, Field, PlainValidator
 
-from harness.durations import EXAMPLES, FIXED_EXAMPLES
+from harness.durations import EXAMPLES, FIXED_EXAMPLES, Duration
 from harness.inference.evidence import GainAs
 from harness.measures.table import JUMP_ALPHA, MEASURES
+from harness.samples.splits import NO_EMBARGO
 from harness.scores.metrics import METRICS
 from harness.toml.fields import (
     MOMENT_WANTED,
@@ -26,12 +27,14 @@ from harness.toml.fields import (
     Name,
     Refit,
     Section,
+    fixed_duration,
     one_of,
 )
 from harness.walk.residuals.laws import LAWS
 from harness.walk.residuals.tails import RESIDUALS
 
 _MEASURE = re.compile(r"[a-z][a-z0-9_]{0,59}")
+_EMBARGO_WANTED = "a fixed duration such as '1h' or '1d', or '0d' for no embargo"
 _MEASURE_WANTED = f"a measure ({', '.join(MEASURES)}, or a panel's extra column)"
 _SHARES_WANTED = (
     "three shares of the span that add up to 1, for training, validation and test, such as "
@@ -45,6 +48,15 @@ _DISTRIBUTIONS_WANTED = f"a list with one or more of {', '.join(LAWS)}"
 _QUANTILES_WANTED = (
     "a list of two to twenty different levels above 0 and below 1, such as [0.05, 0.5, 0.95]"
 )
+
+
+def _embargo(value: object) -> Duration:
+    if value == str(NO_EMBARGO):
+        return NO_EMBARGO
+    try:
+        return fixed_duration(value)
+    except ValueError:
+        raise ValueError(_EMBARGO_WANTED) from None
 
 
 def _measure(value: object) -> str:
@@ -130,6 +142,7 @@ def _some_distributions(laws: tuple[str, ...]) -> tuple[str, ...]:
     return laws
 
 
+Embargo = Annotated[Duration, PlainValidator(_embargo)]
 MeasureName = Annotated[str, PlainValidator(_measure)]
 MetricName = Annotated[str, one_of(METRICS)]
 Laws = Annotated[tuple[Annotated[str, one_of(RESIDUALS)], ...], AfterValidator(_some)]
@@ -230,7 +243,7 @@ class WalkForward(Section):
     train: AnyDuration | None = Field(default=None, description=EXAMPLES)
     test: AnyDuration = Field(description=EXAMPLES)
     step: AnyDuration = Field(default_factory=lambda data: data["test"], description=EXAMPLES)
-    embargo: FixedDuration = Field(description=FIXED_EXAMPLES)
+    embargo: Embargo = Field(description=_EMBARGO_WANTED)
     first_test: Moment | None = Field(default=None, description=MOMENT_WANTED)
     validation: AnyDuration | None = Field(default=None, description=EXAMPLES)
     train_from: Moment | None = Field(default=None, description=MOMENT_WANTED)

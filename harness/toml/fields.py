@@ -36,7 +36,8 @@ def _duration(value: object) -> Duration:
     return duration
 
 
-def _fixed(value: object) -> Duration:
+def fixed_duration(value: object) -> Duration:
+    """A duration without months and years; ValueError with the words of what is wanted."""
     try:
         duration = _duration(value)
     except ValueError:
@@ -69,7 +70,7 @@ def _moment(value: object) -> int:
 
 Name = Annotated[str, PlainValidator(_name)]
 AnyDuration = Annotated[Duration, PlainValidator(_duration)]
-FixedDuration = Annotated[Duration, PlainValidator(_fixed)]
+FixedDuration = Annotated[Duration, PlainValidator(fixed_duration)]
 Moment = Annotated[int, PlainValidator(_moment)]
 Refit = Annotated[Duration | str, PlainValidator(_refit)]
 

@@ -13,6 +13,7 @@ from support.runs import assert_same, study
 import harness
 from harness.errors import SpecError, UsageError
 from harness.panel.reading import find_panel
+from harness.tables import rows_of
 
 
 def test_the_same_input_gives_the_same_record(two_runs):
@@ -30,6 +31,24 @@ def test_kept_measures_give_the_bytes_that_fresh_ones_do(tmp_path):
     assert kept[0].read(kept[1])["panel"]["measures_kept"] is True
     assert "measures from the cache" in kept[0].read(kept[1])["card"]
     assert_same(fresh, kept)
+
+
+def test_without_an_embargo_every_row_whose_target_is_known_trains_and_none_that_is_not(tmp_path):
+    text = workspace.changed(('embargo = "1d"', 'embargo = "0d"'))
+    log, run_id = study(tmp_path, text)
+    record = log.read(run_id)
+    folds = rows_of(record["tables"]["folds"])
+    assert all(fold["embargo_ns"] == 0 for fold in folds)
+    # Hourly rows: the newest one that trains resolves at the cut itself.
+    assert all(fold["slack_ns"] == 0 for fold in folds)
+    assert record["audit"]["passed"]
+    assert record["status"] != "void"
+    assert (
+        "no embargo: a row trains if its target had resolved by the training cutoff"
+        in (record["card"])
+    )
+    embargoed = rows_of(log.read(study(tmp_path)[1])["tables"]["folds"])
+    assert all(a["n_train"] > b["n_train"] for a, b in zip(folds, embargoed, strict=True))
 
 
 def test_another_cache_folder_changes_nothing(tmp_path, two_runs, monkeypatch):

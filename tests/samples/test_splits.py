@@ -13,6 +13,7 @@ from support.worlds import DAY, START, make_samples
 from harness.durations import NS_PER_MINUTE, Duration, parse_duration, parse_moment, show_moment
 from harness.errors import RunError, UsageError
 from harness.samples.splits import (
+    NO_EMBARGO,
     Scheme,
     after,
     effective_embargo,
@@ -109,6 +110,7 @@ def test_windows_beyond_the_span_begin_with_those_within_it():
 def test_the_embargo_is_the_larger_of_the_declared_one_and_the_horizon():
     assert effective_embargo(parse_duration("1h"), 4 * HOUR) == 4 * HOUR
     assert effective_embargo(parse_duration("1d"), 4 * HOUR) == DAY
+    assert effective_embargo(NO_EMBARGO, 4 * HOUR) == 0
     (window,) = windows("rolling", "5d", "1d", "2021-03-10", "2021-03-11", embargo=4 * HOUR)
     assert window.limit == window.cut - 4 * HOUR
 
