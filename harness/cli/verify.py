@@ -64,7 +64,7 @@ def _show(found: Replay) -> None:
     shown = [part for part in found.parts if part.values]
     rows = [[p.name, p.values, p.differ, _size(p)] for p in shown]
     show_table(("what", "values", "differ", "largest difference"), rows)
-    for part in shown:
+    for part in found.parts:
         if part.where:
             click.echo(f"{part.name}: {part.where}")
     other = [cause for cause in found.causes if not cause.same]

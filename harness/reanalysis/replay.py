@@ -31,8 +31,8 @@ if TYPE_CHECKING:
 # What cannot be the same in a second run, and what says where it ran: not compared as numbers.
 _ITS_OWN = ("run_id", "started", "seconds", "card", "environment", "figures")
 _OF_THE_SPEC = (
-    "format", "hypothesis", "title", "claim", "approach", "spec", "spec_hash", "comparison_hash",
-    "seed", "forecasts",
+    "format", "methods", "hypothesis", "title", "claim", "approach", "spec", "spec_hash",
+    "comparison_hash", "seed", "forecasts",
 )  # fmt: skip
 _TIMED = ("timings", "fit_times")
 _NOT_NUMBERS = (("panel", "measures_kept"),)
@@ -44,7 +44,8 @@ class Part:
     """One part of a record, compared: how many values, how many differ, and where the first does.
 
     `largest` is the largest absolute difference of two numbers, None where no numbers differ.
-    `reworded` sentences are other ones because another version of the code wrote them.
+    `reworded` sentences are other ones because another version of the code wrote them. A table
+    whose method has changed since is not compared: no values, and `where` says so.
     """
 
     name: str
@@ -177,10 +178,14 @@ def _fill(temporary: Log, log: Log, stored: Mapping[str, Any]) -> list[str]:
 
 def _parts(stored: Mapping[str, Any], again: Mapping[str, Any]) -> Iterator[Part]:
     """Every table and other part of the record that a replay should reproduce."""
-    then, now = _codes(stored["environment"], again["environment"])
-    compared = partial(_compared, same_code=then == now)
+    code, its = _codes(stored["environment"], again["environment"])
+    compared = partial(_compared, same_code=code == its)
     for name, table in stored["tables"].items():
-        if name not in _TIMED:
+        methods = [record.get("methods", {}).get(name, 1) for record in (stored, again)]
+        was, now = methods
+        if was != now:
+            yield Part(name, 0, where=f"not compared: computed by method {was}, now {now}")
+        elif name not in _TIMED:
             yield compared(name, _cells(table, again["tables"].get(name, {})))
     for name in stored:
         if name not in (*_ITS_OWN, *_OF_THE_SPEC, "tables"):

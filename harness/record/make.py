@@ -14,6 +14,7 @@ from harness.cards.render import render_card
 from harness.durations import iso_moment as _iso
 from harness.durations import show_moment
 from harness.inference.evidence import Verdict
+from harness.inference.table import METHOD
 from harness.log.forecast_file import HorizonForecasts
 from harness.log.registrations import moment_words
 from harness.panel.identity import panel_identity
@@ -92,6 +93,7 @@ def make_record(
     record = {
         "run_id": run_id,
         "format": 1,
+        "methods": {"ability": METHOD},
         "hypothesis": h.identity.name,
         "title": h.identity.title,
         "claim": h.identity.claim,

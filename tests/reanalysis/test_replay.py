@@ -121,6 +121,19 @@ def test_sentences_of_an_earlier_version_of_the_code_are_no_difference(here, com
     assert "status" in command("verify", run_id, "--log", log.root).out
 
 
+def test_a_table_that_an_earlier_method_made_is_not_compared(here, command):
+    log, (run_id, _) = here
+
+    def earlier(record: dict) -> None:
+        del record["methods"]
+        record["tables"]["ability"]["p_value"][0] = 0.123
+
+    edit(log, run_id, earlier)
+    told = command("verify", run_id, "--log", log.root).done().out
+    assert "ability: not compared: computed by method 1, now 2" in told
+    assert "every number is the same" in told
+
+
 def test_the_panel_beside_the_log_is_found_from_anywhere(log_copy, tmp_path, monkeypatch, command):
     workspace.lay_out(log_copy.parent)
     (tmp_path / "elsewhere").mkdir()
