@@ -82,6 +82,12 @@ def features() -> Entries:
     return [columns, *({"feature": f.signature, "what": f.summary} for f in FUNCTIONS.values())]
 
 
+_PROXY = {
+    True: "the order of models survives an unbiased noisy proxy of the variance (Patton 2011)",
+    False: "noise in the outcome may change the order of models",
+}
+
+
 def metrics() -> Entries:
     """Metrics."""
     return [
@@ -90,6 +96,7 @@ def metrics() -> Entries:
             "definition": m.definition,
             "unit": m.unit,
             "better": "higher" if m.higher else "lower",
+            "noisy proxy": _PROXY[m.robust],
         }
         for m in METRICS.values()
     ]

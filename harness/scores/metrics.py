@@ -69,7 +69,9 @@ class Metric:
     back-transformation; a proxy of the target is matched to its mean there. `influence(outcome,
     forecast)` (n,) has mean zero: each row's influence on the figure. `means` are the means that a
     bootstrap resamples. `loss` is None where no loss of a row orders models as the metric does.
-    `signed`: the best figure is not zero, it may be positive or negative. `counts(outcome)` (n,)
+    `signed`: the best figure is not zero, it may be positive or negative. `robust`: models keep
+    their order when the outcome is a noisy, conditionally unbiased proxy of the variance (Patton
+    2011, J. Econometrics 160). `counts(outcome)` (n,)
     selects the rows that the figure covers, None for all. `ranked`: it reads ranks. `correlates`
     picks the series to correlate.
     """
@@ -84,6 +86,7 @@ class Metric:
     means: Means
     loss: RowLoss | None = None
     signed: bool = False
+    robust: bool = False
     counts: Callable[[Values], NDArray[np.bool_]] | None = None
     ranked: bool = False
     correlates: Callable[[Values], F64] | None = None
@@ -128,6 +131,7 @@ def _mean(
     loss: Loss,
     *,
     signed: bool = False,
+    robust: bool = False,
 ) -> Metric:
     """A metric that is the mean of a loss; lower is better."""
     return Metric(
@@ -141,6 +145,7 @@ def _mean(
         mean_of(loss),
         RowLoss(loss, heading, unit),
         signed=signed,
+        robust=robust,
     )
 
 
@@ -210,6 +215,7 @@ _TABLE = (
         "variance per bar, squared",
         "mean (sigma^2 - forecast variance)^2",
         squared_variance,
+        robust=True,
     ),
     _mean(
         "qlike",
@@ -219,6 +225,7 @@ _TABLE = (
         "mean (x - ln x - 1), x = sigma^2 / forecast variance "
         "(Patton 2011, J. Econometrics 160, eq. 24)",
         qlike,
+        robust=True,
     ),
     Metric(
         "corr",
@@ -268,6 +275,7 @@ _TABLE = (
         "terms of v alone",
         nll,
         signed=True,
+        robust=True,
     ),
 )
 METRICS: dict[str, Metric] = {m.name: m for m in _TABLE}

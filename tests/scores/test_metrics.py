@@ -223,6 +223,23 @@ def test_the_truth_scores_better_than_every_other_forecast(metric):
     assert all(a < b for a, b in itertools.pairwise(losses[20:]))
 
 
+@pytest.mark.parametrize("metric", ELICITS)
+def test_only_robust_metrics_put_the_true_variance_first_when_the_outcome_is_noisy(metric):
+    rng = np.random.default_rng(3)
+    log_variance = rng.normal(-9.0, 0.7, 40_001)
+    proxy = np.exp(log_variance) * rng.chisquare(4, log_variance.size) / 4.0
+    grid = np.linspace(0.6, 1.4, 17)
+    losses = []
+    for share in grid:
+        forecasts = make_forecasts(
+            0.5 * np.log(proxy), {"m": 0.5 * (log_variance + math.log(share))}
+        )
+        outcome, models = series(forecasts, NAIVE)
+        losses.append(METRICS[metric].losses(outcome, models["m"]).mean())
+    best = grid[int(np.argmin(losses))]
+    assert (abs(best - 1.0) < 0.04) == METRICS[metric].robust, best
+
+
 def resampled(forecasts: Forecasts, rows: np.ndarray) -> Forecasts:
     """The forecasts with these rows instead, all in one window."""
     shifts = {
