@@ -94,9 +94,13 @@ __all__ = [  # noqa: PLE0604 - in the order in which docs/api.md describes them
 
 def __getattr__(name: str) -> Any:
     if name not in _HOMES:
-        raise AttributeError(f"module 'harness' has no attribute '{name}'")
+        from harness.errors import nearest
+
+        near = nearest(name, _HOMES)
+        hint = f"; did you mean '{near}'?" if near else ""
+        raise AttributeError(f"module 'harness' has no attribute '{name}'{hint}")
     return getattr(importlib.import_module(_HOMES[name]), name)
 
 
 def __dir__() -> list[str]:
-    return sorted([*globals(), *_HOMES])
+    return sorted([*_HOMES, *(name for name in globals() if name.startswith("__"))])

@@ -13,12 +13,13 @@ from typing import TYPE_CHECKING, Any
 from harness.audit.auditor import Auditor
 from harness.durations import iso_moment
 from harness.environment import CodeVersion, describe
-from harness.errors import HarnessError, UsageError, of_the_file
+from harness.errors import HarnessError, UsageError, of_the_file, one_line
 from harness.history.family import Known, look_up
 from harness.history.family_forecasts import check, setting_of, targets_differ
 from harness.inference.evidence import GainAs, Verdict
 from harness.log.run_digests import append_digest
 from harness.log.store import Log, as_log
+from harness.panel.arguments import folder_list
 from harness.panel.folders import panel_folders
 from harness.record.make import horizon_forecasts, make_record
 from harness.scores.scoring import Scores
@@ -93,6 +94,8 @@ def run(
         RunError: for a run that failed; the log is unchanged.
     """
     log = as_log(log)
+    if isinstance(workers, bool) or not isinstance(workers, int) or workers < 1:
+        raise UsageError(f"workers: got {one_line(workers)}, wanted a whole number from 1 on")
     started, timer, code = clock(), Timer(), CodeVersion()
     with timer("set up"):
         study = _set_up(hypothesis, search)
@@ -181,7 +184,7 @@ def _set_up(hypothesis: object, search: Sequence[str | Path] | None) -> Study:
     if not isinstance(hypothesis, Hypothesis):
         wanted = "a hypothesis or the path of its file"
         raise UsageError(f"run: hypothesis: got {type(hypothesis).__name__}, wanted {wanted}")
-    folders = panel_folders(hypothesis.path) if search is None else list(map(Path, search))
+    folders = panel_folders(hypothesis.path) if search is None else folder_list(search)
     return set_up(hypothesis, folders)
 
 

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import re
+import shutil
 import subprocess
 import sys
+from datetime import UTC, datetime
 
 import pytest
 from support.workspace import ROOT, call
@@ -27,11 +29,13 @@ def test_a_name_that_is_not_there_is_an_attribute_error():
 
 
 def test_the_example_of_the_page_runs(in_workspace, capsys):
+    for name in ("hypotheses/sp500-har.toml", "panels/sp500-daily.toml"):
+        shutil.copyfile(ROOT / name, in_workspace / name)
     (example,) = re.findall(r"```python\n(.*?)```", PAGE, re.DOTALL)
     found: dict[str, object] = {}
     exec(example, found)
     said = capsys.readouterr().out
-    assert "did you mean 'hypotheses/tiny-har.toml'?" in said
+    assert "did you mean 'hypotheses/sp500-har.toml'?" in said
     assert found["outcome"].run_id in said
     assert found["runs"].height == 1
     assert found["forecasts"].height > 0
@@ -69,6 +73,8 @@ def test_other_wrong_arguments_are_one_line_too(in_workspace):
         (harness.load_runs, (3,)),
         (harness.find_panel, ("tinny",)),
         (harness.find_panel, ("tiny", "panels")),
+        (harness.find_panel, ("tiny", 3)),
+        (harness.open_log, (3,)),
         (harness.find_panel, (None,)),
         (harness.open_panel, ("tiny",)),
         (harness.load_frame, ("tiny",)),
@@ -76,6 +82,36 @@ def test_other_wrong_arguments_are_one_line_too(in_workspace):
         with pytest.raises(harness.UsageError) as refused:
             function(*arguments)
         assert "\n" not in str(refused.value)
+
+
+def test_wrong_settings_are_named(in_workspace):
+    spec = harness.find_panel("tiny")
+    for function, settings, name in (
+        (harness.run, {"search": "panels"}, "search"),
+        (harness.run, {"workers": "two"}, "workers"),
+        (harness.run, {"workers": 0}, "workers"),
+        (harness.open_panel, {"columns": "close"}, "columns"),
+        (harness.load_frame, {"start": "noon"}, "start"),
+        (harness.load_frame, {"end": 1.5}, "end"),
+    ):
+        first = ("hypotheses/tiny-har.toml", "reports") if function is harness.run else (spec,)
+        with pytest.raises(harness.UsageError, match=f"^{name}: got "):
+            function(*first, **settings)
+
+
+def test_moments_may_be_texts_and_datetimes(in_workspace):
+    spec = harness.find_panel("tiny")
+    day = datetime(2021, 1, 5, tzinfo=UTC)
+    frames = [harness.load_frame(spec, start=start) for start in ("2021-01-05", day, day.date())]
+    assert frames[0]["ts"][0] == day
+    assert frames[0].equals(frames[1])
+    assert frames[0].equals(frames[2])
+
+
+def test_a_card_is_found_by_its_run_too(two_runs):
+    root, (run, _) = two_runs
+    log = harness.open_log(root)
+    assert log.card(run) == log.card(log.read(run))
 
 
 def test_run_finds_panels_beside_the_hypothesis_folder(in_workspace, tmp_path_factory, monkeypatch):

@@ -52,10 +52,10 @@ def cache(action: str, only: tuple[str, ...], older: str | None, as_json: bool) 
     rows = []
     for part in only or _PARTS:
         folder = cache_folder() / part
-        kept = look(folder) if action == "show" else prune(folder, before)
-        rows.append({"kept": part, "files": kept.files, "megabytes": round(kept.size / 1e6, 1)})
+        found = look(folder) if action == "show" else prune(folder, before)
+        rows.append({"part": part, "files": found.files, "megabytes": round(found.size / 1e6, 1)})
     if as_json:
         echo_json({"folder": str(cache_folder()), "pruned": action == "prune", "parts": rows})
         return
-    click.echo(f"{cache_folder()}{': pruned' if action == 'prune' else ''}")
+    click.echo(f"{cache_folder()}{', deleted:' if action == 'prune' else ''}")
     show_table(tuple(rows[0]), [tuple(row.values()) for row in rows])

@@ -22,6 +22,9 @@ def run_command(command: Callable[[], Any]) -> int:
         return error.exit_code
     except click.exceptions.Exit as error:
         return error.exit_code
+    except click.exceptions.NoArgsIsHelpError as error:  # the command alone: its help
+        click.echo(error.ctx.get_help() if error.ctx else error.format_message())
+        return 0
     except click.ClickException as error:
         click.echo(f"error: {_one_line(error)}", err=True)
         return error.exit_code

@@ -57,7 +57,7 @@ class Change:
         return (
             f"The {which} changed{shown}. {what} of {self.at[:10]} read {then.panel} as "
             f"{_reach(then)}; this run read {_reach(now)}. To judge the claim on the changed "
-            "data, register it anew (harness register)."
+            "data, register it again (harness register)."
         )
 
 
@@ -253,11 +253,11 @@ def _registered(
     if found is None:
         other = next((c for c in changes if c.run is None), None)
         if other is not None:
-            return f"Registered {other.at[:10]}, on data that has changed since, and not anew."
+            return f"Registered {other.at[:10]}, on data that has changed since, and not again."
         return "Not registered before its first run."
     day = found.registered_at[:10]
     if before and changes:
-        return f"Registered anew {day}, after the panel changed and before its first run on it."
+        return f"Registered again {day}, after the panel changed and before its first run on it."
     if before:
         return f"Registered {day}, before its first run."
     ran = f"run {first.run_id} of {first.started[:10]}" if first else "this one, under way by then"

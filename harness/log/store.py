@@ -58,8 +58,10 @@ def find_log(option: str | None) -> Path:
 def open_log(path: str | Path | None = None) -> Log:
     """The log at `path`, else where `find_log` says; it need not exist yet.
 
-    UsageError when the path is a file.
+    UsageError when the path is a file, or no path.
     """
+    if path is not None and not isinstance(path, str | Path):
+        raise UsageError(f"log: got {type(path).__name__}, wanted the path of its folder")
     root = find_log(None if path is None else str(path))
     if root.exists() and not root.is_dir():
         raise UsageError(f"{root}: got a file, wanted the log's folder (--log, HARNESS_LOG)")
@@ -278,8 +280,9 @@ class Log:
 
     # -- cards -----------------------------------------------------------------------------
 
-    def card(self, record: Mapping[str, Any]) -> str:
-        """The run's card with the latest decision in its head."""
+    def card(self, record: Mapping[str, Any] | str) -> str:
+        """The card of a record, or of a run by its id, with the latest decision in its head."""
+        record = self.read(record) if isinstance(record, str) else record
         decisions = self.decisions(record["run_id"])
         return with_decision(record["card"], decisions[-1] if decisions else None)
 

@@ -217,8 +217,8 @@ def make_model(kind: str, params: Params, task: Task) -> Forecaster:
         if error.name != "torch":
             raise
         raise UsageError(
-            f"the kind of model {kind} needs torch, which is not installed: "
-            "pip install 'harness[torch]'"
+            f"the kind of model {kind} needs torch, which is not installed: in the project's "
+            'folder, pip install -c constraints.txt -e ".[torch]"'
         ) from None
     return model.build(params, task)
 

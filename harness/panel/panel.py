@@ -17,6 +17,7 @@ import xxhash
 from harness.durations import show_moment
 from harness.errors import PanelError, UsageError, nearest, one_line
 from harness.panel.adjust import adjusted
+from harness.panel.arguments import Moment, argument_moment
 from harness.panel.prepare import Prepared, columns_to_read, prepare
 from harness.panel.quality import Problem, carry, check_columns, check_times, find_gaps, fingerprint
 from harness.panel.sections import OVERNIGHT
@@ -196,23 +197,27 @@ class Panel:
 def open_panel(
     spec: PanelSpec,
     *,
-    start: int | None = None,
-    end: int | None = None,
+    start: Moment | None = None,
+    end: Moment | None = None,
     columns: Collection[str] | None = None,
     select: Selection | None = None,
 ) -> Panel:
-    """Open the bars with start <= ts and ts + bar <= end (UTC ns; None: no limit).
+    """Open the bars with start <= ts and ts + bar <= end (UTC; None: no limit).
 
-    Without `columns` all columns of the panel are read. Raises UsageError for a column that the
-    panel does not have, SpecError for symbols that `select` cannot find, PanelError for files that
-    are missing (with how to get them) or cannot be read.
+    Moments are nanoseconds, ISO 8601 texts or datetimes. Without `columns` all columns of the panel
+    are read. Raises UsageError for a column that the panel does not have, SpecError for symbols
+    that `select` cannot find, PanelError for files that are missing (with how to get them) or
+    cannot be read.
     """
     if not isinstance(spec, PanelSpec):
         raise UsageError(
             f"panel: got {one_line(spec)}, wanted a PanelSpec, "
             "as harness.find_panel(name) gives one"
         )
+    start, end = argument_moment("start", start), argument_moment("end", end)
     columns = spec.names if columns is None else columns
+    if isinstance(columns, str):
+        raise UsageError(f"columns: got {one_line(columns)}, wanted a list of columns")
     for name in columns:
         if name not in spec.names:
             near = nearest(name, spec.names)
@@ -358,7 +363,9 @@ def panel_fingerprint(fingerprints: Iterable[str]) -> str:
     return f"xxh3:{xxhash.xxh3_128(chr(10).join(fingerprints).encode()).hexdigest()}"
 
 
-def load_frame(spec: PanelSpec, start: int | None = None, end: int | None = None) -> pl.DataFrame:
+def load_frame(
+    spec: PanelSpec, start: Moment | None = None, end: Moment | None = None
+) -> pl.DataFrame:
     """All bars as a frame [symbol, ts (UTC, ns), columns…], checked, adjusted and filled.
 
     Sorted by symbol, then ts, without excluded symbols. Raises what `open_panel` and `Panel.bars`

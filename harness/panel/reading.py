@@ -12,6 +12,7 @@ from pydantic import BaseModel
 
 from harness.durations import parse_duration
 from harness.errors import HarnessError, UsageError, nearest, one_line
+from harness.panel.arguments import folder_list
 from harness.panel.cleaning import Cleaning
 from harness.panel.cross_checks import column_problems, name_problems, panel_problems
 from harness.panel.row_filter import parse_keep
@@ -56,10 +57,9 @@ def find_panel(name: str, search: Sequence[str | Path] = ("panels",)) -> PanelSp
     Raises UsageError with the nearest name and the folders if there is none, SpecError if its
     file has an error.
     """
-    if not isinstance(name, str) or isinstance(search, str):
-        wanted = "the panel's name and a list of folders"
-        raise UsageError(f"find_panel: got {one_line(name)}, {one_line(search)}, wanted {wanted}")
-    folders = [Path(folder) for folder in search]
+    if not isinstance(name, str):
+        raise UsageError(f"panel: got {one_line(name)}, wanted a panel's name")
+    folders = folder_list(search)
     known = dict(_panel_files(folders))
     if name not in known:
         near = nearest(name, known)

@@ -99,12 +99,15 @@ class _Words:
 
     def test(self, e: Evidence) -> str:
         """The test's name and adjusted p-value."""
-        named = "Diebold-Mariano" if METRICS[e.metric].loss else "Influence-value"
-        named = "Block bootstrap" if self.gain_as == "wins" else named
+        named = "Diebold-Mariano test"
+        if self.gain_as == "wins":
+            named = "Block bootstrap test"
+        elif METRICS[e.metric].loss is None:
+            named += " on influence values"
         p = p_value(e.p_adjusted)
         p = p if p.startswith("<") else f"= {p}"
         adjusted = f" (adjusted for {self.candidates} candidates)" if self.candidates > 1 else ""
-        return f"{named} test, p {p}{adjusted}"
+        return f"{named}, p {p}{adjusted}"
 
     def power(self, e: Evidence) -> str:
         """The minimum detectable gain, as a sentence."""

@@ -36,9 +36,9 @@ def test_what_is_kept_is_shown(command, cache):
     found = command("cache", "--json").done().json
     assert found["folder"] == str(cache) and not found["pruned"]
     assert found["parts"] == [
-        {"kept": "fits", "files": 2, "megabytes": 2.0},
-        {"kept": "measures", "files": 1, "megabytes": 0.0},
-        {"kept": "kernels", "files": 0, "megabytes": 0},
+        {"part": "fits", "files": 2, "megabytes": 2.0},
+        {"part": "measures", "files": 1, "megabytes": 0.0},
+        {"part": "kernels", "files": 0, "megabytes": 0},
     ]
     text = command("cache", "show").done().out
     assert text.splitlines()[0] == str(cache) and "fits" in text
@@ -47,14 +47,14 @@ def test_what_is_kept_is_shown(command, cache):
 
 def test_old_fits_alone_are_pruned(command, cache):
     found = command("cache", "prune", "--only", "fits", "--older", "30d", "--json").done().json
-    assert found["parts"] == [{"kept": "fits", "files": 1, "megabytes": 0.5}]
+    assert found["parts"] == [{"part": "fits", "files": 1, "megabytes": 0.5}]
     assert files(cache) == ["fits/a", "fits/b.lock", "measures/c", "notes.txt"]
     command("cache", "prune", "--older", "1mo").done()
     assert files(cache) == ["fits/a", "fits/b.lock", "measures/c", "notes.txt"]
 
 
 def test_everything_kept_is_pruned_and_nothing_else(command, cache):
-    assert "pruned" in command("cache", "prune").done().out
+    assert "deleted" in command("cache", "prune").done().out
     assert files(cache) == ["notes.txt"]
 
 

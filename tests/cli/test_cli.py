@@ -429,3 +429,9 @@ def test_as_a_process_results_go_to_stdout_and_errors_to_stderr(in_workspace):
     assert json.loads(ran.out)[0]["hypothesis"] == "tiny-har"
     with process("run", "nothing.toml", environment={"PYTHONDONTWRITEBYTECODE": "1"}) as running:
         assert "nothing.toml: no such file" in finish(running).refused()
+
+
+@pytest.mark.parametrize("arguments", [(), ("panel",)])
+def test_a_group_without_a_command_shows_its_help(command, arguments):
+    shown = command(*arguments).done().out
+    assert shown == command(*arguments, "--help").done().out

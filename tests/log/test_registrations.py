@@ -259,7 +259,7 @@ def test_a_source_that_changed_is_a_change_and_the_sentence_names_it(tmp_path):
     assert "xxh3:8" in why
     assert "xxh3:9" in why
     assert known(replace(taught, fingerprint="xxh3:9")).registration["words"] == (
-        "Registered 2026-05-19, on data that has changed since, and not anew."
+        "Registered 2026-05-19, on data that has changed since, and not again."
     )
     assert not forbidden(None)  # nothing is known of it
 

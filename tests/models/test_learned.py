@@ -468,7 +468,7 @@ def test_torch_that_is_not_installed_is_asked_for(monkeypatch):
     for name in [n for n in sys.modules if n.startswith("harness.models.recurrent")]:
         monkeypatch.delitem(sys.modules, name)
     monkeypatch.setitem(sys.modules, "torch", None)
-    with pytest.raises(UsageError, match=r"the kind of model lstm needs torch.*harness\[torch\]"):
+    with pytest.raises(UsageError, match=r"the kind of model lstm needs torch.*\[torch\]"):
         model("lstm", **TINY)
 
 
