@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from abc import ABC, abstractmethod
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from typing import Any, ClassVar, Generic, Literal, Protocol, Self, TypeVar
@@ -77,7 +78,7 @@ class Units:
 
 
 @dataclass(frozen=True)
-class RecurrentNet(Generic[P]):
+class RecurrentNet(ABC, Generic[P]):
     """A net's forecast of the target from the features at the last forecast origins.
 
     Features, and a log target, are standardised by all training rows, or with `standardise =
@@ -222,9 +223,9 @@ class RecurrentNet(Generic[P]):
         return len(self.past)
 
     @property
+    @abstractmethod
     def _schedules(self) -> list[loop.Schedule]:
         """The schedules of a fit, one after the other."""
-        raise NotImplementedError
 
     @property
     def _loss(self) -> TargetLoss:
@@ -238,9 +239,9 @@ class RecurrentNet(Generic[P]):
         """The net that a fit starts from."""
         return self._fresh()
 
+    @abstractmethod
     def _fresh(self) -> nn.Module:
         """An untrained net, its weights drawn by torch's seed."""
-        raise NotImplementedError
 
     def _units(self, rows: Rows, y: F64) -> Units:
         by = rows.symbol if self.params.standardise == "symbol" else None
