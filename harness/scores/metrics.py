@@ -71,9 +71,9 @@ class Metric:
     bootstrap resamples. `loss` is None where no loss of a row orders models as the metric does.
     `signed`: the best figure is not zero, it may be positive or negative. `robust`: models keep
     their order when the outcome is a noisy, conditionally unbiased proxy of the variance (Patton
-    2011, J. Econometrics 160). `counts(outcome)` (n,)
-    selects the rows that the figure covers, None for all. `ranked`: it reads ranks. `correlates`
-    picks the series to correlate.
+    2011, J. Econometrics 160). `widest`: a gain that no claim reaches, None for no bound.
+    `counts(outcome)` (n,) selects the rows that the figure covers, None for all. `ranked`: it reads
+    ranks. `correlates` picks the series to correlate.
     """
 
     name: str
@@ -87,6 +87,7 @@ class Metric:
     loss: RowLoss | None = None
     signed: bool = False
     robust: bool = False
+    widest: float | None = None
     counts: Callable[[Values], NDArray[np.bool_]] | None = None
     ranked: bool = False
     correlates: Callable[[Values], F64] | None = None
@@ -161,6 +162,7 @@ _TABLE = (
         RANK_CORRELATION,
         correlates=lambda v: v.pooled,
         ranked=True,
+        widest=2.0,
     ),
     Metric(
         "r2_log",
@@ -172,6 +174,7 @@ _TABLE = (
         r2_influence,
         explained_share_of(squared_log),
         RowLoss(squared_log, "squared error of ln σ", "no unit"),
+        widest=1.0,
     ),
     _mean(
         "mae_log",
@@ -237,6 +240,7 @@ _TABLE = (
         corr_influence,
         CORRELATION,
         correlates=lambda v: v.sigma,
+        widest=2.0,
     ),
     Metric(
         "direction",
@@ -250,6 +254,7 @@ _TABLE = (
         RIGHT_WAY,
         RowLoss(direction_loss, "wrong direction", "rows"),
         counts=lambda o: np.isfinite(o.last),
+        widest=1.0,
     ),
     Metric(
         "mape",

@@ -18,7 +18,7 @@ from harness.samples.features import (
 from harness.samples.splits import effective_embargo
 from harness.scores.metrics import METRICS
 from harness.spec.regimes_and_sweeps import group_names
-from harness.spec.sections import SCHEMES, PanelSpan
+from harness.spec.sections import SCHEMES, Acceptance, PanelSpan
 from harness.toml.problems import Loc, Problem, unknown_word
 
 if TYPE_CHECKING:
@@ -322,6 +322,22 @@ def _verdict_conflicts(h: Hypothesis) -> Iterator[Problem]:
         yield Problem(("verdict", "gain"), wanted, rule.gain_as)
     if rule.gain_as == "wins":
         yield from _wins_conflicts(h)
+    else:
+        yield from _bar_conflicts(rule)
+
+
+def _bar_conflicts(rule: Acceptance) -> Iterator[Problem]:
+    """A minimum gain that no forecast can reach: usually points or per cent instead of a share."""
+    widest = 1.0 if rule.gain_as == "relative" else METRICS[rule.metric].widest
+    if widest is None or rule.min_gain < widest:
+        return
+    if rule.gain_as == "relative":
+        why = f"the gain is a share of the baseline's {rule.metric}: 2 % is 0.02"
+    elif rule.metric == "r2_log":
+        why = "R² is a share: 2 points are 0.02"
+    else:
+        why = f"{rule.metric} is a {METRICS[rule.metric].unit}"
+    yield Problem(("verdict", "min_gain"), f"below {widest:g}, since {why}", rule.min_gain)
 
 
 def _wins_conflicts(h: Hypothesis) -> Iterator[Problem]:

@@ -143,6 +143,6 @@ def of_the_family(verdict: Verdict, family: Mapping[str, Any], alpha: float) -> 
         return []
     return [
         f"Among all {family['comparisons']:,} comparisons on this panel, the Holm-adjusted p of "
-        f"{best} is {p_value(holm[best])}, not below {alpha:g}: the best of so many may look this "
-        "good by luck."
+        f"{best} is {p_value(holm[best], alpha)}, not below {alpha:g}: the best of so many may "
+        "look this good by luck."
     ]

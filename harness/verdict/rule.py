@@ -68,7 +68,7 @@ class _Words:
     """Sentences about the evidence for one of the candidates."""
 
     def __init__(self, rule: Acceptance, candidates: int) -> None:
-        self.gain_as, self.candidates = rule.gain_as, candidates
+        self.gain_as, self.candidates, self.alpha = rule.gain_as, candidates, rule.alpha
         self.where = f" in {rule.regime}" if rule.regime else ""
 
     def show(self, e: Evidence) -> Show:
@@ -104,7 +104,7 @@ class _Words:
             named = "Block bootstrap test"
         elif METRICS[e.metric].loss is None:
             named += " on influence values"
-        p = p_value(e.p_adjusted)
+        p = p_value(e.p_adjusted, self.alpha)
         p = p if p.startswith("<") else f"= {p}"
         adjusted = f" (adjusted for {self.candidates} candidates)" if self.candidates > 1 else ""
         return f"{named}, p {p}{adjusted}"
@@ -193,9 +193,15 @@ def _windows_needed(present: str, windows: int, wide: float, gap: float) -> str:
     return f"At the present {present} about {needed:,} test windows would be needed; {count}."
 
 
-def p_value(p: float) -> str:
-    """A p-value to two digits; below 1e-16 as `< 1e-16`."""
-    return "< 1e-16" if p < 1e-16 else f"{p:.2g}"
+def p_value(p: float, alpha: float | None = None) -> str:
+    """A p-value to two digits, or "< 1e-16"; near `alpha` as many as show on which side it is."""
+    if p < 1e-16:
+        return "< 1e-16"
+    for digits in range(2, 6):
+        text = f"{p:.{digits}g}"
+        if alpha is None or (float(text) != alpha and (float(text) < alpha) == (p < alpha)):
+            break
+    return text
 
 
 class Show:

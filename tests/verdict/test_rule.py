@@ -10,7 +10,7 @@ from support.worlds import acceptance
 
 from harness.inference.evidence import Evidence, Verdict
 from harness.scores.metrics import METRICS
-from harness.verdict.rule import decide, pooled_gain
+from harness.verdict.rule import decide, p_value, pooled_gain
 
 
 def evidence(
@@ -201,6 +201,23 @@ def test_a_candidate_that_keeps_the_claim_confirms_it_beside_a_luckier_one():
     for order in itertools.permutations((lucky, sure)):
         found = verdict(*order)
         assert (found.status, found.best.candidate) == ("confirmed", "sure")
+
+
+@pytest.mark.parametrize(
+    ("p", "shown"),
+    [
+        (0.0502135, "0.0502"),
+        (0.04996, "0.04996"),
+        (0.0499, "0.0499"),
+        (0.0500004, "0.05"),  # no five digits show it
+        (0.05, "0.05"),
+        (0.3, "0.3"),
+        (1e-17, "< 1e-16"),
+        (0.0123456, "0.012"),
+    ],
+)
+def test_a_p_value_near_alpha_has_the_digits_that_show_its_side(p, shown):
+    assert p_value(p, 0.05) == shown
 
 
 def test_an_infinite_loss_is_no_gain_that_could_be_judged():

@@ -334,7 +334,7 @@ def test_a_renamed_model_and_a_changed_rule_refit_nothing(tmp_path, monkeypatch)
     monkeypatch.setattr("harness.study.study.fits_folder", lambda: tmp_path / "fits")
     study(tmp_path, TREES)
     other = TREES.replace("[models.trees]", "[models.trees]  # the same").replace(
-        "min_gain = ", "min_gain = 1"
+        "min_gain = 0.0", "min_gain = 0.1"
     )
     log, run_id = study(tmp_path, other)
     fits, kept = fitted(log, run_id)
