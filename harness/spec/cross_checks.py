@@ -322,12 +322,15 @@ def _verdict_conflicts(h: Hypothesis) -> Iterator[Problem]:
         yield Problem(("verdict", "gain"), wanted, rule.gain_as)
     if rule.gain_as == "wins":
         yield from _wins_conflicts(h)
-    else:
-        yield from _bar_conflicts(rule)
 
 
-def _bar_conflicts(rule: Acceptance) -> Iterator[Problem]:
-    """A minimum gain that no forecast can reach: usually points or per cent instead of a share."""
+def bar_problems(rule: Acceptance) -> Iterator[Problem]:
+    """A minimum gain that no forecast can reach: usually points or per cent instead of a share.
+
+    Only of files that are read to be run: a logged run may have been held to such a gain.
+    """
+    if rule.gain_as == "wins":
+        return
     widest = 1.0 if rule.gain_as == "relative" else METRICS[rule.metric].widest
     if widest is None or rule.min_gain < widest:
         return

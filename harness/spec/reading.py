@@ -11,7 +11,7 @@ from harness.measures.table import MEASURES
 from harness.models.params import ModelKeys, Params
 from harness.models.table import KINDS, Kind
 from harness.samples.features import FeatureError, parse_feature
-from harness.spec.cross_checks import cross_checks
+from harness.spec.cross_checks import bar_problems, cross_checks
 from harness.spec.hypothesis import Hypothesis, ModelSpec, hash_of
 from harness.spec.regimes_and_sweeps import Sweep, as_written, expand_sweep, read_regimes
 from harness.spec.sections import (
@@ -60,8 +60,12 @@ def load_hypothesis(path: str | Path) -> Hypothesis:
     return parse_hypothesis(read_spec(path, "a hypothesis file"), path)
 
 
-def parse_hypothesis(text: str, path: Path) -> Hypothesis:
-    """Check a hypothesis given as text; `path` is named in errors. Raises SpecError."""
+def parse_hypothesis(text: str, path: Path, *, stored: bool = False) -> Hypothesis:
+    """Check a hypothesis given as text; `path` is named in errors. Raises SpecError.
+
+    One that is `stored` in a record was accepted once: what is asked of new claims alone is not
+    asked of it.
+    """
     raw = parse_toml(text, path)
     problems = [unknown_key((key,), _KEYS) for key in raw if key not in _KEYS]
     meant = {problem.nearest for problem in problems}
@@ -124,7 +128,8 @@ def parse_hypothesis(text: str, path: Path) -> Hypothesis:
         path=path,
         text=text,
     )
-    if problems := list(cross_checks(hypothesis)):
+    problems = [*cross_checks(hypothesis), *([] if stored else bar_problems(hypothesis.verdict))]
+    if problems:
         _refuse(path, raw, problems, sweep)
     return hypothesis
 
@@ -139,9 +144,8 @@ def _refuse(
 
 def stored_hypothesis(record: Mapping[str, Any]) -> Hypothesis:
     """The hypothesis of a logged run, from the text in its record; SpecError names the run."""
-    return parse_hypothesis(
-        record["spec"], Path(f"the hypothesis stored in run {record['run_id']}")
-    )
+    path = Path(f"the hypothesis stored in run {record['run_id']}")
+    return parse_hypothesis(record["spec"], path, stored=True)
 
 
 def check_measures(hypothesis: Hypothesis, extra: Collection[str]) -> None:

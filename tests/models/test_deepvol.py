@@ -327,7 +327,9 @@ def test_a_horizon_of_several_steps_and_a_loss_that_is_no_number_are_named(world
         model().fit(world.rows, world.y)
 
 
-def test_an_estimate_grows_with_epochs_and_no_lesson_is_in_a_pupils_fit(world):
+def test_an_estimate_grows_with_epochs_and_leaves_pretraining_out(
+    world,
+):
     own = model(epochs=50).estimate(1_000, 0)
     assert own.most == own.typical > 0.0
     given = pretraining_rows(world, ("ret_1d",), int(world.resolved_at.max()), DAY, holds_out=False)
@@ -365,7 +367,7 @@ def walk(world: Samples, tmp_path: Any, monkeypatch: Any, **changes: Any) -> tup
     return fit, pretraining
 
 
-def test_a_pupil_forecasts_with_what_it_learned_and_a_rerun_learns_nothing(
+def test_a_pretrained_model_forecasts_with_what_it_learned_and_a_rerun_learns_nothing(
     world, tmp_path, monkeypatch
 ):
     fit, pretraining = walk(world, tmp_path, monkeypatch)
@@ -379,7 +381,7 @@ def test_a_pupil_forecasts_with_what_it_learned_and_a_rerun_learns_nothing(
     assert fit(store=None, seed=2).yhat.tobytes() != first.yhat.tobytes()
 
 
-def test_a_changed_return_before_the_test_makes_the_forecasts_anew_but_no_lesson(
+def test_a_changed_return_before_the_test_changes_the_forecasts_but_no_pretraining(
     world, tmp_path, monkeypatch
 ):
     fit, pretraining = walk(world, tmp_path, monkeypatch)
@@ -408,7 +410,7 @@ def test_what_resolves_after_the_cut_less_the_embargo_teaches_nothing(world, tmp
     assert third.yhat.tobytes() != first.yhat.tobytes()
 
 
-def test_a_lesson_holds_rows_out_for_a_pupil_with_patience_alone(world):
+def test_a_pretraining_holds_rows_out_for_a_pretrained_model_with_patience_alone(world):
     limit = int(world.resolved_at.max())
     whole = pretraining_rows(world, ("ret_1d",), limit, DAY, holds_out=False)
     assert whole.y.size == world.y.size and not whole.held_out_y.size

@@ -151,7 +151,7 @@ def test_constant_context_is_a_named_error():
         model("alpha").fit(flat, y, seed=1)
 
 
-def test_the_lesson_is_that_of_the_net_without_har_and_teaches_the_encoder():
+def test_the_pretraining_is_that_of_the_net_without_har_and_trains_the_encoder():
     rows, y = world(200, seed=9)
     source = replace(make_samples(200, seed=3), rows=rows, y=y, resolved_at=rows.formed_at + 1)
     given = pretraining_rows(source, ("x0_1h",), int(rows.formed_at[-1]) + 1, 1)

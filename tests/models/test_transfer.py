@@ -55,7 +55,7 @@ def test_only_what_had_resolved_teaches_and_the_last_third_is_held_out():
     assert train.size > 100
 
 
-def test_what_resolves_later_changes_no_lesson_and_what_did_before_does():
+def test_what_resolves_later_changes_no_pretraining_and_what_did_before_does():
     source = make_samples(300, seed=1)
     limit = int(source.resolved_at[200])
     later = replace(source, y=np.where(source.resolved_at > limit, 99.0, source.y))
@@ -155,7 +155,7 @@ def test_differential_rates_move_the_encoder_less_than_full_ones(pretrained):
 
 
 @needs_torch
-def test_a_lesson_is_the_same_bytes_from_a_seed_and_known_by_what_it_depends_on(pretrained):
+def test_a_pretraining_is_the_same_bytes_from_a_seed_and_known_by_what_it_depends_on(pretrained):
     again = net("frozen").pretrained(a_course(), seed=7)
     assert all(again.weights[k].tobytes() == w.tobytes() for k, w in pretrained.weights.items())
     other = net("full").pretrained(a_course(), seed=8)
@@ -168,7 +168,7 @@ def test_a_lesson_is_the_same_bytes_from_a_seed_and_known_by_what_it_depends_on(
 
 
 @needs_torch
-def test_a_pupil_begins_where_the_lesson_ended(pretrained):
+def test_a_pretrained_model_begins_where_the_pretraining_ended(pretrained):
     taught, untaught = fitted("full", pretrained), fitted("full", None)
     assert isinstance(net("full"), PretrainedModel)
     assert taught.training.train_loss[0] != untaught.training.train_loss[0]
@@ -257,7 +257,7 @@ def test_a_run_tells_its_source_and_a_rerun_learns_and_fits_nothing(tmp_path, fi
 
 
 @needs_torch
-def test_another_source_makes_other_forecasts_of_pupils_alone(tmp_path, fits):
+def test_another_source_makes_other_forecasts_of_pretrained_models_alone(tmp_path, fits):
     laid_out(tmp_path)
     log, first = study(tmp_path, SPEC)
     laid_out(tmp_path, OTHER.replace("seed = 8", "seed = 9"))
@@ -332,7 +332,7 @@ def planned(tmp_path: Path, command: Any, monkeypatch: pytest.MonkeyPatch) -> An
 
 
 @needs_torch
-def test_a_plan_counts_lessons_once_for_all_who_share_them(planned, monkeypatch):
+def test_a_plan_counts_pretraining_runs_once_for_all_who_share_them(planned, monkeypatch):
     from harness.models.recurrent import RecurrentNet
 
     def second_an_epoch(net: Any, schedules: Any, n: int, held_out: int) -> FitTime:

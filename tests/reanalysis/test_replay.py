@@ -10,11 +10,12 @@ import pytest
 from support import workspace
 
 import harness
+from harness.errors import SpecError
 from harness.log.atomic_files import digest, encode
 from harness.log.registrations import DataRead, register
 from harness.log.store import Log
 from harness.reanalysis.replay import _compared, _values, verify_run
-from harness.spec.reading import parse_hypothesis
+from harness.spec.reading import parse_hypothesis, stored_hypothesis
 
 
 @pytest.fixture
@@ -119,6 +120,14 @@ def test_sentences_of_an_earlier_version_of_the_code_are_no_difference(here, com
     assert told.endswith("every number is the same\n")
     edit(log, run_id, lambda record: record["verdict"].update(status="refuted"))
     assert "status" in command("verify", run_id, "--log", log.root).out
+
+
+def test_a_run_that_was_held_to_a_gain_that_is_refused_today_is_still_read():
+    spec = workspace.changed(("min_gain = 0.01", "min_gain = 2.0"))
+    with pytest.raises(SpecError, match="wanted below 1"):
+        parse_hypothesis(spec, Path("new.toml"))
+    stored = stored_hypothesis({"spec": spec, "run_id": "0badcafe"})
+    assert stored.verdict.min_gain == 2.0
 
 
 def test_a_table_that_an_earlier_method_made_is_not_compared(here, command):

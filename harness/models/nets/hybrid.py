@@ -7,7 +7,6 @@ from torch import Tensor, nn
 
 from harness.models.nets.sequence import head
 
-FORMS = ("alpha", "dynamic", "residual", "regimes")
 REGIMES = 3  # calm, usual, turbulent
 
 
