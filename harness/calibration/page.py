@@ -9,7 +9,7 @@ from harness.calibration.rates import COVERAGE, Rates
 from harness.calibration.trials import WINDOWS
 from harness.calibration.worlds import SAMPLINGS, Sampling
 from harness.figures.calibration import power_by_gain
-from harness.verdict.rule import Show
+from harness.verdict.words import Show
 
 _LOW, _HIGH = COVERAGE
 

@@ -10,8 +10,9 @@ import numpy as np
 
 from harness.calibration.worlds import SAMPLINGS, Sampling, make_world
 from harness.durations import parse_duration
-from harness.inference.diebold_mariano import Seed, evidence, student_t_sf
+from harness.inference.diebold_mariano import student_t_sf
 from harness.inference.evidence import Evidence, GainAs
+from harness.inference.gains import Seed, evidence
 from harness.models.linear import Linear
 from harness.samples.splits import Fitting, Scheme, make_windows
 from harness.samples.target_scale import TargetScale

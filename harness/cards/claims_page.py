@@ -12,7 +12,7 @@ from harness.log.run_digests import all_digests
 from harness.log.store import Log, RecordError, card_stem
 from harness.scores.metrics import METRICS
 from harness.tables import rows_of
-from harness.verdict.rule import Show
+from harness.verdict.words import Show
 
 _INTRODUCTION = """\
 # What documents claim, and what was found
@@ -106,7 +106,7 @@ class Claim:
             f"{v['candidate']} over {v['baseline']}, {escape(_GAINS[v['gain_as']] % what)}",
             shown(d["gain"]),
             shown(found["gain"]),
-            shown(found["gain_low"], found["gain_high"]),
+            show.interval(found),
             shown(found["seed_least"], found["seed_greatest"]) if found["seeds"] > 1 else "one",
             self.record["status"],
             f"**{self.outcome}**",

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Mapping
 from typing import Any
 
+from harness.inference.evidence import no_gain
 from harness.tables import rows_of
-from harness.verdict.rule import Show, no_gain, p_value
+from harness.verdict.words import Show, p_value
 
 _PARTS = ("year", "regime")
 _WORDS = {True: "yes", False: "no", None: ""}
@@ -61,14 +61,12 @@ def _asks_any_gain(row: Mapping[str, Any]) -> bool:
 def _shown(row: Mapping[str, Any]) -> dict[str, Any]:
     show = Show(row["metric"], row["gain_as"])
     computed, registered = row["gain"] is not None, row["kind"] == "registered"
-    low, high = row["gain_low"], row["gain_high"]
-    sure = computed and None not in (low, high) and not math.isnan(low)
     least = row["min_gain"]
     return {
         "variant": row["variant"],
         "gain": show(row["gain"]) if computed else "",
         "unit": show.unit if computed else "",
-        "interval": f"{show(low)} to {show(high)}" if sure else "n/a" if computed else "",
+        "interval": show.interval(row) if computed else "",
         "p": p_value(row["p_value"]) if computed else "",
         "n": f"{row['n']:,}" if computed else "",
         "required": "any gain" if _asks_any_gain(row) else show(least) if least is not None else "",

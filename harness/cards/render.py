@@ -35,7 +35,7 @@ from harness.log.store import card_stem
 from harness.models.table import NOTES
 from harness.scores.metrics import METRICS
 from harness.tables import rows_of
-from harness.verdict.rule import Show, p_value
+from harness.verdict.words import Show, p_value
 
 _SPECIAL = re.compile(r"([\\`*_{}\[\]<>|~#!&$^])")
 _TOTALS = ("fits", "failed", "fit_seconds", "predict_seconds")

@@ -76,7 +76,7 @@ def _show(found: FamilyReport) -> None:
 
 
 def _row(entry: Entry, panel: str) -> list[Any]:
-    from harness.verdict.rule import Show
+    from harness.verdict.words import Show
 
     t = entry.latest
     gain = Show(t.metric, t.gain_as)(entry.gain) if t and entry.gain is not None else None

@@ -48,13 +48,14 @@ def register(files: tuple[str, ...], log_dir: str | None, as_json: bool) -> None
 
 
 def _show(found: Registered) -> None:
-    from harness.verdict.rule import no_gain
+    from harness.inference.evidence import no_gain
 
     r, rule, data = found.registration, found.registration.rule, found.registration.data
     done = "registered" if found.new else "already registered, nothing written:"
     click.echo(f"{r.hypothesis}: {done} {r.registered_at[:19].replace('T', ' ')} UTC")
     more = rule["min_gain"] != no_gain(rule["gain"])
     least = f"at least {rule['min_gain']:g}" if more else "any gain"
+    least += ", as estimated" * (rule["rule"] == "point" and more)
     what = {"better": least, "equal": f"no more than {rule['min_gain']:g} apart"}[rule["claim"]]
     shares = {"relative": " (share of the baseline's)", "wins": " (share of the symbols won)"}
     share = shares.get(rule["gain"], "")

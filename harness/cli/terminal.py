@@ -80,7 +80,7 @@ def show_entries(entries: Sequence[Mapping[str, Any]]) -> None:
 
 def show_outcome(outcome: Outcome) -> None:
     """The verdict in a few lines."""
-    from harness.verdict.rule import Show
+    from harness.verdict.words import Show
 
     best = outcome.verdict.best
     status = click.style(outcome.verdict.status.upper(), fg=_COLOURS[outcome.verdict.status])
@@ -92,6 +92,10 @@ def show_outcome(outcome: Outcome) -> None:
     click.echo(f"{outcome.hypothesis}: {status}  {gain(best.gain)} {of} at {best.horizon}")
     for reason in outcome.verdict.reasons:
         click.echo(textwrap.fill(reason, 80, initial_indent="  ", subsequent_indent="  "))
+    if outcome.verdict.gain_shown is not None:
+        answers = outcome.verdict.gain_shown, outcome.verdict.claim_shown
+        gained, claimed = ("yes" if shown else "no" for shown in answers)
+        click.echo(f"  Gain shown: {gained}. Claim shown: {claimed}.")
     card = outcome.card
     if card.is_relative_to(Path.cwd()):
         card = card.relative_to(Path.cwd())

@@ -14,7 +14,7 @@ from harness.inference.confidence_set import ConfidenceSet, SuperiorAbility
 from harness.inference.findings import Finding
 from harness.reanalysis.ability import Report
 from harness.scores.metrics import METRICS
-from harness.verdict.rule import Show, p_value
+from harness.verdict.words import Show, p_value
 
 _WIDTH = 80
 

@@ -120,6 +120,11 @@ class History:
         alike = h.identity.name, h.comparison_hash
         versions = versions_before(alike, h.spec_hash, begun, self.others, self.named)
         sentences = [_registered(found, first, before, self.changes)]
+        if found is not None and found.rule_version != h.rule_version:
+            sentences.append(
+                f"It was registered under version {found.rule_version} of the verdict rule, and is "
+                f"judged by version {h.rule_version}."
+            )
         if versions:
             sentences.append(_altered(log, h, versions))
         if self.torn:

@@ -7,8 +7,8 @@ with all symbols of a forecast origin together; each draw gives the share of sym
 
 Noise moves a share towards one half, once in the sample and again in a draw. So the interval is the
 union of two: the percentile interval, and its reflection about the share found (basic interval;
-Davison & Hinkley 1997, Bootstrap Methods and their Application, sections 5.2 and 5.3). The p-value
-is the share of draws in which at most half of the symbols are won, as in the percentile interval.
+Davison & Hinkley 1997, Bootstrap Methods and their Application, sections 5.2 and 5.3). A p-value is
+the larger of the two that these intervals imply, so interval and test agree at every share.
 
 Measured on 10 to 300 symbols with normal noise of correlation 0 to 1 and draws from the true
 distribution, with half or 80 % of the symbols truly better by 1 to 4 standard errors, 400 samples
@@ -32,13 +32,13 @@ from harness.errors import RunError
 from harness.inference.blocks import block_length, bootstrap_sums, long_enough
 from harness.inference.bootstrap import DRAWS
 from harness.inference.evidence import FEWEST_SYMBOLS, HALF, Evidence
+from harness.inference.gains import POWER
 from harness.scores.forecast_origins import ForecastOrigins, by_origin
 from harness.scores.losses import Values
 from harness.scores.metrics import METRICS, Metric
 from harness.scores.scoring import taken
 from harness.types import F64, I64, Forecasts
 
-_POWER = 0.8
 _ROUNDING = 1e-12  # relative to a symbol's losses: a smaller difference is a tie
 
 
@@ -85,13 +85,16 @@ def evidence_of_wins(
     metric: str,
     alpha: float,
     seed: int,
+    min_gain: float = HALF,
+    tried: int | None = None,
     draws: int = DRAWS,
+    first: bool = False,
 ) -> tuple[Evidence, ...]:
     """The share of symbols that each candidate wins, in the order of the candidates.
 
-    The interval has level 1 - 2 alpha, `p_adjusted` is Bonferroni's. With several seeds the gain is
-    the mean of their shares. Each draw uses one seed, with equally many draws per seed, so interval
-    and test hold for training with any of the seeds.
+    The intervals have level 1 - 2 alpha for all candidates together (Bonferroni). With several
+    seeds the gain is the mean of their shares. Each draw uses one seed, with equally many draws per
+    seed, so interval and test hold for training with any of the seeds.
 
     Args:
         forecasts: of the n rows in time order.
@@ -99,9 +102,13 @@ def evidence_of_wins(
         seeds: every model's values, by seed.
         baseline, candidates: names among the models.
         metric: one of METRICS that has a row loss.
-        alpha: one-sided level.
+        alpha: one-sided level, shared by the candidates.
         seed: of the draws.
+        min_gain: the share claimed; `p_claim` tests it.
+        tried: the number of candidates that alpha is shared by, if not those given.
         draws: their total number.
+        first: as under the first verdict rule: each interval at its own level, and a p-value of the
+            percentiles alone.
 
     Raises:
         RunError: if fewer than FEWEST_SYMBOLS symbols have rows.
@@ -111,6 +118,7 @@ def evidence_of_wins(
     saved = [[_saved(panel, m, outcome, s, baseline, name) for s in seeds] for name in candidates]
     enough = long_enough(panel.origins.n, forecasts.overlap)
     block = max(_block(one, forecasts.overlap) for each in saved for one in each)
+    tried = tried or len(candidates)
     found = []
     for name, each in zip(candidates, saved, strict=True):
         shares = tuple(float(_shares(panel, one, _whole(panel, one))[0]) for one in each)
@@ -138,7 +146,8 @@ def evidence_of_wins(
                 symbols=panel.symbols,
                 block=block,
                 draws=drawn.size,
-                **_sure(math.fsum(shares) / len(shares), drawn, alpha, len(candidates)),
+                clusters=0,
+                **_sure(math.fsum(shares) / len(shares), drawn, alpha, tried, min_gain, first),
             )
         )
     return tuple(found)
@@ -199,28 +208,52 @@ def _shares(panel: _Panel, saved: _Saved, sums: F64) -> F64:
     return np.sum(won * there, axis=1) / there.sum(axis=1)
 
 
-def _sure(gain: float, drawn: F64, alpha: float, candidates: int) -> dict[str, float]:
-    """Interval, test and minimum detectable share from the draws."""
+def _sure(
+    gain: float, drawn: F64, alpha: float, tried: int, claimed: float, first: bool
+) -> dict[str, float]:
+    """Interval, tests and minimum detectable share from the draws."""
     normal = NormalDist().inv_cdf
-    critical = normal(1.0 - alpha / candidates)
+    critical = normal(1.0 - alpha / tried)
     if not drawn.size:
-        none = ("gain_low", "gain_high", "standard_error", "detectable")
+        none = ("gain_low", "gain_high", "standard_error", "detectable", "p_claim")
         return dict.fromkeys(none, math.nan) | {
             "gain": gain, "statistic": 0.0, "p_value": HALF,
-            "p_adjusted": min(1.0, HALF * candidates), "critical": critical,
+            "p_adjusted": min(1.0, HALF * tried), "critical": critical,
         }  # fmt: skip
-    lower, upper = np.quantile(drawn, (alpha, 1.0 - alpha)).tolist()
     error = float(drawn.std(ddof=1))
-    p = (1.0 + float(np.sum(drawn <= HALF))) / (drawn.size + 1.0)
-    least = HALF + (critical + normal(_POWER)) * error
+    p = _p_at_most(HALF, gain, drawn, first)
+    low, high = _first_ends(drawn, alpha) if first else _ends(drawn, alpha / tried)
+    least = HALF + (critical + normal(POWER)) * error
     return {
         "gain": gain,
-        "gain_low": max(min(lower, 2.0 * gain - upper), 0.0),
-        "gain_high": min(max(upper, 2.0 * gain - lower), 1.0),
+        "gain_low": max(min(low, 2.0 * gain - high), 0.0),
+        "gain_high": min(max(high, 2.0 * gain - low), 1.0),
         "statistic": (gain - HALF) / error if error > 0.0 else 0.0,
         "p_value": p,
-        "p_adjusted": min(1.0, p * candidates),
+        "p_adjusted": min(1.0, p * tried),
+        "p_claim": min(1.0, _p_at_most(claimed, gain, drawn, first) * tried),
         "standard_error": error,
         "critical": critical,
         "detectable": least if least <= 1.0 else math.nan,
     }
+
+
+def _ends(drawn: F64, alpha: float) -> tuple[float, float]:
+    """The percentiles: order statistics at which the p-value of `_p_at_most` falls below alpha."""
+    place = math.ceil(alpha * (drawn.size + 1.0)) - 2
+    if place < 0:
+        return 0.0, 1.0
+    ordered = np.sort(drawn)
+    return float(ordered[place]), float(ordered[-1 - place])
+
+
+def _first_ends(drawn: F64, alpha: float) -> tuple[float, float]:
+    low, high = np.quantile(drawn, (alpha, 1.0 - alpha)).tolist()
+    return low, high
+
+
+def _p_at_most(share: float, gain: float, drawn: F64, first: bool) -> float:
+    """The p-value of "at most this share is won", by the percentiles and by their reflection."""
+    below = np.sum(drawn <= share)
+    reflected = 0 if first else np.sum(2.0 * gain - drawn <= share)
+    return (1.0 + float(max(below, reflected))) / (drawn.size + 1.0)

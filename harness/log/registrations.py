@@ -20,7 +20,7 @@ from harness.durations import iso_moment
 from harness.log.atomic_files import encode, sync, write
 from harness.log.store import Log, RecordError, read_bytes, read_object
 from harness.panel.identity import panel_identity
-from harness.spec.sections import Acceptance
+from harness.spec.sections import RULE_VERSION, Acceptance
 
 if TYPE_CHECKING:
     from harness.panel.spec import PanelSpec
@@ -138,7 +138,10 @@ class DataRead:
 
 @dataclass(frozen=True)
 class Registration:
-    """One registration: its file's name and what it holds."""
+    """One registration: its file's name and what it holds.
+
+    `rule_version` is the version of the verdict rule in force when it was written.
+    """
 
     file: str
     registered_at: str
@@ -147,6 +150,7 @@ class Registration:
     spec: str
     rule: Mapping[str, Any]
     data: DataRead
+    rule_version: int = 1
 
 
 def rule_of(hypothesis: Hypothesis) -> dict[str, Any]:
@@ -174,6 +178,7 @@ def register(log: Log, hypothesis: Hypothesis, data: DataRead, at: datetime) -> 
         "spec_hash": hypothesis.spec_hash,
         "spec": hypothesis.text,
         "rule": rule_of(hypothesis),
+        "rule_version": RULE_VERSION,
         "panel": data.words(),
         "source": data.source.words() if data.source else None,
     }
@@ -216,6 +221,7 @@ def read_registration(log: Log, file: str) -> Registration:
         spec=entry["spec"],
         rule=entry["rule"],
         data=DataRead.of(entry["panel"], entry.get("source")),
+        rule_version=entry.get("rule_version", 1),
     )
 
 

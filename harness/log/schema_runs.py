@@ -27,6 +27,11 @@ _STATUS = "the verdict: `confirmed`, `refuted`, `inconclusive` or `void`"
 _SPEC_HASH = "hash of everything in the hypothesis that can change a number or the verdict"
 _ALPHA = "significance level of the rule, a probability; the interval has level 1 - 2 alpha"
 _MIN_GAIN = "the least gain that the rule asks for, in the unit of gain"
+_UNBOUNDED = (
+    "where the interval has no end, since no gain on that side is rejected: `below`, `above` or "
+    "`both`; null where it has both ends"
+)
+_RULE = "`test`: the claim is tested; `point`: the estimate has to reach it; null: older runs"
 _DIGITS = "xxh3 hash of the bars that were read"
 
 RUNS = LogTable(
@@ -84,12 +89,24 @@ VERDICTS = LogTable(
         Column("baseline", TEXT, "the baseline model"),
         Column("candidate", TEXT, "the candidate that decides: the one with the largest gain"),
         Column("gain", REAL, _GAIN),
-        Column("gain_low", REAL, "lower end of the interval of the gain, in its unit"),
-        Column("gain_high", REAL, "upper end of the interval of the gain, in its unit"),
+        Column("gain_low", REAL, "lower end of the interval of the gain, in its unit; null: none"),
+        Column("gain_high", REAL, "upper end of the interval of the gain, in its unit; null: none"),
         Column("min_gain", REAL, _MIN_GAIN),
         Column("alpha", REAL, _ALPHA),
         Column("p_value", REAL, "one-sided p-value of `no gain`, adjusted for the candidates"),
         Column("reasons", TEXTS, "why, in sentences"),
+        Column("unbounded", TEXT, _UNBOUNDED),
+        Column(
+            "p_claim",
+            REAL,
+            "p-value of `the gain is at most min_gain`, or, for the claim `equal`, of `outside the "
+            "margin`; adjusted for the candidates; null: older runs",
+        ),
+        Column("gain_shown", FLAG, "whether `no gain` is rejected; null: void, older runs"),
+        Column("claim_shown", FLAG, "whether the claim itself is shown by its test; null as above"),
+        Column("rule", TEXT, _RULE),
+        Column("rule_version", COUNT, "version of the verdict rule; null: 1"),
+        Column("periods", COUNT, "separate shifts of the regime; null unless it is of shifts"),
     ),
     "other",
 )
@@ -134,6 +151,7 @@ REGISTRATIONS = LogTable(
         Column("alpha", REAL, _ALPHA),
         Column("claim", TEXT, "`better` or `equal`"),
         Column("regime", TEXT, "the regime that the verdict is about; null for all rows"),
+        Column("rule", TEXT, _RULE),
     ),
     "other",
 )
@@ -202,8 +220,8 @@ FRAGILITY = LogTable(
         METRIC,
         Column("gain_as", TEXT, _GAIN_AS),
         Column("gain", REAL, f"{_GAIN}; null where the variant could not be computed"),
-        Column("gain_low", REAL, "lower end of the interval of the gain, in its unit"),
-        Column("gain_high", REAL, "upper end of the interval of the gain, in its unit"),
+        Column("gain_low", REAL, "lower end of the interval of the gain, in its unit; null: none"),
+        Column("gain_high", REAL, "upper end of the interval of the gain, in its unit; null: none"),
         Column("p_value", REAL, "one-sided p-value of `no gain`, adjusted for the candidates"),
         Column("n", COUNT, "number of forecast origins"),
         Column("min_gain", REAL, "least gain of the variant's rule, in the unit of gain; 0: any"),
@@ -211,5 +229,6 @@ FRAGILITY = LogTable(
         Column("agrees", FLAG, "whether it is the registered verdict"),
         Column("same_sign", FLAG, "whether the gain has the sign of the registered one"),
         Column("note", TEXT, "what a reader should know, or why there is no figure"),
+        Column("unbounded", TEXT, _UNBOUNDED),
     ),
 )

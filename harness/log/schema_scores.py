@@ -83,16 +83,16 @@ TESTS = LogTable(
             "the gain over the baseline, positive for better: in the metric's unit, a share of "
             "the baseline's figure, or the share of symbols won, as runs.gain_as says",
         ),
-        Column("gain_low", REAL, "lower end of the interval, in the unit of gain"),
-        Column("gain_high", REAL, "upper end of the interval, in the unit of gain"),
-        Column("level", REAL, "level of the interval, a probability: 1 - 2 alpha"),
+        Column("gain_low", REAL, "lower end of the interval, in the unit of gain; null: none"),
+        Column("gain_high", REAL, "upper end of the interval, in the unit of gain; null: none"),
+        Column("level", REAL, "level of the intervals of all candidates together: 1 - 2 alpha"),
         Column("statistic", REAL, "the test statistic, no unit: Student's t, or gain over error"),
         Column("p_value", REAL, "one-sided p-value of `no gain`, 0 to 1"),
         Column("p_adjusted", REAL, "p_value times the number of candidates (Bonferroni), up to 1"),
         Column("n", COUNT, "number of forecast origins"),
         _COSINES,
         _OVERLAP,
-        Column("standard_error", REAL, "standard error of the gain, in its unit"),
+        Column("standard_error", REAL, "standard error of the gain, in its unit (delta method)"),
         Column(
             "critical", REAL, "adjusted critical value: `no gain` is rejected above it; no unit"
         ),
@@ -109,6 +109,8 @@ TESTS = LogTable(
         Column("symbols", COUNT, "number of symbols; null unless the gain is the share won"),
         _BLOCK,
         _DRAWS,
+        Column("p_claim", REAL, "p-value of `the claim does not hold`; see verdicts.p_claim"),
+        Column("unbounded", TEXT, "where the interval has no end; see verdicts.unbounded"),
     ),
 )
 

@@ -40,7 +40,7 @@ from harness.verdict.cautions import (
     of_the_training,
 )
 from harness.verdict.fragility.rows import Row, fragility_table
-from harness.verdict.rule import Show
+from harness.verdict.words import Show
 
 if TYPE_CHECKING:
     from harness.spec.hypothesis import Hypothesis
@@ -320,9 +320,16 @@ def _verdict(study: Study, verdict: Verdict) -> dict[str, Any]:
         "gain": best.gain,
         "gain_low": best.gain_low,
         "gain_high": best.gain_high,
+        "unbounded": best.unbounded,
         "gain_as": rule.gain_as,
         "unit": Show(rule.metric, rule.gain_as).unit,
         "min_gain": rule.min_gain,
         "alpha": rule.alpha,
         "p_value": best.p_adjusted,
+        "p_claim": best.p_claim,
+        "gain_shown": verdict.gain_shown,
+        "claim_shown": verdict.claim_shown,
+        "rule": rule.rule,
+        "rule_version": study.hypothesis.rule_version,
+        "periods": best.clusters or None,
     }

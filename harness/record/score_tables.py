@@ -42,7 +42,7 @@ def evidence_table(verdict: Verdict) -> Table:
     figures = (
         "candidate", "baseline", "metric", "horizon", "gain", "gain_low", "gain_high", "level",
         "statistic", "p_value", "p_adjusted", "n", "cosines", "overlap",
-        "standard_error", "critical", "detectable", "windows", "df",
+        "standard_error", "critical", "detectable", "windows", "df", "p_claim", "unbounded",
     )  # fmt: skip
     rows = [
         (*(getattr(e, c) for c in figures), len(e.seeds) or 1, *_spread(e))

@@ -44,6 +44,11 @@ def squared_log(o: Values, f: Values) -> F64:
     return np.square(o.log_sigma - f.log_sigma)
 
 
+def squared_deviation(o: Values) -> F64:
+    """The squared deviation of ln sigma from its mean."""
+    return np.square(o.log_sigma - o.log_sigma.mean())
+
+
 def absolute_log(o: Values, f: Values) -> F64:
     """The absolute error of ln sigma."""
     return np.abs(o.log_sigma - f.log_sigma)
@@ -146,7 +151,7 @@ _UNDEFINED = np.errstate(divide="ignore", invalid="ignore")
 def r2_influence(o: Values, f: Values) -> F64:
     """Influence on 1 - the mean squared error over the variance of ln sigma."""
     errors = squared_log(o, f)
-    spread = np.square(o.log_sigma - o.log_sigma.mean())
+    spread = squared_deviation(o)
     return (spread * (errors.mean() / spread.mean()) - errors) / spread.mean()
 
 

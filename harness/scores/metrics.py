@@ -29,6 +29,7 @@ from harness.scores.losses import (
     r2_influence,
     rmse_influence,
     spearman_influence,
+    squared_deviation,
     squared_log,
     squared_sigma,
     squared_variance,
@@ -73,7 +74,8 @@ class Metric:
     their order when the outcome is a noisy, conditionally unbiased proxy of the variance (Patton
     2011, J. Econometrics 160). `widest`: a gain that no claim reaches, None for no bound.
     `counts(outcome)` (n,) selects the rows that the figure covers, None for all. `ranked`: it reads
-    ranks. `correlates` picks the series to correlate.
+    ranks. `correlates` picks the series to correlate. `divisor(outcome)` (n,) has the mean that the
+    figure divides the mean loss by; `root`: the figure is the root of the mean loss.
     """
 
     name: str
@@ -91,6 +93,8 @@ class Metric:
     counts: Callable[[Values], NDArray[np.bool_]] | None = None
     ranked: bool = False
     correlates: Callable[[Values], F64] | None = None
+    divisor: Callable[[Values], F64] | None = None
+    root: bool = False
 
     @property
     def has_share(self) -> bool:
@@ -175,6 +179,7 @@ _TABLE = (
         explained_share_of(squared_log),
         RowLoss(squared_log, "squared error of ln σ", "no unit"),
         widest=1.0,
+        divisor=squared_deviation,
     ),
     _mean(
         "mae_log",
@@ -194,6 +199,7 @@ _TABLE = (
         rmse_influence,
         root_mean_of(squared_sigma),
         RowLoss(squared_sigma, "squared error", "σ per bar, squared"),
+        root=True,
     ),
     _mean(
         "mae",

@@ -143,11 +143,14 @@ def _bound(node: ast.expr) -> float | None:
 class Marked:
     """The groups of one horizon's n forecasts: name -> rows (positions), in the file's order.
 
-    `since` maps a `Shifts` regime to each of its rows' number of origins after the shift.
+    `since` maps a `Shifts` regime to each of its rows' number of origins after the shift,
+    `periods` to the separate period of each forecast (n,), -1 for none: shifts of several symbols
+    that overlap in time are one.
     """
 
     groups: Mapping[str, I64]
     since: Mapping[str, I64]
+    periods: Mapping[str, I64]
 
 
 def mark(
@@ -155,10 +158,11 @@ def mark(
 ) -> Marked:
     """Assign forecasts to regimes."""
     if not regimes:
-        return Marked({}, {})
+        return Marked({}, {}, {})
     places = list(_places(by_symbol, forecasts))
     groups: dict[str, I64] = {}
     since: dict[str, I64] = {}
+    periods: dict[str, I64] = {}
     for name, regime in regimes.items():
         if isinstance(regime, When):
             groups[name] = np.flatnonzero(_over(places, forecasts, partial(_holds, regime)))
@@ -172,7 +176,23 @@ def mark(
                 after[rows] = _after_shifts(d.feature(regime.expression), at, regime)
             groups[name] = np.flatnonzero(after >= 0)
             since[name] = after[groups[name]]
-    return Marked(groups, since)
+            periods[name] = _separate_periods(forecasts.formed_at, after, regime.days)
+    return Marked(groups, since, periods)
+
+
+def _separate_periods(formed_at: I64, after: I64, days: int) -> I64:
+    """The period of each row (n,), -1 for none; a shift within `days` origins of one is in it."""
+    place = np.unique(formed_at, return_inverse=True)[1]
+    starts: list[int] = []
+    for start in np.unique(place[after == 0]).tolist():
+        if not starts or start >= starts[-1] + days:
+            starts.append(start)
+    return np.where(after >= 0, np.searchsorted(starts, place, side="right") - 1, -1)
+
+
+def periods_in(periods: I64 | None, rows: I64) -> int | None:
+    """How many separate periods these rows are of; None without periods."""
+    return None if periods is None else np.unique(periods[rows]).size
 
 
 def _places(

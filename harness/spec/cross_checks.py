@@ -320,6 +320,9 @@ def _verdict_conflicts(h: Hypothesis) -> Iterator[Problem]:
         why = "can be negative" if signed else "is not a loss"
         wanted = f"'difference': {rule.metric} {why}, so there is no relative gain"
         yield Problem(("verdict", "gain"), wanted, rule.gain_as)
+    if rule.claim == "equal" and rule.rule == "point":
+        wanted = "'test': that models are equal is shown by an interval, not by an estimate"
+        yield Problem(("verdict", "rule"), wanted, rule.rule)
     if rule.gain_as == "wins":
         yield from _wins_conflicts(h)
 

@@ -21,6 +21,7 @@ from harness.scores.regimes import Regime
 from harness.spec.regimes_and_sweeps import Sweep
 from harness.spec.sections import (
     LATER,
+    RULE_VERSION,
     SECTIONS,
     SHOWN_ONLY,
     Acceptance,
@@ -39,7 +40,7 @@ from harness.toml.fields import Section
 if TYPE_CHECKING:
     from harness.models.plugins import Plugin
 
-_RULE_ONLY = ("candidates", "min_gain", "alpha", "claim")
+_RULE_ONLY = ("candidates", "min_gain", "alpha", "claim", "rule")
 
 
 @dataclass(frozen=True)
@@ -78,7 +79,10 @@ class ModelSpec:
 
 @dataclass(frozen=True)
 class Hypothesis:
-    """A checked hypothesis: its sections, models in file order, file path and verbatim text."""
+    """A checked hypothesis: its sections, models in file order, file path and verbatim text.
+
+    `rule_version` is the version of the verdict rule: today's, or the one of the logged run.
+    """
 
     identity: Identity
     panel: PanelSpan
@@ -96,6 +100,7 @@ class Hypothesis:
     run: Run
     path: Path
     text: str
+    rule_version: int = RULE_VERSION
 
     @property
     def libraries(self) -> set[str]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NoReturn, TypeVar
 
@@ -145,7 +146,8 @@ def _refuse(
 def stored_hypothesis(record: Mapping[str, Any]) -> Hypothesis:
     """The hypothesis of a logged run, from the text in its record; SpecError names the run."""
     path = Path(f"the hypothesis stored in run {record['run_id']}")
-    return parse_hypothesis(record["spec"], path, stored=True)
+    found = parse_hypothesis(record["spec"], path, stored=True)
+    return replace(found, rule_version=record.get("verdict", {}).get("rule_version", 1))
 
 
 def check_measures(hypothesis: Hypothesis, extra: Collection[str]) -> None:

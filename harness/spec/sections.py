@@ -13,7 +13,7 @@ from typing import Annotated, Any, Literal
 from pydantic import AfterValidator, Field, PlainValidator
 
 from harness.durations import EXAMPLES, FIXED_EXAMPLES, Duration
-from harness.inference.evidence import GainAs
+from harness.inference.evidence import Claim, GainAs
 from harness.measures.table import JUMP_ALPHA, MEASURES
 from harness.samples.splits import NO_EMBARGO
 from harness.scores.metrics import METRICS
@@ -253,8 +253,18 @@ class WalkForward(Section):
     min_train: int = Field(default=100, ge=2, description="a whole number from 2 on")
 
 
+# What the verdict rule asks. Raise it with a change of any verdict, and say what changed:
+# 2: "at least X" is tested against X; intervals by inversion of the test, for all candidates
+#    together. Before: the gain as estimated at least X, and "no gain" rejected.
+RULE_VERSION = 2
+
+
 class Acceptance(Section):
-    """`[verdict]`: the acceptance rule, fixed before the run."""
+    """`[verdict]`: the acceptance rule, fixed before the run.
+
+    `rule`: `test` holds the claim "at least min_gain" against a test of it; `point` asks that the
+    gain as estimated is at least min_gain and that "no gain" is rejected, as publications do.
+    """
 
     baseline: Name = Field(description="a model's name")
     candidates: tuple[Name, ...] = _many("a list of models' names")
@@ -263,8 +273,9 @@ class Acceptance(Section):
     min_gain: float = Field(ge=0.0, description="a number from 0 on")
     gain_as: GainAs = Field(default="difference", alias="gain")
     alpha: float = Field(gt=0.0, lt=0.5, description="a number above 0 and below 0.5")
-    claim: Literal["better", "equal"] = Field(default="better", description="better or equal")
+    claim: Claim = Field(default="better", description="better or equal")
     regime: Name | None = Field(default=None, description="a group of [regimes]")
+    rule: Literal["test", "point"] = Field(default="test", description="test or point")
 
 
 class RiskSpec(Section):
@@ -334,6 +345,7 @@ LATER = frozenset(
         ("target", "window"),
         ("verdict", "claim"),
         ("verdict", "regime"),
+        ("verdict", "rule"),
         ("walk_forward", "validation"),
         ("walk_forward", "train_from"),
         ("walk_forward", "validate_from"),

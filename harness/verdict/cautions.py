@@ -11,7 +11,7 @@ import numpy as np
 from harness.inference.evidence import Verdict
 from harness.samples.target_scale import TargetScale
 from harness.types import F64, Forecasts
-from harness.verdict.rule import p_value
+from harness.verdict.words import p_value
 
 if TYPE_CHECKING:
     from harness.scores.distribution.assess import DistributionRow

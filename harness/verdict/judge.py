@@ -6,15 +6,14 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 from harness.errors import RunError
-from harness.inference.diebold_mariano import Seed, evidence
 from harness.inference.evidence import Evidence, Verdict
 from harness.inference.findings import Compared, Finding, findings, nests
-from harness.inference.wins import evidence_of_wins
+from harness.inference.gains import Seed
 from harness.scores.distribution.assess import Distributions
 from harness.scores.distribution.assess import assess as assess_laws
 from harness.scores.groups import Adaptation, GroupScores, adaptation, by_group, of_group, only
 from harness.scores.losses import Values
-from harness.scores.regimes import mark
+from harness.scores.regimes import mark, periods_in
 from harness.scores.risk.assess import Risk, assess
 from harness.scores.scoring import Scores, score, series
 from harness.scores.seeds import SeedScores, by_seed, groups_over_seeds, over_seeds
@@ -25,6 +24,7 @@ from harness.types import Forecasts
 from harness.verdict.fragility.rows import Registered, Row
 from harness.verdict.fragility.variants import Basis, fragility
 from harness.verdict.rule import decide, pooled_gain
+from harness.verdict.weigh import Weighed, weigh
 
 
 @dataclass(frozen=True)
@@ -78,11 +78,12 @@ def judge(
         distributions += _distributions(study, part)
         if horizon != str(rule.horizon):
             continue
-        deciding = outcome, models
+        deciding, clusters = (outcome, models), None
         if rule.regime is None:
             figures = [{n: s.value(n, rule.metric) for n in s.pooled} for s in each]
         else:
             rows = marked.groups[rule.regime]
+            clusters = periods_in(marked.periods.get(rule.regime), rows)
             if rows.size < 2:
                 few = f"{rule.regime!r} with {rows.size} forecasts"
                 raise RunError(f"verdict.regime: got {few}, wanted at least 2 in it")
@@ -94,9 +95,18 @@ def judge(
             _seed(rule, models | of, figures[0] | own)
             for of, own in zip(({}, *again), figures, strict=True)
         ]
-        found = _evidence(rule, part, outcome, seeds, h.run.seed)
+        found = weigh(
+            rule,
+            Weighed(part, outcome, seeds, clusters),
+            rule.candidates,
+            metric=rule.metric,
+            gain_as=rule.gain_as,
+            min_gain=rule.min_gain,
+            seed=h.run.seed,
+            version=h.rule_version,
+        )
         ability = findings(_compared(study, part, outcome, models))
-    verdict = decide(found, rule, forbidden=forbidden)
+    verdict = decide(found, rule, forbidden=forbidden, version=h.rule_version)
     return Judged(
         tuple(scores),
         tuple(groups),
@@ -162,37 +172,11 @@ def _seed(rule: Acceptance, models: dict[str, Values], figures: Mapping[str, flo
     return Seed(models, gains, base)
 
 
-def _evidence(
-    rule: Acceptance, part: Forecasts, outcome: Values, seeds: Sequence[Seed], seed: int
-) -> tuple[Evidence, ...]:
-    if rule.gain_as == "wins":
-        return evidence_of_wins(
-            part,
-            outcome,
-            [s.models for s in seeds],
-            baseline=rule.baseline,
-            candidates=rule.candidates,
-            metric=rule.metric,
-            alpha=rule.alpha,
-            seed=seed,
-        )
-    return evidence(
-        part,
-        outcome,
-        seeds,
-        baseline=rule.baseline,
-        candidates=rule.candidates,
-        metric=rule.metric,
-        gain_as=rule.gain_as,
-        alpha=rule.alpha,
-    )
-
-
 def vary(basis: Basis, forecasts: Forecasts, judged: Judged) -> list[Row]:
     """The fragility table of a verdict; a void verdict has none."""
     if judged.verdict.status == "void":
         return []
     h = basis.study.hypothesis
-    registered = Registered.of(h.verdict, judged.verdict, h.run.seed)
+    registered = Registered.of(h, judged.verdict)
     rows = fragility(basis, registered, forecasts, *judged.values)
     return [*registered.references(judged.verdict), *rows]

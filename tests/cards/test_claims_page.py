@@ -137,4 +137,4 @@ def test_what_is_not_defined_is_not_available(in_workspace, command):
     (claim,) = claims(harness.open_log("reports"))[0]
     tests = claim.record["tables"]["tests"]
     tests["gain_low"][0] = tests["gain_high"][0] = None
-    assert "| n/a to n/a |" in claim.row()
+    assert "pp | n/a |" in claim.row()

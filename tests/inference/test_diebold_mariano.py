@@ -11,15 +11,15 @@ from support.overlapping import autocorrelated
 from support.worlds import make_forecasts
 
 from harness.inference.diebold_mariano import (
-    Seed,
     cosine_terms,
     diebold_mariano,
-    evidence,
     standard_error,
     student_t_quantile,
     student_t_sf,
 )
 from harness.inference.evidence import Evidence
+from harness.inference.first_evidence import first_evidence
+from harness.inference.gains import Seed, evidence
 from harness.samples.target_scale import TargetScale
 from harness.scores.metrics import METRICS
 from harness.scores.scoring import score, series
@@ -104,7 +104,13 @@ def test_no_difference_or_too_few_dates_reject_nothing():
 
 
 def gains_of(
-    forecasts: Forecasts, metric: str, candidates: tuple[str, ...], *, gain_as: str = "difference"
+    forecasts: Forecasts,
+    metric: str,
+    candidates: tuple[str, ...],
+    *,
+    gain_as: str = "difference",
+    of=evidence,
+    **asked,
 ) -> tuple[Evidence, ...]:
     outcome, models = series(forecasts, NAIVE)
     scores = score(forecasts, NAIVE, outcome, models)
@@ -113,7 +119,7 @@ def gains_of(
         name: pooled_gain(metric, base, scores.value(name, metric), gain_as=gain_as)
         for name in candidates
     }
-    return evidence(
+    return of(
         forecasts,
         outcome,
         [Seed(models, gains, base)],
@@ -122,6 +128,7 @@ def gains_of(
         metric=metric,
         gain_as=gain_as,
         alpha=0.05,
+        **asked,
     )
 
 
@@ -147,7 +154,8 @@ def test_the_evidence_on_a_mean_loss_is_the_textbook_test_and_interval(metric):
         assert found.statistic == pytest.approx(statistic, rel=1e-9)
         assert found.p_value == pytest.approx(p, rel=1e-7)
         assert found.p_adjusted == pytest.approx(min(1.0, 2 * p), rel=1e-7)
-        half = scipy.stats.t.ppf(0.95, found.cosines) * d.mean() / statistic
+        # Two candidates: each interval has half of alpha on either side.
+        half = scipy.stats.t.ppf(0.975, found.cosines) * d.mean() / statistic
         assert found.gain_high - found.gain == pytest.approx(half, rel=1e-8)
         assert found.gain - found.gain_low == pytest.approx(half, rel=1e-8)
         assert (found.n, found.overlap, found.level) == (300, 4, 0.9)
@@ -163,15 +171,79 @@ def test_the_evidence_on_a_mean_loss_is_the_textbook_test_and_interval(metric):
 
 
 @pytest.mark.parametrize("metric", METRICS)
-def test_the_interval_of_a_pooled_figure_is_that_of_its_influence(metric):
+def test_the_standard_error_of_a_pooled_figure_is_that_of_its_influence(metric):
     forecasts = three_models(250, seed=5)
     outcome, models = series(forecasts, NAIVE)
     (found,) = gains_of(forecasts, metric, ("good",))
+    (first,) = gains_of(forecasts, metric, ("good",), of=first_evidence)
     m = METRICS[metric]
     psi = m.influence(outcome, models["good"]) - m.influence(outcome, models["base"])
-    half = scipy.stats.t.ppf(0.95, found.cosines) * standard_error(psi, found.cosines)
-    assert found.gain_high - found.gain_low == pytest.approx(2 * half, rel=1e-8)
+    error = standard_error(psi, found.cosines)
+    assert found.standard_error == pytest.approx(error, rel=1e-8)
+    half = scipy.stats.t.ppf(0.95, found.cosines) * error
+    assert first.gain_high - first.gain_low == pytest.approx(2 * half, rel=1e-8)
     assert found.gain > 0
+
+
+def two_models(n: int, *, seed: int, overlap: int = 4) -> Forecasts:
+    """Two models whose errors have nothing in common, `good` with the smaller ones."""
+    y, base, good = (0.3 * autocorrelated(n, seed=seed + k, overlap=overlap) for k in (9, 0, 1))
+    return make_forecasts(y, {"base": y + 0.5 * base, "good": y + 0.4 * good}, overlap=overlap)
+
+
+CLAIMS = [(m, "difference") for m in METRICS] + [
+    (m, "relative") for m in METRICS if METRICS[m].has_share
+]
+
+
+@pytest.mark.parametrize(("metric", "gain_as"), CLAIMS)
+def test_interval_and_p_value_agree_at_every_claim(metric, gain_as):
+    """The p-value of a claim at an end of the interval is what the interval leaves out there."""
+    forecasts = two_models(600, seed=15)
+    asked = {"gain_as": gain_as, "tried": 3}
+    (found,) = gains_of(forecasts, metric, ("good",), **asked)
+    span = found.gain_high - found.gain_low
+    assert span > 0
+    (low,) = gains_of(forecasts, metric, ("good",), min_gain=found.gain_low, **asked)
+    assert low.p_claim == pytest.approx(0.05, rel=1e-6)
+    alone = {"gain_as": gain_as}
+    (found_alone,) = gains_of(forecasts, metric, ("good",), **alone)
+    high_end = found_alone.gain_high
+    (high,) = gains_of(forecasts, metric, ("good",), min_gain=high_end, **alone)
+    ended = gain_as == "relative" and high_end == 1.0  # no loss at all is the most
+    assert ended or high.p_claim == pytest.approx(0.95, rel=1e-6)
+    for inside in (0.01, 0.3, 0.99):
+        claim = found.gain_low + inside * span
+        (at,) = gains_of(forecasts, metric, ("good",), min_gain=claim, **asked)
+        assert at.p_claim > 0.05
+    (none,) = gains_of(forecasts, metric, ("good",), min_gain=0.0, **asked)
+    assert none.p_claim == pytest.approx(none.p_adjusted, rel=1e-9)
+    assert (none.gain_low > 0.0) == (none.p_adjusted < 0.05)
+
+
+@pytest.mark.parametrize(("metric", "gain_as"), CLAIMS)
+def test_in_a_long_sample_the_interval_is_that_of_the_delta_method(metric, gain_as):
+    forecasts = two_models(20_000, seed=17)
+    (found,) = gains_of(forecasts, metric, ("good",), gain_as=gain_as)
+    (first,) = gains_of(forecasts, metric, ("good",), gain_as=gain_as, of=first_evidence)
+    half = first.gain_high - first.gain
+    assert found.gain_low == pytest.approx(first.gain_low, abs=0.1 * half)
+    assert found.gain_high == pytest.approx(first.gain_high, abs=0.1 * half)
+    assert found.statistic == pytest.approx(first.statistic, rel=1e-9)
+
+
+def test_equal_models_are_tested_on_both_sides_each_at_alpha():
+    forecasts = three_models(150, seed=16)
+    asked = {"claim": "equal", "min_gain": 0.1}
+    found = gains_of(forecasts, "mae_log", ("good", "bad"), **asked)
+    for e in found:
+        t = scipy.stats.t(e.cosines)
+        half = t.ppf(0.95) * e.standard_error
+        assert e.gain_high - e.gain == pytest.approx(half, rel=1e-8)
+        sides = ((e.gain - 0.1) / e.standard_error, -(e.gain + 0.1) / e.standard_error)
+        assert e.p_claim == pytest.approx(max(t.cdf(side) for side in sides), rel=1e-6)
+        inside = e.gain_low > -0.1 and e.gain_high < 0.1
+        assert inside == (e.p_claim < 0.05)
 
 
 def test_a_relative_gain_knows_that_the_baseline_is_estimated_too():
@@ -182,8 +254,12 @@ def test_a_relative_gain_knows_that_the_baseline_is_estimated_too():
     assert found.gain == pytest.approx(1.0 - good.mean() / base.mean(), rel=1e-10)
     # The delta method on 1 - mean(good) / mean(base).
     psi = -good / base.mean() + base * good.mean() / base.mean() ** 2
-    half = scipy.stats.t.ppf(0.95, found.cosines) * standard_error(psi, found.cosines)
-    assert found.gain_high - found.gain == pytest.approx(half, rel=1e-8)
+    assert found.standard_error == pytest.approx(standard_error(psi, found.cosines), rel=1e-8)
+    # A gain is in the interval where the mean of (1 - gain) base - good could be zero.
+    t = scipy.stats.t.ppf(0.95, found.cosines)
+    for end, side in ((found.gain_low, 1.0), (found.gain_high, -1.0)):
+        d = (1.0 - end) * base - good
+        assert d.mean() / standard_error(d, found.cosines) == pytest.approx(side * t, rel=1e-7)
 
 
 def assert_as_one_series(found: Evidence, d: np.ndarray, overlap: int) -> None:

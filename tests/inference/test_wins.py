@@ -115,9 +115,12 @@ def test_better_on_four_fifths_is_confirmed_for_less_and_refuted_for_more():
     verdict = judged(found, 0.75)
     assert verdict.status == "confirmed"
     assert verdict.reasons[0] == (
-        "own has a better mae_log than base on 80.0 % of 40 symbols, at least the 75.0 % claimed."
+        "own has a better mae_log than base on 80.0 % of 40 symbols; the 90 % interval 80.0 % to "
+        "80.0 % lies above the 75.0 % claimed."
     )
-    assert "Block bootstrap test, p = 0.001" in verdict.reasons[1]
+    assert verdict.reasons[1] == (
+        '"At most 75.0 %" is rejected at 0.05: Block bootstrap test, p = 0.001.'
+    )
     assert judged(found, 0.5).reasons[0].endswith("80.0 % of 40 symbols, as claimed (any gain).")
     assert judged(found, 0.95).status == "refuted"
 

@@ -136,6 +136,19 @@ def test_a_run_says_whether_its_rule_was_registered_before_its_first_run(in_work
     assert log.read(third)["registration"]["first_run_at"] is not None
 
 
+def test_a_registration_under_another_version_of_the_verdict_rule_is_told(
+    in_workspace, command, monkeypatch
+):
+    with monkeypatch.context() as earlier:
+        earlier.setattr("harness.log.registrations.RULE_VERSION", 1)
+        command("register", TINY).done()
+    log, found = run(command)
+    assert words_of(log, found).endswith(
+        "before its first run. It was registered under version 1 of the verdict rule, and is "
+        "judged by version 2."
+    )
+
+
 def test_an_altered_rule_is_told_with_what_was_registered(in_workspace, command):
     command("register", TINY).done()
     write(workspace.changed(("min_gain = 0.01", "min_gain = 0.002")))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
@@ -128,6 +129,32 @@ def test_a_run_that_was_held_to_a_gain_that_is_refused_today_is_still_read():
         parse_hypothesis(spec, Path("new.toml"))
     stored = stored_hypothesis({"spec": spec, "run_id": "0badcafe"})
     assert stored.verdict.min_gain == 2.0
+
+
+def as_under_the_first_rule(record: dict) -> None:
+    """The record of a run from before rules had versions."""
+    del record["verdict"]["rule_version"]
+    for key in ("p_claim", "gain_shown", "claim_shown", "rule", "unbounded", "periods"):
+        del record["verdict"][key]
+
+
+def test_a_run_is_replayed_under_the_rule_that_it_was_held_to(here, tmp_path, command):
+    """A gain of 30 points over a claim of 20, with an interval from 13 on: the rules differ."""
+    text = workspace.changed(("min_gain = 0.01", "min_gain = 0.2"))
+    claimed = parse_hypothesis(text, tmp_path / "hypotheses/h.toml")
+    log = harness.open_log(tmp_path / "two-rules")
+    today = harness.run(claimed, log, search=[tmp_path / "panels"])
+    first = harness.run(replace(claimed, rule_version=1), log, search=[tmp_path / "panels"])
+    assert (first.verdict.status, today.verdict.status) == ("confirmed", "inconclusive")
+    records = [log.read(r.run_id) for r in (first, today)]
+    assert [r["verdict"]["rule_version"] for r in records] == [1, 2]
+    lows = [r["verdict"]["gain_low"] for r in records]
+    assert lows[0] != lows[1]
+    edit(log, first.run_id, as_under_the_first_rule)
+    for run in (first, today):
+        found = verify_run(log, run.run_id, search=[tmp_path / "panels"])
+        assert found.same, [part for part in found.parts if part.differ]
+    assert "confirmed" in command("show", first.run_id, "--log", log.root).done().out
 
 
 def test_a_table_that_an_earlier_method_made_is_not_compared(here, command):

@@ -19,7 +19,15 @@ from harness.samples.features import FeatureError, parse_feature
 from harness.samples.rows import OriginMeasures
 from harness.scores.groups import adaptation, by_group
 from harness.scores.metrics import METRICS
-from harness.scores.regimes import Marked, Shifts, Terciles, mark, parse_condition, z_scores
+from harness.scores.regimes import (
+    Marked,
+    Shifts,
+    Terciles,
+    mark,
+    parse_condition,
+    periods_in,
+    z_scores,
+)
 from harness.scores.scoring import series
 from harness.spec.reading import parse_hypothesis
 from harness.types import Forecasts
@@ -106,7 +114,7 @@ def test_the_end_of_a_flat_stretch_is_no_shift():
 def test_adaptation_sums_the_mean_loss_by_decision_after_the_shift():
     _, part = world(120, 1)
     rows = np.array([3, 4, 5, 40, 41])
-    marked = Marked({"s": rows}, {"s": np.array([0, 1, 2, 0, 1])})
+    marked = Marked({"s": rows}, {"s": np.array([0, 1, 2, 0, 1])}, {})
     outcome, models = series(part, LOG_SIGMA)
     (found,) = adaptation(part, outcome, models, marked, "mse")
     losses = METRICS["mse"].losses(outcome, models["b"])
@@ -119,7 +127,7 @@ def test_adaptation_sums_the_mean_loss_by_decision_after_the_shift():
 
 def test_groups_by_label_and_symbol_are_there_only_for_panels_of_several():
     _, part = world()
-    none = Marked({}, {})
+    none = Marked({}, {}, {})
     kinds = {
         g.kind: g for g in by_group(part, *series(part, LOG_SIGMA), none, {"sector": {"S0": "x"}})
     }
@@ -175,6 +183,52 @@ def test_a_verdict_on_a_regime_is_that_of_its_rows_alone(tmp_path):
     assert {"busy", "calm", "volatility-low", "after-shift"} <= set(scores["name"])
 
 
+def test_a_verdict_on_shifts_counts_shifts_and_not_the_days_after_them(tmp_path):
+    _, record = run(
+        tmp_path, ("[verdict]", REGIMES), ("alpha = 0.05", 'alpha = 0.05\nregime = "after-shift"')
+    )
+    tests, verdict = record["tables"]["tests"], record["verdict"]
+    assert (verdict["periods"], tests["n"]) == (3, [36])
+    assert tests["cosines"] == [2]
+    assert "at most one less than the 3 separate shifts of the regime" in record["card"]
+    fragility = record["tables"]["fragility"]
+    registered = fragility["kind"].index("registered")
+    loss = fragility["kind"].index("loss")
+    assert fragility["n"][registered] == fragility["n"][loss] == 36
+    # Student's t with two degrees of freedom in the rows of other choices, too.
+    as_registered = (fragility[c][registered] for c in ("gain_low", "gain_high"))
+    assert list(as_registered) == [verdict["gain_low"], verdict["gain_high"]]
+    (tmp_path / "calm").mkdir()
+    _, calm = run(tmp_path / "calm", ("[verdict]", REGIMES),
+                  ("alpha = 0.05", 'alpha = 0.05\nregime = "calm"'))  # fmt: skip
+    assert calm["verdict"]["periods"] is None
+    shifts = calm["tables"]["fragility"]["variant"].index("regime after-shift")
+    on_shifts = record["tables"]["fragility"]
+    for column in ("gain", "gain_low", "gain_high", "p_value", "n"):
+        assert calm["tables"]["fragility"][column][shifts] == on_shifts[column][registered]
+
+
+def test_shifts_of_several_symbols_that_overlap_in_time_are_one_period():
+    by_symbol, part = world()
+    regime = Shifts(parse_feature("rv_1d"), 3, 10, 30)
+    marked = mark(by_symbol, part, {"s": regime})
+    period, rows = marked.periods["s"], marked.groups["s"]
+    assert (period[rows] >= 0).all()
+    assert (np.delete(period, rows) == -1).all()
+    starts = np.unique(part.formed_at[rows[marked.since["s"] == 0]])
+    origins = np.unique(part.formed_at)
+    apart, last = 0, -10
+    for place in np.searchsorted(origins, starts).tolist():
+        if place >= last + 10:
+            apart, last = apart + 1, place
+    assert periods_in(period, rows) == apart
+    assert 3 <= apart < 6
+    one_symbol, alone = world(symbols=1)
+    marked = mark(one_symbol, alone, {"s": regime})
+    assert periods_in(marked.periods["s"], marked.groups["s"]) == 3
+    assert periods_in(None, rows) is None
+
+
 def test_a_sweep_runs_a_model_at_every_value_and_shows_the_curve(tmp_path):
     sweep = '[sweep]\nmodel = "smooth"\ndecay = [0.5, 0.94]\n\n[models.smooth]\nkind = "ewma"\n\n'
     _, record = run(
@@ -194,6 +248,8 @@ REFUSED = (
     (("[verdict]", "[regimes]\ncalm = { shifts = 'rv_1d', larges = 3 }\n[verdict]"), "regimes.calm.larges: got 'larges', wanted one of the keys shifts, largest, days, window; did you mean 'largest'?"),
     (("alpha = 0.05", "alpha = 0.05\nregime = 'calm'"), "verdict.regime: got 'calm', wanted a table [regimes] with this regime"),
     (("[verdict]", "[regimes]\ncalm = 'rv_1d < 3'\n[verdict]\nregime = 'clam'"), "verdict.regime: got 'clam', wanted one of calm; did you mean 'calm'?"),
+    (("alpha = 0.05", "alpha = 0.05\nrule = 'pint'"), "verdict.rule: got 'pint', wanted one of test, point; did you mean 'point'?"),
+    (("alpha = 0.05", "alpha = 0.05\nrule = 'point'\nclaim = 'equal'"), "verdict.rule: got 'point', wanted 'test': that models are equal is shown by an interval, not by an estimate"),
     (("min_gain = 0.01", "min_gain = 0.0\nclaim = 'equal'"), "verdict.min_gain: got 0.0, wanted above 0: the largest difference between equal models"),
     (("[models.har]", "[sweep]\nmodel = 'hra'\ndecay = [1, 2]\n[models.har]"), "sweep.model: got 'hra', wanted one of persistence, har; did you mean 'har'?"),
     (("[models.har]", "[sweep]\nmodel = 'har'\nintercept = true\n[models.har]"), "sweep.intercept: got true, wanted a list of two values or more"),

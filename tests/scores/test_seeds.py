@@ -14,7 +14,8 @@ from support.worlds import acceptance, make_forecasts
 
 from harness.cards.render import number
 from harness.errors import SpecError
-from harness.inference.diebold_mariano import Seed, evidence, standard_error
+from harness.inference.diebold_mariano import standard_error
+from harness.inference.gains import Seed, evidence
 from harness.log.query import run_query
 from harness.samples.target_scale import TargetScale
 from harness.scores.metrics import METRICS

@@ -272,7 +272,7 @@ class Elsewhere:
 
 
 def acceptance(
-    min_gain: float = 0.0, gain_as: str = "difference", claim: str = "better"
+    min_gain: float = 0.0, gain_as: str = "difference", claim: str = "better", rule: str = "test"
 ) -> Acceptance:
     """A rule at a level of 5 %, as [verdict] states one."""
     return Acceptance(
@@ -284,4 +284,5 @@ def acceptance(
         gain=gain_as,
         alpha=0.05,
         claim=claim,
+        rule=rule,
     )

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 from support.worlds import DAY, START, acceptance, make_forecasts
 
-from harness.inference.diebold_mariano import Seed, evidence
+from harness.inference.gains import Seed, evidence
 from harness.samples.target_scale import TargetScale
 from harness.scores.distribution.assess import DistributionRow
 from harness.scores.scoring import series

@@ -10,7 +10,9 @@ from support.worlds import acceptance
 
 from harness.inference.evidence import Evidence, Verdict
 from harness.scores.metrics import METRICS
-from harness.verdict.rule import decide, p_value, pooled_gain
+from harness.spec.sections import RULE_VERSION
+from harness.verdict.rule import decide, pooled_gain
+from harness.verdict.words import p_value
 
 
 def evidence(
@@ -33,24 +35,34 @@ def evidence(
         overlap=3,
         standard_error=(high - low) / 3.4,
         critical=1.7,
-        detectable=(high - low) / 1.35,
+        detectable=(high - low) / 1.35 if math.isfinite(high - low) else 0.05,
         windows=10,
+        p_claim=0.004,
     )
 
 
 def verdict(
-    *found: Evidence, min_gain: float = 0.03, gain_as: str = "difference", claim: str = "better"
+    *found: Evidence,
+    min_gain: float = 0.03,
+    gain_as: str = "difference",
+    claim: str = "better",
+    rule: str = "test",
+    version: int = RULE_VERSION,
 ) -> Verdict:
-    return decide(found, acceptance(min_gain, gain_as, claim))
+    return decide(found, acceptance(min_gain, gain_as, claim, rule), version=version)
 
 
 @pytest.mark.parametrize(
     ("gain", "low", "high", "p", "min_gain", "status"),
     [
         (0.05, 0.04, 0.06, 0.001, 0.03, "confirmed"),
-        (0.03, 0.01, 0.05, 0.001, 0.03, "confirmed"),  # exactly the claimed gain
-        (0.03, 0.01, 0.05, 0.05, 0.03, "inconclusive"),  # p at alpha rejects nothing
-        (0.03, 0.01, 0.05, 0.0499, 0.03, "confirmed"),
+        (0.05, 0.03, 0.07, 0.001, 0.03, "inconclusive"),  # "at most 3 %" is not rejected
+        (0.05, 0.0300001, 0.07, 0.001, 0.03, "confirmed"),
+        (0.03, 0.01, 0.05, 0.001, 0.03, "inconclusive"),  # exactly the claimed gain shows no size
+        (0.05, -math.inf, 0.07, 0.2, 0.03, "inconclusive"),  # no lower bound
+        (0.05, -math.inf, 0.02, 0.2, 0.03, "refuted"),
+        (0.05, -math.inf, math.inf, 0.2, 0.0, "inconclusive"),
+        (0.05, 0.04, math.inf, 0.001, 0.03, "confirmed"),
         (0.05, -0.02, 0.12, 0.2, 0.03, "inconclusive"),  # large but unsure
         (0.02, 0.01, 0.03, 0.001, 0.03, "inconclusive"),  # the interval touches the claim
         (0.02, 0.01, 0.0299, 0.001, 0.03, "refuted"),  # a sure gain, but too small
@@ -93,33 +105,86 @@ def test_equal_gains_are_settled_by_name_whatever_the_order():
 def test_the_reasons_say_what_decided_in_the_unit_of_the_metric():
     found = verdict(evidence(0.05, 0.04, 0.06, 0.001), evidence(0.01, 0, 0.02, 0.1, name="b"))
     assert found.reasons == (
-        "har-j gains +5.00 pp over har, at least the +3.00 pp claimed.",
-        '"No gain" is rejected at 0.05: Diebold-Mariano test, p = 0.001 '
+        "har-j gains +5.00 pp over har; the 90 % interval +4.00 pp to +6.00 pp (for 2 candidates "
+        "together) lies above the +3.00 pp claimed.",
+        '"At most +3.00 pp" is rejected at 0.05: Diebold-Mariano test, p = 0.004 '
         "(adjusted for 2 candidates).",
+    )
+    found = verdict(evidence(0.05, 0.04, 0.06, 0.001), min_gain=0.0)
+    assert found.reasons == (
+        "har-j gains +5.00 pp over har, as claimed (any gain).",
+        '"No gain" is rejected at 0.05: Diebold-Mariano test, p = 0.001.',
     )
     found = verdict(evidence(0.002, -0.001, 0.006, 0.3))
     assert found.reasons == (
-        "har-j gains +0.20 pp over har; the 90% interval -0.10 pp to +0.60 pp excludes the "
+        "har-j gains +0.20 pp over har; the 90 % interval -0.10 pp to +0.60 pp excludes the "
         "+3.00 pp claimed.",
         '"No gain" is not rejected: Diebold-Mariano test, p = 0.3.',
     )
     found = verdict(evidence(0.02, 0.01, 0.05, 0.01, metric="qlike"), gain_as="relative")
-    assert "gains +2.00 % over har, less than the +3.00 % claimed" in found.reasons[0]
+    assert found.reasons[0].endswith("+1.00 % to +5.00 % reaches below.")
 
 
-def test_an_inconclusive_verdict_says_what_would_have_been_seen_and_what_would_settle_it():
-    # The interval's half of 3 pp is to shrink to the 1 pp that the gain falls short: nine times
-    # as many windows.
-    short = verdict(evidence(0.02, -0.01, 0.0499999, 0.1))
-    least = "Minimum detectable gain at 80 % power: +4.44 pp. "
-    assert short.reasons[1] == (
-        f"{least}At the present gain about 90 test windows would be needed; there are 10."
+def test_an_inconclusive_verdict_says_which_of_three_it_is():
+    size = verdict(evidence(0.05, 0.01, 0.09, 0.001))
+    assert size.reasons == (
+        "har-j gains +5.00 pp over har. A gain is shown (Diebold-Mariano test, p = 0.001), but not "
+        "that it is the +3.00 pp claimed: the 90 % interval +1.00 pp to +9.00 pp reaches below.",
+        "Minimum detectable gain at 80 % power: +5.93 pp.",
     )
-    # A statistic of 1 is to reach its critical 1.7: 1.7^2 = 2.89 times.
-    unsure = verdict(evidence(0.04, -0.02, 0.10, 0.2))
-    assert unsure.reasons[1].endswith("about 29 test windows would be needed; there are 10.")
-    near = verdict(evidence(0.03 - 1e-6, -0.02, 0.08, 0.2))
-    assert near.reasons[1].endswith("even 1,000,000 test windows would be too few.")
+    assert (size.gain_shown, size.claim_shown) == (True, False)
+    none = verdict(evidence(0.015, -0.003, 0.033, 0.1))
+    assert none.reasons == (
+        "har-j gains +1.50 pp over har. No gain is shown (Diebold-Mariano test, p = 0.1): the "
+        "90 % interval -0.30 pp to +3.30 pp includes no gain and the +3.00 pp claimed.",
+        "Minimum detectable gain at 80 % power: +2.67 pp.",
+    )
+    assert (none.gain_shown, none.claim_shown) == (False, False)
+    power = verdict(evidence(0.02, -0.01, 0.05, 0.1))
+    assert power.reasons == (
+        "har-j gains +2.00 pp over har. Nothing could be shown: the +3.00 pp claimed may be missed "
+        "even if true. Minimum detectable gain at 80 % power: +4.44 pp.",
+        '"No gain" is not rejected (Diebold-Mariano test, p = 0.1); 90 % interval -1.00 pp to '
+        "+5.00 pp.",
+    )
+    few = verdict(evidence(0.02, math.nan, math.nan, 0.5))
+    assert few.reasons == (
+        "har-j gains +2.00 pp over har. Nothing could be shown: 500 forecast origins are too few "
+        "for an interval.",
+    )
+
+
+def test_an_interval_without_a_bound_says_so_in_words():
+    open_below = verdict(evidence(0.2, -math.inf, 0.65, 0.09, metric="qlike"), gain_as="relative")
+    assert "90 % interval without lower bound to +65.00 %" in " ".join(open_below.reasons)
+    open_above = verdict(evidence(0.2, 0.1, math.inf, 0.01), min_gain=0.15)
+    assert "90 % interval +10.00 pp without upper bound reaches below" in open_above.reasons[0]
+    everywhere = verdict(evidence(0.2, -math.inf, math.inf, 0.4), min_gain=0.0)
+    assert "90 % interval without bounds includes gains and losses" in everywhere.reasons[0]
+    assert not any("inf" in r for v in (open_below, open_above, everywhere) for r in v.reasons)
+
+
+def test_a_gain_that_is_shown_decides_before_a_larger_one_that_is_not():
+    lucky = evidence(0.05, -0.05, 0.15, 0.2, name="lucky")
+    sure = evidence(0.045, 0.02, 0.07, 1e-9, name="sure")
+    for order in itertools.permutations((lucky, sure)):
+        found = verdict(*order)
+        assert (found.status, found.best.candidate) == ("inconclusive", "sure")
+        assert found.gain_shown
+
+
+def test_a_point_rule_asks_for_the_estimate_and_any_gain():
+    enough = evidence(0.03, 0.01, 0.05, 0.001)
+    for found in (verdict(enough, rule="point"), verdict(enough, version=1)):
+        assert found.status == "confirmed"
+        assert (found.gain_shown, found.claim_shown) == (True, False)
+        assert found.reasons == (
+            "har-j gains +3.00 pp over har, at least the +3.00 pp claimed.",
+            '"No gain" is rejected at 0.05: Diebold-Mariano test, p = 0.001.',
+        )
+    assert verdict(evidence(0.03, 0.01, 0.05, 0.05), rule="point").status == "inconclusive"
+    assert verdict(evidence(0.0299, 0.01, 0.05, 0.001), rule="point").status == "inconclusive"
+    assert verdict(evidence(0.01, 0.005, 0.02, 0.001), rule="point").status == "refuted"
 
 
 @pytest.mark.parametrize("metric", METRICS)
@@ -145,8 +210,8 @@ def test_a_gain_is_positive_for_the_better_forecast(metric):
 def test_equal_models_are_those_whose_interval_lies_within_the_margin(low, high, status):
     found = verdict(evidence(0.0, low, high, 0.5), claim="equal")
     assert found.status == status
-    told = status == "inconclusive" and math.isfinite(high)
-    assert [reason[:5] for reason in found.reasons[1:]] == (["At th"] if told else [])
+    assert len(found.reasons) == 1
+    assert found.claim_shown == (status == "confirmed")
 
 
 def test_all_candidates_must_be_near_for_models_to_be_equal():
@@ -156,7 +221,7 @@ def test_all_candidates_must_be_near_for_models_to_be_equal():
     assert found.status == "refuted"
     assert found.best.candidate == "far"
     assert found.reasons == (
-        "far differs from har by -5.00 pp; the 90% interval -6.00 pp to -4.00 pp lies outside the "
+        "far differs from har by -5.00 pp; the 90 % interval -6.00 pp to -4.00 pp lies outside the "
         "±3.00 pp allowed.",
     )
 
@@ -187,7 +252,7 @@ def test_a_claim_is_refuted_only_where_no_candidate_can_keep_it():
     for order in itertools.permutations((small, unsure)):
         found = verdict(*order)
         assert (found.status, found.best.candidate) == ("inconclusive", "unsure")
-        assert "-5.00 pp to +7.00 pp includes it" in found.reasons[0]
+        assert "-5.00 pp to +7.00 pp (for 2 candidates together)" in found.reasons[1]
     least = evidence(0.008, 0.0, 0.016, 0.05, name="least")
     found = verdict(small, least)
     assert (found.status, found.best.candidate) == ("refuted", "small")

@@ -95,5 +95,5 @@ def _registered(record: Mapping[str, Any], study: Study) -> Registered:
     references = [row.status for row in stored_rows(record) if row.kind == "registered"]
     any_gain = references[-1] if rule.claim == "better" else None
     gain = math.nan if verdict["gain"] is None else verdict["gain"]
-    seed = study.hypothesis.run.seed
-    return Registered(rule, verdict["candidate"], gain, verdict["status"], any_gain, seed)
+    seed, version = study.hypothesis.run.seed, study.hypothesis.rule_version
+    return Registered(rule, verdict["candidate"], gain, verdict["status"], any_gain, seed, version)

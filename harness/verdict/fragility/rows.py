@@ -8,16 +8,17 @@ from dataclasses import asdict, dataclass, fields, replace
 from typing import TYPE_CHECKING
 
 from harness.errors import RunError
-from harness.inference.diebold_mariano import Seed, evidence
-from harness.inference.evidence import Evidence, GainAs, Verdict
-from harness.inference.wins import evidence_of_wins
+from harness.inference.evidence import Evidence, GainAs, Verdict, no_gain
+from harness.inference.gains import Seed
 from harness.scores.losses import Values
 from harness.scores.metrics import METRICS
 from harness.tables import Table, table
 from harness.types import F64, Forecasts
-from harness.verdict.rule import decide, no_gain, pooled_gain
+from harness.verdict.rule import decide, pooled_gain
+from harness.verdict.weigh import Weighed, weigh
 
 if TYPE_CHECKING:
+    from harness.spec.hypothesis import Hypothesis
     from harness.spec.sections import Acceptance
 
 
@@ -43,6 +44,7 @@ class Row:
     gain: float | None = None
     gain_low: float | None = None
     gain_high: float | None = None
+    unbounded: str | None = None
     p_value: float | None = None
     n: int | None = None
     min_gain: float | None = None
@@ -62,12 +64,16 @@ def fragility_table(rows: Sequence[Row]) -> dict[str, Table]:
 
 @dataclass(frozen=True)
 class Scored:
-    """Forecasts, the values that evidence reads, and every metric of each model (M,)."""
+    """Forecasts, the values that evidence reads, and every metric of each model (M,).
+
+    `clusters` counts the separate periods of a regime of shifts, None for any other rows.
+    """
 
     forecasts: Forecasts
     outcome: Values
     models: Mapping[str, Values]
     figures: Mapping[str, F64]
+    clusters: int | None = None
 
 
 @dataclass(frozen=True)
@@ -75,7 +81,7 @@ class Registered:
     """The rule, the deciding candidate and the result: the reference for all variants.
 
     `any_gain` is the status under the same rule with "any gain" instead of the registered minimum;
-    `seed` is the run's.
+    `seed` is the run's, `version` that of the rule.
     """
 
     rule: Acceptance
@@ -84,14 +90,17 @@ class Registered:
     status: str
     any_gain: str | None
     seed: int
+    version: int
 
     @classmethod
-    def of(cls, rule: Acceptance, verdict: Verdict, seed: int) -> Registered:
+    def of(cls, hypothesis: Hypothesis, verdict: Verdict) -> Registered:
         """From the verdict."""
+        rule, version = hypothesis.verdict, hypothesis.rule_version
         best, any_gain = verdict.best, None
         if rule.claim == "better":
-            any_gain = decided(rule, best, no_gain(rule.gain_as), rule.gain_as).status
-        return cls(rule, best.candidate, best.gain, verdict.status, any_gain, seed)
+            any_gain = decided(rule, best, no_gain(rule.gain_as), rule.gain_as, version).status
+        seed = hypothesis.run.seed
+        return cls(rule, best.candidate, best.gain, verdict.status, any_gain, seed, version)
 
     def head(self, kind: str, variant: str, metric: str | None = None) -> Row:
         """A row without results."""
@@ -122,6 +131,7 @@ class Registered:
             gain=found.gain,
             gain_low=found.gain_low,
             gain_high=found.gain_high,
+            unbounded=found.unbounded,
             p_value=found.p_adjusted,
             n=found.n,
             note=note,
@@ -136,6 +146,7 @@ class Registered:
             gain=best.gain,
             gain_low=best.gain_low,
             gain_high=best.gain_high,
+            unbounded=best.unbounded,
             p_value=best.p_adjusted,
             n=best.n,
             min_gain=self.rule.min_gain,
@@ -151,44 +162,41 @@ class Registered:
         column = list(METRICS).index(head.metric)
         base, own = (float(scored.figures[n][column]) for n in (head.baseline, head.candidate))
         gain = pooled_gain(head.metric, base, own, gain_as=head.gain_as)
-        if head.gain_as == "wins":
-            (found,) = evidence_of_wins(
-                scored.forecasts,
-                scored.outcome,
-                [scored.models],
-                baseline=head.baseline,
-                candidates=(head.candidate,),
-                metric=head.metric,
-                alpha=self.rule.alpha,
-                seed=self.seed,
-            )
-        else:
-            (found,) = evidence(
+        (found,) = weigh(
+            self.rule,
+            Weighed(
                 scored.forecasts,
                 scored.outcome,
                 [Seed(scored.models, {head.candidate: gain}, base)],
-                baseline=head.baseline,
-                candidates=(head.candidate,),
-                metric=head.metric,
-                gain_as=head.gain_as,
-                alpha=self.rule.alpha,
-            )
-        # The candidate was chosen among all, whatever the metric here.
-        tried = len(self.rule.candidates)
-        return replace(found, p_adjusted=min(1.0, found.p_value * tried))
+                scored.clusters,
+            ),
+            (head.candidate,),
+            metric=head.metric,
+            gain_as=head.gain_as,
+            min_gain=self._least(head),
+            seed=self.seed,
+            version=self.version,
+        )
+        return found
+
+    def _carried(self, row: Row) -> bool:
+        """Whether the registered minimum has a meaning for the row's metric."""
+        return row.metric == self.rule.metric or row.gain_as != "difference"
+
+    def _least(self, row: Row) -> float:
+        return self.rule.min_gain if self._carried(row) else no_gain(row.gain_as)
 
     def _held_against(self, row: Row, found: Evidence) -> Row:
         """The row with its verdict, if the rule has a minimum for its metric."""
-        rule, anything = self.rule, no_gain(row.gain_as)
-        carried = row.metric == rule.metric or row.gain_as != "difference"
+        rule, anything, carried = self.rule, no_gain(row.gain_as), self._carried(row)
         if rule.claim == "equal":
             if not carried:
                 why = f"no verdict: a margin in {rule.metric} says nothing about {row.metric}"
                 return replace(row, note="; ".join(filter(None, (why, row.note))))
-            status = decided(rule, found, rule.min_gain, row.gain_as).status
+            status = decided(rule, found, rule.min_gain, row.gain_as, self.version).status
             return replace(row, min_gain=rule.min_gain, status=status, agrees=status == self.status)
-        least = rule.min_gain if carried else anything
-        status = decided(rule, found, least, row.gain_as).status
+        least = self._least(row)
+        status = decided(rule, found, least, row.gain_as, self.version).status
         return replace(
             row,
             min_gain=least,
@@ -198,10 +206,12 @@ class Registered:
         )
 
 
-def decided(rule: Acceptance, found: Evidence, min_gain: float, gain_as: GainAs) -> Verdict:
+def decided(
+    rule: Acceptance, found: Evidence, min_gain: float, gain_as: GainAs, version: int
+) -> Verdict:
     """The registered rule on one candidate's evidence, with another minimum gain."""
     own = {"min_gain": min_gain, "gain_as": gain_as, "regime": None}
-    return decide([found], rule.model_copy(update=own))
+    return decide([found], rule.model_copy(update=own), version=version)
 
 
 def _sign(value: float) -> int:

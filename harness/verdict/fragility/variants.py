@@ -19,7 +19,7 @@ from harness.samples.target_scale import TargetScale
 from harness.scores.groups import only
 from harness.scores.losses import Values
 from harness.scores.metrics import METRICS
-from harness.scores.regimes import Terciles, mark
+from harness.scores.regimes import Terciles, mark, periods_in
 from harness.scores.scoring import score_groups, series
 from harness.study.stages import MeasuredStudy, forecast
 from harness.study.study import Study
@@ -62,13 +62,14 @@ class Basis:
         """The verdict's horizon."""
         return self.samples.horizon
 
-    def verdict_rows(self, forecasts: Forecasts) -> I64:
-        """The rows (positions) of the verdict."""
+    def verdict_rows(self, forecasts: Forecasts) -> tuple[I64, I64 | None]:
+        """The rows (positions) of the verdict, and the period of every row in a regime of them."""
         h = self.study.hypothesis
         name = h.verdict.regime
         if name is None:
-            return np.arange(forecasts.y.size)
-        return mark(self.measured.by_symbol, forecasts, h.regimes).groups[name]
+            return np.arange(forecasts.y.size), None
+        marked = mark(self.measured.by_symbol, forecasts, h.regimes)
+        return marked.groups[name], marked.periods.get(name)
 
 
 @dataclass(frozen=True)
@@ -76,27 +77,33 @@ class Pair:
     """Forecasts with the values of the outcome and of the two models compared.
 
     Ranks take longer than all other figures together, so they are only taken if `ranked` (ic).
+    `periods` (n,) are those of the verdict's regime of shifts.
     """
 
     forecasts: Forecasts
     outcome: Values
     models: Mapping[str, Values]
     ranked: bool
+    periods: I64 | None = None
 
     @classmethod
-    def of(cls, forecasts: Forecasts, scale: TargetScale, metric: str) -> Pair:
+    def of(cls, forecasts: Forecasts, scale: TargetScale, metric: str, periods: I64 | None) -> Pair:
         """From the forecasts of two models."""
         ranked = METRICS[metric].ranked
-        return cls(forecasts, *series(forecasts, scale, ranked=ranked), ranked)
+        return cls(forecasts, *series(forecasts, scale, ranked=ranked), ranked, periods)
 
-    def over(self, groups: Sequence[I64]) -> Iterator[Scored]:
-        """Scores over each group of rows (positions); no group is empty."""
+    def over(
+        self, groups: Sequence[I64], periods: Sequence[I64 | None] | None = None
+    ) -> Iterator[Scored]:
+        """Scores over each group of rows (positions), with its own periods; no group is empty."""
         figures = score_groups(self.outcome, self.models, groups, ranked=self.ranked)
         for place, rows in enumerate(groups):
             values = self.forecasts, self.outcome, self.models
             if rows.size < self.forecasts.y.size:
                 values = only(*values, rows, ranked=self.ranked)
-            yield Scored(*values, {name: f[place] for name, f in figures.items()})
+            own = {name: f[place] for name, f in figures.items()}
+            within = periods[place] if periods else self.periods
+            yield Scored(*values, own, periods_in(within, rows))
 
     def scored(self, rows: I64) -> Scored:
         """Scores over these rows."""
@@ -117,8 +124,8 @@ def fragility(
     rule = registered.rule
     names = rule.baseline, registered.candidate
     own = {name: models[name] for name in names}
-    pair = Pair(forecasts, outcome, own, METRICS[rule.metric].ranked)
-    rows = basis.verdict_rows(forecasts)
+    rows, periods = basis.verdict_rows(forecasts)
+    pair = Pair(forecasts, outcome, own, METRICS[rule.metric].ranked, periods)
     main = pair.scored(rows)
     found = [
         registered.row("loss", f"loss {name}", main, metric=name)
@@ -194,12 +201,12 @@ def _trained(
     """The variant with these forecasts, unless every fit has its registered training rows."""
     if fitted_on(forecasts.proofs) <= same:
         return registered.without("training", name, "every fit has the same training rows")
-    rows = basis.verdict_rows(forecasts)
+    rows, periods = basis.verdict_rows(forecasts)
     if rows.size < _FEWEST_ROWS:
         return registered.without("training", name, _few(rows))
     short = sum(p.train_start < basis.measured.facts.start for p in forecasts.proofs)
     note = f"the data start within {short} of {len(forecasts.proofs)} training spans" * bool(short)
-    pair = Pair.of(forecasts, basis.study.scale, registered.rule.metric)
+    pair = Pair.of(forecasts, basis.study.scale, registered.rule.metric, periods)
     return registered.row("training", name, pair.scored(rows), note=note)
 
 
@@ -270,16 +277,24 @@ def _regime_rows(basis: Basis, registered: Registered, pair: Pair) -> list[Row]:
     regimes = h.regimes or {
         "volatility": Terciles(parse_feature(f"{h.target.measure}_{basis.horizon}"))
     }
-    groups = mark(basis.measured.by_symbol, pair.forecasts, regimes).groups
-    named = {f"regime {name}": rows for name, rows in groups.items() if name != own}
-    return _group_rows(registered, pair, "regime", named)
+    marked = mark(basis.measured.by_symbol, pair.forecasts, regimes)
+    named = {f"regime {name}": rows for name, rows in marked.groups.items() if name != own}
+    periods = [marked.periods.get(name) for name in marked.groups if name != own]
+    return _group_rows(registered, pair, "regime", named, periods)
 
 
 def _group_rows(
-    registered: Registered, pair: Pair, kind: str, groups: Mapping[str, I64]
+    registered: Registered,
+    pair: Pair,
+    kind: str,
+    groups: Mapping[str, I64],
+    periods: Sequence[I64 | None] | None = None,
 ) -> list[Row]:
     enough = {name: rows for name, rows in groups.items() if rows.size >= _FEWEST_ROWS}
-    scored = dict(zip(enough, pair.over(list(enough.values())), strict=True))
+    if periods:
+        periods = [p for p, rows in zip(periods, groups.values(), strict=True)
+                   if rows.size >= _FEWEST_ROWS]  # fmt: skip
+    scored = dict(zip(enough, pair.over(list(enough.values()), periods), strict=True))
     return [
         registered.row(kind, name, scored[name])
         if name in scored
