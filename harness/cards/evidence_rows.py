@@ -35,6 +35,15 @@ def ability_rows(record: Mapping[str, Any]) -> dict[str, Any]:
     return {"pairs": pairs, "nested": nested, **by}
 
 
+def difference_rows(record: Mapping[str, Any]) -> list[dict[str, Any]]:
+    """The loss differences of every candidate, `share` in percent; [] for older records."""
+    rows = rows_of(record["tables"].get("differences", {}))
+    return [
+        row | {"share": None if row["top_share"] is None else 100.0 * row["top_share"]}
+        for row in rows
+    ]
+
+
 def risk_rows(record: Mapping[str, Any]) -> dict[str, Any] | None:
     """VaR and ES: rows over all symbols, wins by symbol, definitions of the columns.
 

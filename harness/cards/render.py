@@ -21,7 +21,12 @@ from typing import Any, TypedDict
 import jinja2
 
 from harness.cache import cache_folder
-from harness.cards.evidence_rows import ability_rows, distribution_rows, risk_rows
+from harness.cards.evidence_rows import (
+    ability_rows,
+    difference_rows,
+    distribution_rows,
+    risk_rows,
+)
 from harness.cards.fit_rows import (
     coefficient_rows,
     coefficient_words,
@@ -80,6 +85,8 @@ def render_card(record: Mapping[str, Any]) -> str:
         folds=rows_of(record["tables"]["folds"]),
         proofs=_proofs(record),
         tests=rows_of(record["tables"]["tests"]),
+        differences=difference_rows(record),
+        losses=METRICS[record["verdict"]["metric"]].loss,
         ability=ability_rows(record),
         wins=rows_of(record["tables"]["wins"]),
         timings=rows_of(record["tables"]["timings"]),

@@ -14,6 +14,7 @@ from harness.log.schema import (
     RUN_ID,
     SYMBOL,
     TEXT,
+    TEXTS,
     TIME,
     Column,
     Kind,
@@ -112,6 +113,49 @@ TESTS = LogTable(
         Column("p_claim", REAL, "p-value of `the claim does not hold`; see verdicts.p_claim"),
         Column("unbounded", TEXT, "where the interval has no end; see verdicts.unbounded"),
     ),
+)
+
+DIFFERENCES = LogTable(
+    "differences",
+    "One row per candidate: its loss differences by forecast origin, which the test is about.",
+    (
+        RUN_ID,
+        Column("candidate", TEXT, "the candidate model"),
+        BASELINE,
+        METRIC,
+        HORIZON,
+        Column("n", COUNT, "number of forecast origins"),
+        Column(
+            "mean",
+            REAL,
+            "mean of the baseline's loss less the candidate's, positive for better, in the loss' "
+            "unit; for ic and corr, which have no loss of each row, the gain",
+        ),
+        Column("skewness", REAL, "their skewness, no unit; null if they are constant"),
+        Column(
+            "top_share",
+            REAL,
+            "share, 0 to 1, of the five largest differences of the mean's sign in the sum of all "
+            "of that sign; null if there are none",
+        ),
+        Column("mean_without", REAL, "their mean without these five, in the unit of mean"),
+        Column("top_dates", TEXTS, "the forecast origins of these five, UTC, the largest first"),
+        Column("lag", COUNT, "overlap + 1: the first lag, in forecast origins, without overlap"),
+        Column("autocorrelation", REAL, "autocorrelation of the differences at this lag, -1 to 1"),
+        _COSINES,
+        Column(
+            "half_power",
+            REAL,
+            "the cosine at which their spectrum has fallen to half; null if not below `cosines`",
+        ),
+        Column(
+            "fewer", COUNT, "number of cosines at which the test holds its level; cosines, if so"
+        ),
+        Column("p_fewer", REAL, "p-value of `no gain` with `fewer` cosines, adjusted, 0 to 1"),
+        Column("low_fewer", REAL, "lower end of the interval with `fewer` cosines, as gain_low"),
+        Column("high_fewer", REAL, "upper end of the interval with `fewer` cosines, as gain_high"),
+    ),
+    note="No rows where the gain is the share of symbols won: it is no mean of differences.",
 )
 
 SEEDS = LogTable(

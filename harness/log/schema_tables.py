@@ -18,6 +18,7 @@ LOG_TABLES: dict[str, LogTable] = {
         scores.SCORES,
         scores.FORECASTS,
         scores.TESTS,
+        scores.DIFFERENCES,
         scores.SEEDS,
         scores.ABILITY,
         scores.WINS,

@@ -19,7 +19,13 @@ from harness.log.forecast_file import HorizonForecasts
 from harness.log.registrations import moment_words
 from harness.panel.identity import panel_identity
 from harness.record.fit_tables import fit_tables
-from harness.record.score_tables import evidence_table, folds_table, scores_table, wins_table
+from harness.record.score_tables import (
+    differences_table,
+    evidence_table,
+    folds_table,
+    scores_table,
+    wins_table,
+)
 from harness.record.tables import (
     ability_table,
     distribution_tables,
@@ -31,13 +37,17 @@ from harness.scores.seeds import seeds_table
 from harness.types import Forecasts
 from harness.verdict.cautions import (
     cautions,
+    of_a_rival,
     of_a_weak_baseline,
+    of_few_dates,
+    of_persistence,
     of_the_baseline,
     of_the_family,
     of_the_laws,
     of_the_records,
     of_the_source,
     of_the_training,
+    of_ties,
 )
 from harness.verdict.fragility.rows import Row, fragility_table
 from harness.verdict.words import Show
@@ -114,8 +124,10 @@ def make_record(
         "audit": audit.as_dict(),
         **tried,
         "cautions": [
+            *of_ties(judged.ties, h.verdict.baseline),
             *of_the_baseline(h.verdict.metric, h.models[h.verdict.baseline].kind),
             *_warnings_of_level(study, forecasts, judged),
+            *_warnings_of_differences(h, judged),
             *of_the_family(verdict, tried["family"], h.verdict.alpha),
             *audit.cautions({h.verdict.baseline, verdict.best.candidate}),
             *cautions(forecasts, study.scale, verdict, facts.start),
@@ -129,6 +141,7 @@ def make_record(
         "tables": {
             "scores": scores_table(forecasts, scores),
             "tests": evidence_table(verdict),
+            "differences": differences_table(judged.differences),
             "seeds": seeds_table(judged.spread),
             "ability": ability_table(str(h.verdict.horizon), judged.ability),
             "folds": folds_table(forecasts),
@@ -214,6 +227,16 @@ def _warnings_of_level(
     (scores,) = (s for s in judged.scores if s.horizon == horizon)
     outcome = study.scale.variance(forecasts[horizon].y)
     return of_a_weak_baseline(rule.baseline, scores.value(rule.baseline, "qlike"), outcome)
+
+
+def _warnings_of_differences(h: Hypothesis, judged: Judged) -> list[str]:
+    rule, verdict = h.verdict, judged.verdict
+    best = next((d for d in judged.differences if d.candidate == verdict.best.candidate), None)
+    return [
+        *of_persistence(best, verdict, Show(rule.metric, rule.gain_as), rule.claim, rule.alpha),
+        *of_few_dates(best, verdict),
+        *of_a_rival(judged.rival, verdict, rule.claim, rule.alpha),
+    ]
 
 
 def _warnings_of_laws(h: Hypothesis, judged: Judged) -> list[str]:

@@ -7,6 +7,7 @@ from typing import Any
 
 from harness.durations import iso_moment as _iso
 from harness.inference.evidence import Evidence, Verdict
+from harness.inference.loss_differences import LossDifferences
 from harness.scores.metrics import METRICS
 from harness.scores.scoring import Scores
 from harness.tables import Table, table
@@ -55,6 +56,26 @@ def evidence_table(verdict: Verdict) -> Table:
     pairs = zip(rows, verdict.evidence, strict=True)
     found = [(*row, *(getattr(e, c) for c in drawn)) for row, e in pairs]
     return table((*columns, *drawn), found) | {"name": ["bootstrap of wins"] * len(rows)}
+
+
+def differences_table(found: Sequence[LossDifferences]) -> Table:
+    """`differences`: the loss differences of every candidate described; no rows for wins."""
+    own = (
+        "candidate", "baseline", "metric", "horizon", "n", "mean", "skewness", "top_share",
+        "mean_without",
+    )  # fmt: skip
+    of_time = ("lag", "autocorrelation", "cosines", "half_power", "fewer")
+    fewer = ("p_fewer", "low_fewer", "high_fewer")
+    rows = [
+        (
+            *(getattr(d, c) for c in own),
+            [_iso(date) for date in d.top_dates],
+            *(getattr(d.persistence, c) for c in of_time),
+            *(getattr(d, c) for c in fewer),
+        )
+        for d in found
+    ]
+    return table((*own, "top_dates", *of_time, *fewer), rows)
 
 
 def _spread(e: Evidence) -> tuple[float, float]:

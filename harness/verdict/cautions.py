@@ -8,10 +8,14 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from harness.durations import show_moment
 from harness.inference.evidence import Verdict
+from harness.inference.loss_differences import LossDifferences
 from harness.samples.target_scale import TargetScale
+from harness.scores.metrics import METRICS
 from harness.types import F64, Forecasts
-from harness.verdict.words import p_value
+from harness.verdict.rivals import Rival
+from harness.verdict.words import Show, p_value
 
 if TYPE_CHECKING:
     from harness.scores.distribution.assess import DistributionRow
@@ -19,6 +23,8 @@ if TYPE_CHECKING:
 _ROWS_PER_COEFFICIENT = 10
 _FEWEST_COSINES = 8
 _FAR = 2.0  # times the QLIKE of a constant; a baseline that is only noisy stays below
+_MANY_DATES = 250  # of which five are 2 %
+_MUCH = 1.0 / 3.0  # of all that is saved; for normal differences it is below 0.13
 _CLOSED = 5 * 86_400_000_000_000  # ns that an exchange may be closed at the start of a span
 
 
@@ -63,6 +69,103 @@ def of_the_baseline(metric: str, kind: str) -> list[str]:
     return [
         "Persistence forecasts no change, so it is never right about the direction: a coin toss "
         "gains 0.5 over it."
+    ]
+
+
+def of_ties(ties: Sequence[str], baseline: str) -> list[str]:
+    """Warns of candidates whose forecasts are those of the baseline, up to rounding."""
+    return [
+        f"{name} makes the same forecasts as the baseline {baseline}, up to rounding: this is a "
+        "tie, not evidence."
+        for name in ties
+    ]
+
+
+def of_a_rival(rival: Rival | None, verdict: Verdict, claim: str, alpha: float) -> list[str]:
+    """Warns of a model of the run that is better than the confirmed candidate, or the baseline.
+
+    A verdict that is not confirmed is told of a rival only if it beats the baseline at `alpha`.
+    """
+    if rival is None or claim == "equal" or not rival.gain_over_baseline > 0.0:
+        return []
+    best, heading = verdict.best, METRICS[verdict.best.metric].heading
+    confirmed = verdict.status == "confirmed"
+    figure, other = _apart(rival.figure, rival.of_candidate if confirmed else rival.of_baseline)
+    head = f"{rival.model} has a {heading} of {figure}, better than the {other} of "
+
+    def tested(p: float) -> str:
+        words = p_value(p, alpha)
+        adjusted = f", adjusted for {rival.others} models" if rival.others > 1 else ""
+        return f"p {words}{adjusted}" if words.startswith("<") else f"p = {words}{adjusted}"
+
+    if confirmed and rival.gain > 0.0:
+        return [
+            f"{head}{best.candidate} ({tested(rival.p_value)}): "
+            f"{best.candidate} beats the baseline {best.baseline} ({rival.of_baseline:.4g}), not "
+            "the best model of this run."
+        ]
+    if verdict.status in ("refuted", "inconclusive") and rival.p_over_baseline < alpha:
+        return [
+            f"{head}the baseline {best.baseline} "
+            f"({tested(rival.p_over_baseline)}): the baseline is not the best model of this run."
+        ]
+    return []
+
+
+def _apart(one: float, other: float) -> tuple[str, str]:
+    """Two figures with as many digits, four or more, as tell them apart."""
+    for digits in range(4, 17):
+        texts = f"{one:.{digits}g}", f"{other:.{digits}g}"
+        if texts[0] != texts[1]:
+            break
+    return texts
+
+
+def of_few_dates(found: LossDifferences | None, verdict: Verdict) -> list[str]:
+    """Warns of a gain that a few forecast origins make.
+
+    Either the five largest differences are more than a third of all that the candidate saves; or
+    it is confirmed, and the mean difference without them is below zero, or less than half of what
+    it is with them. Where a share decides, there must be so many origins that five are few.
+    """
+    if found is None or verdict.status == "void" or not found.mean > 0.0:
+        return []
+    few = found.n >= _MANY_DATES and found.top_share > _MUCH
+    if verdict.status == "confirmed":
+        least = 0.5 * found.mean if found.n >= _MANY_DATES else 0.0
+        few |= found.mean_without < least
+    if not few:
+        return []
+    metric, dates = METRICS[found.metric], ", ".join(map(show_moment, found.top_dates))
+    words = metric.loss.words if metric.loss else metric.heading
+    return [
+        f"Few dates make this gain. Without the {len(found.top_dates)} of {found.n:,} forecast "
+        f"origins on which {found.candidate} gains most ({dates}), its mean gain in {words} is "
+        f"{found.mean_without:.3g} instead of {found.mean:.3g}."
+    ]
+
+
+def of_persistence(
+    found: LossDifferences | None, verdict: Verdict, show: Show, claim: str, alpha: float
+) -> list[str]:
+    """Warns of loss differences that persist too long for the test behind a verdict."""
+    if found is None or verdict.status not in ("confirmed", "refuted"):
+        return []
+    of = found.persistence
+    if of.fewer == of.cosines:
+        return []
+    memory = max(1, round(found.n / (math.pi * of.half_power)))
+    p = p_value(found.p_fewer, alpha)
+    p = p if p.startswith("<") else f"= {p}"
+    interval = f"{show(found.low_fewer)} to {show(found.high_fewer)}"
+    rejected = ""
+    if verdict.status == "confirmed" and claim != "equal":
+        rejected = f', so "no gain" is {"still" if found.p_fewer < alpha else "no longer"} rejected'
+    return [
+        f"The loss differences of {found.candidate} persist over about {memory:,} forecast "
+        f"origins, too long for a test with {of.cosines} cosines: it rejects too often, and its "
+        f"interval is too narrow. With {of.fewer} cosines p {p}{rejected}; the "
+        f"{verdict.best.level:.0%} interval is {interval}."
     ]
 
 

@@ -9,10 +9,13 @@ from harness.errors import RunError
 from harness.inference.evidence import Evidence, Verdict
 from harness.inference.findings import Compared, Finding, findings, nests
 from harness.inference.gains import Seed
+from harness.inference.loss_differences import LossDifferences, describe, differences
 from harness.scores.distribution.assess import Distributions
 from harness.scores.distribution.assess import assess as assess_laws
+from harness.scores.forecast_origins import by_origin
 from harness.scores.groups import Adaptation, GroupScores, adaptation, by_group, of_group, only
 from harness.scores.losses import Values
+from harness.scores.metrics import METRICS
 from harness.scores.regimes import mark, periods_in
 from harness.scores.risk.assess import Risk, assess
 from harness.scores.scoring import Scores, score, series
@@ -20,9 +23,10 @@ from harness.scores.seeds import SeedScores, by_seed, groups_over_seeds, over_se
 from harness.spec.sections import Acceptance
 from harness.study.stages import MeasuredStudy
 from harness.study.study import Study
-from harness.types import Forecasts
+from harness.types import F64, Forecasts
 from harness.verdict.fragility.rows import Registered, Row
 from harness.verdict.fragility.variants import Basis, fragility
+from harness.verdict.rivals import Rival, find_rival
 from harness.verdict.rule import decide, pooled_gain
 from harness.verdict.weigh import Weighed, weigh
 
@@ -34,6 +38,11 @@ class Judged:
     `values` are those of the outcome and of every model at the verdict's horizon, over all rows.
     With several seeds, scores, groups and evidence are means over them and `spread` has the scores
     of each; everything else uses the first seed.
+
+    `differences` describe the loss differences of every candidate. They and the `rival` are left
+    out where the gain is the share of symbols won: such a gain is no mean of differences, and a
+    large one counts no more than a small one. `ties` are candidates whose forecasts equal the
+    baseline's up to rounding.
     """
 
     scores: tuple[Scores, ...]
@@ -45,6 +54,9 @@ class Judged:
     risks: tuple[Risk, ...] = ()
     distributions: tuple[Distributions, ...] = ()
     spread: tuple[SeedScores, ...] = ()
+    differences: tuple[LossDifferences, ...] = ()
+    rival: Rival | None = None
+    ties: tuple[str, ...] = ()
 
 
 def judge(
@@ -106,7 +118,10 @@ def judge(
             version=h.rule_version,
         )
         ability = findings(_compared(study, part, outcome, models))
+        at_the_verdict = part, outcome, seeds
+        by_model = figures
     verdict = decide(found, rule, forbidden=forbidden, version=h.rule_version)
+    wins = rule.gain_as == "wins"
     return Judged(
         tuple(scores),
         tuple(groups),
@@ -117,6 +132,9 @@ def judge(
         tuple(risks),
         tuple(distributions),
         tuple(spread),
+        () if wins else _loss_differences(rule, found, *at_the_verdict),
+        None if wins else find_rival(rule, verdict.best.candidate, *at_the_verdict, by_model),
+        tuple(n for n in rule.candidates if deciding[1][n] is deciding[1][rule.baseline]),
     )
 
 
@@ -170,6 +188,27 @@ def _seed(rule: Acceptance, models: dict[str, Values], figures: Mapping[str, flo
         for name in rule.candidates
     }
     return Seed(models, gains, base)
+
+
+def _loss_differences(
+    rule: Acceptance,
+    found: Sequence[Evidence],
+    part: Forecasts,
+    outcome: Values,
+    seeds: Sequence[Seed],
+) -> tuple[LossDifferences, ...]:
+    metric, origins = METRICS[rule.metric], by_origin(part.formed_at)
+    formed_at = part.formed_at[origins.starts]
+
+    def of(name: str) -> list[F64]:
+        return [
+            differences(
+                metric, origins, outcome, s.models[rule.baseline], s.models[name], s.gains[name]
+            )
+            for s in seeds
+        ]
+
+    return tuple(describe(e, of(e.candidate), formed_at, candidates=len(found)) for e in found)
 
 
 def vary(basis: Basis, forecasts: Forecasts, judged: Judged) -> list[Row]:

@@ -32,6 +32,7 @@ TABLES = sorted(
         "cards",
         "coefficients",
         "decisions",
+        "differences",
         "documents",
         "fit_notes",
         "fit_times",

@@ -32,6 +32,9 @@ def test_the_same_model_written_otherwise_gains_nothing(in_workspace, command, m
     assert outcome.verdict.status == "inconclusive"
     assert (best.gain, best.statistic, best.p_value) == (0.0, 0.0, 0.5)
     record = harness.open_log("reports").read(outcome.run_id)
+    assert record["cautions"][0].startswith("turned makes the same forecasts as the baseline har")
+    (described,) = rows_of(record["tables"]["differences"])
+    assert (described["mean"], described["top_share"], described["top_dates"]) == (0.0, None, [])
     (wins,) = (
         r
         for r in rows_of(record["tables"]["wins"])

@@ -1,0 +1,236 @@
+"""What the loss differences behind a gain look like: a few large dates, persistence.
+
+The Diebold-Mariano test assumes that the spectrum of the differences is flat over the cosines it
+uses. Where differences persist, it falls within them: the long-run variance comes out too small and
+a true null is rejected too often. The half-power cosine is where the spectrum has fallen to half.
+It is found twice, and the lower one counts:
+
+* From the autocorrelation rho at the first lag at which targets no longer share bars. A first-order
+  autoregression falls to half near the frequency 1 - rho, which is cosine m (1 - rho) / pi of m
+  non-overlapping targets; 3/2 of that where targets overlap, whose sums are smoother than what they
+  sum. Lag 1 would be high by construction.
+* From the cosines themselves: s / (1 + (j / a)^2) is fitted to their squares by likelihood. This
+  finds a slow drift under much noise, which has no autocorrelation to speak of.
+
+Measured on 1,000 normal series each, one-sided at 5 %: first-order autoregressions of 0.9, 0.95 and
+0.98 and 1,000 dates are rejected in 8, 13 and 24 %, and with `fewer_cosines` in 4, 6 and 7 %. Where
+the half-power cosine is not below those used, the size of an autoregression is 8 % at most. A drift
+that is a fifth of the variance, autoregression 0.98: 22 %, then 8 %.
+"""
+
+from __future__ import annotations
+
+import math
+import statistics
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from harness.inference.diebold_mariano import (
+    cosine_projections,
+    cosine_terms,
+    standard_error,
+    student_t_quantile,
+    student_t_sf,
+)
+from harness.inference.evidence import Evidence
+from harness.scores.forecast_origins import ForecastOrigins
+from harness.scores.losses import Values
+from harness.scores.metrics import Metric
+from harness.types import F64, I64
+
+LARGEST = 5  # dates
+_ROUNDING = 1e-13  # relative variation up to which a series counts as constant
+_SMOOTHER = 1.5  # half-power cosine of what overlapping targets sum, over that of their sums
+_FALLS = 6.0  # likelihood ratio; 4 to 6 % of flat spectra exceed it
+_TRIED = 25  # half-power cosines, in equal steps of their logarithm
+_FEWEST = 2  # cosines that a test is left with
+_NONE = np.empty(0, np.int64)
+
+
+@dataclass(frozen=True)
+class Persistence:
+    """`autocorrelation` at `lag`, the first that overlap does not force; NaN where undefined.
+
+    `half_power` is the half-power cosine, NaN if it is not below the `cosines` used; `fewer` is the
+    number of cosines over which the spectrum is nearly flat, but at least 2; `cosines` for no need.
+    """
+
+    lag: int
+    autocorrelation: float
+    cosines: int
+    half_power: float
+    fewer: int
+
+
+@dataclass(frozen=True)
+class LossDifferences:
+    """The differences d (n,) by forecast origin that the test of one candidate is about.
+
+    d is the baseline's loss less the candidate's, averaged over the symbols of an origin and over
+    seeds; for a metric without a loss of each row, the influence on the gain plus the gain. `mean`
+    and `mean_without` are in the loss' unit. The largest dates are the up to five with the largest
+    d of the mean's sign: `top_share` is their share of the sum of all d of that sign, 0 to 1;
+    `mean_without` is the mean over the other dates; `top_dates` are their origins (UTC ns), the
+    largest first. `p_fewer` (adjusted for the number of candidates), `low_fewer` and `high_fewer`
+    are p-value and interval with `persistence.fewer` cosines.
+    """
+
+    candidate: str
+    baseline: str
+    metric: str
+    horizon: str
+    n: int
+    mean: float
+    skewness: float
+    top_share: float
+    mean_without: float
+    top_dates: tuple[int, ...]
+    persistence: Persistence
+    p_fewer: float
+    low_fewer: float
+    high_fewer: float
+
+
+def differences(
+    m: Metric, origins: ForecastOrigins, outcome: Values, base: Values, own: Values, gain: float
+) -> F64:
+    """By forecast origin (n,): loss of `base` less that of `own`, or influence plus the gain."""
+    if m.loss is not None:
+        return origins.averages(m.losses(outcome, base) - m.losses(outcome, own))
+    moved = m.influence(outcome, own) - m.influence(outcome, base)
+    return origins.averages(moved if m.higher else -moved) + gain
+
+
+def describe(
+    e: Evidence, each: Sequence[F64], formed_at: I64, *, candidates: int = 1
+) -> LossDifferences:
+    """Describe the differences of each seed (n,), at the origins `formed_at` (n,), of evidence `e`.
+
+    The interval with fewer cosines is that of `e`, either side stretched as the critical value
+    times the standard error of d is.
+    """
+    d = np.mean(each, axis=0)
+    largest = _largest(d)
+    persistence = persistence_of(d, e.overlap)
+    spread = statistics.stdev(float(x.mean()) for x in each) if len(each) > 1 else 0.0
+    of_seeds = spread / math.sqrt(len(each))
+    fewer = persistence.fewer
+    p = p_of_no_gain(d, fewer, of_seeds)
+    stretch = 1.0
+    if fewer < persistence.cosines:
+        each_side = (1.0 + e.level) / 2.0
+        stretch = _half_width(d, fewer, each_side) / _half_width(d, persistence.cosines, each_side)
+    return LossDifferences(
+        e.candidate,
+        e.baseline,
+        e.metric,
+        e.horizon,
+        d.size,
+        float(d.mean()),
+        skewness(d),
+        _share(d, largest),
+        _mean_without(d, largest),
+        tuple(formed_at[largest].tolist()),
+        persistence,
+        min(1.0, p * candidates),
+        e.gain - stretch * (e.gain - e.gain_low),
+        e.gain + stretch * (e.gain_high - e.gain),
+    )
+
+
+def skewness(d: F64) -> float:
+    """Third central moment of d (n,) over the 3/2 power of its second; NaN if d is constant."""
+    if not _varies(d):
+        return math.nan
+    centred = d - d.mean()
+    return float(np.mean(centred**3) / np.mean(centred**2) ** 1.5)
+
+
+def persistence_of(d: F64, overlap: int) -> Persistence:
+    """How persistent d (n,) is, in time order, whose targets overlap the next `overlap` ones."""
+    lag, cosines = overlap + 1, cosine_terms(d.size, overlap)
+    if not _varies(d) or d.size <= lag:
+        return Persistence(lag, math.nan, cosines, math.nan, cosines)
+    centred = d - d.mean()
+    rho = float(centred[lag:] @ centred[:-lag] / (centred @ centred))
+    corner = min(_corner_of_autoregression(rho, d.size, overlap), _corner_of_fall(d, cosines))
+    if not corner < cosines or cosines <= _FEWEST:
+        return Persistence(lag, rho, cosines, math.nan, cosines)
+    # Up to half of the half-power cosine the spectrum has fallen by 7 % on average.
+    return Persistence(lag, rho, cosines, corner, max(_FEWEST, math.floor(corner / 2.0)))
+
+
+def fewer_cosines(d: F64, overlap: int) -> tuple[int, float]:
+    """The number of cosines at which the test of d (n,) holds its level, and its p-value there.
+
+    The number is that of `cosine_terms` where the differences do not persist.
+    """
+    fewer = persistence_of(d, overlap).fewer
+    return fewer, p_of_no_gain(d, fewer)
+
+
+def p_of_no_gain(d: F64, cosines: int, of_seeds: float = 0.0) -> float:
+    """One-sided p-value that the mean of d (n,) is above zero; 1/2 if it has no finite variance.
+
+    `of_seeds` is the standard error of the mean over seeds, which adds to that in time.
+    """
+    if not np.isfinite(d).all():
+        return 0.5
+    error = math.hypot(standard_error(d, cosines), of_seeds)
+    if error == 0.0 or math.isnan(error):
+        return 0.5
+    return student_t_sf(float(d.mean()) / error, cosines)
+
+
+def _corner_of_autoregression(rho: float, n: int, overlap: int) -> float:
+    """The half-power cosine by rho, whose bias is (1 + 4 rho) / m (Kendall 1954, Biometrika 41)."""
+    apart = n / (overlap + 1)
+    if rho > 0.0:
+        rho = min(rho + (1.0 + 4.0 * rho) / apart, 1.0)
+    return (_SMOOTHER if overlap else 1.0) * apart * (1.0 - rho) / math.pi
+
+
+def _corner_of_fall(d: F64, cosines: int) -> float:
+    """The half-power cosine by the likelihood of the squared projections; infinite for none."""
+    if not cosines:
+        return math.inf
+    squares = np.square(cosine_projections(d[:, None], cosines)[:, 0])
+    corners = np.geomspace(0.5, 2.0 * cosines, _TRIED)
+    fallen = np.log1p(np.square(np.arange(1.0, cosines + 1.0) / corners[:, None]))
+    scale = np.mean(squares * np.exp(fallen), axis=1)
+    likelihood = fallen.sum(axis=1) - cosines * np.log(scale)
+    best = int(likelihood.argmax())
+    ratio = 2.0 * (likelihood[best] + cosines * math.log(squares.mean()))
+    return float(corners[best]) if ratio > _FALLS else math.inf
+
+
+def _varies(d: F64) -> bool:
+    """Whether d (n,) is finite and varies by more than rounding."""
+    return bool(np.isfinite(d).all() and np.ptp(d) > _ROUNDING * float(np.abs(d).max()))
+
+
+def _largest(d: F64) -> I64:
+    """Places of the up to five largest d of the mean's sign, the largest first."""
+    if not np.isfinite(d).all():
+        return _NONE
+    towards = d if d.mean() >= 0.0 else -d
+    order = np.argsort(-towards, kind="stable")[:LARGEST]
+    return order[towards[order] > 0.0]
+
+
+def _share(d: F64, largest: I64) -> float:
+    if not largest.size:
+        return math.nan
+    towards = d * np.sign(d[largest[0]])
+    return float(towards[largest].sum() / towards[towards > 0.0].sum())
+
+
+def _mean_without(d: F64, largest: I64) -> float:
+    others = np.delete(d, largest)
+    return float(others.mean()) if others.size else math.nan
+
+
+def _half_width(d: F64, cosines: int, p: float) -> float:
+    return student_t_quantile(p, cosines) * standard_error(d, cosines)
