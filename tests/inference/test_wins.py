@@ -307,6 +307,8 @@ def test_a_run_says_on_how_many_symbols_it_wins(folder):
     (own,) = [w["wins"] for w in wins_of if w["metric"] == "mae_log"]
     assert v["gain"] == own / 12
     assert "; by NLL: har " in record["card"]
+    assert record["tables"]["differences"]["candidate"] == []  # a share is no mean of differences
+    assert "### Loss differences" not in record["card"]
     assert (v["gain_as"], v["unit"]) == ("wins", "% of the symbols, by mae_log")
     assert (tests["symbols"], tests["name"]) == ([12], ["bootstrap of wins"])
     assert f"| har | {100 * v['gain']:.1f} % | " in record["card"]

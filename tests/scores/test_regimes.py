@@ -172,7 +172,9 @@ def test_a_verdict_on_a_regime_is_that_of_its_rows_alone(tmp_path):
     assert busy["har"][6] + calm["har"][6] == pooled
     gain = busy["har"][5] - busy["persistence"][5]
     assert record["verdict"]["gain"] == pytest.approx(gain, rel=1e-12)
-    assert record["tables"]["tests"]["n"] == [busy["har"][6]]
+    for table in ("tests", "differences"):
+        assert record["tables"][table]["n"] == [busy["har"][6]]
+    assert record["tables"]["differences"]["p_fewer"] == record["tables"]["tests"]["p_adjusted"]
     card = record["card"]
     assert "over persistence in busy" in card or "to persistence in busy" in card
     assert f"| R² log 4h in busy har | {number(busy['har'][5])} |" in card
