@@ -28,7 +28,7 @@ class Evidence:
     value that `statistic` must exceed to reject "no gain"; `detectable` is the minimum detectable
     gain at 80 % power; `standard_error` is the gain's. `cosines` are the degrees of freedom in
     time, `df` those of test and interval, fewer if seeds differ; `seeds` are the gains by seed,
-    `gain` is their mean. `windows` counts test windows, `clusters` the separate periods that cap
+    `gain` is their mean. `windows` counts test windows, `periods` the separate periods that cap
     the cosines, 0 for none. A gain that is the share of `symbols` won has no cosines but `draws`
     with a mean block length of `block` forecast origins; its `detectable` is NaN if no share is
     detectable.
@@ -58,7 +58,7 @@ class Evidence:
     block: float = math.nan
     draws: int = 0
     p_claim: float = math.nan
-    clusters: int = 0
+    periods: int = 0
 
     @property
     def unbounded(self) -> str | None:

@@ -63,7 +63,7 @@ def evidence(
     min_gain: float = 0.0,
     claim: Claim = "better",
     tried: int | None = None,
-    clusters: int | None = None,
+    most_cosines: int | None = None,
 ) -> tuple[Evidence, ...]:
     """The evidence for each candidate's gain over the baseline, in the order of the candidates.
 
@@ -82,15 +82,14 @@ def evidence(
         min_gain: the gain claimed, or the margin of `equal`; `p_claim` tests it.
         claim: `better` or `equal`.
         tried: the number of candidates that alpha is shared by, if not those given.
-        clusters: how many separate periods the rows are of, where losses within one are one shock;
-            then there are at most as many cosines as periods, less one.
+        most_cosines: at most so many, where the rows are worth less than their number.
     """
     m = METRICS[metric]
     tried = tried or len(candidates)
     origins = by_origin(forecasts.formed_at)
     cosines = cosine_terms(origins.n, forecasts.overlap)
-    if clusters is not None:
-        cosines = max(min(cosines, clusters - 1), 0)
+    if most_cosines is not None:
+        cosines = min(cosines, most_cosines)
     scale = _scale(m, gain_as)
     sharing = 1 if claim == "equal" else tried
     out = []
@@ -127,7 +126,6 @@ def evidence(
                 windows=len(forecasts.windows),
                 df=df,
                 seeds=gains if len(gains) > 1 else (),
-                clusters=clusters or 0,
             )
         )
     return tuple(out)

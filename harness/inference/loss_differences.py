@@ -21,19 +21,12 @@ that is a fifth of the variance, autoregression 0.98: 22 %, then 8 %.
 from __future__ import annotations
 
 import math
-import statistics
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 import numpy as np
 
-from harness.inference.diebold_mariano import (
-    cosine_projections,
-    cosine_terms,
-    standard_error,
-    student_t_quantile,
-    student_t_sf,
-)
+from harness.inference.diebold_mariano import cosine_projections, cosine_terms, is_constant
 from harness.inference.evidence import Evidence
 from harness.scores.forecast_origins import ForecastOrigins
 from harness.scores.losses import Values
@@ -41,7 +34,6 @@ from harness.scores.metrics import Metric
 from harness.types import F64, I64
 
 LARGEST = 5  # dates
-_ROUNDING = 1e-13  # relative variation up to which a series counts as constant
 _SMOOTHER = 1.5  # half-power cosine of what overlapping targets sum, over that of their sums
 _FALLS = 6.0  # likelihood ratio; 4 to 6 % of flat spectra exceed it
 _TRIED = 25  # half-power cosines, in equal steps of their logarithm
@@ -73,8 +65,7 @@ class LossDifferences:
     and `mean_without` are in the loss' unit. The largest dates are the up to five with the largest
     d of the mean's sign: `top_share` is their share of the sum of all d of that sign, 0 to 1;
     `mean_without` is the mean over the other dates; `top_dates` are their origins (UTC ns), the
-    largest first. `p_fewer` (adjusted for the number of candidates), `low_fewer` and `high_fewer`
-    are p-value and interval with `persistence.fewer` cosines.
+    largest first. `fewer` is the evidence with `persistence.fewer` cosines.
     """
 
     candidate: str
@@ -88,9 +79,7 @@ class LossDifferences:
     mean_without: float
     top_dates: tuple[int, ...]
     persistence: Persistence
-    p_fewer: float
-    low_fewer: float
-    high_fewer: float
+    fewer: Evidence
 
 
 def differences(
@@ -104,24 +93,16 @@ def differences(
 
 
 def describe(
-    e: Evidence, each: Sequence[F64], formed_at: I64, *, candidates: int = 1
+    e: Evidence, each: Sequence[F64], formed_at: I64, again: Callable[[int], Evidence]
 ) -> LossDifferences:
     """Describe the differences of each seed (n,), at the origins `formed_at` (n,), of evidence `e`.
 
-    The interval with fewer cosines is that of `e`, either side stretched as the critical value
-    times the standard error of d is.
+    `again(q)` is the same evidence with at most q cosines.
     """
     d = np.mean(each, axis=0)
     largest = _largest(d)
     persistence = persistence_of(d, e.overlap)
-    spread = statistics.stdev(float(x.mean()) for x in each) if len(each) > 1 else 0.0
-    of_seeds = spread / math.sqrt(len(each))
-    fewer = persistence.fewer
-    p = p_of_no_gain(d, fewer, of_seeds)
-    stretch = 1.0
-    if fewer < persistence.cosines:
-        each_side = (1.0 + e.level) / 2.0
-        stretch = _half_width(d, fewer, each_side) / _half_width(d, persistence.cosines, each_side)
+    persists = persistence.fewer < e.cosines
     return LossDifferences(
         e.candidate,
         e.baseline,
@@ -134,9 +115,7 @@ def describe(
         _mean_without(d, largest),
         tuple(formed_at[largest].tolist()),
         persistence,
-        min(1.0, p * candidates),
-        e.gain - stretch * (e.gain - e.gain_low),
-        e.gain + stretch * (e.gain_high - e.gain),
+        again(persistence.fewer) if persists else e,
     )
 
 
@@ -160,28 +139,6 @@ def persistence_of(d: F64, overlap: int) -> Persistence:
         return Persistence(lag, rho, cosines, math.nan, cosines)
     # Up to half of the half-power cosine the spectrum has fallen by 7 % on average.
     return Persistence(lag, rho, cosines, corner, max(_FEWEST, math.floor(corner / 2.0)))
-
-
-def fewer_cosines(d: F64, overlap: int) -> tuple[int, float]:
-    """The number of cosines at which the test of d (n,) holds its level, and its p-value there.
-
-    The number is that of `cosine_terms` where the differences do not persist.
-    """
-    fewer = persistence_of(d, overlap).fewer
-    return fewer, p_of_no_gain(d, fewer)
-
-
-def p_of_no_gain(d: F64, cosines: int, of_seeds: float = 0.0) -> float:
-    """One-sided p-value that the mean of d (n,) is above zero; 1/2 if it has no finite variance.
-
-    `of_seeds` is the standard error of the mean over seeds, which adds to that in time.
-    """
-    if not np.isfinite(d).all():
-        return 0.5
-    error = math.hypot(standard_error(d, cosines), of_seeds)
-    if error == 0.0 or math.isnan(error):
-        return 0.5
-    return student_t_sf(float(d.mean()) / error, cosines)
 
 
 def _corner_of_autoregression(rho: float, n: int, overlap: int) -> float:
@@ -208,7 +165,7 @@ def _corner_of_fall(d: F64, cosines: int) -> float:
 
 def _varies(d: F64) -> bool:
     """Whether d (n,) is finite and varies by more than rounding."""
-    return bool(np.isfinite(d).all() and np.ptp(d) > _ROUNDING * float(np.abs(d).max()))
+    return bool(np.isfinite(d).all() and not is_constant(d))
 
 
 def _largest(d: F64) -> I64:
@@ -230,7 +187,3 @@ def _share(d: F64, largest: I64) -> float:
 def _mean_without(d: F64, largest: I64) -> float:
     others = np.delete(d, largest)
     return float(others.mean()) if others.size else math.nan
-
-
-def _half_width(d: F64, cosines: int, p: float) -> float:
-    return student_t_quantile(p, cosines) * standard_error(d, cosines)

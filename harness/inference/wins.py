@@ -146,7 +146,7 @@ def evidence_of_wins(
                 symbols=panel.symbols,
                 block=block,
                 draws=drawn.size,
-                clusters=0,
+                periods=0,
                 **_sure(math.fsum(shares) / len(shares), drawn, alpha, tried, min_gain, first),
             )
         )

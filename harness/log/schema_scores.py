@@ -152,6 +152,7 @@ DIFFERENCES = LogTable(
             "fewer", COUNT, "number of cosines at which the test holds its level; cosines, if so"
         ),
         Column("p_fewer", REAL, "p-value of `no gain` with `fewer` cosines, adjusted, 0 to 1"),
+        Column("p_claim_fewer", REAL, "p_claim of tests with `fewer` cosines"),
         Column("low_fewer", REAL, "lower end of the interval with `fewer` cosines, as gain_low"),
         Column("high_fewer", REAL, "upper end of the interval with `fewer` cosines, as gain_high"),
     ),

@@ -233,7 +233,7 @@ def _warnings_of_differences(h: Hypothesis, judged: Judged) -> list[str]:
     rule, verdict = h.verdict, judged.verdict
     best = next((d for d in judged.differences if d.candidate == verdict.best.candidate), None)
     return [
-        *of_persistence(best, verdict, Show(rule.metric, rule.gain_as), rule.claim, rule.alpha),
+        *of_persistence(best, verdict, rule),
         *of_few_dates(best, verdict),
         *of_a_rival(judged.rival, verdict, rule.claim, rule.alpha),
     ]
@@ -354,5 +354,5 @@ def _verdict(study: Study, verdict: Verdict) -> dict[str, Any]:
         "claim_shown": verdict.claim_shown,
         "rule": rule.rule,
         "rule_version": study.hypothesis.rule_version,
-        "periods": best.clusters or None,
+        "periods": best.periods or None,
     }

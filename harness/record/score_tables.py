@@ -65,13 +65,13 @@ def differences_table(found: Sequence[LossDifferences]) -> Table:
         "mean_without",
     )  # fmt: skip
     of_time = ("lag", "autocorrelation", "cosines", "half_power", "fewer")
-    fewer = ("p_fewer", "low_fewer", "high_fewer")
+    fewer = ("p_fewer", "p_claim_fewer", "low_fewer", "high_fewer")
     rows = [
         (
             *(getattr(d, c) for c in own),
             [_iso(date) for date in d.top_dates],
             *(getattr(d.persistence, c) for c in of_time),
-            *(getattr(d, c) for c in fewer),
+            *(getattr(d.fewer, c) for c in ("p_adjusted", "p_claim", "gain_low", "gain_high")),
         )
         for d in found
     ]

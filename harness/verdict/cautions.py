@@ -15,10 +15,12 @@ from harness.samples.target_scale import TargetScale
 from harness.scores.metrics import METRICS
 from harness.types import F64, Forecasts
 from harness.verdict.rivals import Rival
-from harness.verdict.words import Show, p_value
+from harness.verdict.rule import decide
+from harness.verdict.words import Words, p_value
 
 if TYPE_CHECKING:
     from harness.scores.distribution.assess import DistributionRow
+    from harness.spec.sections import Acceptance
 
 _ROWS_PER_COEFFICIENT = 10
 _FEWEST_COSINES = 8
@@ -145,27 +147,23 @@ def of_few_dates(found: LossDifferences | None, verdict: Verdict) -> list[str]:
     ]
 
 
-def of_persistence(
-    found: LossDifferences | None, verdict: Verdict, show: Show, claim: str, alpha: float
-) -> list[str]:
+def of_persistence(found: LossDifferences | None, verdict: Verdict, rule: Acceptance) -> list[str]:
     """Warns of loss differences that persist too long for the test behind a verdict."""
     if found is None or verdict.status not in ("confirmed", "refuted"):
         return []
-    of = found.persistence
-    if of.fewer == of.cosines:
+    of, again, words = found.persistence, found.fewer, Words(rule, len(verdict.evidence))
+    if again.cosines == verdict.best.cosines:
         return []
     memory = max(1, round(found.n / (math.pi * of.half_power)))
-    p = p_value(found.p_fewer, alpha)
-    p = p if p.startswith("<") else f"= {p}"
-    interval = f"{show(found.low_fewer)} to {show(found.high_fewer)}"
-    rejected = ""
-    if verdict.status == "confirmed" and claim != "equal":
-        rejected = f', so "no gain" is {"still" if found.p_fewer < alpha else "no longer"} rejected'
+    outcome = decide([again], rule).status
+    holds = (
+        "the verdict would be the same" if outcome == verdict.status else f"it would be {outcome}"
+    )
     return [
         f"The loss differences of {found.candidate} persist over about {memory:,} forecast "
-        f"origins, too long for a test with {of.cosines} cosines: it rejects too often, and its "
-        f"interval is too narrow. With {of.fewer} cosines p {p}{rejected}; the "
-        f"{verdict.best.level:.0%} interval is {interval}."
+        f"origins, too long for a test with {verdict.best.cosines} cosines: it rejects too often, "
+        f"and its interval is too narrow. With {again.cosines} cosines {holds}: "
+        f"{words.interval(again)}."
     ]
 
 

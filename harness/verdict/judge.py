@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 
 from harness.errors import RunError
 from harness.inference.evidence import Evidence, Verdict
@@ -90,12 +91,12 @@ def judge(
         distributions += _distributions(study, part)
         if horizon != str(rule.horizon):
             continue
-        deciding, clusters = (outcome, models), None
+        deciding, periods = (outcome, models), None
         if rule.regime is None:
             figures = [{n: s.value(n, rule.metric) for n in s.pooled} for s in each]
         else:
             rows = marked.groups[rule.regime]
-            clusters = periods_in(marked.periods.get(rule.regime), rows)
+            periods = periods_in(marked.periods.get(rule.regime), rows)
             if rows.size < 2:
                 few = f"{rule.regime!r} with {rows.size} forecasts"
                 raise RunError(f"verdict.regime: got {few}, wanted at least 2 in it")
@@ -107,18 +108,18 @@ def judge(
             _seed(rule, models | of, figures[0] | own)
             for of, own in zip(({}, *again), figures, strict=True)
         ]
-        found = weigh(
+        weighed = Weighed(part, outcome, seeds, periods)
+        asked = partial(
+            weigh,
             rule,
-            Weighed(part, outcome, seeds, clusters),
-            rule.candidates,
+            weighed,
             metric=rule.metric,
             gain_as=rule.gain_as,
             min_gain=rule.min_gain,
             seed=h.run.seed,
-            version=h.rule_version,
         )
+        found = asked(rule.candidates, version=h.rule_version)
         ability = findings(_compared(study, part, outcome, models))
-        at_the_verdict = part, outcome, seeds
         by_model = figures
     verdict = decide(found, rule, forbidden=forbidden, version=h.rule_version)
     wins = rule.gain_as == "wins"
@@ -132,8 +133,8 @@ def judge(
         tuple(risks),
         tuple(distributions),
         tuple(spread),
-        () if wins else _loss_differences(rule, found, *at_the_verdict),
-        None if wins else find_rival(rule, verdict.best.candidate, *at_the_verdict, by_model),
+        () if wins else _loss_differences(rule, found, weighed, asked),
+        None if wins else find_rival(rule, verdict.best.candidate, weighed, by_model),
         tuple(n for n in rule.candidates if deciding[1][n] is deciding[1][rule.baseline]),
     )
 
@@ -193,22 +194,24 @@ def _seed(rule: Acceptance, models: dict[str, Values], figures: Mapping[str, flo
 def _loss_differences(
     rule: Acceptance,
     found: Sequence[Evidence],
-    part: Forecasts,
-    outcome: Values,
-    seeds: Sequence[Seed],
+    of: Weighed,
+    again: Callable[..., Sequence[Evidence]],
 ) -> tuple[LossDifferences, ...]:
-    metric, origins = METRICS[rule.metric], by_origin(part.formed_at)
-    formed_at = part.formed_at[origins.starts]
+    """`again(candidates, most_cosines)` is the evidence with fewer degrees of freedom."""
+    metric, origins = METRICS[rule.metric], by_origin(of.forecasts.formed_at)
+    formed_at = of.forecasts.formed_at[origins.starts]
 
-    def of(name: str) -> list[F64]:
+    def each(name: str) -> list[F64]:
         return [
-            differences(
-                metric, origins, outcome, s.models[rule.baseline], s.models[name], s.gains[name]
-            )
-            for s in seeds
-        ]
+            differences(metric, origins, of.outcome, s.models[rule.baseline], s.models[name],
+                        s.gains[name])
+            for s in of.seeds
+        ]  # fmt: skip
 
-    return tuple(describe(e, of(e.candidate), formed_at, candidates=len(found)) for e in found)
+    def fewer(name: str) -> Callable[[int], Evidence]:
+        return lambda most: again((name,), most_cosines=most)[0]
+
+    return tuple(describe(e, each(e.candidate), formed_at, fewer(e.candidate)) for e in found)
 
 
 def vary(basis: Basis, forecasts: Forecasts, judged: Judged) -> list[Row]:

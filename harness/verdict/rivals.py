@@ -7,14 +7,13 @@ import statistics
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
-from harness.inference.diebold_mariano import Seed, diebold_mariano
+from harness.inference.diebold_mariano import diebold_mariano
 from harness.inference.loss_differences import differences
 from harness.scores.forecast_origins import by_origin
-from harness.scores.losses import Values
 from harness.scores.metrics import METRICS
 from harness.spec.sections import Acceptance
-from harness.types import Forecasts
 from harness.verdict.rule import pooled_gain
+from harness.verdict.weigh import Weighed
 
 
 @dataclass(frozen=True)
@@ -40,9 +39,7 @@ class Rival:
 def find_rival(
     rule: Acceptance,
     candidate: str,
-    part: Forecasts,
-    outcome: Values,
-    seeds: Sequence[Seed],
+    weighed: Weighed,
     figures: Sequence[Mapping[str, float]],
 ) -> Rival | None:
     """The best model by the rule's metric that is neither baseline nor `candidate`.
@@ -50,7 +47,8 @@ def find_rival(
     `figures` are the metric of each model by seed, of which means are taken; tests are of the first
     seed. None where there is no other model with a figure, or one of the two has none.
     """
-    metric, models = METRICS[rule.metric], seeds[0].models
+    part, outcome = weighed.forecasts, weighed.outcome
+    metric, models = METRICS[rule.metric], weighed.seeds[0].models
     of = {name: _mean_of(name, figures) for name in models}
     sign = 1.0 if metric.higher else -1.0
     others = [n for n in models if n not in (rule.baseline, candidate) and math.isfinite(of[n])]

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 
 from harness.inference.evidence import Evidence, GainAs
@@ -11,7 +11,7 @@ from harness.inference.first_evidence import first_evidence
 from harness.inference.gains import Seed, evidence
 from harness.inference.wins import evidence_of_wins
 from harness.scores.losses import Values
-from harness.spec.sections import Acceptance
+from harness.spec.sections import RULE_VERSION, Acceptance
 from harness.types import Forecasts
 
 
@@ -19,13 +19,14 @@ from harness.types import Forecasts
 class Weighed:
     """What is weighed: forecasts of the verdict's rows, the outcome, every seed's values and gains.
 
-    `clusters` counts the separate periods of a regime of shifts, None for any other rows.
+    `periods` counts the separate periods of a regime of shifts, None for any other rows. The days
+    after one shift share its shock, so there are at most as many cosines as periods, less one.
     """
 
     forecasts: Forecasts
     outcome: Values
     seeds: Sequence[Seed]
-    clusters: int | None = None
+    periods: int | None = None
 
 
 def weigh(
@@ -37,13 +38,14 @@ def weigh(
     gain_as: GainAs,
     min_gain: float,
     seed: int,
-    version: int,
+    version: int = RULE_VERSION,
+    most_cosines: int | None = None,
 ) -> tuple[Evidence, ...]:
     """The evidence for these candidates under a version of the rule.
 
     `metric`, `gain_as` and `min_gain` may be others than the rule's, in a variant of the verdict;
     alpha is shared by the rule's candidates, of which the one that decides was chosen. `seed` is of
-    bootstrap draws.
+    bootstrap draws. `most_cosines` limits the degrees of freedom.
     """
     w, first, tried = weighed, version == 1, len(rule.candidates)
     if gain_as == "wins":
@@ -60,10 +62,12 @@ def weigh(
             tried=tried,
             first=first,
         )
-    found = first_evidence
+    of = first_evidence
     if not first:
-        found = partial(evidence, min_gain=min_gain, claim=rule.claim, clusters=w.clusters)
-    return found(
+        limits = [m for m in (most_cosines, w.periods and w.periods - 1) if m is not None]
+        most = min(limits, default=None)
+        of = partial(evidence, min_gain=min_gain, claim=rule.claim, most_cosines=most)
+    found = of(
         w.forecasts,
         w.outcome,
         w.seeds,
@@ -74,3 +78,4 @@ def weigh(
         alpha=rule.alpha,
         tried=tried,
     )
+    return tuple(replace(e, periods=w.periods or 0) for e in found)

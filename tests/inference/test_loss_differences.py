@@ -13,19 +13,13 @@ from support.overlapping import autocorrelated
 from support.worlds import DAY, LOG_SIGMA, START, make_forecasts
 
 from harness.inference.diebold_mariano import (
-    Seed,
     cosine_terms,
     diebold_mariano,
-    evidence,
     standard_error,
+    student_t_sf,
 )
-from harness.inference.loss_differences import (
-    describe,
-    differences,
-    fewer_cosines,
-    p_of_no_gain,
-    persistence_of,
-)
+from harness.inference.gains import Seed, evidence
+from harness.inference.loss_differences import describe, differences, persistence_of
 from harness.scores.forecast_origins import by_origin
 from harness.scores.metrics import METRICS
 from harness.scores.scoring import score, series
@@ -45,24 +39,34 @@ def origins(n: int) -> np.ndarray:
     return START + DAY * np.arange(n, dtype=np.int64)
 
 
-def the_evidence(overlap: int = 0):
+def p_of_no_gain(d: np.ndarray, cosines: int) -> float:
+    return student_t_sf(d.mean() / standard_error(d, cosines), cosines)
+
+
+def described(d: np.ndarray, overlap: int = 0):
+    """Described, with the evidence of any gain in as many dates."""
+    e = replace(the_evidence(d.size), overlap=overlap)
+    return describe(e, [d], origins(d.size), lambda most: replace(e, cosines=most))
+
+
+def the_evidence(n: int):
     """Evidence of any gain, whose series is then replaced."""
     rng = np.random.default_rng(0)
     y = rng.normal(-8.0, 0.5, 60)
-    made = make_forecasts(y, {"base": y + 0.1, "own": y + rng.normal(0, 0.1, 60)}, overlap=overlap)
+    made = make_forecasts(y, {"base": y + 0.1, "own": y + rng.normal(0, 0.1, 60)})
     outcome, models = series(made, LOG_SIGMA)
     (e,) = evidence(
         made, outcome, [Seed(models, {"own": 0.1}, 0.5)], baseline="base", candidates=("own",),
         metric="mae_log", gain_as="difference", alpha=0.05,
     )  # fmt: skip
-    return replace(e, gain=0.1, gain_low=0.05, gain_high=0.2)
+    return replace(e, cosines=cosine_terms(n, 0))
 
 
 @pytest.mark.parametrize("sign", [1.0, -1.0])
 @pytest.mark.parametrize("overlap", [0, 4])
 def test_the_figures_are_those_of_plain_numpy(overlap, sign):
     d = sign * (autocorrelated(300, seed=3) ** 3 + 0.1)
-    found = describe(the_evidence(overlap), [d], origins(300))
+    found = described(d, overlap)
     largest = np.argsort(-sign * d)[:5]
     same = d[np.sign(d) == sign]
     assert np.sign(d.mean()) == sign
@@ -109,9 +113,8 @@ def test_differences_that_persist_get_fewer_cosines_and_a_larger_p(d):
     found = persistence_of(d, 0)
     assert found.fewer <= found.half_power / 2.0 or found.fewer == 2
     assert found.half_power < found.cosines
-    fewer, p = fewer_cosines(d, 0)
-    assert fewer == found.fewer
-    assert p == p_of_no_gain(d, fewer) > 2.0 * diebold_mariano(d, 0)[1]
+    assert p_of_no_gain(d, found.fewer) > 2.0 * diebold_mariano(d, 0)[1]
+    assert described(d).fewer.cosines == found.fewer
 
 
 def test_a_drift_is_found_where_the_autocorrelation_says_nothing():
@@ -134,34 +137,38 @@ def test_with_fewer_cosines_a_true_null_is_rejected_about_as_often_as_stated():
     rejected = np.zeros(2)
     for seed in range(400):
         d = persistent(0.98, 1000, seed)
-        rejected += diebold_mariano(d, 0)[1] < 0.05, fewer_cosines(d, 0)[1] < 0.05
+        few = p_of_no_gain(d, persistence_of(d, 0).fewer)
+        rejected += diebold_mariano(d, 0)[1] < 0.05, few < 0.05
     usual, fewer = rejected / 400
     assert usual > 0.18
     assert fewer < 0.10
 
 
-def test_the_interval_is_stretched_as_the_critical_value_times_the_standard_error():
-    e, d = the_evidence(), persistent(0.97, 1000, 4) + 0.5
-    found = describe(e, [d], origins(1000), candidates=3)
-    many, few = found.persistence.cosines, found.persistence.fewer
-    assert few < many
+def test_the_evidence_with_fewer_cosines_is_the_textbook_one():
+    """The baseline misses by a little more than |d|, the candidate by a little."""
+    d = persistent(0.97, 1000, 4) + 0.5
+    y = np.random.default_rng(1).normal(-8.0, 0.5, 1000)
+    least = 0.1 + max(0.0, -d.min())
+    made = make_forecasts(y, {"base": y + least + d, "own": y + least})
+    outcome, models = series(made, LOG_SIGMA)
 
-    def half(cosines: int) -> float:
-        return scipy.stats.t.ppf(0.95, cosines) * standard_error(d, cosines)
+    def of(most: int | None):
+        (e,) = evidence(
+            made, outcome, [Seed(models, {"own": d.mean()}, 0.0)], baseline="base",
+            candidates=("own",), metric="mae_log", gain_as="difference", alpha=0.05, tried=3,
+            most_cosines=most,
+        )  # fmt: skip
+        return e
 
-    assert found.low_fewer == pytest.approx(0.1 - 0.05 * half(few) / half(many))
-    assert found.high_fewer == pytest.approx(0.1 + 0.1 * half(few) / half(many))
-    assert found.p_fewer == pytest.approx(min(1.0, 3.0 * p_of_no_gain(d, few)))
-    white = describe(e, [persistent(0.0, 1000, 4)], origins(1000))
-    assert (white.low_fewer, white.high_fewer) == pytest.approx((e.gain_low, e.gain_high))
-
-
-def test_seeds_that_differ_make_the_p_value_larger():
-    d = persistent(0.3, 500, 6) + 0.15
-    one = describe(the_evidence(), [d], origins(500))
-    same = describe(the_evidence(), [d, d], origins(500))
-    apart = describe(the_evidence(), [d - 0.1, d + 0.1], origins(500))
-    assert one.p_fewer == same.p_fewer < apart.p_fewer
+    found = describe(of(None), [d], origins(1000), of)
+    few = found.persistence.fewer
+    assert few < found.persistence.cosines == of(None).cosines
+    half = scipy.stats.t.ppf(1.0 - 0.05 / 3.0, few) * standard_error(d, few)
+    assert found.fewer.gain_low == pytest.approx(d.mean() - half, rel=1e-8)
+    assert found.fewer.gain_high == pytest.approx(d.mean() + half, rel=1e-8)
+    assert found.fewer.p_adjusted == pytest.approx(min(1.0, 3.0 * p_of_no_gain(d, few)))
+    white = persistent(0.0, 1000, 4)
+    assert described(white).fewer == the_evidence(1000)
 
 
 @pytest.mark.parametrize(
@@ -175,7 +182,7 @@ def test_seeds_that_differ_make_the_p_value_larger():
     ids=["constant", "zero", "one", "two"],
 )
 def test_where_there_is_little_to_describe_nothing_is_made_up(d, mean, share, without, dates):
-    found = describe(the_evidence(), [d], origins(d.size))
+    found = described(d)
     assert found.mean == mean
     assert (found.top_share, found.mean_without) == pytest.approx((share, without), nan_ok=True)
     assert len(found.top_dates) == dates
@@ -183,14 +190,12 @@ def test_where_there_is_little_to_describe_nothing_is_made_up(d, mean, share, wi
     assert math.isnan(found.persistence.half_power)
     if np.ptp(d) == 0.0:
         assert math.isnan(found.skewness) and math.isnan(found.persistence.autocorrelation)
-        assert found.p_fewer == 0.5
 
 
 @pytest.mark.parametrize("bad", [math.nan, math.inf])
 def test_a_loss_that_is_not_finite_leaves_figures_undefined(bad):
     d = np.append(persistent(0.5, 99, 1), bad)
-    found = describe(the_evidence(), [d], origins(100))
+    found = described(d)
     for figure in (found.skewness, found.top_share, found.persistence.autocorrelation):
         assert math.isnan(figure)
     assert found.top_dates == ()
-    assert found.p_fewer == 0.5

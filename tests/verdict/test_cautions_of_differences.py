@@ -9,15 +9,16 @@ import numpy as np
 import pytest
 from support.worlds import DAY, LOG_SIGMA, START, acceptance, make_forecasts
 
-from harness.inference.diebold_mariano import Seed, evidence
+from harness.inference.diebold_mariano import cosine_terms
 from harness.inference.evidence import Verdict
+from harness.inference.gains import Seed, evidence
 from harness.inference.loss_differences import describe
 from harness.scores.scoring import score, series
 from harness.verdict.cautions import of_a_rival, of_few_dates, of_persistence, of_ties
 from harness.verdict.rivals import find_rival
-from harness.verdict.rule import Show, pooled_gain
+from harness.verdict.rule import pooled_gain
+from harness.verdict.weigh import Weighed
 
-SHOW = Show("mae_log", "difference")
 N = 400
 
 
@@ -50,8 +51,11 @@ def verdict_of(status, e=None):
     return Verdict(status, (), e, (e,))
 
 
-def described(d):
-    return describe(judged(studied())[3], [d], START + DAY * np.arange(d.size, dtype=np.int64))
+def described(d, low=0.5):
+    """With fewer cosines the interval begins at `low`."""
+    e = replace(judged(studied())[3], cosines=cosine_terms(d.size, 0))
+    days = START + DAY * np.arange(d.size, dtype=np.int64)
+    return describe(e, [d], days, lambda most: replace(e, cosines=most, gain_low=low))
 
 
 def with_spikes(n, size, mean=0.0, count=5):
@@ -66,9 +70,9 @@ def test_a_gain_of_many_dates_is_not_warned_of():
     found = described(d - d.mean() + 2.0 / math.sqrt(300))  # a t of 2
     for status in ("confirmed", "refuted", "inconclusive", "void"):
         assert of_few_dates(found, verdict_of(status)) == []
-        assert of_persistence(found, verdict_of(status), SHOW, "better", 0.05) == []
+        assert of_persistence(found, verdict_of(status, found.fewer), acceptance()) == []
     assert of_few_dates(None, verdict_of("confirmed")) == []
-    assert of_persistence(None, verdict_of("confirmed"), SHOW, "better", 0.05) == []
+    assert of_persistence(None, verdict_of("confirmed"), acceptance()) == []
 
 
 def test_a_confirmed_gain_that_five_dates_make_is_told_with_the_dates():
@@ -110,30 +114,29 @@ def slow(n=1000, phi=0.98):
     return d - d.mean() + 1.0
 
 
-def test_persistent_differences_are_told_with_the_test_that_holds():
-    found = described(slow())
-    (told,) = of_persistence(found, verdict_of("confirmed"), SHOW, "better", 0.05)
+def test_persistent_differences_are_told_with_the_interval_that_holds():
+    found = described(slow(), low=0.001)
+    usual = replace(found.fewer, cosines=41)
+    (told,) = of_persistence(found, verdict_of("confirmed", usual), acceptance())
     memory = round(1000 / (math.pi * found.persistence.half_power))
     assert f"persist over about {memory} forecast origins" in told
     assert 20 <= memory <= 100  # 1 / (1 - 0.98) is 50
     assert "too long for a test with 41 cosines" in told
-    assert f"With {found.persistence.fewer} cosines p = {found.p_fewer:.2g}, so " in told
-    assert '"no gain" is no longer rejected; the 90% interval is ' in told
-    (told,) = of_persistence(
-        replace(found, p_fewer=0.0499), verdict_of("confirmed"), SHOW, "better", 0.05
-    )
-    assert 'p = 0.0499, so "no gain" is still rejected; the 90% interval is ' in told
-    (told,) = of_persistence(found, verdict_of("confirmed"), SHOW, "equal", 0.05)
-    assert "rejected" not in told
-    assert len(of_persistence(found, verdict_of("refuted"), SHOW, "better", 0.05)) == 1
+    few = found.persistence.fewer
+    assert f"With {few} cosines the verdict would be the same: 90 % interval +0.001 to" in told
+    below = described(slow(), low=-0.001)
+    (told,) = of_persistence(below, verdict_of("confirmed", usual), acceptance())
+    assert f"With {few} cosines it would be inconclusive: 90 % interval -0.001 to" in told
+    (told,) = of_persistence(found, verdict_of("refuted", usual), acceptance(9.0))
+    assert "the verdict would be the same" in told
     for status in ("inconclusive", "void"):  # a wider interval decides no more
-        assert of_persistence(found, verdict_of(status), SHOW, "better", 0.05) == []
+        assert of_persistence(found, verdict_of(status, usual), acceptance()) == []
 
 
 def rival_of(forecasts, metric="mae_log"):
     outcome, seeds, figures, e = judged(forecasts, metric)
     rule = acceptance().model_copy(update={"metric": metric})
-    return find_rival(rule, "own", forecasts, outcome, seeds, [figures]), e, figures
+    return find_rival(rule, "own", Weighed(forecasts, outcome, seeds), [figures]), e, figures
 
 
 @pytest.mark.parametrize("metric", ["mae_log", "r2_log", "ic"])

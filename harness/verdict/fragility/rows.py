@@ -66,14 +66,14 @@ def fragility_table(rows: Sequence[Row]) -> dict[str, Table]:
 class Scored:
     """Forecasts, the values that evidence reads, and every metric of each model (M,).
 
-    `clusters` counts the separate periods of a regime of shifts, None for any other rows.
+    `periods` counts the separate periods of a regime of shifts, None for any other rows.
     """
 
     forecasts: Forecasts
     outcome: Values
     models: Mapping[str, Values]
     figures: Mapping[str, F64]
-    clusters: int | None = None
+    periods: int | None = None
 
 
 @dataclass(frozen=True)
@@ -168,7 +168,7 @@ class Registered:
                 scored.forecasts,
                 scored.outcome,
                 [Seed(scored.models, {head.candidate: gain}, base)],
-                scored.clusters,
+                scored.periods,
             ),
             (head.candidate,),
             metric=head.metric,
