@@ -43,13 +43,6 @@ class Seed(NamedTuple):
     base: float
 
 
-class _Series(NamedTuple):
-    """By forecast origin (t,): the loss saved, and what the gain is a share of, None for 1."""
-
-    saved: F64
-    whole: F64 | None
-
-
 def evidence(
     forecasts: Forecasts,
     outcome: Values,
@@ -91,13 +84,18 @@ def evidence(
     if most_cosines is not None:
         cosines = min(cosines, most_cosines)
     scale = _scale(m, gain_as)
+    bases = [_base(m, origins, outcome, s, baseline, gain_as) for s in seeds]
+    whole = _whole(bases, cosines)
     sharing = 1 if claim == "equal" else tried
     out = []
     for name in candidates:
-        each = [_series(m, origins, outcome, s, baseline, name, gain_as) for s in seeds]
+        saved = [
+            _saved(m, origins, outcome, of, s.models[name], s.gains[name])
+            for of, s in zip(bases, seeds, strict=True)
+        ]
         gains = tuple(s.gains[name] for s in seeds)
         gain = math.fsum(gains) / len(gains)
-        means, df = _mean_losses(each, cosines)
+        means, df = _mean_losses(saved, whole, cosines)
         statistic = means.statistic(0.0)
         p, critical = _p_above(statistic, df), _quantile(1.0 - alpha / tried, df)
         error = scale.error(means)
@@ -137,75 +135,108 @@ def _scale(m: Metric, gain_as: GainAs) -> GainScale:
     return RootRatio() if gain_as == "relative" else RootDifference()
 
 
-def _series(
+class _Base(NamedTuple):
+    """The baseline with one seed: its loss or influence (n,), the figure that a gain is a share of.
+
+    `whole` (t,) is by forecast origin what the gain is a share of, None for 1.
+    """
+
+    lost: F64
+    figure: float
+    whole: F64 | None
+
+
+def _by_influence(m: Metric) -> bool:
+    """Whether the figure is no mean over all rows: to first order it is one of influence values."""
+    return m.loss is None or m.counts is not None
+
+
+def _base(
     m: Metric,
     origins: ForecastOrigins,
     outcome: Values,
     seed: Seed,
     baseline: str,
-    name: str,
     gain_as: GainAs,
-) -> _Series:
-    base, own = seed.models[baseline], seed.models[name]
-    if m.loss is None or m.counts is not None:
-        # The figure is no mean over all rows: to first order it is one of influence values.
-        influence = m.influence(outcome, own) - m.influence(outcome, base)
-        gain = seed.gains[name] * (seed.base if gain_as == "relative" else 1.0)
-        saved = gain + origins.averages(influence if m.higher else -influence)
-        share = seed.base + m.influence(outcome, base) if gain_as == "relative" else None
-    else:
-        lost = m.losses(outcome, base)
-        saved = origins.averages(lost - m.losses(outcome, own))
-        share = m.divisor(outcome) if m.divisor else None
-        if m.root or gain_as == "relative":
-            share = lost
-    return _Series(saved, None if share is None else origins.averages(share))
+) -> _Base:
+    base = seed.models[baseline]
+    lost = m.influence(outcome, base) if _by_influence(m) else m.losses(outcome, base)
+    whole = None
+    if gain_as == "relative" or m.root:
+        whole = seed.base + lost if _by_influence(m) else lost
+    elif m.divisor:
+        whole = m.divisor(outcome)
+    figure = seed.base if gain_as == "relative" else 1.0
+    return _Base(lost, figure, None if whole is None else origins.averages(whole))
 
 
-def _mean_losses(each: Sequence[_Series], cosines: int) -> tuple[MeanLosses, float]:
+def _saved(
+    m: Metric, origins: ForecastOrigins, outcome: Values, base: _Base, own: Values, gain: float
+) -> F64:
+    """By forecast origin (t,): the loss saved."""
+    if not _by_influence(m):
+        return origins.averages(base.lost - m.losses(outcome, own))
+    moved = m.influence(outcome, own) - base.lost
+    return gain * base.figure + origins.averages(moved if m.higher else -moved)
+
+
+class _Whole(NamedTuple):
+    """What a gain is a share of: its mean, its projections on the cosines, its mean by seed."""
+
+    mean: float
+    projected: F64
+    by_seed: F64
+
+
+def _whole(bases: Sequence[_Base], cosines: int) -> _Whole:
+    each = [b.whole for b in bases if b.whole is not None]
+    if not each:
+        return _Whole(1.0, np.zeros(cosines), np.ones(len(bases)))
+    mean = _mean(each)
+    return _Whole(float(mean.mean()), _projected(mean, cosines), np.array([x.mean() for x in each]))
+
+
+def _mean(each: Sequence[F64]) -> F64:
+    return each[0] if len(each) == 1 else np.mean(each, axis=0)
+
+
+def _projected(x: F64, cosines: int) -> F64:
+    """The cosine projections of x (t,): (cosines,); zeros where x does not vary."""
+    if not cosines or is_constant(x):
+        return np.zeros(cosines)
+    return cosine_projections(x[:, None], cosines)[:, 0]
+
+
+def _mean_losses(each: Sequence[F64], whole: _Whole, cosines: int) -> tuple[MeanLosses, float]:
     """Means with their covariance over time and over seeds; degrees of freedom.
 
     Time and seeds are independent, so covariances add; degrees of freedom by Welch (1947),
     Biometrika 34, and Satterthwaite, for the test of no gain.
     """
-    saved = np.mean([s.saved for s in each], axis=0)
-    shares = [s.whole for s in each if s.whole is not None]
-    whole = np.mean(shares, axis=0) if shares else None
-    over_time = _covariance(saved, whole, cosines)
-    over_seeds = _of_seeds(each)
-    var_saved, cov, var_whole = (a + b for a, b in zip(over_time, over_seeds, strict=True))
-    mean = float(whole.mean()) if whole is not None else 1.0
-    means = MeanLosses(float(saved.mean()), mean, var_saved, cov, var_whole)
-    if not (cosines and over_seeds[0] > 0.0 and var_saved > 0.0):
+    saved = _mean(each)
+    in_time = _covariance(_projected(saved, cosines), whole.projected, cosines * saved.size)
+    over_seeds = _of_seeds(np.array([x.mean() for x in each]), whole.by_seed)
+    total = [a + b for a, b in zip(in_time, over_seeds, strict=True)]
+    means = MeanLosses(float(saved.mean()), whole.mean, *total)
+    if not (cosines and over_seeds[0] > 0.0 and total[0] > 0.0):
         return means, float(cosines)
-    parts = (over_time[0] / var_saved) ** 2 / cosines
-    return means, 1.0 / (parts + (over_seeds[0] / var_saved) ** 2 / (len(each) - 1))
+    parts = (in_time[0] / total[0]) ** 2 / cosines
+    return means, 1.0 / (parts + (over_seeds[0] / total[0]) ** 2 / (len(each) - 1))
 
 
-_Covariance = tuple[float, float, float]  # of saved, of both, of whole
-
-
-def _covariance(saved: F64, whole: F64 | None, cosines: int) -> _Covariance:
-    """Of the means over time: equal-weighted cosines, as in `standard_error`."""
-    if not cosines:
-        return math.nan, math.nan, math.nan
-    still = is_constant(saved), whole is None or is_constant(whole)
-    columns = [saved, saved if whole is None else whole][: 1 if whole is None else 2]
-    projected = cosine_projections(np.column_stack(columns), cosines)
-    own, base = projected[:, 0] * (not still[0]), projected[:, -1] * (not still[1])
-    per = cosines * saved.size
-    return float(own @ own) / per, float(own @ base) / per, float(base @ base) / per
-
-
-def _of_seeds(each: Sequence[_Series]) -> _Covariance:
-    """Of the means over seeds; none where the seeds agree but for rounding."""
-    if len(each) < 2:
+def _of_seeds(saved: F64, whole: F64) -> tuple[float, float, float]:
+    """The covariance of the means over seeds; none where the seeds agree but for rounding."""
+    if saved.size < 2:
         return 0.0, 0.0, 0.0
-    saved = np.array([s.saved.mean() for s in each])
-    whole = np.array([1.0 if s.whole is None else s.whole.mean() for s in each])
-    saved, whole = (np.zeros(x.size) if is_constant(x) else x - x.mean() for x in (saved, whole))
-    per = len(each) * (len(each) - 1)
-    return float(saved @ saved) / per, float(saved @ whole) / per, float(whole @ whole) / per
+    own, base = (np.zeros(x.size) if is_constant(x) else x - x.mean() for x in (saved, whole))
+    return _covariance(own, base, saved.size * (saved.size - 1))
+
+
+def _covariance(own: F64, base: F64, per: int) -> tuple[float, float, float]:
+    """Products of own and base (k,) with own, of both, of base with base; NaN for none."""
+    if not per:
+        return math.nan, math.nan, math.nan
+    return float(own @ own) / per, float(own @ base) / per, float(base @ base) / per
 
 
 def _p_claim(

@@ -18,6 +18,7 @@ from harness.log import index_tables
 from harness.log.index import open_index, rebuild_index, update_index
 from harness.log.query import load_runs, run_query
 from harness.log.schema import COUNT, Column
+from harness.log.schema_runs import VERDICTS
 from harness.log.schema_tables import RECORDED
 from harness.log.store import Log
 
@@ -98,8 +99,13 @@ def test_every_table_says_what_the_record_said(tmp_path):
     ]
     ((_, fold, horizon, *_, embargo, _, _, _, _, _),) = tables["folds"]
     assert (fold, horizon, embargo) == (0, "1h", 60_000_000_000)
-    ((*_, gain, _, _, _, _, p_value, reasons),) = tables["verdicts"]
-    assert (gain, p_value, reasons) == (0.002, None, ["too small", "by far"])
+    (verdict,) = tables["verdicts"]
+    named = dict(zip((c.name for c in VERDICTS.columns), verdict, strict=True))
+    assert (named["gain"], named["p_value"], named["reasons"]) == (
+        0.002,
+        None,
+        ["too small", "by far"],
+    )
     assert tables["decisions"] == [(run_id, AT.replace(tzinfo=None), "dropped", "no")]
     assert tables["cards"] == [(run_id, log.card(log.read(run_id)))]
     assert "**dropped**" in tables["cards"][0][1]
