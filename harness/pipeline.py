@@ -55,11 +55,22 @@ class Outcome:
     def as_json(self) -> dict[str, Any]:
         """Its entry of `harness run --json`; with figures if the hypothesis asks for them."""
         drawn = {"figures": [str(path) for path in self.figures.paths]} if self.figures else {}
+        verdict, best = self.verdict, self.verdict.best
         return {
             "run_id": self.run_id,
             "hypothesis": self.hypothesis,
-            "status": self.verdict.status,
-            "gain": self.verdict.best.gain,
+            "status": verdict.status,
+            "reasons": list(verdict.reasons),
+            "candidate": best.candidate,
+            "metric": best.metric,
+            "horizon": best.horizon,
+            "gain": best.gain,
+            "gain_as": self.gain_as,
+            "gain_low": best.gain_low,
+            "gain_high": best.gain_high,
+            "unbounded": best.unbounded,
+            "gain_shown": verdict.gain_shown,
+            "claim_shown": verdict.claim_shown,
             "card": str(self.card),
             "seconds": round(self.seconds, 3),
             **drawn,

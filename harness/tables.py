@@ -1,7 +1,8 @@
-"""Tables as records store them: column by column."""
+"""Tables as records store them: column by column; values that JSON can hold."""
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -17,3 +18,14 @@ def table(columns: Sequence[str], rows: Sequence[tuple[Any, ...]]) -> Table:
 def rows_of(table: Mapping[str, list[Any]]) -> list[dict[str, Any]]:
     """The rows of a table, as dicts."""
     return [dict(zip(table, row, strict=True)) for row in zip(*table.values(), strict=True)]
+
+
+def finite(value: Any) -> Any:
+    """The value with None for every NaN and infinity in it, and lists for tuples."""
+    if isinstance(value, float):
+        return value if math.isfinite(value) else None
+    if isinstance(value, Mapping):
+        return {key: finite(item) for key, item in value.items()}
+    if isinstance(value, list | tuple):
+        return [finite(item) for item in value]
+    return value

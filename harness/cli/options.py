@@ -16,5 +16,8 @@ AS_JSON = click.option("--json", "as_json", is_flag=True, help="JSON on stdout."
 
 
 def echo_json(value: object) -> None:
-    """One JSON document on stdout."""
-    click.echo(json.dumps(value, indent=2, default=str, ensure_ascii=False))
+    """One JSON document on stdout; NaN and infinities are null."""
+    from harness.tables import finite
+
+    plain = finite(value)
+    click.echo(json.dumps(plain, indent=2, default=str, ensure_ascii=False, allow_nan=False))

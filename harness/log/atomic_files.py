@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import hashlib
 import json
-import math
 import os
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
+
+from harness.tables import finite
 
 
 def digest(data: bytes) -> bytes:
@@ -21,18 +22,8 @@ def encode(value: Mapping[str, Any] | list[Any]) -> bytes:
     try:
         text = json.dumps(value, allow_nan=False, ensure_ascii=False)
     except ValueError:  # rare: it holds a NaN or an infinity
-        text = json.dumps(_finite(value), allow_nan=False, ensure_ascii=False)
+        text = json.dumps(finite(value), allow_nan=False, ensure_ascii=False)
     return f"{text}\n".encode()
-
-
-def _finite(value: Any) -> Any:
-    if isinstance(value, float):
-        return value if math.isfinite(value) else None
-    if isinstance(value, Mapping):
-        return {key: _finite(item) for key, item in value.items()}
-    if isinstance(value, list | tuple):
-        return [_finite(item) for item in value]
-    return value
 
 
 def write(path: Path, data: bytes) -> None:

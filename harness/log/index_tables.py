@@ -109,6 +109,9 @@ def registration_frame(found: Sequence[Registration]) -> pl.DataFrame:
     return _frame("registrations", _columns("registrations", rows))
 
 
+_OF_THE_VERDICT = ("gain", "gain_as", "metric", "horizon", "gain_shown", "claim_shown")
+
+
 def _recorded(table: str, records: Sequence[Mapping[str, Any]]) -> Rows:
     columns = RECORDED[table].columns
     rows: Rows = {column.name: [] for column in columns}
@@ -137,7 +140,7 @@ def _run_row(record: Mapping[str, Any]) -> dict[str, Any]:
         "panel_end": panel.get("end"),
         "bars": panel.get("bars"),
         "filled_share": panel.get("filled_share"),
-        **{key: verdict.get(key) for key in ("gain", "gain_as", "metric", "horizon")},
+        **{key: verdict.get(key) for key in _OF_THE_VERDICT},
         "code_version": (record.get("environment") or {}).get("code_version"),
     }
 

@@ -32,6 +32,8 @@ _UNBOUNDED = (
     "`both`; null where it has both ends"
 )
 _RULE = "`test`: the claim is tested; `point`: the estimate has to reach it; null: older runs"
+_GAIN_SHOWN = "whether `no gain` is rejected; null: void, older runs"
+_CLAIM_SHOWN = "whether the claim itself is shown by its test; null: void, older runs"
 _DIGITS = "xxh3 hash of the bars that were read"
 
 RUNS = LogTable(
@@ -56,6 +58,8 @@ RUNS = LogTable(
         Column("gain_as", TEXT, _GAIN_AS),
         Column("metric", TEXT, "the metric of the verdict"),
         Column("horizon", TEXT, "the horizon of the verdict"),
+        Column("gain_shown", FLAG, _GAIN_SHOWN),
+        Column("claim_shown", FLAG, _CLAIM_SHOWN),
         Column("code_version", TEXT, "git commit of the code, or a hash of its source"),
         Column("decision", TEXT, "the latest `harness mark`: dropped, adopted, parked, or null"),
     ),
@@ -102,8 +106,8 @@ VERDICTS = LogTable(
             "p-value of `the gain is at most min_gain`, or, for the claim `equal`, of `outside the "
             "margin`; adjusted for the candidates; null: older runs",
         ),
-        Column("gain_shown", FLAG, "whether `no gain` is rejected; null: void, older runs"),
-        Column("claim_shown", FLAG, "whether the claim itself is shown by its test; null as above"),
+        Column("gain_shown", FLAG, _GAIN_SHOWN),
+        Column("claim_shown", FLAG, _CLAIM_SHOWN),
         Column("rule", TEXT, _RULE),
         Column("rule_version", COUNT, "version of the verdict rule; null: 1"),
         Column("periods", COUNT, "separate shifts of the regime; null unless it is of shifts"),

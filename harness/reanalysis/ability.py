@@ -23,6 +23,7 @@ from harness.reanalysis.instruments import known_instruments, read_instruments
 from harness.scores.forecast_origins import by_origin
 from harness.scores.metrics import METRICS
 from harness.scores.scoring import series
+from harness.tables import finite
 
 _SIZE = 0.1  # of the model confidence set, 90 % confidence
 _SECONDS = 3e-7  # of arch's bootstraps, per draw, block of origins and model, on a slow core
@@ -51,7 +52,7 @@ class Report:
 
     def as_json(self) -> dict[str, Any]:
         """As JSON values; undefined figures are null."""
-        return _plain(asdict(self))
+        return finite(asdict(self))
 
 
 def run_tests(
@@ -144,11 +145,3 @@ def _sets(
         model_confidence_set(losses, c.overlap, size=_SIZE, **settings),
         superior_ability(losses, c.baseline, c.overlap, size=alpha, **settings),
     )
-
-
-def _plain(value: Any) -> Any:
-    if isinstance(value, Mapping):
-        return {key: _plain(each) for key, each in value.items()}
-    if isinstance(value, list | tuple):
-        return [_plain(each) for each in value]
-    return None if isinstance(value, float) and not math.isfinite(value) else value

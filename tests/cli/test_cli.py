@@ -62,7 +62,9 @@ def test_help_and_version_end_well(flag, command):
 
 def test_run_as_json_gives_the_documented_fields_and_lands(in_workspace, command):
     (outcome,) = command("run", "hypotheses/tiny-har.toml", "--json").done().json
-    assert set(outcome) == {"run_id", "hypothesis", "status", "gain", "card", "seconds"}
+    assert {"run_id", "hypothesis", "status", "reasons", "gain", "card", "seconds"} <= set(outcome)
+    assert (outcome["gain_shown"], outcome["claim_shown"]) == (True, True)
+    assert outcome["gain_low"] < outcome["gain"] < outcome["gain_high"]
     assert outcome["hypothesis"] == "tiny-har"
     assert outcome["status"] in ("confirmed", "refuted", "inconclusive", "void")
     card = Path(outcome["card"])
