@@ -80,7 +80,7 @@ class Words:
         if not self.more:
             reach = f"{reach}, as claimed (any gain)"
         elif pointwise:
-            reach = f"{reach}, at least {self.claim(e)}"
+            reach = f"{reach} as estimated, at least {self.claim(e)}"
         else:
             reach = f"{reach}; the {self.interval(e)} lies above {self.claim(e)}"
             null, p = f"At most {self.show(e)(self.min_gain)}", e.p_claim

@@ -179,7 +179,7 @@ def test_a_point_rule_asks_for_the_estimate_and_any_gain():
         assert found.status == "confirmed"
         assert (found.gain_shown, found.claim_shown) == (True, False)
         assert found.reasons == (
-            "har-j gains +3.00 pp over har, at least the +3.00 pp claimed.",
+            "har-j gains +3.00 pp over har as estimated, at least the +3.00 pp claimed.",
             '"No gain" is rejected at 0.05: Diebold-Mariano test, p = 0.001.',
         )
     assert verdict(evidence(0.03, 0.01, 0.05, 0.05), rule="point").status == "inconclusive"
