@@ -58,7 +58,7 @@ def render_card(record: Mapping[str, Any]) -> str:
         e=record["environment"],
         t=record["tables"],
         date=datetime.fromisoformat(record["started"]).date().isoformat(),
-        metrics=METRICS,
+        metrics={name: m for name, m in METRICS.items() if name in pooled_rows(record)[0]},
         headings={name: m.heading for name, m in METRICS.items()},
         gain=Show(record["verdict"]["metric"], gain_as),
         mean_gain=Show(record["verdict"]["metric"], "difference" if gain_as == "wins" else gain_as),

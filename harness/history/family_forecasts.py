@@ -123,8 +123,8 @@ def check(
         return {"why": f"the verdict is on the regime {regime} alone"}
     if gain_as == "wins":
         return {"why": _WINS}
-    if METRICS[setting.metric].loss is None:
-        return {"why": f"{setting.metric} has no loss of a single forecast"}
+    if (why := _not_comparable(setting.metric)) is not None:
+        return {"why": why}
     shifts = {name: forecasts.fits[name].shifts(forecasts.symbol) for name in forecasts.yhat}
     base = evidence[0].baseline
     benchmark = setting.loss(forecasts.yhat[base], shifts[base])
@@ -143,6 +143,15 @@ def check(
             return tested(setting, benchmark, losses) | {"left_out": beyond}
         losses += family_losses(log, family_run.run, setting, family_run.candidates).values()
     return tested(setting, benchmark, losses) | {"left_out": 0}
+
+
+def _not_comparable(metric: str) -> str | None:
+    """Why the losses of stored forecasts cannot be computed; None where they can."""
+    if METRICS[metric].of_risk:
+        return f"{metric} scores VaR and ES, which the log does not hold row by row"
+    if METRICS[metric].loss is None:
+        return f"{metric} has no loss of a single forecast"
+    return None
 
 
 @dataclass(frozen=True)
@@ -171,8 +180,8 @@ def full_check(log: Log, members: Sequence[RunDigest], run: RunDigest) -> dict[s
         return {"why": f"the verdict is on the regime {regime} alone"}
     if run.gain_as == "wins":
         return {"why": _WINS}
-    if METRICS[run.metric].loss is None:
-        return {"why": f"{run.metric} has no loss of a single forecast"}
+    if (why := _not_comparable(run.metric)) is not None:
+        return {"why": why}
     setting = _stored_setting(log, run, record)
     if setting is None:
         return {"why": "its forecasts are gone"}

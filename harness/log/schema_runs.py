@@ -34,6 +34,8 @@ _UNBOUNDED = (
 _RULE = "`test`: the claim is tested; `point`: the estimate has to reach it; null: older runs"
 _GAIN_SHOWN = "whether `no gain` is rejected; null: void, older runs"
 _CLAIM_SHOWN = "whether the claim itself is shown by its test; null: void, older runs"
+_LEVEL = "the level of the VaR and ES that a metric of risk scores, a probability; null for others"
+_RESIDUALS = "their residual distribution, as in `[risk]`; null for metrics of volatility"
 _DIGITS = "xxh3 hash of the bars that were read"
 
 RUNS = LogTable(
@@ -111,6 +113,8 @@ VERDICTS = LogTable(
         Column("rule", TEXT, _RULE),
         Column("rule_version", COUNT, "version of the verdict rule; null: 1"),
         Column("periods", COUNT, "separate shifts of the regime; null unless it is of shifts"),
+        Column("level", REAL, _LEVEL),
+        Column("residuals", TEXT, _RESIDUALS),
     ),
     "other",
 )
@@ -156,6 +160,8 @@ REGISTRATIONS = LogTable(
         Column("claim", TEXT, "`better` or `equal`"),
         Column("regime", TEXT, "the regime that the verdict is about; null for all rows"),
         Column("rule", TEXT, _RULE),
+        Column("level", REAL, _LEVEL),
+        Column("residuals", TEXT, _RESIDUALS),
     ),
     "other",
 )
@@ -215,8 +221,8 @@ FRAGILITY = LogTable(
         Column(
             "kind",
             TEXT,
-            "what is varied: registered (nothing), loss, seed, training, proxy, windows, year or "
-            "regime",
+            "what is varied: registered (nothing), loss, level, residuals, seed, training, proxy, "
+            "windows, year or regime",
         ),
         Column("variant", TEXT, "the variant, in words"),
         Column("candidate", TEXT, "the candidate that decides"),

@@ -10,7 +10,7 @@ import numpy as np
 from harness.durations import parse_moment
 from harness.errors import RunError, UsageError, nearest
 from harness.samples.target_scale import TargetScale
-from harness.scores.metrics import METRICS
+from harness.scores.metrics import METRICS, of_volatility
 from harness.types import F64, I64, Forecasts, ModelFit
 
 if TYPE_CHECKING:
@@ -79,7 +79,7 @@ def testable_metrics(record: Mapping[str, Any]) -> list[str]:
     by_symbol = "asset" in fits["scope"] and len(record["panel"]["symbols"]) > 1
     if s["scale"] == "log" and s["back"] not in ("naive", None) and by_symbol:
         return [name for name, m in METRICS.items() if m.of_the_target]
-    return list(METRICS)
+    return list(of_volatility())
 
 
 def _last(symbol: np.ndarray, formed: I64, resolved: I64, y: F64) -> F64:

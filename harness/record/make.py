@@ -120,7 +120,8 @@ def make_record(
         "source": _source(measured),
         "settings": _settings(study, forecasts),
         "environment": dict(environment),
-        "verdict": _verdict(study, verdict),
+        "verdict": _verdict(study, verdict)
+        | {"level": h.verdict.level, "residuals": h.verdict.residuals},
         "audit": audit.as_dict(),
         **tried,
         "cautions": [

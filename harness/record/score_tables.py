@@ -8,7 +8,7 @@ from typing import Any
 from harness.durations import iso_moment as _iso
 from harness.inference.evidence import Evidence, Verdict
 from harness.inference.loss_differences import LossDifferences
-from harness.scores.metrics import METRICS
+from harness.scores.metrics import METRICS, columns_of
 from harness.scores.scoring import Scores
 from harness.tables import Table, table
 from harness.types import Forecasts
@@ -16,7 +16,6 @@ from harness.types import Forecasts
 
 def scores_table(forecasts: Mapping[str, Forecasts], scores: Sequence[Scores]) -> Table:
     """`scores`: every metric of every model, pooled and by test window."""
-    names = list(METRICS)
     rows: list[tuple[Any, ...]] = []
     for part in scores:
         windows = forecasts[part.horizon].windows
@@ -24,7 +23,7 @@ def scores_table(forecasts: Mapping[str, Forecasts], scores: Sequence[Scores]) -
         ends = zip(windows, part.window_n, strict=True)
         spans = [(_iso(w.cut), _iso(w.end), n) for w, n in ends]
         for model, pooled in part.pooled.items():
-            head = (part.horizon, model)
+            head, names = (part.horizon, model), columns_of(pooled)
             rows += [
                 (*head, "pooled", first, last, metric, value, part.n)
                 for metric, value in zip(names, pooled.tolist(), strict=True)

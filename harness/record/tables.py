@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import fields
 from typing import TYPE_CHECKING, Any
 
@@ -19,7 +19,7 @@ from harness.scores.distribution.assess import (
     QuantileRow,
 )
 from harness.scores.groups import Adaptation, GroupScores
-from harness.scores.metrics import METRICS
+from harness.scores.metrics import METRICS, columns_of
 from harness.scores.risk.assess import PathRow, Risk, RiskRow, WinRow
 from harness.spec.sections import Document
 from harness.tables import Table, table
@@ -50,7 +50,7 @@ def _scores(groups: Sequence[GroupScores]) -> list[tuple[Any, ...]]:
         for g in groups
         for model, values in g.values.items()
         for name, n, figures in zip(g.groups, g.n, values.tolist(), strict=True)
-        for metric, value in zip(METRICS, figures, strict=True)
+        for metric, value in zip(columns_of(values), figures, strict=True)
     ]
 
 
@@ -61,15 +61,15 @@ def _wins(groups: Sequence[GroupScores], rule: Acceptance) -> list[tuple[Any, ..
         for g in groups
         for model, values in g.values.items()
         if model != rule.baseline
-        for metric, won in zip(METRICS, _won(values, g.values[rule.baseline]), strict=True)
+        for metric, won in _won(values, g.values[rule.baseline])
     ]
 
 
-def _won(own: F64, base: F64) -> list[int]:
-    """In how many of the g groups the figures (g, 12) are better, by metric."""
-    signs = np.array([1.0 if m.higher else -1.0 for m in METRICS.values()])
-    won: list[int] = np.sum(signs * (own - base) > 0.0, axis=0).tolist()
-    return won
+def _won(own: F64, base: F64) -> Iterator[tuple[str, int]]:
+    """Every metric, and in how many of the g groups its figures (g, M) are better."""
+    names = columns_of(own)
+    signs = np.array([1.0 if METRICS[name].higher else -1.0 for name in names])
+    return zip(names, np.sum(signs * (own - base) > 0.0, axis=0).tolist(), strict=True)
 
 
 def _adaptation(adaptations: Sequence[Adaptation]) -> list[tuple[Any, ...]]:

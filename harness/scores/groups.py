@@ -8,7 +8,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from harness.scores.losses import Values
-from harness.scores.metrics import METRICS, loss_of
+from harness.scores.metrics import METRICS, columns_of, loss_of
 from harness.scores.regimes import Marked
 from harness.scores.scoring import score_groups, taken
 from harness.types import F64, I64, Forecasts
@@ -29,8 +29,10 @@ class GroupScores:
 
     def of(self, metric: str) -> dict[str, F64]:
         """One metric by model, (g,)."""
-        column = list(METRICS).index(metric)
-        return {model: values[:, column] for model, values in self.values.items()}
+        return {
+            model: values[:, columns_of(values).index(metric)]
+            for model, values in self.values.items()
+        }
 
 
 def by_group(

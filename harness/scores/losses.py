@@ -18,12 +18,27 @@ _LN_2PI = math.log(2.0 * math.pi)
 
 
 @dataclass(frozen=True)
+class Tail:
+    """VaR and ES forecasts (n,) at a level: log returns over the horizon, usually negative."""
+
+    level: float
+    var: F64
+    es: F64
+
+    def over(self, rows: I64) -> Tail:
+        """Those of these rows."""
+        return Tail(self.level, self.var[rows], self.es[rows])
+
+
+@dataclass(frozen=True)
 class Values:
     """One series, outcome or forecast, n rows: on the target's scale, ln sigma, sigma, variance.
 
     `pooled` and `within` are average ranks over all rows and over the rows of the same window, NaN
     where ranks were not asked for; `last` is the outcome of the previous horizon, on the target's
-    scale; `moved` is sigma, NaN where it is at the floor.
+    scale; `moved` is sigma, NaN where it is at the floor. Where a verdict is on VaR or ES, an
+    outcome has `returns`, the log return over the horizon, NaN in rows that risk metrics leave out,
+    and a forecast has a `tail`.
     """
 
     y: F64
@@ -34,6 +49,8 @@ class Values:
     variance: F64
     pooled: F64
     within: F64
+    returns: F64 | None = None
+    tail: Tail | None = None
 
 
 Loss = Callable[[Values, Values], F64]
@@ -106,26 +123,49 @@ def missed_share(o: Values, f: Values) -> F64:
     return np.abs(o.sigma - f.sigma) / o.moved
 
 
-def mape_loss(o: Values, f: Values) -> F64:
-    """The mean plus each row's influence on it; a row that is left out has no influence.
+def over_known(loss: Loss) -> Loss:
+    """The mean of a loss plus each row's influence on it; a row with loss NaN has no influence.
 
     A test averages over all rows, the figure over fewer. So the deviations of the counted rows are
     scaled up: mean and standard error of this loss are those of the figure.
     """
-    missed = missed_share(o, f)
-    known = np.isfinite(missed)
-    if not known.any():
-        return np.zeros(missed.size)
-    return missed[known].mean() + mape_influence(o, f)
+
+    def filled(o: Values, f: Values) -> F64:
+        values = loss(o, f)
+        known = np.isfinite(values)
+        if not known.any():
+            return np.zeros(values.size)
+        return values[known].mean() + _known_influence(values)
+
+    return filled
 
 
-def mape_influence(o: Values, f: Values) -> F64:
-    """Influence on the mean absolute percentage error."""
-    missed = missed_share(o, f)
-    known = np.isfinite(missed)
+def influence_of_known(loss: Loss) -> Loss:
+    """Influence on the mean of a loss over the rows where it is not NaN."""
+    return lambda o, f: _known_influence(loss(o, f))
+
+
+def _known_influence(values: F64) -> F64:
+    known = np.isfinite(values)
     if not known.any():
-        return np.full(missed.size, np.nan)
-    return np.where(known, missed - missed[known].mean(), 0.0) / known.mean()
+        return np.full(values.size, np.nan)
+    return np.where(known, values - values[known].mean(), 0.0) / known.mean()
+
+
+def tail_loss(loss: Callable[[F64, float, F64, F64], F64]) -> Loss:
+    """A loss of VaR and ES forecasts on returns (n,), NaN in rows that are left out.
+
+    It is infinite where the forecast is.
+    """
+
+    def of_rows(o: Values, f: Values) -> F64:
+        assert o.returns is not None, "an outcome has returns where the verdict is on VaR or ES"
+        assert f.tail is not None, "so has a forecast its tail"
+        with np.errstate(invalid="ignore"):
+            values = loss(o.returns, f.tail.level, f.tail.var, f.tail.es)
+        return np.where(np.isfinite(values) | np.isnan(o.returns), values, np.inf)
+
+    return of_rows
 
 
 def nll(o: Values, f: Values) -> F64:

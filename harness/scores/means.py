@@ -9,8 +9,9 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 import numpy as np
+from numpy.typing import NDArray
 
-from harness.scores.losses import Loss, Values, missed_share, pearson
+from harness.scores.losses import Loss, Values, pearson
 from harness.types import F64
 
 
@@ -101,12 +102,13 @@ def _right(o: Values, f: Values, _: F64) -> tuple[F64, ...]:
 RIGHT_WAY = Means(_known, _right, _share)
 
 
-def _moved(o: Values) -> tuple[F64, ...]:
-    return (np.isfinite(o.moved).astype(np.float64),)
+def mean_of_known(loss: Loss, counts: Callable[[Values], NDArray[np.bool_]]) -> Means:
+    """The mean of a loss over the rows that `counts(outcome)` (n,) selects; NaN in the others."""
 
+    def known(o: Values) -> tuple[F64, ...]:
+        return (counts(o).astype(np.float64),)
 
-def _missed(o: Values, f: Values, _: F64) -> tuple[F64, ...]:
-    return (np.nan_to_num(missed_share(o, f), nan=0.0, posinf=np.inf),)
+    def losses(o: Values, f: Values, _: F64) -> tuple[F64, ...]:
+        return (np.nan_to_num(loss(o, f), nan=0.0, posinf=np.inf, neginf=-np.inf),)
 
-
-SHARE_MISSED = Means(_moved, _missed, _share)
+    return Means(known, losses, _share)

@@ -20,10 +20,11 @@ from harness.scores.losses import (
     corr_influence,
     direction_influence,
     direction_loss,
-    mape_influence,
-    mape_loss,
+    influence_of_known,
     mean_influence,
+    missed_share,
     nll,
+    over_known,
     pearson,
     qlike,
     r2_influence,
@@ -33,20 +34,24 @@ from harness.scores.losses import (
     squared_log,
     squared_sigma,
     squared_variance,
+    tail_loss,
 )
 from harness.scores.means import (
     CORRELATION,
     RANK_CORRELATION,
     RIGHT_WAY,
-    SHARE_MISSED,
     Means,
     explained_share_of,
     mean_of,
+    mean_of_known,
     root_mean_of,
 )
+from harness.scores.risk.definitions import FIGURES, Figure
+from harness.scores.risk.losses import fz_loss, joint_loss, quantile_loss
 from harness.types import F64
 
-Reads = Literal["log", "sigma", "variance"]
+Reads = Literal["log", "sigma", "variance", "tail"]
+Counts = Callable[[Values], NDArray[np.bool_]]
 
 
 @dataclass(frozen=True)
@@ -67,7 +72,8 @@ class Metric:
 
     `heading` names it on cards and figures; `unit` and `definition` describe it. `reads` is the
     quantity that it compares: "log" is the target's own scale, which needs no
-    back-transformation; a proxy of the target is matched to its mean there. `influence(outcome,
+    back-transformation; a proxy of the target is matched to its mean there. "tail" is VaR and ES,
+    scored on returns, which need no proxy. `influence(outcome,
     forecast)` (n,) has mean zero: each row's influence on the figure. `means` are the means that a
     bootstrap resamples. `loss` is None where no loss of a row orders models as the metric does.
     `signed`: the best figure is not zero, it may be positive or negative. `robust`: models keep
@@ -90,7 +96,7 @@ class Metric:
     signed: bool = False
     robust: bool = False
     widest: float | None = None
-    counts: Callable[[Values], NDArray[np.bool_]] | None = None
+    counts: Counts | None = None
     ranked: bool = False
     correlates: Callable[[Values], F64] | None = None
     divisor: Callable[[Values], F64] | None = None
@@ -105,6 +111,11 @@ class Metric:
     def of_the_target(self) -> bool:
         """Whether it is on the target's own scale, with no back-transformation."""
         return self.reads == "log"
+
+    @property
+    def of_risk(self) -> bool:
+        """Whether it scores VaR and ES, at a level and with a residual distribution."""
+        return self.reads == "tail"
 
     def losses(self, outcome: Values, forecast: Values) -> F64:
         """The loss of every row (n,); ValueError for a metric without one."""
@@ -152,6 +163,34 @@ def _mean(
         signed=signed,
         robust=robust,
     )
+
+
+def _where_known(
+    figure: Figure, reads: Reads, loss: Loss, counts: Counts, *, signed: bool = False
+) -> Metric:
+    """A metric that is the mean of a loss over the rows that `counts`; NaN in the others."""
+    return Metric(
+        figure.name,
+        figure.heading,
+        False,
+        figure.unit,
+        figure.definition,
+        reads,
+        influence_of_known(loss),
+        mean_of_known(loss, counts),
+        RowLoss(over_known(loss), figure.heading, figure.unit),
+        signed=signed,
+        counts=counts,
+    )
+
+
+def _with_returns(outcome: Values) -> NDArray[np.bool_]:
+    assert outcome.returns is not None, "an outcome has returns where the verdict is on VaR or ES"
+    return np.isfinite(outcome.returns)
+
+
+def _var_loss(y: F64, level: float, var: F64, _: F64) -> F64:
+    return quantile_loss(y, level, var)
 
 
 _TABLE = (
@@ -262,18 +301,17 @@ _TABLE = (
         counts=lambda o: np.isfinite(o.last),
         widest=1.0,
     ),
-    Metric(
-        "mape",
-        "MAPE σ",
-        False,
-        "share of sigma, 0 is best",
-        "mean |sigma - forecast sigma| / sigma over the rows whose sigma is above "
-        "sample.floor; those at it, where no price moved, are left out",
+    _where_known(
+        Figure(
+            "mape",
+            "MAPE σ",
+            "share of sigma, 0 is best",
+            "mean |sigma - forecast sigma| / sigma over the rows whose sigma is above "
+            "sample.floor; those at it, where no price moved, are left out",
+        ),
         "sigma",
-        mape_influence,
-        SHARE_MISSED,
-        RowLoss(mape_loss, "MAPE σ", "share of sigma, 0 is best"),
-        counts=lambda o: np.isfinite(o.moved),
+        missed_share,
+        lambda o: np.isfinite(o.moved),
     ),
     _mean(
         "nll",
@@ -289,7 +327,29 @@ _TABLE = (
         robust=True,
     ),
 )
-METRICS: dict[str, Metric] = {m.name: m for m in _TABLE}
+_OF_RISK = (
+    _where_known(FIGURES["quantile_loss"], "tail", tail_loss(_var_loss), _with_returns),
+    _where_known(FIGURES["joint_loss"], "tail", tail_loss(joint_loss), _with_returns, signed=True),
+    _where_known(FIGURES["fz_loss"], "tail", tail_loss(fz_loss), _with_returns, signed=True),
+)
+METRICS: dict[str, Metric] = {m.name: m for m in (*_TABLE, *_OF_RISK)}
+OF_RISK = tuple(m.name for m in _OF_RISK)
+
+
+def of_volatility() -> tuple[str, ...]:
+    """The metrics that every run has: all but those of VaR and ES."""
+    return tuple(name for name, m in METRICS.items() if not m.of_risk)
+
+
+def metrics_of(outcome: Values) -> tuple[str, ...]:
+    """The columns of all scores, in order: metrics of risk only with returns to score on."""
+    return of_volatility() if outcome.returns is None else tuple(METRICS)
+
+
+def columns_of(figures: F64) -> tuple[str, ...]:
+    """The metrics whose figures (…, M) these are, in order: all, or those of volatility."""
+    everything = tuple(METRICS)
+    return everything if figures.shape[-1] == len(everything) else of_volatility()
 
 
 def loss_of(metric: str) -> str:

@@ -13,13 +13,9 @@ from harness.kernels import ranks as rank_loops
 from harness.kernels import scores as score_loops
 from harness.samples.target_scale import TargetScale
 from harness.scores.losses import Values, qlike
-from harness.scores.metrics import METRICS, Metric
+from harness.scores.metrics import METRICS, Metric, columns_of, metrics_of
+from harness.scores.risk.forecasts import DecidedTail
 from harness.types import F64, I32, I64, Forecasts
-
-# Positions of the compiled pass's columns among the metrics, and the metrics that it lacks.
-_PLACES = [list(METRICS).index(name) for name in score_loops.SCORES]
-_OTHERS = [(k, m) for k, m in enumerate(METRICS.values()) if m.name not in score_loops.SCORES]
-
 
 _ROUNDING = 1e-12  # of the largest forecast: smaller differences come from the order of additions
 _FIRST, _APART = 8, 1e-6  # rows, and the share by which those of other models differ
@@ -29,7 +25,7 @@ _FIRST, _APART = 8, 1e-6  # rows, and the share by which those of other models d
 class Scores:
     """Every metric of every model at one horizon: pooled (M,) and per window (w, M).
 
-    The M columns are those of METRICS, in their order.
+    The M columns are the metrics that `metrics_of` names, in its order.
     """
 
     horizon: str
@@ -41,26 +37,38 @@ class Scores:
 
     def value(self, model: str, metric: str) -> float:
         """The pooled figure."""
-        return float(self.pooled[model][list(METRICS).index(metric)])
+        figures = self.pooled[model]
+        return float(figures[columns_of(figures).index(metric)])
 
     def by_window(self, model: str, metric: str) -> F64:
         """The figure per window (w,)."""
-        return self.windows[model][:, list(METRICS).index(metric)]
+        figures = self.windows[model]
+        return figures[:, columns_of(figures).index(metric)]
 
 
 def series(
-    forecasts: Forecasts, scale: TargetScale, *, ranked: bool = True
+    forecasts: Forecasts,
+    scale: TargetScale,
+    *,
+    ranked: bool = True,
+    decided: DecidedTail | None = None,
 ) -> tuple[Values, dict[str, Values]]:
     """The outcome and every model's forecast as the metrics read them; `ranked` for ic alone.
+
+    With `decided` also VaR and ES, on the rows where they and the return are known for all models.
 
     A model whose forecasts equal an earlier model's up to rounding gets that model's values. So
     they tie in every metric, test and group, as bitwise equal forecasts do.
     """
     outcome = _values(forecasts, scale, forecasts.y, 0.0, 0.0, ranked)
-    models: dict[str, Values] = {}
+    each = {}
     for name, yhat in forecasts.yhat.items():
         shifts = forecasts.fits[name].shifts(forecasts.symbol)
-        own = _values(forecasts, scale, yhat, *shifts, ranked)
+        each[name] = _values(forecasts, scale, yhat, *shifts, ranked)
+    if decided is not None:
+        outcome, each = decided.read(forecasts, outcome, each)
+    models: dict[str, Values] = {}
+    for name, own in each.items():
         models[name] = next((v for v in models.values() if _equal(v, own)), own)
     return outcome, models
 
@@ -70,7 +78,9 @@ def _equal(one: Values, other: Values) -> bool:
     # The first rows tell most models apart, so that few are compared row by row.
     if not _near(one.y[:_FIRST], other.y[:_FIRST], _APART):
         return False
-    pairs = ((one.y, other.y), (one.sigma, other.sigma), (one.variance, other.variance))
+    pairs = [(one.y, other.y), (one.sigma, other.sigma), (one.variance, other.variance)]
+    if one.tail is not None and other.tail is not None:
+        pairs += [(one.tail.var, other.tail.var), (one.tail.es, other.tail.es)]
     return all(_near(a, b, _ROUNDING) for a, b in pairs)
 
 
@@ -80,19 +90,27 @@ def _near(a: F64, b: F64, share: float) -> bool:
         return bool(np.all(np.abs(a - b) <= share * np.abs(a).max(initial=0.0)))
 
 
+def _others(outcome: Values) -> list[tuple[int, Metric]]:
+    """The metrics that the compiled pass lacks, with their columns."""
+    named = enumerate(metrics_of(outcome))
+    return [(k, METRICS[name]) for k, name in named if name not in score_loops.SCORES]
+
+
 def score(
     forecasts: Forecasts, scale: TargetScale, outcome: Values, models: dict[str, Values]
 ) -> Scores:
     """Every metric, pooled and per window. A metric of a constant series is NaN."""
     edges, n = forecasts.edges, forecasts.y.size
     whole = np.array([0, n], np.int64)
-    groups = [np.arange(a, b) for a, b in pairwise(edges.tolist())] if _OTHERS else []
+    others = _others(outcome)
+    groups = [np.arange(a, b) for a, b in pairwise(edges.tolist())] if others else []
     pooled, windows = {}, {}
     for name, f in models.items():
         columns = _columns(outcome, f)
-        pooled[name] = _compiled(whole, outcome.pooled, f.pooled, columns)[0]
-        windows[name] = _compiled(edges, outcome.within, f.within, columns)
-        for k, metric in _OTHERS:
+        names = metrics_of(outcome)
+        pooled[name] = _compiled(names, whole, outcome.pooled, f.pooled, columns)[0]
+        windows[name] = _compiled(names, edges, outcome.within, f.within, columns)
+        for k, metric in others:
             pooled[name][k] = metric.figure(outcome, f)
             windows[name][:, k] = _by_group(metric, outcome, f, groups)
     return Scores(
@@ -120,26 +138,29 @@ def score_groups(
     rows = np.concatenate([np.empty(0, np.int64), *groups])
     edges = np.cumsum([0, *(g.size for g in groups)], dtype=np.int64)
     code = np.repeat(np.arange(len(groups), dtype=np.int32), np.diff(edges))
-    found = {name: np.full((len(groups), len(METRICS)), np.nan) for name in models}
+    names = metrics_of(outcome)
+    found = {name: np.full((len(groups), len(names)), np.nan) for name in models}
     if not rows.size:
         return found
     ranks = partial(_ranks, group=code, groups=len(groups)) if ranked else _unranked
     rank_y = ranks(outcome.y[rows])[1]
     for name, f in models.items():
         columns = [column[rows] for column in _columns(outcome, f)]
-        found[name] = _compiled(edges, rank_y, ranks(f.y[rows])[1], columns)
-        for k, metric in _OTHERS:
+        found[name] = _compiled(names, edges, rank_y, ranks(f.y[rows])[1], columns)
+        for k, metric in _others(outcome):
             if ranked or not metric.ranked:
                 found[name][:, k] = _by_group(metric, outcome, f, groups)
     return found
 
 
-def _compiled(edges: I64, rank_y: F64, rank_f: F64, columns: Sequence[F64]) -> F64:
+def _compiled(
+    names: Sequence[str], edges: I64, rank_y: F64, rank_f: F64, columns: Sequence[F64]
+) -> F64:
     """Metrics of the compiled pass over the rows between edges (g, M); the others are NaN."""
-    out = np.empty((edges.size - 1, len(_PLACES)))
+    out = np.empty((edges.size - 1, len(score_loops.SCORES)))
     score_loops.group_scores(edges, rank_y, rank_f, *columns, out)
-    found = np.full((edges.size - 1, len(METRICS)), np.nan)
-    found[:, _PLACES] = out
+    found = np.full((edges.size - 1, len(names)), np.nan)
+    found[:, [names.index(name) for name in score_loops.SCORES]] = out
     return found
 
 
@@ -159,7 +180,11 @@ def taken(values: Values, rows: I64, *, ranked: bool = True) -> Values:
     pooled, within = _ranks(y, np.zeros(rows.size, np.int32), 1) if ranked else _unranked(y)
     last, log_sigma, sigma = (v[rows] for v in (values.last, values.log_sigma, values.sigma))
     moved = sigma if values.moved is values.sigma else values.moved[rows]
-    return Values(y, last, log_sigma, sigma, moved, values.variance[rows], pooled, within)
+    returns = None if values.returns is None else values.returns[rows]
+    tail = None if values.tail is None else values.tail.over(rows)
+    return Values(
+        y, last, log_sigma, sigma, moved, values.variance[rows], pooled, within, returns, tail
+    )
 
 
 def _columns(outcome: Values, f: Values) -> tuple[F64, ...]:

@@ -8,7 +8,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from harness.scores.groups import GroupScores
-from harness.scores.metrics import METRICS
+from harness.scores.metrics import columns_of
 from harness.scores.scoring import Scores
 from harness.tables import Table, table
 from harness.types import F64
@@ -67,6 +67,6 @@ def seeds_table(found: Sequence[SeedScores]) -> Table:
     rows = [
         (s.horizon, s.model, s.seed, metric, value)
         for s in found
-        for metric, value in zip(METRICS, s.figures.tolist(), strict=True)
+        for metric, value in zip(columns_of(s.figures), s.figures.tolist(), strict=True)
     ]
     return table(("horizon", "model", "seed", "metric", "value"), rows)

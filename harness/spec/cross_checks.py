@@ -19,6 +19,7 @@ from harness.samples.splits import effective_embargo
 from harness.scores.metrics import METRICS
 from harness.spec.regimes_and_sweeps import group_names
 from harness.spec.sections import SCHEMES, Acceptance, PanelSpan
+from harness.spec.tail_checks import tail_problems
 from harness.toml.problems import Loc, Problem, unknown_word
 
 if TYPE_CHECKING:
@@ -325,6 +326,7 @@ def _verdict_conflicts(h: Hypothesis) -> Iterator[Problem]:
         yield Problem(("verdict", "rule"), wanted, rule.rule)
     if rule.gain_as == "wins":
         yield from _wins_conflicts(h)
+    yield from tail_problems(rule, h.risk)
 
 
 def bar_problems(rule: Acceptance) -> Iterator[Problem]:

@@ -12,6 +12,7 @@ from harness.measures.table import MEASURES
 from harness.models.params import ModelKeys, Params
 from harness.models.table import KINDS, Kind
 from harness.samples.features import FeatureError, parse_feature
+from harness.scores.metrics import METRICS
 from harness.spec.cross_checks import bar_problems, cross_checks
 from harness.spec.hypothesis import Hypothesis, ModelSpec, hash_of
 from harness.spec.regimes_and_sweeps import Sweep, as_written, expand_sweep, read_regimes
@@ -111,6 +112,9 @@ def parse_hypothesis(text: str, path: Path, *, stored: bool = False) -> Hypothes
         identity and panel and sample and target and walk_forward and verdict and run
     ):
         _refuse(path, raw, problems, sweep)
+    if METRICS[verdict.metric].of_risk and risk and len(risk.residuals) == 1:
+        only = verdict.residuals or risk.residuals[0]
+        verdict = verdict.model_copy(update={"residuals": only})
     hypothesis = Hypothesis(
         identity=identity,
         panel=panel,

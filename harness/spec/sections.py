@@ -264,6 +264,8 @@ class Acceptance(Section):
 
     `rule`: `test` holds the claim "at least min_gain" against a test of it; `point` asks that the
     gain as estimated is at least min_gain and that "no gain" is rejected, as publications do.
+    `level` and `residuals` say which VaR and ES a metric of risk scores; `residuals` is filled in
+    where [risk] has one distribution.
     """
 
     baseline: Name = Field(description="a model's name")
@@ -276,6 +278,10 @@ class Acceptance(Section):
     claim: Claim = Field(default="better", description="better or equal")
     regime: Name | None = Field(default=None, description="a group of [regimes]")
     rule: Literal["test", "point"] = Field(default="test", description="test or point")
+    level: float | None = Field(default=None, gt=0.0, lt=0.5, description="one of risk.levels")
+    residuals: Annotated[str, one_of(RESIDUALS)] | None = Field(
+        default=None, description="one of risk.residuals"
+    )
 
 
 class RiskSpec(Section):
@@ -344,6 +350,8 @@ LATER = frozenset(
         ("sample", "jump_alpha"),
         ("target", "window"),
         ("verdict", "claim"),
+        ("verdict", "level"),
+        ("verdict", "residuals"),
         ("verdict", "regime"),
         ("verdict", "rule"),
         ("walk_forward", "validation"),

@@ -26,6 +26,8 @@ from harness.samples.splits import (
     make_windows,
 )
 from harness.samples.target_scale import TargetScale
+from harness.scores.metrics import METRICS
+from harness.scores.risk.forecasts import DecidedTail
 from harness.spec.hypothesis import Hypothesis, ModelSpec
 from harness.spec.reading import check_measures
 from harness.spec.sections import PanelSpan
@@ -95,6 +97,19 @@ class Study:
         if risk is None:
             return None
         return Tails(risk.levels, risk.residuals, self.plan.windows[horizon], self.scale)
+
+    def decided_tail(
+        self, horizon: str, *, level: float | None = None, residuals: str | None = None
+    ) -> DecidedTail | None:
+        """The VaR and ES that the verdict is on, or others; None if it is on volatility."""
+        tails, rule = self.tails(horizon), self.hypothesis.verdict
+        if tails is None or not METRICS[rule.metric].of_risk:
+            return None
+        return DecidedTail(
+            tails,
+            tails.residuals.index(residuals or rule.residuals),
+            tails.levels.index(level or rule.level),
+        )
 
     @property
     def laws(self) -> Laws | None:

@@ -77,8 +77,9 @@ def judge(
     risks: list[Risk] = []
     distributions: list[Distributions] = []
     for horizon, part in forecasts.items():
-        outcome, models = series(part, study.scale)
-        again = [series(part.of_seed(r), study.scale)[1] for r in part.repeats]
+        decided = study.decided_tail(horizon)
+        outcome, models = series(part, study.scale, decided=decided)
+        again = [series(part.of_seed(r), study.scale, decided=decided)[1] for r in part.repeats]
         each = [score(part, study.scale, outcome, of) for of in (models, *again)]
         scores.append(over_seeds(each))
         spread += by_seed(h.run.seed, each)
@@ -144,7 +145,9 @@ def _risk(study: Study, part: Forecasts, models: Mapping[str, Values]) -> Iterat
     h, tails = study.hypothesis, study.tails(part.horizon)
     if tails is not None:
         base, drawn = h.verdict.baseline, _drawn(h.verdict, part)
-        yield assess(part, models, tails, baseline=base, seed=h.run.seed, drawn=drawn)
+        decided = study.decided_tail(part.horizon)
+        shown = (decided.law, decided.level) if decided else (0, 0)
+        yield assess(part, models, tails, baseline=base, seed=h.run.seed, drawn=drawn, shown=shown)
 
 
 def _distributions(study: Study, part: Forecasts) -> Iterator[Distributions]:

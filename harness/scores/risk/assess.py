@@ -114,10 +114,12 @@ def assess(
     baseline: str,
     seed: int,
     drawn: Collection[str] = (),
+    shown: tuple[int, int] = (0, 0),
 ) -> Risk:
     """Losses, backtests and wins of every model, residual distribution and level.
 
-    Paths are kept for the models `drawn`, with the first distribution at the lowest level.
+    Paths are kept for the models `drawn`, with the distribution and at the level `shown`, by their
+    places in `tails`: by default the first distribution at the lowest level.
 
     Rates and losses cover every row whose return is known. Tests use origins whose targets do not
     overlap, and one symbol each: a test across the symbols of a day would assume that they are
@@ -131,7 +133,7 @@ def assess(
                 found = tail_forecast(forecasts, model, values, tails, law, place)
                 head = forecasts.horizon, model, residuals, level
                 rows += _rows(head, forecasts, found, seed)
-                if model in drawn and law == place == 0:
+                if model in drawn and (law, place) == shown:
                     paths += _path(head, forecasts, found)
     return Risk(tuple(rows), tuple(_wins(rows, baseline)), tuple(paths))
 

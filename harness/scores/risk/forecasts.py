@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
 from functools import lru_cache
 
 import numpy as np
 
-from harness.scores.losses import Values
+from harness.scores.losses import Tail, Values
 from harness.scores.risk.backtests import TailShapes
 from harness.types import F64, I64, Forecasts, ModelFit
 from harness.walk.residuals.tails import (
@@ -72,6 +73,35 @@ def tail_forecast(
         fit=place,
         tails=own,
     )
+
+
+@dataclass(frozen=True)
+class DecidedTail:
+    """VaR and ES that a verdict is decided on: places in `tails.residuals` and `tails.levels`."""
+
+    tails: Tails
+    law: int
+    level: int
+
+    def read(
+        self, forecasts: Forecasts, outcome: Values, models: Mapping[str, Values]
+    ) -> tuple[Values, dict[str, Values]]:
+        """Outcome and models with returns and tails (n,).
+
+        Returns are NaN in rows where the return or a fit's tail is unknown, of any model with any
+        seed, or where its ES is not negative: all models are scored on the same rows.
+        """
+        assert forecasts.returns is not None, "a hypothesis with [risk] reads returns"
+        known = np.isfinite(forecasts.returns)
+        for fits in (forecasts.fits, *(again.fits for again in forecasts.repeats)):
+            for fit in fits.values():
+                own, place = _own(fit, forecasts, self.law, self.level)
+                known &= (own[:, SHORTFALL] < 0.0)[place]
+        read = {}
+        for name, values in models.items():
+            found = tail_forecast(forecasts, name, values, self.tails, self.law, self.level)
+            read[name] = replace(values, tail=Tail(found.level, found.var, found.es))
+        return replace(outcome, returns=np.where(known, forecasts.returns, np.nan)), read
 
 
 def _own(fit: ModelFit, forecasts: Forecasts, law: int, level: int) -> tuple[F64, I64]:

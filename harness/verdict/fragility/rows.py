@@ -11,7 +11,7 @@ from harness.errors import RunError
 from harness.inference.evidence import Evidence, GainAs, Verdict, no_gain
 from harness.inference.gains import Seed
 from harness.scores.losses import Values
-from harness.scores.metrics import METRICS
+from harness.scores.metrics import METRICS, columns_of
 from harness.tables import Table, table
 from harness.types import F64, Forecasts
 from harness.verdict.rule import decide, pooled_gain
@@ -26,11 +26,12 @@ if TYPE_CHECKING:
 class Row:
     """One row of the table; a variant that was not computed has no gain, and `note` says why.
 
-    `kind` is `registered` (the reference), `loss`, `seed`, `training`, `proxy`, `windows`, `year`
-    or `regime`. The gain is in the metric's unit; with `gain_as` relative it is a share of the
-    baseline's loss, with wins a share of the symbols. Interval and p-value use the registered
-    alpha, p adjusted for the number of candidates; `n` counts forecast origins. `status` is the
-    verdict under the registered rule with `min_gain` as minimum (0, or 1/2 for wins: any gain).
+    `kind` is `registered` (the reference), `loss`, `level`, `residuals`, `seed`, `training`,
+    `proxy`, `windows`, `year` or `regime`. The gain is in the metric's unit; with `gain_as`
+    relative it is a share of the baseline's loss, with wins a share of the symbols. Interval and
+    p-value use the registered alpha, p adjusted for the number of candidates; `n` counts forecast
+    origins. `status` is the verdict under the registered rule with `min_gain` as minimum (0, or
+    1/2 for wins: any gain).
     `agrees`: it is the registered verdict; `same_sign`: the gain has the sign of the registered
     one; both are None if there is nothing to compare.
     """
@@ -159,8 +160,8 @@ class Registered:
         return [row, replace(row, variant=anyhow, min_gain=anything, status=self.any_gain)]
 
     def _evidence(self, scored: Scored, head: Row) -> Evidence:
-        column = list(METRICS).index(head.metric)
-        base, own = (float(scored.figures[n][column]) for n in (head.baseline, head.candidate))
+        figures = [scored.figures[name] for name in (head.baseline, head.candidate)]
+        base, own = (float(f[columns_of(f).index(head.metric)]) for f in figures)
         gain = pooled_gain(head.metric, base, own, gain_as=head.gain_as)
         (found,) = weigh(
             self.rule,

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 from harness.durations import Duration, length
 from harness.models.linear import Linear
+from harness.scores.metrics import METRICS
 
 if TYPE_CHECKING:
     from harness.spec.sections import WalkForward
@@ -44,10 +45,14 @@ def halved(duration: Duration) -> Duration:
 
 
 def with_span(study: Study, walk: WalkForward, models: Sequence[str]) -> Study:
-    """The study with another walk-forward section, only these models and no residual summaries."""
+    """The study with another walk-forward section and only these models.
+
+    Residual summaries are computed only for a verdict on VaR or ES.
+    """
     h = study.hypothesis
     kept = {name: model for name, model in h.models.items() if name in models}
-    bare = replace(h, walk_forward=walk, models=kept, risk=None, distribution=None)
+    risk = h.risk if METRICS[h.verdict.metric].of_risk else None
+    bare = replace(h, walk_forward=walk, models=kept, risk=risk, distribution=None)
     return replace(study, hypothesis=bare)
 
 

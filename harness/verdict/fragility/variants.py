@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
+from functools import partial
 
 import numpy as np
 
@@ -18,8 +19,9 @@ from harness.samples.features import parse_feature
 from harness.samples.target_scale import TargetScale
 from harness.scores.groups import only
 from harness.scores.losses import Values
-from harness.scores.metrics import METRICS
+from harness.scores.metrics import METRICS, OF_RISK
 from harness.scores.regimes import Terciles, mark, periods_in
+from harness.scores.risk.forecasts import DecidedTail
 from harness.scores.scoring import score_groups, series
 from harness.study.stages import MeasuredStudy, forecast
 from harness.study.study import Study
@@ -28,7 +30,7 @@ from harness.verdict.fragility.proxies import find_proxy, stand_in
 from harness.verdict.fragility.rows import Registered, Row, Scored
 from harness.verdict.fragility.training import costly, other_spans, with_span
 
-LOSSES = ("qlike", "mse", "mae", "r2_log")
+LOSSES = ("qlike", "mse", "mae", "r2_log")  # of a verdict on volatility; of one on risk: OF_RISK
 BEST_WINDOWS = 3
 _FEWEST_ROWS = 2
 
@@ -87,10 +89,18 @@ class Pair:
     periods: I64 | None = None
 
     @classmethod
-    def of(cls, forecasts: Forecasts, scale: TargetScale, metric: str, periods: I64 | None) -> Pair:
+    def of(
+        cls,
+        forecasts: Forecasts,
+        scale: TargetScale,
+        metric: str,
+        periods: I64 | None,
+        decided: DecidedTail | None,
+    ) -> Pair:
         """From the forecasts of two models."""
         ranked = METRICS[metric].ranked
-        return cls(forecasts, *series(forecasts, scale, ranked=ranked), ranked, periods)
+        values = series(forecasts, scale, ranked=ranked, decided=decided)
+        return cls(forecasts, *values, ranked, periods)
 
     def over(
         self, groups: Sequence[I64], periods: Sequence[I64 | None] | None = None
@@ -129,9 +139,10 @@ def fragility(
     main = pair.scored(rows)
     found = [
         registered.row("loss", f"loss {name}", main, metric=name)
-        for name in LOSSES
+        for name in (OF_RISK if METRICS[rule.metric].of_risk else LOSSES)
         if name != rule.metric
     ]
+    found += _tail_rows(basis, registered, pair, rows)
     found += _seed_rows(basis, registered, pair, rows)
     found += training_rows(basis, registered, fitted_on(forecasts.proofs))
     found.append(_proxy_row(basis, registered, pair, rows))
@@ -141,17 +152,38 @@ def fragility(
     return found
 
 
+def _tail_rows(basis: Basis, registered: Registered, pair: Pair, rows: I64) -> list[Row]:
+    """A verdict on VaR or ES at the other levels, and with the other residual distributions."""
+    study, rule, risk = basis.study, registered.rule, basis.study.hypothesis.risk
+    if risk is None or not METRICS[rule.metric].of_risk:
+        return []
+    alone = replace(pair.forecasts, yhat={name: pair.forecasts.yhat[name] for name in pair.models})
+
+    def row(kind: str, name: str, decided: DecidedTail | None) -> Row:
+        scored = Pair.of(alone, study.scale, rule.metric, pair.periods, decided).scored(rows)
+        return registered.row(kind, name, scored)
+
+    levels = [level for level in risk.levels if level != rule.level]
+    laws = [law for law in risk.residuals if law != rule.residuals]
+    tail = partial(study.decided_tail, basis.horizon)
+    return [
+        *(row("level", f"VaR and ES at {100 * a:g} %", tail(level=a)) for a in levels),
+        *(row("residuals", f"{law} residuals", tail(residuals=law)) for law in laws),
+    ]
+
+
 def _seed_rows(basis: Basis, registered: Registered, pair: Pair, rows: I64) -> list[Row]:
     """Each seed alone, if a model has several; all other variants use the first seed."""
     first, scale, found = basis.study.hypothesis.run.seed, basis.study.scale, []
-    names = set(pair.models)
+    names, decided = set(pair.models), basis.study.decided_tail(basis.horizon)
     repeats = [r for r in pair.forecasts.repeats if names & set(r.yhat)]
     if not repeats:
         return []
     for seed, again in ((first, None), *((r.seed, r) for r in repeats)):
         models = dict(pair.models)
         if again is not None:
-            values = series(pair.forecasts.of_seed(again), scale, ranked=pair.ranked)[1]
+            own = pair.forecasts.of_seed(again)
+            values = series(own, scale, ranked=pair.ranked, decided=decided)[1]
             models |= {name: v for name, v in values.items() if name in names}
         scored = replace(pair, models=models).scored(rows)
         found.append(registered.row("seed", f"seed {seed} alone", scored))
@@ -206,7 +238,8 @@ def _trained(
         return registered.without("training", name, _few(rows))
     short = sum(p.train_start < basis.measured.facts.start for p in forecasts.proofs)
     note = f"the data start within {short} of {len(forecasts.proofs)} training spans" * bool(short)
-    pair = Pair.of(forecasts, basis.study.scale, registered.rule.metric, periods)
+    decided = basis.study.decided_tail(basis.horizon)
+    pair = Pair.of(forecasts, basis.study.scale, registered.rule.metric, periods, decided)
     return registered.row("training", name, pair.scored(rows), note=note)
 
 
@@ -215,6 +248,9 @@ def _proxy_row(basis: Basis, registered: Registered, pair: Pair, rows: I64) -> R
     study, horizon = basis.study, basis.horizon
     target = study.hypothesis.target.measure
     name = f"another measure than {target}"
+    if METRICS[registered.rule.metric].of_risk:
+        why = "not applicable: returns are observed, so VaR and ES are scored without a proxy"
+        return registered.without("proxy", name, why)
     try:
         proxy = find_proxy(study, basis.measured.by_symbol, horizon, keep=basis.keep_measures)
     except HarnessError as error:
