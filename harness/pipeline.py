@@ -22,6 +22,7 @@ from harness.log.store import Log, as_log
 from harness.panel.arguments import folder_list
 from harness.panel.folders import panel_folders
 from harness.record.make import horizon_forecasts, make_record
+from harness.scores.risk.definitions import tail_words
 from harness.scores.scoring import Scores
 from harness.spec.hypothesis import Hypothesis
 from harness.spec.reading import load_hypothesis
@@ -40,7 +41,8 @@ if TYPE_CHECKING:
 class Outcome:
     """The result of a run: its id, verdict, scores and the path of its card.
 
-    `figures` are those drawn beside the card; None if the hypothesis asks for none.
+    `tail` says which VaR and ES the verdict is on, if it is; `figures` are those drawn beside the
+    card, None if the hypothesis asks for none.
     """
 
     run_id: str
@@ -50,6 +52,7 @@ class Outcome:
     seconds: float
     scores: tuple[Scores, ...]
     gain_as: GainAs
+    tail: str = ""
     figures: Illustrated | None = None
 
     def as_json(self) -> dict[str, Any]:
@@ -182,6 +185,7 @@ def run(
         seconds,
         judged.scores,
         gain_as=h.verdict.gain_as,
+        tail=tail_words(h.verdict.metric, h.verdict.level, h.verdict.residuals),
         figures=_illustrated(log, run_id) if h.run.figures else None,
     )
 

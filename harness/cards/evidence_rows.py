@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any
 
 from harness.inference.table import TESTS
 from harness.scores.distribution import definitions as distribution
 from harness.scores.risk import definitions as risk
+from harness.scores.risk.definitions import P_VALUES
+from harness.scores.risk.few_violations import DRAWS, FEW
 from harness.tables import rows_of
 
 TEST_NAMES = {name: test.heading for name, test in TESTS.items() if test.heading}
@@ -65,8 +67,39 @@ def risk_rows(record: Mapping[str, Any]) -> dict[str, Any] | None:
         "overlap": record["settings"]["overlap"][horizon],
         "several": len(record["panel"]["symbols"]) > 1,
         "symbols": risk.SYMBOLS,
+        "own": sorted({row["level"] for row in rows if row.get("p_values") == P_VALUES[1]}),
+        "few": FEW,
+        "draws": DRAWS,
+        "notes": list(_notes(rows)),
         "figures": [f for name, f in risk.FIGURES.items() if name not in _NOT_ON_THE_CARD],
     }
+
+
+def decided_tail(verdict: Mapping[str, Any]) -> str:
+    """The VaR and ES that the verdict is on, in words; empty for a verdict on volatility."""
+    return risk.tail_words(verdict["metric"], verdict.get("level"), verdict.get("residuals"))
+
+
+def _notes(rows: Sequence[Mapping[str, Any]]) -> Iterator[str]:
+    """Sentences about levels at which hardly a violation, or none, can be expected or was seen."""
+    for level in sorted({row["level"] for row in rows}):
+        of_level = [row for row in rows if row["level"] == level]
+        n = max(row["n"] for row in of_level)
+        at, expected = f"At {100 * level:g} %", f"{n * level:.3g} in {n:,} forecasts"
+        if not n:
+            yield f"{at} no return or no VaR is known, so nothing is tested."
+        elif n * level < 1.0:
+            yield (
+                f"{at} fewer than one violation is expected, {expected}: whether VaR and ES at "
+                "this level are right cannot be seen from so few."
+            )
+        still = [row for row in of_level if row["n"] and not row["violations"]]
+        none = [f"{row['model']} ({row['residuals']})" for row in still]
+        if none:
+            yield (
+                f"{at} no return fell below VaR of {', '.join(none)}; expected were {expected}. "
+                "Independence cannot be rejected there, and Z1 is not defined (n/a)."
+            )
 
 
 def _level_then_residuals(

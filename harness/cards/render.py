@@ -24,6 +24,7 @@ from harness.cache import cache_folder
 from harness.cards.evidence_rows import (
     ability_rows,
     difference_rows,
+    decided_tail,
     distribution_rows,
     risk_rows,
 )
@@ -78,6 +79,7 @@ def render_card(record: Mapping[str, Any]) -> str:
         seeds=seed_rows(record),
         document=next(iter(rows_of(record["tables"].get("documents", {}))), None),
         risk=risk_rows(record),
+        tail=decided_tail(record["verdict"]),
         distribution=distribution_rows(record),
         figures=record.get("figures", []),
         folder=card_stem(record),
@@ -133,6 +135,7 @@ def _template() -> jinja2.Template:
         "prose": prose,
         "code": code,
         "num": number,
+        "percent": percent,
         "p": p_value,
         "day": day,
         "span": minutes_in_words,
@@ -171,6 +174,11 @@ def number(value: float | None, digits: int = 4) -> str:
         return f"{value:.3e}"
     leading = 0 if value == 0.0 else -math.floor(math.log10(abs(value)))
     return f"{value:.{max(digits, digits - 1 + leading)}f}"
+
+
+def percent(share: float) -> str:
+    """`2.5 %`."""
+    return f"{100 * share:g} %"
 
 
 def day(moment: str) -> str:

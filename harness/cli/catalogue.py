@@ -88,6 +88,12 @@ _PROXY = {
 }
 
 
+_NO_PROXY = (
+    "none is needed: VaR and ES are scored on returns, which are observed, so the order of models "
+    "is not changed by noise in a proxy"
+)
+
+
 def metrics() -> Entries:
     """Metrics."""
     return [
@@ -96,7 +102,7 @@ def metrics() -> Entries:
             "definition": m.definition,
             "unit": m.unit,
             "better": "higher" if m.higher else "lower",
-            "noisy proxy": _PROXY[m.robust],
+            "noisy proxy": _NO_PROXY if m.of_risk else _PROXY[m.robust],
         }
         for m in METRICS.values()
     ]

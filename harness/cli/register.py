@@ -49,6 +49,7 @@ def register(files: tuple[str, ...], log_dir: str | None, as_json: bool) -> None
 
 def _show(found: Registered) -> None:
     from harness.inference.evidence import no_gain
+    from harness.scores.risk.definitions import tail_words
 
     r, rule, data = found.registration, found.registration.rule, found.registration.data
     done = "registered" if found.new else "already registered, nothing written:"
@@ -60,6 +61,8 @@ def _show(found: Registered) -> None:
     shares = {"relative": " (share of the baseline's)", "wins": " (share of the symbols won)"}
     share = shares.get(rule["gain"], "")
     where = f" in {rule['regime']}" if rule["regime"] else ""
+    tail = tail_words(rule["metric"], rule.get("level"), rule.get("residuals"))
+    where += f", {tail}" if tail else ""
     _line(
         f"{', '.join(rule['candidates'])} over {rule['baseline']} by {rule['metric']} at "
         f"{rule['horizon']}{where}: {what}{share}, alpha {rule['alpha']:g}"

@@ -90,6 +90,8 @@ def show_outcome(outcome: Outcome) -> None:
         "relative": f"of the baseline's {best.metric}",
     }.get(outcome.gain_as, best.metric)
     click.echo(f"{outcome.hypothesis}: {status}  {gain(best.gain)} {of} at {best.horizon}")
+    if outcome.tail:
+        click.echo(f"  Decided on {outcome.tail}.")
     for reason in outcome.verdict.reasons:
         click.echo(textwrap.fill(reason, 80, initial_indent="  ", subsequent_indent="  "))
     if outcome.verdict.gain_shown is not None:

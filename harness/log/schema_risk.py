@@ -21,6 +21,7 @@ from harness.log.schema import (
 from harness.scores.distribution import definitions as distribution
 from harness.scores.risk import definitions as risk
 from harness.scores.risk.definitions import Figure
+from harness.scores.risk.few_violations import DRAWS, FEW
 from harness.walk.residuals.laws import LAWS
 from harness.walk.residuals.tails import RESIDUALS
 
@@ -68,6 +69,16 @@ RISK = LogTable(
             "tested", COUNT, "number of forecast origins, without overlapping targets, in the tests"
         ),
         *_tests("kupiec", "independence", "coverage", "dq", "z1", "z2"),
+        Column(
+            "expected", REAL, "number of violations expected in those tests: tested times level"
+        ),
+        Column(
+            "p_values",
+            TEXT,
+            "what p-values of kupiec, independence, coverage and dq are: `own distribution` where "
+            f"fewer than {FEW:g} violations are expected (of dq by {DRAWS:,} simulated series), "
+            "`chi-squared`, or `none`",
+        ),
     ),
     note=f"Only with `[risk]`; see `harness risk`. In the definitions {risk.SYMBOLS}",
 )

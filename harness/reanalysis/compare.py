@@ -17,6 +17,7 @@ _VERDICT = (
     "gain_high",
     "gain_as",
 )
+_TAIL = ("level", "residuals")  # of a verdict on VaR or ES
 _PANEL = ("name", "fingerprint", "start", "end", "bars", "filled")
 _CODE = ("code_version",)
 
@@ -27,8 +28,9 @@ def compare_records(first: Mapping[str, Any], second: Mapping[str, Any]) -> dict
     A difference of scores is second - first, in the metric's unit.
     """
     runs = [_row(key, first.get(key), second.get(key)) for key in _HEAD]
+    tail = [key for key in _TAIL if any(r["verdict"].get(key) for r in (first, second))]
     for part, keys in (
-        ("verdict", _VERDICT),
+        ("verdict", (*_VERDICT, *tail)),
         ("panel", _PANEL),
         ("environment", _CODE),
     ):

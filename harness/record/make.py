@@ -33,6 +33,7 @@ from harness.record.tables import (
     group_tables,
     risk_tables,
 )
+from harness.scores.risk.definitions import METHOD as RISK_METHOD
 from harness.scores.seeds import seeds_table
 from harness.types import Forecasts
 from harness.verdict.cautions import (
@@ -48,6 +49,7 @@ from harness.verdict.cautions import (
     of_the_source,
     of_the_training,
     of_ties,
+    of_the_violations,
 )
 from harness.verdict.fragility.rows import Row, fragility_table
 from harness.verdict.words import Show
@@ -103,7 +105,7 @@ def make_record(
     record = {
         "run_id": run_id,
         "format": 1,
-        "methods": {"ability": METHOD},
+        "methods": {"ability": METHOD, **dict.fromkeys(("risk", "risk_wins"), RISK_METHOD)},
         "hypothesis": h.identity.name,
         "title": h.identity.title,
         "claim": h.identity.claim,
@@ -129,6 +131,7 @@ def make_record(
             *of_the_baseline(h.verdict.metric, h.models[h.verdict.baseline].kind),
             *_warnings_of_level(study, forecasts, judged),
             *_warnings_of_differences(h, judged),
+            *of_the_violations(judged.violations, (h.verdict.baseline, verdict.best.candidate)),
             *of_the_family(verdict, tried["family"], h.verdict.alpha),
             *audit.cautions({h.verdict.baseline, verdict.best.candidate}),
             *cautions(forecasts, study.scale, verdict, facts.start),

@@ -53,6 +53,7 @@ class Values:
     tail: Tail | None = None
 
 
+TailLoss = Callable[[F64, float, F64, F64], F64]  # of returns, the level, VaR and ES
 Loss = Callable[[Values, Values], F64]
 
 
@@ -152,7 +153,7 @@ def _known_influence(values: F64) -> F64:
     return np.where(known, values - values[known].mean(), 0.0) / known.mean()
 
 
-def tail_loss(loss: Callable[[F64, float, F64, F64], F64]) -> Loss:
+def tail_loss(loss: TailLoss) -> Loss:
     """A loss of VaR and ES forecasts on returns (n,), NaN in rows that are left out.
 
     It is infinite where the forecast is.

@@ -6,7 +6,7 @@ To add a metric, add its entry; for the mean of a loss, `_mean` is enough.
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Literal
 
 import numpy as np
@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 
 from harness.scores.losses import (
     Loss,
+    TailLoss,
     Values,
     absolute_log,
     absolute_sigma,
@@ -46,7 +47,7 @@ from harness.scores.means import (
     mean_of_known,
     root_mean_of,
 )
-from harness.scores.risk.definitions import FIGURES, Figure
+from harness.scores.risk.definitions import FIGURES, SHORT_SYMBOLS, Figure
 from harness.scores.risk.losses import fz_loss, joint_loss, quantile_loss
 from harness.types import F64
 
@@ -189,6 +190,13 @@ def _with_returns(outcome: Values) -> NDArray[np.bool_]:
     return np.isfinite(outcome.returns)
 
 
+def _of_risk(name: str, loss: TailLoss, *, signed: bool = False) -> Metric:
+    """A metric of VaR and ES on returns."""
+    own = FIGURES[name]
+    figure = replace(own, definition=f"{own.definition}; {SHORT_SYMBOLS}")
+    return _where_known(figure, "tail", tail_loss(loss), _with_returns, signed=signed)
+
+
 def _var_loss(y: F64, level: float, var: F64, _: F64) -> F64:
     return quantile_loss(y, level, var)
 
@@ -328,9 +336,9 @@ _TABLE = (
     ),
 )
 _OF_RISK = (
-    _where_known(FIGURES["quantile_loss"], "tail", tail_loss(_var_loss), _with_returns),
-    _where_known(FIGURES["joint_loss"], "tail", tail_loss(joint_loss), _with_returns, signed=True),
-    _where_known(FIGURES["fz_loss"], "tail", tail_loss(fz_loss), _with_returns, signed=True),
+    _of_risk("quantile_loss", _var_loss),
+    _of_risk("joint_loss", joint_loss, signed=True),
+    _of_risk("fz_loss", fz_loss, signed=True),
 )
 METRICS: dict[str, Metric] = {m.name: m for m in (*_TABLE, *_OF_RISK)}
 OF_RISK = tuple(m.name for m in _OF_RISK)

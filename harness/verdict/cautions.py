@@ -21,12 +21,14 @@ from harness.verdict.words import Words, p_value
 if TYPE_CHECKING:
     from harness.scores.distribution.assess import DistributionRow
     from harness.spec.sections import Acceptance
+    from harness.scores.risk.forecasts import Violations
 
 _ROWS_PER_COEFFICIENT = 10
 _FEWEST_COSINES = 8
 _FAR = 2.0  # times the QLIKE of a constant; a baseline that is only noisy stays below
 _MANY_DATES = 250  # of which five are 2 %
 _MUCH = 1.0 / 3.0  # of all that is saved; for normal differences it is below 0.13
+_FEWEST_VIOLATIONS = 10.0
 _CLOSED = 5 * 86_400_000_000_000  # ns that an exchange may be closed at the start of a span
 
 
@@ -179,6 +181,35 @@ def of_a_weak_baseline(name: str, qlike: float, outcome: F64) -> list[str]:
         f"The QLIKE of the baseline {name} is {qlike:.4g}; a constant forecast, the mean variance "
         f"of all test rows, has {constant:.4g} in hindsight: a gain over this baseline says little."
     ]
+
+
+def of_the_violations(found: Violations | None, models: Sequence[str]) -> list[str]:
+    """Warns of a verdict on VaR or ES that rests on few violations, or not on all rows."""
+    if found is None:
+        return []
+    level, expected = f"{100 * found.level:g} %", found.rows * found.level
+    seen = ", ".join(f"{found.by_model[name]:,} of {name}" for name in models)
+    head = (
+        f"VaR at {level} over {found.rows:,} forecasts: {expected:.3g} violations are expected, "
+        f"and there are {seen}."
+    )
+    words = []
+    if not any(found.by_model[name] for name in models):
+        words.append(
+            f"{head} No return tested these forecasts, and the loss then only prefers the VaR "
+            "closer to zero: the verdict says nothing about risk."
+        )
+    elif expected < _FEWEST_VIOLATIONS:
+        words.append(
+            f"{head} So few returns decide most of the loss that one more could turn the verdict, "
+            "and the test rejects less often than it says."
+        )
+    if found.left_out:
+        words.append(
+            f"{found.left_out:,} of {found.rows + found.left_out:,} forecasts are not scored by "
+            "the verdict, because the return or a model's VaR and ES is unknown."
+        )
+    return words
 
 
 def of_the_laws(found: Sequence[DistributionRow], levels: Sequence[float]) -> list[str]:

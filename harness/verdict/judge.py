@@ -19,6 +19,7 @@ from harness.scores.losses import Values
 from harness.scores.metrics import METRICS
 from harness.scores.regimes import mark, periods_in
 from harness.scores.risk.assess import Risk, assess
+from harness.scores.risk.forecasts import Violations
 from harness.scores.scoring import Scores, score, series
 from harness.scores.seeds import SeedScores, by_seed, groups_over_seeds, over_seeds
 from harness.spec.sections import Acceptance
@@ -43,7 +44,7 @@ class Judged:
     `differences` describe the loss differences of every candidate. They and the `rival` are left
     out where the gain is the share of symbols won: such a gain is no mean of differences, and a
     large one counts no more than a small one. `ties` are candidates whose forecasts equal the
-    baseline's up to rounding.
+    baseline's up to rounding. `violations` are over the rows of the verdict.
     """
 
     scores: tuple[Scores, ...]
@@ -58,6 +59,7 @@ class Judged:
     differences: tuple[LossDifferences, ...] = ()
     rival: Rival | None = None
     ties: tuple[str, ...] = ()
+    violations: Violations | None = None
 
 
 def judge(
@@ -76,6 +78,7 @@ def judge(
     ability: tuple[Finding, ...] = ()
     risks: list[Risk] = []
     distributions: list[Distributions] = []
+    violations: Violations | None = None
     for horizon, part in forecasts.items():
         decided = study.decided_tail(horizon)
         outcome, models = series(part, study.scale, decided=decided)
@@ -122,6 +125,7 @@ def judge(
         found = asked(rule.candidates, version=h.rule_version)
         ability = findings(_compared(study, part, outcome, models))
         by_model = figures
+        violations = Violations.of(outcome, models)
     verdict = decide(found, rule, forbidden=forbidden, version=h.rule_version)
     wins = rule.gain_as == "wins"
     return Judged(
@@ -137,6 +141,7 @@ def judge(
         () if wins else _loss_differences(rule, found, weighed, asked),
         None if wins else find_rival(rule, verdict.best.candidate, weighed, by_model),
         tuple(n for n in rule.candidates if deciding[1][n] is deciding[1][rule.baseline]),
+        violations,
     )
 
 

@@ -19,6 +19,8 @@ from harness.scores.risk.backtests import (
     independence,
     kupiec,
 )
+from harness.scores.risk.definitions import P_VALUES
+from harness.scores.risk.few_violations import few
 from harness.scores.risk.forecasts import TailForecast, tail_forecast
 from harness.scores.risk.losses import fz_loss, joint_loss, quantile_loss
 from harness.types import F64, I64, Forecasts
@@ -31,7 +33,11 @@ _MOST_PATH = 1_000  # forecast origins of a path, for the figure
 
 
 class RiskRow(NamedTuple):
-    """One row of the table `risk`; definitions.py defines the figures."""
+    """One row of the table `risk`; definitions.py defines the figures.
+
+    `expected` is the number of violations expected in the `tested` rows; `p_values` says what those
+    of Kupiec, independence, coverage and DQ are: one of P_VALUES.
+    """
 
     horizon: str
     model: str
@@ -59,6 +65,8 @@ class RiskRow(NamedTuple):
     z1_p: float
     z2: float
     z2_p: float
+    expected: float
+    p_values: str
 
 
 class WinRow(NamedTuple):
@@ -178,7 +186,16 @@ def _rows(
             z1_p=tests.z1.p_value,
             z2=tests.z2.statistic,
             z2_p=tests.z2.p_value,
+            expected=apart.size * found.level,
+            p_values=_kind(apart.size, found.level),
         )
+
+
+def _kind(tested: int, level: float) -> str:
+    none, own, chi2 = P_VALUES
+    if not tested:
+        return none
+    return own if few(tested, level) else chi2
 
 
 def _returns(forecasts: Forecasts) -> F64:
@@ -248,9 +265,9 @@ def _tests(y: F64, found: TailForecast, rows: I64, seed: int) -> _Tests:
     z1, z2 = acerbi_szekely(y, hits, level, es, found.shapes(rows), seed)
     return _Tests(
         kupiec=kupiec(hits, level),
-        independence=independence(hits),
+        independence=independence(hits, level),
         coverage=conditional_coverage(hits, level),
-        dq=dynamic_quantile(hits, level, var),
+        dq=dynamic_quantile(hits, level, var, seed),
         z1=z1,
         z2=z2,
     )

@@ -1,7 +1,9 @@
 """Backtests of VaR and ES over rows in time order whose targets do not overlap.
 
 `hits` (n,) marks returns below VaR (y < q); `level` is its nominal rate a. An undefined statistic
-(no row, or no violation to average over) is NaN, and so is its p-value.
+(no row, or no violation to average over) is NaN, and so is its p-value. p-values of coverage,
+independence and dynamic quantiles are those of the chi-squared distribution, or of the statistic's
+own distribution where few violations are expected (few_violations.py).
 """
 
 from __future__ import annotations
@@ -13,6 +15,13 @@ from functools import lru_cache
 import numpy as np
 from numpy.typing import NDArray
 
+from harness.scores.risk.few_violations import (
+    conditional_coverage_p,
+    coverage_p,
+    dynamic_quantile_p,
+    few,
+    independence_p,
+)
 from harness.types import F64, I64
 
 Flags = NDArray[np.bool_]
@@ -33,7 +42,7 @@ UNDEFINED = Tested(math.nan, math.nan)
 
 
 def kupiec(hits: Flags, level: float) -> Tested:
-    """Unconditional coverage: the violation rate equals the level; chi2(1).
+    """Unconditional coverage: the violation rate equals the level; chi2(1) or exact.
 
     Twice the log likelihood of the rate x/n less that of a, for x violations in n independent
     trials; Kupiec (1995), J. Derivatives 3, the proportion of failures test.
@@ -42,11 +51,13 @@ def kupiec(hits: Flags, level: float) -> Tested:
     if not n:
         return UNDEFINED
     gain = _log_likelihood(n - x, x, x / n) - _log_likelihood(n - x, x, level)
+    if few(n, level):
+        return Tested(max(2.0 * gain, 0.0), coverage_p(n, level, 2.0 * gain))
     return _chi2(2.0 * gain, 1)
 
 
-def independence(hits: Flags) -> Tested:
-    """Violations are independent, against a first-order Markov chain; chi2(1).
+def independence(hits: Flags, level: float) -> Tested:
+    """Violations are independent, against a first-order Markov chain; chi2(1) or exact.
 
     Christoffersen (1998), International Economic Review 39, section 3.2.
     """
@@ -57,20 +68,29 @@ def independence(hits: Flags) -> Tested:
     (n00, n01), (n10, n11) = counts
     chain = sum(_log_likelihood(a, b, b / (a + b)) for a, b in counts if a + b)
     same = _log_likelihood(n00 + n10, n01 + n11, (n01 + n11) / (hits.size - 1))
-    return _chi2(2.0 * (chain - same), 1)
+    statistic = 2.0 * (chain - same)
+    if few(hits.size, level):
+        p = independence_p(hits.size, int(hits.sum()), statistic)
+        return Tested(max(statistic, 0.0), p)
+    return _chi2(statistic, 1)
 
 
 def conditional_coverage(hits: Flags, level: float) -> Tested:
-    """Coverage and independence jointly: the sum of both statistics; chi2(2).
+    """Coverage and independence jointly: the sum of both statistics; chi2(2) or exact.
 
     Christoffersen (1998), section 3.3; the rate is over all n rows, not the last n - 1.
     """
-    total = kupiec(hits, level).statistic + independence(hits).statistic
+    total = kupiec(hits, level).statistic + independence(hits, level).statistic
+    if few(hits.size, level) and math.isfinite(total):
+        return Tested(total, conditional_coverage_p(hits.size, level, total))
     return _chi2(total, 2)
 
 
-def dynamic_quantile(hits: Flags, level: float, var: F64) -> Tested:
+def dynamic_quantile(hits: Flags, level: float, var: F64, seed: int) -> Tested:
     """Violations cannot be predicted from the last four hits or VaR: chi2(rank X), mostly 6.
+
+    Where few are expected, p is the share of seeded series of independent violations beside this
+    VaR with a statistic as large.
 
     H = 1(y < q) - a is regressed on X = (1, four lags of H, q): H'X (X'X)^-1 X'H / (a (1 - a)).
     Collinear columns of X, such as a constant VaR, count once. Engle & Manganelli (2004), J.
@@ -84,7 +104,10 @@ def dynamic_quantile(hits: Flags, level: float, var: F64) -> Tested:
     x = np.column_stack([np.ones(rows), *lags, var[LAGS:]])
     basis = _basis(x)
     explained = float(np.sum(np.square(basis.T @ h[LAGS:])))
-    return _chi2(explained / (level * (1.0 - level)), basis.shape[1])
+    statistic = explained / (level * (1.0 - level))
+    if few(h.size, level) and math.isfinite(statistic):
+        return Tested(statistic, dynamic_quantile_p(statistic, level, var, LAGS, seed))
+    return _chi2(statistic, basis.shape[1])
 
 
 def _basis(x: F64) -> F64:

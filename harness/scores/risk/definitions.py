@@ -11,6 +11,14 @@ SYMBOLS = (
 )
 
 
+# How the tables of VaR and ES are computed. Raise it with their figures, and say what changed:
+# 2: p-values of coverage, independence and DQ of their own where few violations are expected.
+METHOD = 2
+# What p-values of Kupiec, independence, coverage and DQ are: there are none, they are of the
+# statistic's own distribution (DQ: by simulation), or of the chi-squared distribution.
+P_VALUES = ("none", "own distribution", "chi-squared")
+
+
 @dataclass(frozen=True)
 class Figure:
     """One column of a table."""
@@ -19,6 +27,17 @@ class Figure:
     heading: str
     unit: str
     definition: str
+
+
+SHORT_SYMBOLS = "y return, q VaR, e ES, a level, H = 1 where y < q, else 0"
+
+
+def tail_words(metric: str, level: float | None, residuals: str | None) -> str:
+    """What a metric of risk scores: `VaR and ES at 1 %, t residuals`; empty for other metrics."""
+    if level is None:
+        return ""
+    what = "VaR" if metric == "quantile_loss" else "VaR and ES"
+    return f"{what} at {100 * level:g} %, {residuals} residuals"
 
 
 FIGURES: dict[str, Figure] = {
@@ -34,7 +53,9 @@ FIGURES: dict[str, Figure] = {
             "quantile_loss",
             "quantile loss",
             "log return",
-            "mean (a - H)(y - q), lower is better (Koenker & Bassett 1978, Econometrica 46)",
+            "mean (a - H)(y - q), the tick loss of VaR, 0 or more, lower is better (Koenker & "
+            "Bassett 1978, Econometrica 46; of VaR: Giacomini & Komunjer 2005, J. Business & "
+            "Economic Statistics 23)",
         ),
         Figure(
             "joint_loss",
@@ -48,8 +69,9 @@ FIGURES: dict[str, Figure] = {
             "fz_loss",
             "FZ0 loss",
             "nats",
-            "mean of -1(y <= q)(q - y)/(a e) + q/e + ln(-e) - 1, lower is better (Patton, Ziegel & "
-            "Chen 2019, J. Econometrics 211)",
+            "mean of -1(y <= q)(q - y)/(a e) + q/e + ln(-e) - 1, of VaR and ES together, lower is "
+            "better (Patton, Ziegel & Chen 2019, J. Econometrics 211, after Fissler & Ziegel 2016, "
+            "Annals of Statistics 44)",
         ),
         Figure(
             "scale",
@@ -68,27 +90,27 @@ FIGURES: dict[str, Figure] = {
         Figure(
             "kupiec",
             "Kupiec",
-            "chi2(1)",
+            "chi2(1), or its own distribution",
             "likelihood ratio of the violation rate against the level, unconditional coverage "
             "(Kupiec 1995, J. Derivatives 3)",
         ),
         Figure(
             "independence",
             "independence",
-            "chi2(1)",
+            "chi2(1), or its own distribution given the number of violations",
             "likelihood ratio of a first-order Markov chain of violations against independence "
             "(Christoffersen 1998, International Economic Review 39)",
         ),
         Figure(
             "coverage",
             "conditional coverage",
-            "chi2(2)",
+            "chi2(2), or its own distribution",
             "sum of the Kupiec and independence statistics (Christoffersen 1998)",
         ),
         Figure(
             "dq",
             "DQ",
-            "chi2(6), fewer where regressors coincide",
+            "chi2(6), fewer where regressors coincide, or 1,000 simulated series",
             "dynamic quantile: H - a regressed on 1, its last four values and q (Engle & "
             "Manganelli 2004, J. Business & Economic Statistics 22)",
         ),

@@ -104,6 +104,27 @@ class DecidedTail:
         return replace(outcome, returns=np.where(known, forecasts.returns, np.nan)), read
 
 
+@dataclass(frozen=True)
+class Violations:
+    """The rows that a verdict on VaR or ES scores, how many are left out, violations by model."""
+
+    level: float
+    rows: int
+    left_out: int
+    by_model: Mapping[str, int]
+
+    @classmethod
+    def of(cls, outcome: Values, models: Mapping[str, Values]) -> Violations | None:
+        """From what metrics read; None for a verdict on volatility."""
+        y = outcome.returns
+        tails = {name: v.tail for name, v in models.items() if v.tail is not None}
+        if y is None:
+            return None
+        rows = int(np.isfinite(y).sum())
+        counts = {name: int(np.sum(y < tail.var)) for name, tail in tails.items()}
+        return cls(next(iter(tails.values())).level, rows, y.size - rows, counts)
+
+
 def _own(fit: ModelFit, forecasts: Forecasts, law: int, level: int) -> tuple[F64, I64]:
     """Tails (fits, 4 + GRID), one row per fit (and symbol), and each row's position in them."""
     assert fit.tails is not None, "tails are set by a walk with [risk]"
