@@ -29,7 +29,7 @@ from harness.samples.splits import Fitting, Scheme, make_windows
 from harness.scores.distribution.scores import laws_of_rows
 from harness.scores.metrics import METRICS
 from harness.scores.regimes import Terciles, mark, parse_condition, z_scores
-from harness.scores.risk.forecasts import tail_forecast
+from harness.scores.risk.forecasts import DecidedTail, tail_forecast
 from harness.scores.scoring import score, score_groups, series
 from harness.types import F64, I64, Bars, Forecasts, Measured, Rows
 from harness.walk.fold_fit import Settings
@@ -239,7 +239,7 @@ class World:
         keep = ResidualPlan(tails, laws)
         settings = Settings(length, LOG_SIGMA, keep=keep, source=samples)
         part = walk_forward(models, samples, spans[0], fittings, settings)
-        outcome, values_of = series(part, LOG_SIGMA)
+        outcome, values_of = series(part, LOG_SIGMA, decided=DecidedTail(tails, 0, 0))
         scores = score(part, LOG_SIGMA, outcome, values_of)
         last = [part.resolved_at[a:b].max() for a, b in itertools.pairwise(part.edges)]
         cuts = np.array([p.cut for p in part.proofs])

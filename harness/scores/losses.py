@@ -25,6 +25,11 @@ class Tail:
     var: F64
     es: F64
 
+    @property
+    def read(self) -> tuple[F64, F64]:
+        """The forecasts of VaR and ES."""
+        return self.var, self.es
+
     def over(self, rows: I64) -> Tail:
         """Those of these rows."""
         return Tail(self.level, self.var[rows], self.es[rows])

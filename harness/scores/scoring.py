@@ -80,7 +80,8 @@ def _equal(one: Values, other: Values) -> bool:
         return False
     pairs = [(one.y, other.y), (one.sigma, other.sigma), (one.variance, other.variance)]
     if one.tail is not None and other.tail is not None:
-        pairs += [(one.tail.var, other.tail.var), (one.tail.es, other.tail.es)]
+        known = np.isfinite(one.tail.es)
+        pairs += [(a[known], b[known]) for a, b in zip(one.tail.read, other.tail.read, strict=True)]
     return all(_near(a, b, _ROUNDING) for a, b in pairs)
 
 

@@ -21,7 +21,7 @@ from harness.inference.evidence import Evidence
 from harness.inference.first_evidence import first_evidence
 from harness.inference.gains import Seed, evidence
 from harness.samples.target_scale import TargetScale
-from harness.scores.metrics import METRICS
+from harness.scores.metrics import METRICS, of_volatility
 from harness.scores.scoring import score, series
 from harness.types import Forecasts
 from harness.verdict.rule import pooled_gain
@@ -170,7 +170,7 @@ def test_the_evidence_on_a_mean_loss_is_the_textbook_test_and_interval(metric):
     assert good.p_value < 0.5 < bad.p_value
 
 
-@pytest.mark.parametrize("metric", METRICS)
+@pytest.mark.parametrize("metric", of_volatility())
 def test_the_standard_error_of_a_pooled_figure_is_that_of_its_influence(metric):
     forecasts = three_models(250, seed=5)
     outcome, models = series(forecasts, NAIVE)

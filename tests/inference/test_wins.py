@@ -20,14 +20,14 @@ from harness.errors import HarnessError, RunError
 from harness.inference.evidence import Evidence, Verdict
 from harness.inference.wins import evidence_of_wins
 from harness.samples.target_scale import TargetScale
-from harness.scores.metrics import METRICS
+from harness.scores.metrics import METRICS, of_volatility
 from harness.scores.scoring import score_groups, series
 from harness.tables import rows_of
 from harness.types import Forecasts
 from harness.verdict.rule import decide
 
 SCALE = TargetScale("log", "sigma", "naive", 1e-6)
-WITH_LOSS = [name for name, m in METRICS.items() if m.loss]
+WITH_LOSS = [name for name in of_volatility() if METRICS[name].loss]
 
 
 def panel(
@@ -303,7 +303,7 @@ def test_a_run_says_on_how_many_symbols_it_wins(folder):
     record = run(folder)
     v, tests = record["verdict"], record["tables"]["tests"]
     wins_of = [w for w in rows_of(record["tables"]["group_wins"]) if w["kind"] == "symbol"]
-    assert [w["metric"] for w in wins_of] == list(METRICS)
+    assert [w["metric"] for w in wins_of] == list(of_volatility())
     (own,) = [w["wins"] for w in wins_of if w["metric"] == "mae_log"]
     assert v["gain"] == own / 12
     assert "; by NLL: har " in record["card"]

@@ -19,7 +19,7 @@ from support.worlds import LOG_SIGMA, close_to, make_forecasts
 from harness.samples.target_scale import TargetScale
 from harness.scores import scoring
 from harness.scores.losses import Values
-from harness.scores.metrics import METRICS
+from harness.scores.metrics import METRICS, metrics_of, of_volatility
 from harness.scores.scoring import Scores, score, score_groups, series
 from harness.types import Forecasts
 
@@ -66,7 +66,7 @@ def directly(
     }
 
 
-@pytest.mark.parametrize("metric", METRICS)
+@pytest.mark.parametrize("metric", of_volatility())
 @pytest.mark.parametrize("model", ["near", "far"])
 def test_a_metric_is_what_other_software_computes_pooled_and_per_window(metric, model):
     forecasts = some_forecasts()
@@ -83,7 +83,7 @@ def test_a_metric_is_what_other_software_computes_pooled_and_per_window(metric, 
     assert scores.window_n == tuple(np.diff(forecasts.edges))
 
 
-@pytest.mark.parametrize("metric", [m for m in METRICS if METRICS[m].loss])
+@pytest.mark.parametrize("metric", [m for m in of_volatility() if METRICS[m].loss])
 def test_a_metric_with_a_loss_is_a_function_of_its_mean(metric):
     forecasts = some_forecasts()
     outcome, models = series(forecasts, NAIVE)
@@ -95,7 +95,7 @@ def test_a_metric_with_a_loss_is_a_function_of_its_mean(metric):
     )
 
 
-@pytest.mark.parametrize("metric", METRICS)
+@pytest.mark.parametrize("metric", of_volatility())
 @pytest.mark.parametrize("model", ["near", "far"])
 def test_the_compiled_figure_is_that_of_the_metrics_entry(metric, model):
     forecasts = some_forecasts()
@@ -110,7 +110,8 @@ def test_a_metric_without_a_compiled_column_is_scored_like_the_others(monkeypatc
     outcome, models = series(forecasts, NAIVE)
     groups = [np.arange(0, 211, 3), np.arange(5), np.empty(0, np.int64)]
     compiled = scored(forecasts), score_groups(outcome, models, groups)
-    monkeypatch.setattr(scoring, "_OTHERS", list(enumerate(METRICS.values())))
+    every = [(k, METRICS[name]) for k, name in enumerate(metrics_of(outcome))]
+    monkeypatch.setattr(scoring, "_others", lambda _: every)
     plain = scored(forecasts), score_groups(outcome, models, groups)
     for name in models:
         assert close_to(plain[0].pooled[name], compiled[0].pooled[name], 1e-10)
@@ -162,7 +163,7 @@ def test_a_metric_that_is_added_as_one_entry_works_in_every_command(in_workspace
     assert "MAE σ²" in added("tests", run["run_id"])
 
 
-@pytest.mark.parametrize("metric", METRICS)
+@pytest.mark.parametrize("metric", of_volatility())
 def test_forecasts_that_differ_by_rounding_tie_in_every_metric(metric):
     y, f = np.random.default_rng(8).gumbel(size=(2, 60)) - 5.0
     order = np.arange(60)
@@ -207,7 +208,7 @@ ELICITS = {
 
 def test_every_loss_says_here_what_it_elicits():
     # Any forecast on the right side of the last value is as good as another.
-    losses = {m for m in METRICS if METRICS[m].loss} - {"direction"}
+    losses = {m for m in of_volatility() if METRICS[m].loss} - {"direction"}
     assert set(ELICITS) == losses, "add the new loss to ELICITS"
 
 
@@ -250,7 +251,7 @@ def resampled(forecasts: Forecasts, rows: np.ndarray) -> Forecasts:
     return make_forecasts(forecasts.y[rows], yhat, shifts=shifts, last=forecasts.last[rows])
 
 
-@pytest.mark.parametrize("metric", METRICS)
+@pytest.mark.parametrize("metric", of_volatility())
 def test_influence_is_how_much_one_more_copy_of_a_row_moves_the_figure(metric):
     n, copies = 60, 40
     # Whole numbers: most forecasts are tied, and a row moves the share of ties too.
@@ -268,7 +269,7 @@ def test_influence_is_how_much_one_more_copy_of_a_row_moves_the_figure(metric):
     assert np.max(np.abs(moved - influence)) < 2e-3 * np.max(np.abs(influence))
 
 
-@pytest.mark.parametrize("metric", METRICS)
+@pytest.mark.parametrize("metric", of_volatility())
 @pytest.mark.parametrize("flat", ["outcome", "forecast"])
 def test_a_constant_series_gives_nan_and_never_an_exception(metric, flat):
     n = 50
@@ -286,8 +287,8 @@ def test_a_constant_series_gives_nan_and_never_an_exception(metric, flat):
 def test_a_perfect_forecast_has_no_loss_and_full_marks():
     y = np.random.default_rng(4).gumbel(size=30)
     scores = scored(make_forecasts(y, {"m": y.copy()}))
-    for name, metric in METRICS.items():
-        best = float(metric.higher)
+    for name in of_volatility():
+        best = float(METRICS[name].higher)
         if name == "nll":  # it has no best figure but by the outcomes
             best = 0.5 * math.log(2.0 * math.pi) + 0.5 + y.mean()
         assert scores.value("m", name) == pytest.approx(best, abs=1e-12)

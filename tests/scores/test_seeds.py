@@ -18,7 +18,7 @@ from harness.inference.diebold_mariano import standard_error
 from harness.inference.gains import Seed, evidence
 from harness.log.query import run_query
 from harness.samples.target_scale import TargetScale
-from harness.scores.metrics import METRICS
+from harness.scores.metrics import of_volatility
 from harness.scores.scoring import series
 from harness.spec.reading import parse_hypothesis
 from harness.verdict.rule import decide
@@ -64,7 +64,7 @@ def test_every_seed_is_what_a_run_with_that_seed_gives(three, tmp_path):
         log, run_id = study(tmp_path, spec(1, seed=seed), keep=False)
         alone = log.read(run_id)
         assert not alone["tables"]["seeds"]["seed"]
-        for metric in METRICS:
+        for metric in of_volatility():
             where = {"horizon": "4h", "model": "trees", "metric": metric}
             (own,) = column(alone, "scores", scope="pooled", **where)
             assert column(three, "seeds", seed=seed, **where) == [own]

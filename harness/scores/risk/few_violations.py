@@ -145,9 +145,10 @@ def _dynamic_quantiles(var: F64, level: float, lags: int, seed: int) -> F64:
     with_var = np.stack([s.sums(x, lag) for lag in range(lags + 1)], axis=1)
     left = with_var[:, 0] - np.einsum("di,dij,dj->d", with_var[:, 1:], s.inverse, s.with_lags)
     own = np.einsum("di,dij,dj->d", with_var[:, 1:], s.inverse, with_var[:, 1:])
-    whole = float(x @ x)
-    rest = whole - own
-    by_var = np.divide(np.square(left), rest, out=np.zeros(left.size), where=rest > _RANK * whole)
+    tested, rest = var[lags:], float(x @ x) - own
+    # A constant VaR, up to rounding, is no regressor beside the constant.
+    varies = rest > max(_RANK * float(x @ x), _RANK**2 * float(tested @ tested))
+    by_var = np.divide(np.square(left), rest, out=np.zeros(left.size), where=varies)
     return (s.by_lags + by_var) / (level * (1.0 - level))
 
 
