@@ -91,6 +91,8 @@ VERDICTS = LogTable(
         RUN_ID,
         Column("status", TEXT, _STATUS),
         METRIC,
+        Column("level", REAL, _LEVEL),
+        Column("residuals", TEXT, _RESIDUALS),
         HORIZON,
         Column("baseline", TEXT, "the baseline model"),
         Column("candidate", TEXT, "the candidate that decides: the one with the largest gain"),
@@ -113,8 +115,6 @@ VERDICTS = LogTable(
         Column("rule", TEXT, _RULE),
         Column("rule_version", COUNT, "version of the verdict rule; null: 1"),
         Column("periods", COUNT, "separate shifts of the regime; null unless it is of shifts"),
-        Column("level", REAL, _LEVEL),
-        Column("residuals", TEXT, _RESIDUALS),
     ),
     "other",
 )

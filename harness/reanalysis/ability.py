@@ -122,7 +122,12 @@ def _metric(record: Mapping[str, Any], metric: str | None) -> str:
     near = nearest(name, possible)
     hint = f"; did you mean '{near}'?" if near and name not in METRICS else ""
     why = ""
-    if name in METRICS:
+    if name in METRICS and METRICS[name].of_risk:
+        why = (
+            f" ({name} scores VaR and ES, which the log does not hold row by row; the card has the "
+            "tests of the run itself)"
+        )
+    elif name in METRICS:
         why = " (the log has no back-transformation by symbol, for models fitted symbol by symbol)"
     raise UsageError(f"--metric: got '{name}', wanted one of {', '.join(possible)}{why}{hint}")
 

@@ -196,7 +196,7 @@ def test_every_loss_decides_a_regime_a_share_and_several_seeds(metric, tmp_path,
     gain = gain / base if v["gain_as"] == "relative" else gain
     assert v["gain"] == pytest.approx(gain, rel=1e-6)
     kinds = {row["kind"] for row in rows_of(record["tables"]["fragility"])}
-    assert {"seed", "level", "residuals", "loss", "regime"} <= kinds
+    assert {"seed", "level", "residuals", "loss"} <= kinds
     assert math.isfinite(v["gain_low"])
 
 
