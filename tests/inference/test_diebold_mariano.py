@@ -191,8 +191,8 @@ def two_models(n: int, *, seed: int, overlap: int = 4) -> Forecasts:
     return make_forecasts(y, {"base": y + 0.5 * base, "good": y + 0.4 * good}, overlap=overlap)
 
 
-CLAIMS = [(m, "difference") for m in METRICS] + [
-    (m, "relative") for m in METRICS if METRICS[m].has_share
+CLAIMS = [(m, "difference") for m in of_volatility()] + [
+    (m, "relative") for m in of_volatility() if METRICS[m].has_share
 ]
 
 
