@@ -23,8 +23,8 @@ import jinja2
 from harness.cache import cache_folder
 from harness.cards.evidence_rows import (
     ability_rows,
-    difference_rows,
     decided_tail,
+    difference_rows,
     distribution_rows,
     risk_rows,
 )

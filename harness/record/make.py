@@ -48,8 +48,8 @@ from harness.verdict.cautions import (
     of_the_records,
     of_the_source,
     of_the_training,
-    of_ties,
     of_the_violations,
+    of_ties,
 )
 from harness.verdict.fragility.rows import Row, fragility_table
 from harness.verdict.words import Show

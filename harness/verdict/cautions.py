@@ -20,8 +20,8 @@ from harness.verdict.words import Words, p_value
 
 if TYPE_CHECKING:
     from harness.scores.distribution.assess import DistributionRow
-    from harness.spec.sections import Acceptance
     from harness.scores.risk.forecasts import Violations
+    from harness.spec.sections import Acceptance
 
 _ROWS_PER_COEFFICIENT = 10
 _FEWEST_COSINES = 8
