@@ -1,168 +1,173 @@
-"""The page of `harness calibrate`: Markdown and a figure."""
+"""The page of `harness calibrate`: Markdown and figures."""
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from pathlib import Path
 
-from harness.calibration.rates import COVERAGE, Rates
-from harness.calibration.trials import WINDOWS
+from harness.calibration.group_tables import markdown, show_of, tables
+from harness.calibration.rates import COVERAGE, MOST_FALSE, MULTIPLES, Rates, claim_name, percent
+from harness.calibration.settings import EQUAL, GROUPS, NESTED
+from harness.calibration.simulated_forecasts import SlowSpan, Span
+from harness.calibration.walked_forecasts import WINDOWS, Walked
 from harness.calibration.worlds import SAMPLINGS, Sampling
-from harness.figures.calibration import power_by_gain
-from harness.verdict.words import Show
+from harness.figures.calibration import confirmed_by_claim, power_by_gain
 
-_LOW, _HIGH = COVERAGE
+_DRAWN = "hourly-gain-0.2", "daily-gain-0.2", "together-gain-0.2", "seeds-5-gain"
 
 
 def write_page(found: Sequence[Rates], page: Path, *, command: str, alpha: float) -> list[Path]:
-    """Write the page and, if any setting has an edge, its figure NAME-power.svg; returns paths.
+    """Write the page and, if a setting has an edge, its figures NAME-….svg; returns all paths.
 
     OSError if a file cannot be written.
     """
-    null, gains = [r for r in found if r.setting.null], [r for r in found if not r.setting.null]
-    parts = [_head(found, command, alpha)]
+    parts = [_head(found, command, alpha), _outside(found)]
     files = [page]
-    if null:
-        parts.append(_false_confirmations(null))
-    parts.append(_coverage(found, alpha))
-    if gains:
-        figure = page.with_name(f"{page.stem}-power.svg")
-        figure.write_bytes(power_by_gain(_power_lines(gains)))
-        files.append(figure)
-        parts.append(_power(gains, figure.name))
-    parts.append(_worlds({r.setting.sampling for r in found}))
+    figures = _figures(found)
+    for name, (drawn, words) in figures.items():
+        file = page.with_name(f"{page.stem}-{name}.svg")
+        file.write_bytes(drawn)
+        files.append(file)
+        parts.append(f"![{words}]({file.name})")
+    for group in GROUPS.values():
+        own = [r for r in found if r.setting.group == group.name]
+        if own:
+            parts += [f"## {group.heading}\n\n{group.shows}", *tables(group, own)]
+    parts.append(_worlds(found))
     page.write_text("\n\n".join(parts) + "\n", encoding="utf-8")
     return files
 
 
 def _head(found: Sequence[Rates], command: str, alpha: float) -> str:
-    met = sum(r.met for r in found)
+    expected = [r for r in found if not r.setting.beyond]
+    met, worlds = sum(r.met for r in expected), found[0].worlds
+    level = f"{1 - 2 * alpha:.0%}".replace("%", " %")
+    errors = ", ".join(
+        f"{100 * found[0].error(rate):.1f} points at {rate:.0%}".replace("%", " %")
+        for rate in (0.05, 0.1, 0.5)
+    )
+    low, high = map(percent, COVERAGE)
     return (
         "# How often the verdicts are right\n\n"
-        f"Made by `{command}`: {found[0].worlds:,} simulated worlds of each setting, each judged "
-        f"by the walk, the scores, the evidence and the rule of a run, at α = {alpha:g}. "
-        f"{met} of {len(found)} settings are in the wanted range. A rate is followed by its "
-        "standard error; settings and worlds are defined below."
+        f"Made by `{command}`: {worlds:,} simulated worlds of each setting, each judged by the "
+        f"scores, the evidence and the rule of a run, at α = {alpha:g}. {met} of {len(expected)} "
+        "settings are in the wanted range; those that are not, and those that no interval can "
+        "cover, are under *What is not covered*.\n\n"
+        "* **true gain**: 0 (or half of the symbols) where the models are equal by symmetry, else "
+        "the mean gain over all worlds, ± its standard error. A relative gain, or one of R², is a "
+        "share: its mean is what all worlds gain over what it is a share of in all worlds.\n"
+        f"* **covers**: how often the {level} interval covers the true gain; **all below**, **all "
+        f"above**: where it lies if it does not. Wanted: {low} to {high}. **half-width** is that "
+        "of the median interval.\n"
+        "* **confirmed**: how often the candidate is `confirmed` with a claim of any gain, or of a "
+        "multiple of the true gain. Wanted where models are equal, any gain claimed: "
+        f"{percent(EQUAL[0])} to {percent(EQUAL[1])}, at most {percent(NESTED[1])} where the "
+        f"candidate is the baseline with noise; a claim above the true gain: at most "
+        f"{percent(MOST_FALSE)}.\n"
+        '* **plain test**: how often a t-test that treats rows as independent rejects "no gain", '
+        "for contrast.\n\n"
+        f"The standard error of a rate is {errors}."
     )
 
 
-def _false_confirmations(found: Sequence[Rates]) -> str:
-    lines = [
-        "## False confirmations",
-        "",
-        "Worlds in which the candidate has no edge, and the share in which it is `confirmed`: "
-        "with any gain claimed, with 3 % claimed (of the baseline's QLIKE, or 3 points of R² of "
-        "logs), and for contrast by a plain t-test, which treats rows as independent.",
-        "",
-        "| setting | confirmed, any gain | wanted | confirmed, 3 % claimed | refuted, 3 % claimed "
-        "| plain test |",
-        "|---|---:|---:|---:|---:|---:|",
-    ]
-    for r in found:
-        assert r.setting.wanted is not None, "a setting without an edge says what is wanted"
-        low, high = r.setting.wanted
-        wanted = f"{_percent(low)} to {_percent(high)}" if low else f"at most {_percent(high)}"
-        cells = [
-            f"`{r.setting.name}`",
-            _rate(r, r.confirmed),
-            wanted,
-            _rate(r, r.confirmed_at["three"]),
-            _rate(r, r.refuted_at["three"]),
-            _rate(r, r.plain),
-        ]
-        lines.append(f"| {' | '.join(cells)} |")
+def _outside(found: Sequence[Rates]) -> str:
+    lines = ["## What is not covered", ""]
+    shown = [r for r in found if r.setting.beyond or not r.met]
+    if not shown:
+        return "\n".join([*lines, "Every setting is in the wanted range."])
+    for why in dict.fromkeys(r.setting.beyond for r in shown):
+        own = [r for r in shown if r.setting.beyond == why]
+        lines.append(f"* {why}" if why else "* Outside the wanted range, unexplained:")
+        lines += [f"  * `{r.setting.name}`: {_missed(r)}." for r in own]
     return "\n".join(lines)
 
 
-def _coverage(found: Sequence[Rates], alpha: float) -> str:
-    level = f"{1 - 2 * alpha:.0%}".replace("%", " %")
-    lines = [
-        "## Coverage of the interval",
-        "",
-        f"How often the {level} interval covers the true gain, and on which side it lies if it "
-        "does not. The true gain is the mean over all worlds. "
-        f"Wanted: {_percent(_LOW)} to {_percent(_HIGH)}.",
-        "",
-        "| setting | true gain | half-width | covers | all below | all above |",
-        "|---|---:|---:|---:|---:|---:|",
-    ]
-    for r in found:
-        show = Show(r.setting.metric, r.setting.gain_as)
-        truth = f"{show(r.truth)} ± {show(r.truth_error).lstrip('+')}"
-        cells = [
-            f"`{r.setting.name}`",
-            truth,
-            show(r.half_width).lstrip("+"),
-            _rate(r, r.coverage),
-            _percent(r.below),
-            _percent(r.above),
-        ]
-        lines.append(f"| {' | '.join(cells)} |")
-    return "\n".join(lines)
+def _missed(r: Rates) -> str:
+    return "; ".join(r.outside) or f"the interval covers {percent(r.coverage)}, as wanted"
 
 
-def _power(found: Sequence[Rates], figure: str) -> str:
-    lines = [
-        "## Power",
-        "",
-        "Worlds in which the candidate has an edge: how often it is `confirmed` if any gain or "
-        "half the true gain is claimed, and `refuted` if twice the true gain is claimed.",
-        "",
-        "| setting | true gain | confirmed, any gain | confirmed, half claimed "
-        "| refuted, twice claimed |",
-        "|---|---:|---:|---:|---:|",
-    ]
-    for r in found:
-        cells = [
-            f"`{r.setting.name}`",
-            Show(r.setting.metric, r.setting.gain_as)(r.truth),
-            _rate(r, r.confirmed),
-            _claimed(r, r.confirmed_at, "half"),
-            _claimed(r, r.refuted_at, "twice"),
-        ]
-        lines.append(f"| {' | '.join(cells)} |")
-    return "\n".join([*lines, "", f"![Confirmations by true gain]({figure})"])
-
-
-def _claimed(r: Rates, shares: dict[str, float], claim: str) -> str:
-    """The rate for a claim; a negative gain is never claimed."""
-    return _rate(r, shares[claim]) if claim in shares else "n/a"
+def _figures(found: Sequence[Rates]) -> dict[str, tuple[bytes, str]]:
+    """The figures by name, with their words."""
+    figures = {}
+    walked = [r for r in found if r.setting.group == "walked" and not r.setting.null]
+    if walked:
+        drawn = power_by_gain(_power_lines(walked))
+        figures["power"] = drawn, "Confirmations of any gain by the true gain"
+    lines = {
+        r.setting.name: (
+            [0.0, *MULTIPLES],
+            [r.confirmed, *(r.confirmed_at.get(claim_name(k), math.nan) for k in MULTIPLES)],
+        )
+        for r in found
+        if r.setting.name in _DRAWN
+    }
+    if lines:
+        figures["claims"] = confirmed_by_claim(lines), "Confirmations by the gain claimed"
+    return figures
 
 
 def _power_lines(found: Sequence[Rates]) -> dict[str, tuple[str, list[float], list[float]]]:
     """By sampling: the unit of the gain, the true gains and the rates of confirmation."""
     lines = {}
-    for name in dict.fromkeys(r.setting.sampling for r in found):
-        own = sorted((r for r in found if r.setting.sampling == name), key=lambda r: r.truth)
-        unit = Show(own[0].setting.metric, own[0].setting.gain_as).unit
+    named = [(r, r.setting.world.sampling) for r in found if isinstance(r.setting.world, Walked)]
+    for name in dict.fromkeys(sampling for _, sampling in named):
+        own = sorted((r for r, sampling in named if sampling == name), key=lambda r: r.truth)
+        unit = show_of(own[0]).unit
         lines[name] = unit, [100.0 * r.truth for r in own], [r.confirmed for r in own]
     return lines
 
 
-def _worlds(names: set[str]) -> str:
-    lines = [
-        "## The worlds",
-        "",
-        "ln σ is a constant plus stationary AR(1) components of unit variance times their size: "
-        "components of size 0.35, and `a` and `b`, independent, with one distribution and the "
-        "setting's size. Features: `har_k`, ln of the root of the mean realised variance over the "
-        "last k steps; `a` and `b`, a target's length before they move σ; `noise`, with the same "
-        "distribution, which does not move σ. All models are least squares on HAR and, by setting: "
-        "`equal`: baseline sees `a`, candidate `b` (equally good by symmetry); `nested`: candidate "
-        "also sees `noise`; `gain-x`: candidate also sees `a`, of size x. The target is ln σ over "
-        "the span.",
-        "",
-        "| sampling | assets | steps | target | HAR | half-lives, steps | of `a`, `b` "
-        "| common to assets | train | tests |",
-        "|---|---:|---:|---:|---|---|---:|---:|---|---|",
-    ]
-    lines += [_world(s) for s in SAMPLINGS.values() if s.name in names]
-    return "\n".join(lines)
+def _worlds(found: Sequence[Rates]) -> str:
+    worlds = [r.setting.world for r in found]
+    lines = ["## The worlds"]
+    walked = {w.sampling for w in worlds if isinstance(w, Walked)}
+    if walked:
+        rows = [_world(s) for s in SAMPLINGS.values() if s.name in walked]
+        lines += [_WALKED, markdown(_SAMPLED, rows, words=1)]
+    if any(isinstance(w, Span) for w in worlds):
+        lines.append(_SPANS)
+    if any(isinstance(w, SlowSpan) for w in worlds):
+        lines.append(_SLOW)
+    return "\n\n".join(lines)
 
 
-def _world(s: Sampling) -> str:
+_WALKED = (
+    "**Walked forward.** ln σ is a constant plus stationary AR(1) components of unit variance "
+    "times their size: components of size 0.35, and `a` and `b`, independent, with one "
+    "distribution and the setting's size (0.15 if it names none). Features: `har_k`, ln of the "
+    "root of the mean realised variance over the last k steps; `a` and `b`, a target's length "
+    "before they move σ; `noise`, with the same distribution, which does not move σ. All models "
+    "are least squares on HAR and, by setting: `equal`: baseline sees `a`, candidate `b` (equally "
+    "good by symmetry); `nested`: candidate also sees `noise`; `gain-x`: candidate also sees `a`, "
+    "of size x; `seeds`: a model sees x `a` + y `b` + z `noise`, whose weights are drawn anew, "
+    "normal, for every seed, like a unit of a net that is not trained (`equal`: both models, "
+    "`gain`: the candidate alone). The target is ln σ over the span."
+)
+_SAMPLED = (
+    "sampling", "assets", "steps", "target", "HAR", "half-lives, steps", "of `a`, `b`",
+    "common to assets", "train", "tests",
+)  # fmt: skip
+_SPANS = (
+    "**Simulated forecasts** (`wins`, `short`). No model is fitted: outcomes and forecasts are "
+    "drawn and go straight to scores, evidence and rule. ln σ of a day is a constant, plus a part "
+    "that both forecasts know (AR(1), coefficient 0.97, size 0.35), plus a shock of standard "
+    "deviation 0.25 that none knows. A forecast is the known part plus an error of its own, normal "
+    "and independent from day to day, of size 0.1 (`equal`), or 0.15 for the baseline and 0.05 for "
+    "the candidate (`edge` of `short`), 0.11 and 0.1 (`edge` of `wins`), 0.13 and 0.09 (`mixed`; "
+    "exchanged on half of the symbols, or on 3 of 10). Shocks: normal; Laplace; Student's t with 3 "
+    "degrees of freedom; `jumps`: normal, and on 2 % of days another normal shock of size 0.7. "
+    "Shocks and errors share half of their variance between symbols (`together`: nine tenths)."
+)
+_SLOW = (
+    "**Slow loss differences.** Simulated as well. Errors of ln σ are c + x and c − x, c = 0.25 "
+    "and x a normal AR(1) of size 0.05: the difference of their squares is 4 c x."
+)
+
+
+def _world(s: Sampling) -> list[str]:
     *slow, own = s.half_lives
-    cells = [
+    return [
         f"{s.name}: {s.title}",
         str(s.assets),
         f"{s.steps:,}",
@@ -170,16 +175,7 @@ def _world(s: Sampling) -> str:
         ", ".join(map(str, s.scales)),
         ", ".join(f"{h:g}" for h in slow),
         f"{own:g}",
-        _percent(s.common),
+        percent(s.common),
         s.train,
         f"{WINDOWS} of {s.test}",
     ]
-    return f"| {' | '.join(cells)} |"
-
-
-def _rate(r: Rates, rate: float) -> str:
-    return f"{_percent(rate)} ± {100 * r.error(rate):.1f}"
-
-
-def _percent(share: float) -> str:
-    return f"{100 * share:.1f} %"

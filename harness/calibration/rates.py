@@ -3,28 +3,35 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import partial
 from typing import Any
 
 import numpy as np
 
-from harness.calibration.trials import SETTINGS, Setting, Trial, try_world
+from harness.calibration.settings import SETTINGS, Setting
+from harness.calibration.trials import Trial, try_world
+from harness.inference.evidence import HALF, no_gain
+from harness.types import F64
 from harness.walk.workers import Workers
 
 COVERAGE = (0.87, 0.93)
-_CHUNK = 25
+MOST_FALSE = 0.06  # confirmations of a claim above the true gain
+MULTIPLES = (0.5, 1.1, 1.3, 2.0)  # of the true gain, claimed where the candidate has an edge
+MORE = 0.03  # claimed where it has none
+_CHUNK = 100
 
 
 @dataclass(frozen=True)
 class Rates:
     """Shares of `worlds` worlds.
 
-    `truth` is the mean gain over all worlds, which intervals should cover; `truth_error` is its
-    standard error. `confirmed` is at a minimum gain of 0; `confirmed_at` and `refuted_at` are at
-    the minimum gains `claims`, by name. `below` and `above`: the whole interval lies below or above
-    the truth; `plain`: a test that treats rows as independent rejects "no gain".
+    `truth` is the true gain, known by symmetry or else estimated from all worlds with standard
+    error `truth_error`. `confirmed` is at a claim of any gain; `confirmed_at` and `refuted_at` are
+    at the minimum gains `claims`, by name (`claim_name`). `below` and `above`: the whole interval
+    lies below or above the truth; `half_width` is the median; `plain`: a test that treats rows as
+    independent rejects "no gain".
     """
 
     setting: Setting
@@ -46,15 +53,47 @@ class Rates:
         return math.sqrt(rate * (1.0 - rate) / self.worlds)
 
     @property
+    def above_truth(self) -> dict[str, float]:
+        """The claims above the true gain, by name, and the share of worlds that confirm them."""
+        return {c: self.confirmed_at[c] for c, least in self.claims.items() if least > self.truth}
+
+    @property
+    def outside(self) -> tuple[str, ...]:
+        """What is outside the wanted range, in words; empty if nothing is."""
+        return tuple(self._outside())
+
+    @property
     def met(self) -> bool:
-        """Whether coverage is in range, and false confirmations too if there is no edge."""
+        """Whether coverage and false confirmations are in the wanted range."""
+        return not self.outside
+
+    def _outside(self) -> Iterator[str]:
+        low, high = COVERAGE
+        if not low <= self.coverage <= high:
+            yield f"the interval covers {percent(self.coverage)}"
         low, high = self.setting.wanted or (0.0, 1.0)
-        return COVERAGE[0] <= self.coverage <= COVERAGE[1] and low <= self.confirmed <= high
+        if not low <= self.confirmed <= high:
+            yield f"any gain is confirmed in {percent(self.confirmed)}"
+        for claim, rate in self.above_truth.items():
+            if rate > MOST_FALSE:
+                yield f"a claim of {claim} is confirmed in {percent(rate)}"
 
     def as_dict(self) -> dict[str, Any]:
         """As JSON values."""
         own = {name: value for name, value in vars(self).items() if name != "setting"}
-        return {"setting": self.setting.name, "title": self.setting.title, **own, "met": self.met}
+        s = self.setting
+        named = {"setting": s.name, "group": s.group, "title": s.title, "beyond": s.beyond}
+        return {**named, **own, "met": self.met, "outside": list(self.outside)}
+
+
+def percent(share: float) -> str:
+    """A share with one digit."""
+    return f"{100 * share:.1f} %"
+
+
+def claim_name(multiple: float) -> str:
+    """The name of a claim of this multiple of the true gain."""
+    return f"{multiple:g} times the truth"
 
 
 def calibrate(
@@ -82,32 +121,54 @@ def calibrate(
 
 def rates(setting: Setting, trials: Sequence[Trial], alpha: float) -> Rates:
     """The rates over these trials, one per world of the setting."""
-    gain = np.array([t.found.gain for t in trials])
     low = np.array([t.found.gain_low for t in trials])
     high = np.array([t.found.gain_high for t in trials])
-    truth = float(gain.mean())
+    truth, error = _true_gain(setting, trials)
     below, above = float(np.mean(high < truth)), float(np.mean(low > truth))
-    claims = {"three": 0.03} if setting.null else {"half": truth / 2, "twice": 2 * truth}
+    none = no_gain(setting.gain_as)
+    claims = _claims(setting, truth)
     statuses = {
         claim: [t.status(least, alpha, setting.gain_as) for t in trials]
-        for claim, least in {"none": 0.0, **claims}.items()
-        if least >= 0.0
+        for claim, least in {"any": none, **claims}.items()
     }
     return Rates(
         setting=setting,
         worlds=len(trials),
         truth=truth,
-        truth_error=float(gain.std(ddof=1)) / math.sqrt(gain.size),
-        half_width=float(np.mean(high - low)) / 2.0,
+        truth_error=error,
+        half_width=float(np.median(high - low)) / 2.0,
         coverage=1.0 - below - above,
         below=below,
         above=above,
-        confirmed=_share(statuses["none"], "confirmed"),
+        confirmed=_share(statuses["any"], "confirmed"),
         plain=float(np.mean([t.plain < alpha for t in trials])),
         claims=claims,
-        confirmed_at={c: _share(s, "confirmed") for c, s in statuses.items() if c != "none"},
-        refuted_at={c: _share(s, "refuted") for c, s in statuses.items() if c != "none"},
+        confirmed_at={c: _share(statuses[c], "confirmed") for c in claims},
+        refuted_at={c: _share(statuses[c], "refuted") for c in claims},
     )
+
+
+def _true_gain(setting: Setting, trials: Sequence[Trial]) -> tuple[float, float]:
+    """The true gain and its standard error, 0 where it is known.
+
+    A share is estimated as the ratio of two means over all worlds, what is gained over what it is a
+    share of; the mean of the shares is another figure, since a share is not linear in its whole.
+    """
+    if setting.truth is not None:
+        return setting.truth, 0.0
+    gain, whole = np.array([(t.found.gain, t.whole) for t in trials]).T
+    truth = float(gain @ whole / whole.sum())
+    deviations: F64 = whole * (gain - truth) / whole.mean()
+    return truth, float(deviations.std(ddof=1)) / math.sqrt(gain.size)
+
+
+def _claims(setting: Setting, truth: float) -> dict[str, float]:
+    """Minimum gains by name, without those that no hypothesis can claim."""
+    if setting.null:
+        return {f"{MORE:.0%} more".replace("%", " %"): no_gain(setting.gain_as) + MORE}
+    least, most = (HALF, 1.0) if setting.gain_as == "wins" else (0.0, math.inf)
+    every = {claim_name(k): k * truth for k in MULTIPLES}
+    return {name: claim for name, claim in every.items() if least <= claim < most}
 
 
 def _share(statuses: Sequence[str], status: str) -> float:

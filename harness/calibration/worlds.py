@@ -1,4 +1,4 @@
-"""Simulated worlds in which the truth about two models is known.
+"""Simulated worlds in which models are fitted and the truth about two of them is known.
 
 Log volatility is a constant plus stationary AR(1) components of different persistence. Two of them,
 `a` and `b`, are independent and have the same distribution. All models see HAR averages of the
@@ -7,15 +7,15 @@ can `noise`, which has the same distribution and moves nothing. So a model with 
 good as one with `a`, in every metric and window; adding `noise` makes a model no better; adding `a`
 makes it better.
 
-There are two samplings: one series with hourly forecast origins, whose targets of a day overlap by
-23 hours; and 20 assets with daily origins, targets of a day and half of each component's variance
-in common. Tests are several times as long as the training span: the true gain is that of many
-refits, and a short test would depend on a single fit.
+The samplings: one series with hourly forecast origins, whose targets of a day overlap by 23 hours;
+and 20 assets with daily origins, targets of a day and half, or nine tenths, of each component's
+variance in common. Tests are several times as long as the training span: the true gain is that of
+many refits, and a short test would depend on a single fit.
 """
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
@@ -23,8 +23,8 @@ from harness.types import F64, Rows, Samples
 
 HOUR = 3_600_000_000_000
 DAY = 24 * HOUR
-_START = 1_609_459_200_000_000_000  # 2021-01-01
-_LEVEL = -7.5  # ln sigma per minute, about that of a major cryptocurrency
+START = 1_609_459_200_000_000_000  # 2021-01-01
+LEVEL = -7.5  # ln sigma per minute, about that of a major cryptocurrency
 
 
 @dataclass(frozen=True)
@@ -79,7 +79,13 @@ DAILY = Sampling(
     train="250d",
     test="110d",
 )
-SAMPLINGS = {s.name: s for s in (HOURLY, DAILY)}
+TOGETHER = replace(
+    DAILY,
+    name="together",
+    title="20 assets that move almost as one, daily forecast origins, targets of a day",
+    common=0.9,
+)
+SAMPLINGS = {s.name: s for s in (HOURLY, DAILY, TOGETHER)}
 
 
 def make_world(sampling: Sampling, loading: float, rng: np.random.Generator) -> Samples:
@@ -89,7 +95,7 @@ def make_world(sampling: Sampling, loading: float, rng: np.random.Generator) -> 
     """
     *slow, own = sampling.half_lives
     a, b, noise = (_part(sampling, own, rng, sampling.span) for _ in range(3))
-    log_sigma = _LEVEL + loading * (a + b)[: -sampling.span]
+    log_sigma = LEVEL + loading * (a + b)[: -sampling.span]
     for half_life in slow:
         log_sigma += 0.35 * _part(sampling, half_life, rng)
     variance = np.exp(2.0 * log_sigma)
@@ -102,7 +108,7 @@ def make_world(sampling: Sampling, loading: float, rng: np.random.Generator) -> 
     seen = (x[sampling.span :] for x in (a, b, noise))
     columns = [x[kept].ravel() for x in (*har, *seen)]
     decisions = np.arange(sampling.steps, dtype=np.int64)[kept]
-    formed_at = np.repeat(_START + sampling.every * (decisions + 1), sampling.assets)
+    formed_at = np.repeat(START + sampling.every * (decisions + 1), sampling.assets)
     symbol = np.tile(np.arange(sampling.assets, dtype=np.int32), decisions.size)
     return Samples(
         horizon="1d",
@@ -123,19 +129,21 @@ def make_world(sampling: Sampling, loading: float, rng: np.random.Generator) -> 
 
 def _part(sampling: Sampling, half_life: float, rng: np.random.Generator, before: int = 0) -> F64:
     """A stationary AR(1) of unit variance for every asset (before + steps, assets)."""
-    steps = before + sampling.steps
-    own = _autoregression(half_life, rng.standard_normal((steps, sampling.assets)))
+    steps, phi = before + sampling.steps, 0.5 ** (1.0 / half_life)
+    own = autoregression(phi, rng.standard_normal((steps, sampling.assets)))
     if not sampling.common:
         return own
-    shared = _autoregression(half_life, rng.standard_normal((steps, 1)))
+    shared = autoregression(phi, rng.standard_normal((steps, 1)))
     return np.sqrt(sampling.common) * shared + np.sqrt(1.0 - sampling.common) * own
 
 
-def _autoregression(half_life: float, shocks: F64) -> F64:
-    """AR(1) paths (t, k) of unit variance from shocks, started in the stationary distribution."""
+def autoregression(phi: float, shocks: F64) -> F64:
+    """AR(1) paths (t, k) of coefficient phi and unit variance, stationary from the first row on.
+
+    `shocks` (t, k) have unit variance.
+    """
     from scipy.signal import lfilter
 
-    phi = 0.5 ** (1.0 / half_life)
     scaled = np.sqrt(1.0 - phi * phi) * shocks
     scaled[0] = shocks[0]
     return lfilter([1.0], [1.0, -phi], scaled, axis=0)

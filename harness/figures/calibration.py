@@ -1,4 +1,4 @@
-"""The figure of how often gains are confirmed."""
+"""The figures of how often gains are confirmed."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from harness.figures.style import checked, draw, look, name_series
+from harness.figures.style import GREY, checked, draw, look, name_series, say_if_empty
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -40,3 +40,33 @@ def power_by_gain(lines: Mapping[str, tuple[str, Sequence[float], Sequence[float
         axes[0].set_ylabel("confirmed (% of worlds)")
 
     return draw(paint, columns=len(lines))
+
+
+def confirmed_by_claim(lines: Mapping[str, tuple[Sequence[float], Sequence[float]]]) -> bytes:
+    """The share of confirmed claims by the gain claimed, as SVG.
+
+    Args:
+        lines: setting -> the claims as multiples of the true gain (c,), ascending, and the share of
+            worlds in which each was confirmed (c,), 0 to 1.
+
+    Raises:
+        ValueError: for shares whose number is not that of the claims.
+    """
+    found = {
+        name: checked("confirmed_by_claim", claims, {name: shares})[name]
+        for name, (claims, shares) in lines.items()
+    }
+
+    def paint(axes: Axes) -> None:
+        for index, (name, shares) in enumerate(found.items()):
+            claims = np.asarray(lines[name][0])
+            (line,) = axes.plot(claims, 100.0 * shares, **look(index, claims.size))
+            name_series(line, name, shares)
+        axes.axvline(1.0, color=GREY, linewidth=0.8, zorder=1)
+        axes.annotate("the truth", (1.0, 98.0), xytext=(4, 0), textcoords="offset points", va="top")
+        axes.set_xlabel("gain claimed (multiple of the true gain)")
+        axes.set_ylabel("confirmed (% of worlds)")
+        axes.set_ylim(0.0, 102.0)
+        say_if_empty(axes, found.values())
+
+    return draw(paint)

@@ -1,0 +1,110 @@
+"""The tables of a group of settings on the page of `harness calibrate`, as Markdown."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+
+from harness.calibration.rates import MULTIPLES, Rates, claim_name, percent
+from harness.calibration.settings import Group
+from harness.verdict.words import Show
+
+_Column = tuple[str, Callable[[Rates], str]]
+
+
+def tables(group: Group, found: Sequence[Rates]) -> Iterator[str]:
+    """Each table with the words before it; settings of a grid are its cells."""
+    if group.by:
+        yield from _grids(group, found)
+        return
+    null, gains = [r for r in found if r.setting.null], [r for r in found if not r.setting.null]
+    if null:
+        (more,) = null[0].claims
+        yield "Without an edge:\n\n" + _table(
+            null,
+            (
+                *_COVERED,
+                ("confirmed, any gain claimed", lambda r: percent(r.confirmed)),
+                (f"{more} claimed", lambda r: percent(r.confirmed_at[more])),
+                ("plain test", lambda r: percent(r.plain)),
+            ),
+        )
+    if gains:
+        yield "With an edge:\n\n" + _table(
+            gains,
+            (
+                *_COVERED,
+                ("confirmed, any gain claimed", lambda r: percent(r.confirmed)),
+                *(_claimed(k) for k in MULTIPLES[:-1]),
+                (
+                    f"refuted, {MULTIPLES[-1]:g} times",
+                    lambda r: _rate(r.refuted_at, claim_name(MULTIPLES[-1])),
+                ),
+            ),
+        )
+
+
+def _claimed(multiple: float) -> _Column:
+    return f"{multiple:g} times", lambda r: _rate(r.confirmed_at, claim_name(multiple))
+
+
+def _rate(shares: dict[str, float], claim: str) -> str:
+    """The rate for a claim that can be made."""
+    return percent(shares[claim]) if claim in shares else "n/a"
+
+
+def _truth(r: Rates) -> str:
+    show = show_of(r)
+    known = f" ± {show(r.truth_error).lstrip('+')}" if r.truth_error else ""
+    return f"{show(r.truth)}{known}"
+
+
+def show_of(r: Rates) -> Show:
+    """The format of the setting's gains."""
+    return Show(r.setting.metric, r.setting.gain_as)
+
+
+_COVERED: tuple[_Column, ...] = (
+    ("true gain", _truth),
+    ("half-width", lambda r: show_of(r)(r.half_width).lstrip("+")),
+    ("covers", lambda r: percent(r.coverage)),
+    ("all below", lambda r: percent(r.below)),
+    ("all above", lambda r: percent(r.above)),
+)
+
+
+def _table(found: Sequence[Rates], columns: Sequence[_Column]) -> str:
+    rows = [[f"`{r.setting.name}`", *(cell(r) for _, cell in columns)] for r in found]
+    return markdown(["setting", *(heading for heading, _ in columns)], rows, words=1)
+
+
+def _grids(group: Group, found: Sequence[Rates]) -> Iterator[str]:
+    """Coverage and false confirmations of settings that differ in their cells alone."""
+    claim = claim_name(MULTIPLES[1])
+    yield _grid(group, found, "How often the interval covers:", lambda r: percent(r.coverage))
+    yield _grid(
+        group,
+        found,
+        "How often a gain that is not there is confirmed: any gain where forecasts are equally "
+        f"accurate, else {MULTIPLES[1]:g} times the true gain:",
+        lambda r: percent(r.confirmed if r.setting.null else r.confirmed_at[claim]),
+    )
+
+
+def _grid(group: Group, found: Sequence[Rates], words: str, shown: Callable[[Rates], str]) -> str:
+    cells = {r.setting.cell: shown(r) for r in found if r.setting.cell is not None}
+    rows = list(dict.fromkeys(row for row, _ in filter(None, cells)))
+    columns = list(dict.fromkeys(column for _, column in filter(None, cells)))
+    lines = [[*row, *(cells.get((row, column), "") for column in columns)] for row in rows]
+    return f"{words}\n\n{markdown([*group.by, *columns], lines, words=len(group.by))}"
+
+
+def markdown(headings: Sequence[str], rows: Sequence[Sequence[str]], *, words: int) -> str:
+    """A table whose first columns are words, the others numbers."""
+    bars = ["---"] * words + ["---:"] * (len(headings) - words)
+    return "\n".join(
+        [
+            f"| {' | '.join(headings)} |",
+            f"|{'|'.join(bars)}|",
+            *(f"| {' | '.join(row)} |" for row in rows),
+        ]
+    )
