@@ -80,22 +80,38 @@ def _table(found: Sequence[Rates], columns: Sequence[_Column]) -> str:
 def _grids(group: Group, found: Sequence[Rates]) -> Iterator[str]:
     """Coverage and false confirmations of settings that differ in their cells alone."""
     claim = claim_name(MULTIPLES[1])
-    yield _grid(group, found, "How often the interval covers:", lambda r: percent(r.coverage))
+    yield _grid(group, found, "How often the interval covers the true gain", _coverage)
+    words = ["any gain where the forecasts are equally accurate"]
+    if not all(r.setting.null for r in found):
+        words.append(f"{MULTIPLES[1]:g} times the true gain where one has an edge")
     yield _grid(
         group,
         found,
-        "How often a gain that is not there is confirmed: any gain where forecasts are equally "
-        f"accurate, else {MULTIPLES[1]:g} times the true gain:",
-        lambda r: percent(r.confirmed if r.setting.null else r.confirmed_at[claim]),
+        f"How often a claim that is not true is confirmed: {', '.join(words)}",
+        lambda r: percent(r.confirmed) if r.setting.null else _rate(r.confirmed_at, claim),
     )
 
 
+def _coverage(r: Rates) -> str:
+    return percent(r.coverage)
+
+
 def _grid(group: Group, found: Sequence[Rates], words: str, shown: Callable[[Rates], str]) -> str:
-    cells = {r.setting.cell: shown(r) for r in found if r.setting.cell is not None}
+    """In italics where the method cannot be right."""
+    cells = {
+        r.setting.cell: f"*{shown(r)}*" if r.setting.beyond else shown(r)
+        for r in found
+        if r.setting.cell is not None
+    }
     rows = list(dict.fromkeys(row for row, _ in filter(None, cells)))
     columns = list(dict.fromkeys(column for _, column in filter(None, cells)))
     lines = [[*row, *(cells.get((row, column), "") for column in columns)] for row in rows]
-    return f"{words}\n\n{markdown([*group.by, *columns], lines, words=len(group.by))}"
+    note = (
+        " (in italics where no interval can be right)"
+        if any(r.setting.beyond for r in found)
+        else ""
+    )
+    return f"{words}{note}:\n\n{markdown([*group.by, *columns], lines, words=len(group.by))}"
 
 
 def markdown(headings: Sequence[str], rows: Sequence[Sequence[str]], *, words: int) -> str:

@@ -88,7 +88,7 @@ def _by_seed(made: Forecasts, models: list[tuple[str, int]]) -> Forecasts:
             Repeat(
                 seed,
                 {name: made.yhat[_named(name, seed)] for name in own},
-                {name: made.fits[_named(name, seed)] for name in own},
+                {name: replace(made.fits[_named(name, seed)], model=name) for name in own},
             )
         )
     return replace(
