@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
 
-from harness.calibration.rates import MULTIPLES, Rates, claim_name, percent
+from harness.calibration.rates import Rates, claim_name, percent
 from harness.calibration.settings import Group
 from harness.verdict.words import Show
 
 _Column = tuple[str, Callable[[Rates], str]]
+_LESS, _MORE, _TWICE = 0.5, (1.1, 1.3), 2.0  # multiples of the true gain in the tables
 
 
 def tables(group: Group, found: Sequence[Rates]) -> Iterator[str]:
@@ -34,10 +35,10 @@ def tables(group: Group, found: Sequence[Rates]) -> Iterator[str]:
             (
                 *_COVERED,
                 ("confirmed, any gain claimed", lambda r: percent(r.confirmed)),
-                *(_claimed(k) for k in MULTIPLES[:-1]),
+                *(_claimed(k) for k in (_LESS, *_MORE)),
                 (
-                    f"refuted, {MULTIPLES[-1]:g} times",
-                    lambda r: _rate(r.refuted_at, claim_name(MULTIPLES[-1])),
+                    f"refuted, {_TWICE:g} times",
+                    lambda r: _rate(r.refuted_at, claim_name(_TWICE)),
                 ),
             ),
         )
@@ -79,11 +80,11 @@ def _table(found: Sequence[Rates], columns: Sequence[_Column]) -> str:
 
 def _grids(group: Group, found: Sequence[Rates]) -> Iterator[str]:
     """Coverage and false confirmations of settings that differ in their cells alone."""
-    claim = claim_name(MULTIPLES[1])
+    claim = claim_name(_MORE[0])
     yield _grid(group, found, "How often the interval covers the true gain", _coverage)
     words = ["any gain where the forecasts are equally accurate"]
     if not all(r.setting.null for r in found):
-        words.append(f"{MULTIPLES[1]:g} times the true gain where one has an edge")
+        words.append(f"{_MORE[0]:g} times the true gain where one has an edge")
     yield _grid(
         group,
         found,

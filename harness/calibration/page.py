@@ -24,7 +24,7 @@ def write_page(found: Sequence[Rates], page: Path, *, command: str, alpha: float
     """
     parts = [_head(found, command, alpha), _outside(found)]
     files = [page]
-    figures = _figures(found)
+    figures = _figures(found, alpha)
     for name, (drawn, words) in figures.items():
         file = page.with_name(f"{page.stem}-{name}.svg")
         file.write_bytes(drawn)
@@ -87,7 +87,7 @@ def _missed(r: Rates) -> str:
     return "; ".join(r.outside) or f"the interval covers {percent(r.coverage)}, as wanted"
 
 
-def _figures(found: Sequence[Rates]) -> dict[str, tuple[bytes, str]]:
+def _figures(found: Sequence[Rates], alpha: float) -> dict[str, tuple[bytes, str]]:
     """The figures by name, with their words."""
     figures = {}
     walked = [r for r in found if r.setting.group == "walked" and not r.setting.null]
@@ -103,7 +103,7 @@ def _figures(found: Sequence[Rates]) -> dict[str, tuple[bytes, str]]:
         if r.setting.name in _DRAWN
     }
     if lines:
-        figures["claims"] = confirmed_by_claim(lines), "Confirmations by the gain claimed"
+        figures["claims"] = confirmed_by_claim(lines, alpha), "Confirmations by the gain claimed"
     return figures
 
 

@@ -18,7 +18,8 @@ from harness.walk.workers import Workers
 
 COVERAGE = (0.87, 0.93)
 MOST_FALSE = 0.06  # confirmations of a claim above the true gain
-MULTIPLES = (0.5, 1.1, 1.3, 2.0)  # of the true gain, claimed where the candidate has an edge
+# Multiples of the true gain that are claimed where the candidate has an edge.
+MULTIPLES = (0.5, 0.75, 1.0, 1.1, 1.3, 2.0)
 MORE = 0.03  # claimed where it has none
 _CHUNK = 100
 

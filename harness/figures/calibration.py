@@ -42,12 +42,15 @@ def power_by_gain(lines: Mapping[str, tuple[str, Sequence[float], Sequence[float
     return draw(paint, columns=len(lines))
 
 
-def confirmed_by_claim(lines: Mapping[str, tuple[Sequence[float], Sequence[float]]]) -> bytes:
+def confirmed_by_claim(
+    lines: Mapping[str, tuple[Sequence[float], Sequence[float]]], alpha: float
+) -> bytes:
     """The share of confirmed claims by the gain claimed, as SVG.
 
     Args:
         lines: setting -> the claims as multiples of the true gain (c,), ascending, and the share of
             worlds in which each was confirmed (c,), 0 to 1.
+        alpha: the level, at which a line is drawn, as a share.
 
     Raises:
         ValueError: for shares whose number is not that of the claims.
@@ -63,6 +66,9 @@ def confirmed_by_claim(lines: Mapping[str, tuple[Sequence[float], Sequence[float
             (line,) = axes.plot(claims, 100.0 * shares, **look(index, claims.size))
             name_series(line, name, shares)
         axes.axvline(1.0, color=GREY, linewidth=0.8, zorder=1)
+        axes.axhline(100.0 * alpha, color=GREY, linewidth=0.8, linestyle=":", zorder=1)
+        axes.annotate(f"α = {alpha:g}", (2.0, 100.0 * alpha), xytext=(0, 3), ha="right",
+                      textcoords="offset points")  # fmt: skip
         axes.annotate("the truth", (1.0, 98.0), xytext=(4, 0), textcoords="offset points", va="top")
         axes.set_xlabel("gain claimed (multiple of the true gain)")
         axes.set_ylabel("confirmed (% of worlds)")
