@@ -151,11 +151,11 @@ _SAMPLED = (
 _SPANS = (
     "**Simulated forecasts** (`wins`, `short`). No model is fitted: outcomes and forecasts are "
     "drawn and go straight to scores, evidence and rule. ln σ of a day is a constant, plus a part "
-    "that both forecasts know (AR(1), coefficient 0.97, size 0.35), plus a shock of standard "
-    "deviation 0.25 that none knows. A forecast is the known part plus an error of its own, normal "
-    "and independent from day to day, of size 0.1 (`equal`), or 0.15 for the baseline and 0.05 for "
-    "the candidate (`edge` of `short`), 0.11 and 0.1 (`edge` of `wins`), 0.13 and 0.09 (`mixed`; "
-    "exchanged on half of the symbols, or on 3 of 10). Shocks: normal; Laplace; Student's t with 3 "
+    "that both forecasts know (AR(1), coefficient 0.97, or 0.5 with a `short memory`, size 0.35), "
+    "plus a shock of standard deviation 0.25 that none knows. A forecast is the known part plus an "
+    "error of its own, normal and independent from day to day, of size 0.1 (`equal`), or 0.15 for "
+    "the baseline and 0.05 for the candidate (`edge` of `short`), 0.11 and 0.1 (`edge` of `wins`), "
+    "0.13 and 0.09 (`mixed`; exchanged on half of the symbols, or on 3 of 10). Shocks: normal; Laplace; Student's t with 3 "
     "degrees of freedom; `jumps`: normal, and on 2 % of days another normal shock of size 0.7. "
     "Shocks and errors share half of their variance between symbols (`together`: nine tenths)."
 )

@@ -221,6 +221,9 @@ def _wins() -> Iterator[Setting]:
         )
 
 
+_DAYS = 60, 120, 250, 1_000
+
+
 def _short() -> Iterator[Setting]:
     no_mean = (
         "Under Student's t shocks of ln σ the mean QLIKE does not exist: its moment is infinite."
@@ -236,7 +239,7 @@ def _short() -> Iterator[Setting]:
                 heavy = shocks == "t3" and metric == "qlike"
                 if heavy and kind == "edge":
                     continue  # there is no true gain to claim
-                for days in (60, 120, 250, 1_000):
+                for days in _DAYS:
                     yield Setting(
                         f"short-{short}-{kind}-{shocks}-{days}",
                         f"two forecasts {words}, {shocks} shocks, {days} days, {gain}",
@@ -249,6 +252,17 @@ def _short() -> Iterator[Setting]:
                         cell=((words, gain, shocks), f"{days:,} days"),
                         beyond=no_mean if heavy else "",
                     )
+    for days in _DAYS:
+        yield Setting(
+            f"short-r2-edge-forgetful-{days}",
+            f"the same with normal shocks and a short memory of ln σ, {days} days",
+            "short",
+            Span(days, (0.15, 0.05), memory=0.5),
+            "r2_log",
+            "difference",
+            cell=(("with an edge", "difference of R² (log)", "normal, short memory"),
+                  f"{days:,} days"),
+        )  # fmt: skip
 
 
 def _slow() -> Iterator[Setting]:

@@ -15,7 +15,7 @@ from harness.calibration.worlds import DAY, LEVEL, START, autoregression
 from harness.types import F64, Forecasts, ModelFit, Window
 
 Draw = Callable[[np.random.Generator, tuple[int, ...]], F64]
-_KNOWN = 0.35, 0.97  # size and AR(1) coefficient of the part of ln sigma that forecasts know
+_KNOWN = 0.35  # size of the part of ln sigma that both forecasts know
 _SHOCK = 0.25  # standard deviation of what they cannot know
 _JUMPS, _JUMP = 0.02, 2.8  # share of days with a jump, and its standard deviation among unit shocks
 _OFF = 0.25  # the common size of the two errors whose squares differ slowly
@@ -40,11 +40,11 @@ SHOCKS: dict[str, Draw] = {
 class Span:
     """`days` of daily forecasts of ln sigma for some symbols, without a fit.
 
-    ln sigma is a part that both forecasts know plus a shock of standard deviation 0.25 that none
-    knows, independent from day to day. A forecast is the known part plus a normal error of its own;
-    `errors` are the standard deviations of the baseline's and the candidate's, which change places
-    in the share `swapped` of the symbols. `common` is the share of the variance of shocks and
-    errors that is common to the symbols. Variance forecasts have the lognormal shift that the
+    ln sigma is a part that both forecasts know, an AR(1) of coefficient `memory`, plus a shock of
+    standard deviation 0.25 that none knows, independent from day to day. A forecast is the known
+    part plus a normal error of its own; `errors` are the standard deviations of the baseline's and
+    the candidate's, which change places in the share `swapped` of the symbols. `common` is the
+    share of the variance of shocks and errors that is common to the symbols. Variance forecasts have the lognormal shift that the
     variances of shocks and errors imply.
     """
 
@@ -54,11 +54,12 @@ class Span:
     symbols: int = 1
     common: float = 0.0
     swapped: float = 0.0
+    memory: float = 0.97
 
     def forecasts(self, rng: np.random.Generator) -> Forecasts:
         """One world's forecasts by `baseline` and `candidate`."""
-        shape, (size, phi) = (self.days, self.symbols), _KNOWN
-        known = LEVEL + size * autoregression(phi, rng.standard_normal(shape))
+        shape = self.days, self.symbols
+        known = LEVEL + _KNOWN * autoregression(self.memory, rng.standard_normal(shape))
         y = known + _SHOCK * self._drawn(SHOCKS[self.shocks], rng)
         normal = SHOCKS["normal"]
         errors = [size * self._drawn(normal, rng) for size in self.errors]
@@ -94,7 +95,7 @@ class SlowSpan:
     def forecasts(self, rng: np.random.Generator) -> Forecasts:
         """One world's forecasts by `baseline` and `candidate`."""
         shape = self.days, 1
-        y = LEVEL + _KNOWN[0] * rng.standard_normal(shape)
+        y = LEVEL + _KNOWN * rng.standard_normal(shape)
         x = 0.2 * _OFF * autoregression(self.phi, rng.standard_normal(shape))
         return _forecasts(y, [y - _OFF - x, y - _OFF + x], [np.zeros((1, 1))] * 2)
 
