@@ -140,9 +140,10 @@ _WALKED = (
     "before they move σ; `noise`, with the same distribution, which does not move σ. All models "
     "are least squares on HAR and, by setting: `equal`: baseline sees `a`, candidate `b` (equally "
     "good by symmetry); `nested`: candidate also sees `noise`; `gain-x`: candidate also sees `a`, "
-    "of size x; `seeds`: a model sees x `a` + y `b` + z `noise`, whose weights are drawn anew, "
-    "normal, for every seed, like a unit of a net that is not trained (`equal`: both models, "
-    "`gain`: the candidate alone). The target is ln σ over the span."
+    "of size x; `seeds`: a model sees two features x `a` + y `b` + z `noise`, whose weights are "
+    "drawn anew, normal, for every seed, like units of a net that is not trained (`equal`: both "
+    "models, `gain`: the candidate alone, `skewed`: the candidate, one feature). The target is ln "
+    "σ over the span."
 )
 _SAMPLED = (
     "sampling", "assets", "steps", "target", "HAR", "half-lives, steps", "of `a`, `b`",
@@ -155,9 +156,10 @@ _SPANS = (
     "plus a shock of standard deviation 0.25 that none knows. A forecast is the known part plus an "
     "error of its own, normal and independent from day to day, of size 0.1 (`equal`), or 0.15 for "
     "the baseline and 0.05 for the candidate (`edge` of `short`), 0.11 and 0.1 (`edge` of `wins`), "
-    "0.13 and 0.09 (`mixed`; exchanged on half of the symbols, or on 3 of 10). Shocks: normal; Laplace; Student's t with 3 "
-    "degrees of freedom; `jumps`: normal, and on 2 % of days another normal shock of size 0.7. "
-    "Shocks and errors share half of their variance between symbols (`together`: nine tenths)."
+    "0.13 and 0.09 (`mixed`; exchanged on half of the symbols, or on 3 of 10). Shocks: normal; "
+    "Laplace; Student's t with 3 degrees of freedom; `jumps`: normal, and on 2 % of days another "
+    "normal shock of size 0.7. Shocks and errors share half of their variance between symbols "
+    "(`together`: nine tenths)."
 )
 _SLOW = (
     "**Slow loss differences.** Simulated as well. Errors of ln σ are c + x and c − x, c = 0.25 "

@@ -44,8 +44,8 @@ class Span:
     standard deviation 0.25 that none knows, independent from day to day. A forecast is the known
     part plus a normal error of its own; `errors` are the standard deviations of the baseline's and
     the candidate's, which change places in the share `swapped` of the symbols. `common` is the
-    share of the variance of shocks and errors that is common to the symbols. Variance forecasts have the lognormal shift that the
-    variances of shocks and errors imply.
+    share of the variance of shocks and errors that is common to the symbols. Variance forecasts
+    have the lognormal shift that the variances of shocks and errors imply.
     """
 
     days: int

@@ -25,9 +25,10 @@ _MODELS = "baseline", "candidate"
 class Walked:
     """Two least squares models: the features of baseline and candidate besides HAR.
 
-    `loading` is the size of `a` and `b` (standard deviation of ln sigma). The feature `DRAWN` is
-    a x + b y + noise z with weights drawn anew for every model and each of the `seeds`, like a unit
-    of a net that is not trained: a cheap stand-in for a model whose fit depends on the seed.
+    `loading` is the size of `a` and `b` (standard deviation of ln sigma). `DRAWN` stands for
+    `units` features a x + b y + noise z with weights drawn anew for every model and each of the
+    `seeds`, like units of a net that is not trained: a cheap stand-in for a model whose fit depends
+    on the seed.
     """
 
     sampling: str
@@ -35,18 +36,21 @@ class Walked:
     candidate: tuple[str, ...]
     loading: float
     seeds: int = 1
+    units: int = 1
 
     def forecasts(self, rng: np.random.Generator) -> Forecasts:
         """One world's forecasts by `baseline` and `candidate`; with several seeds, `repeats`."""
         sampling = SAMPLINGS[self.sampling]
         samples = make_world(sampling, self.loading, rng)
         har = tuple(name for name in samples.rows.names if name.startswith("har_"))
-        models, weights = {}, []
+        models: dict[tuple[str, int], Linear] = {}
+        weights: list[F64] = []
         for seed in range(self.seeds):
             for name, features in zip(_MODELS, (self.baseline, self.candidate), strict=True):
                 if DRAWN in features:
-                    weights.append(rng.standard_normal(3))
-                    features = (f"{DRAWN}-{len(weights)}",)
+                    weights += list(rng.standard_normal((self.units, 3)))
+                    last = len(weights)
+                    features = tuple(f"{DRAWN}-{last - k}" for k in range(self.units))
                 elif seed:
                     continue
                 models[name, seed] = Linear((*har, *features))

@@ -128,7 +128,8 @@ def test_a_grid_has_a_cell_for_every_setting_of_its_group():
         rows = [line for line in table.splitlines() if line.startswith("|")][2:]
         assert sum(row.count("%") for row in rows) == len(own)
         italic = [row for row in rows if "| *" in row]
-        assert len(italic) == 1 and "t3" in italic[0] and "relative QLIKE" in italic[0]
+        assert "| equally accurate | relative QLIKE | t3 |" in italic[0]
+        assert [row.split(" | ")[1] for row in italic[1:]] == ["difference of R² (log)"] * 4
     assert "| 60 days | 120 days | 250 days | 1,000 days |" in coverage
 
 

@@ -68,6 +68,9 @@ def test_only_models_that_draw_are_fitted_with_further_seeds():
     assert [set(r.yhat) for r in one.repeats] == [{"candidate"}] * 2
     assert one.fits["baseline"].names == ("intercept", "har_1", "har_5", "har_22")
     assert one.repeats[1].fits["candidate"].names[-1].startswith(DRAWN)
+    two = drawn(Walked("daily", (), (DRAWN,), 0.15, 2, units=2))
+    of = [fits["candidate"].names[4:] for fits in (two.fits, two.repeats[0].fits)]
+    assert len({*of[0], *of[1]}) == 4
 
 
 @pytest.mark.parametrize("name", SHOCKS)
