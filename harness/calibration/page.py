@@ -79,12 +79,11 @@ def _outside(found: Sequence[Rates]) -> str:
     for why in dict.fromkeys(r.setting.beyond for r in shown):
         own = [r for r in shown if r.setting.beyond == why]
         lines.append(f"* {why}" if why else "* Outside the wanted range, unexplained:")
-        lines += [f"  * `{r.setting.name}`: {_missed(r)}." for r in own]
+        lines += [f"  * `{r.setting.name}`: {'; '.join(r.outside)}." for r in own if not r.met]
+        inside = ", ".join(f"`{r.setting.name}`" for r in own if r.met)
+        if inside:
+            lines.append(f"  * In the wanted range all the same: {inside}.")
     return "\n".join(lines)
-
-
-def _missed(r: Rates) -> str:
-    return "; ".join(r.outside) or f"the interval covers {percent(r.coverage)}, as wanted"
 
 
 def _figures(found: Sequence[Rates], alpha: float) -> dict[str, tuple[bytes, str]]:

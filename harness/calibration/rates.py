@@ -76,8 +76,9 @@ class Rates:
         if not low <= self.confirmed <= high:
             yield f"any gain is confirmed in {percent(self.confirmed)}"
         for claim, rate in self.above_truth.items():
-            if rate > MOST_FALSE:
+            if rate > MOST_FALSE and not self.setting.null:
                 yield f"a claim of {claim} is confirmed in {percent(rate)}"
+                return  # larger claims are confirmed less often
 
     def as_dict(self) -> dict[str, Any]:
         """As JSON values."""

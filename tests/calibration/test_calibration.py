@@ -95,7 +95,7 @@ def test_what_is_wanted_bounds_coverage_and_false_confirmations():
     edge = rates(SETTINGS["hourly-gain-0.2"], TRIALS, 0.05)
     assert edge.outside == (
         "the interval covers 50.0 %",
-        *(f"a claim of {k} times the truth is confirmed in 25.0 %" for k in ("1.1", "1.3", "2")),
+        "a claim of 1.1 times the truth is confirmed in 25.0 %",
     )
 
 
@@ -156,7 +156,7 @@ def test_a_page_says_what_is_not_covered_and_has_its_figures(in_workspace, comma
     assert f"Made by `harness calibrate --worlds 4 --seed 1 {' '.join(names)}`" in page
     beyond = page.partition("## What is not covered")[2].partition("\n## ")[0]
     assert "the mean QLIKE does not exist" in beyond
-    assert "`short-qlike-equal-t3-60`: the interval covers" in beyond
+    assert "`short-qlike-equal-t3-60`" in beyond
     headings = [line[3:] for line in page.splitlines() if line.startswith("## ")]
     shown = [GROUPS[name].heading for name in ("walked", "short", "slow")]
     assert headings == ["What is not covered", *shown, "The worlds"]
