@@ -11,15 +11,15 @@ import numpy as np
 from harness.calibration.settings import SETTINGS, Setting
 from harness.calibration.walked_forecasts import SCALE
 from harness.inference.diebold_mariano import student_t_sf
-from harness.inference.evidence import Evidence, GainAs
-from harness.inference.gains import Seed, evidence
-from harness.inference.wins import evidence_of_wins
+from harness.inference.evidence import Evidence, GainAs, no_gain
+from harness.inference.gains import Seed
 from harness.scores.losses import Values
 from harness.scores.metrics import METRICS
 from harness.scores.scoring import score, series
-from harness.spec.sections import Acceptance
+from harness.spec.sections import RULE_VERSION, Acceptance
 from harness.types import F64
 from harness.verdict.rule import decide, pooled_gain
+from harness.verdict.weigh import Weighed, weigh
 
 _BASE, _OWN = "baseline", ("candidate",)
 
@@ -39,18 +39,8 @@ class Trial:
 
     def status(self, min_gain: float, alpha: float, gain_as: GainAs) -> str:
         """The verdict at this minimum gain."""
-        rule = Acceptance.model_validate(
-            {
-                "baseline": self.found.baseline,
-                "candidates": (self.found.candidate,),
-                "metric": self.found.metric,
-                "horizon": self.found.horizon,
-                "min_gain": min_gain,
-                "gain": gain_as,
-                "alpha": alpha,
-            }
-        )
-        return decide([self.found], rule).status
+        f = self.found
+        return decide([f], _rule(f.metric, f.horizon, min_gain, gain_as, alpha)).status
 
 
 def try_world(setting: Setting, seed: int, world: int, *, alpha: float) -> Trial:
@@ -67,17 +57,33 @@ def try_world(setting: Setting, seed: int, world: int, *, alpha: float) -> Trial
         seeds.append(Seed(values, {_OWN[0]: gain}, base))
     losses = METRICS[setting.metric].losses
     d = losses(outcome, models[_BASE]) - losses(outcome, models[_OWN[0]])
-    if setting.gain_as == "wins":
-        (sure,) = evidence_of_wins(
-            forecasts, outcome, [s.models for s in seeds], baseline=_BASE, candidates=_OWN,
-            metric=setting.metric, alpha=alpha, seed=world,
-        )  # fmt: skip
-    else:
-        (sure,) = evidence(
-            forecasts, outcome, seeds, baseline=_BASE, candidates=_OWN,
-            metric=setting.metric, gain_as=setting.gain_as, alpha=alpha,
-        )  # fmt: skip
+    none = no_gain(setting.gain_as)
+    rule = _rule(setting.metric, forecasts.horizon, none, setting.gain_as, alpha)
+    (sure,) = weigh(
+        rule,
+        Weighed(forecasts, outcome, seeds),
+        rule.candidates,
+        metric=rule.metric,
+        gain_as=rule.gain_as,
+        min_gain=rule.min_gain,
+        seed=world,
+        version=RULE_VERSION,
+    )
     return Trial(sure, _whole(setting, outcome, seeds), _plain_test(d))
+
+
+def _rule(metric: str, horizon: str, min_gain: float, gain_as: GainAs, alpha: float) -> Acceptance:
+    return Acceptance.model_validate(
+        {
+            "baseline": _BASE,
+            "candidates": _OWN,
+            "metric": metric,
+            "horizon": horizon,
+            "min_gain": min_gain,
+            "gain": gain_as,
+            "alpha": alpha,
+        }
+    )
 
 
 def _whole(setting: Setting, outcome: Values, seeds: Sequence[Seed]) -> float:
