@@ -92,6 +92,12 @@ def _grids(group: Group, found: Sequence[Rates]) -> Iterator[str]:
         lambda r: percent(r.confirmed) if r.setting.null else _rate(r.confirmed_at, claim),
     )
 
+    edge = [r for r in found if not r.setting.null]
+    if edge:
+        exactly = "How often a claim of exactly the true gain is confirmed; 5 % is right"
+        truth = claim_name(1.0)
+        yield _grid(group, edge, exactly, lambda r: _rate(r.confirmed_at, truth))
+
 
 def _coverage(r: Rates) -> str:
     return percent(r.coverage)

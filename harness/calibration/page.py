@@ -52,8 +52,8 @@ def _head(found: Sequence[Rates], command: str, alpha: float) -> str:
         "# How often the verdicts are right\n\n"
         f"Made by `{command}`: {worlds:,} simulated worlds of each setting, each judged by the "
         f"scores, the evidence and the rule of a run, at α = {alpha:g}. {met} of {len(expected)} "
-        "settings are in the wanted range; those that are not, and those that no interval can "
-        "cover, are under *What is not covered*.\n\n"
+        f"settings are in the wanted range. {len(found) - len(expected)} more settings show worlds in "
+        "which the method is known to fall short. *What is not covered* names both.\n\n"
         "* **true gain**: 0 (or half of the symbols) where the models are equal by symmetry, else "
         "the mean gain over all worlds, ± its standard error. A relative gain, or one of R², is a "
         "share: its mean is what all worlds gain over what it is a share of in all worlds.\n"
@@ -76,14 +76,22 @@ def _outside(found: Sequence[Rates]) -> str:
     shown = [r for r in found if r.setting.beyond or not r.met]
     if not shown:
         return "\n".join([*lines, "Every setting is in the wanted range."])
-    for why in dict.fromkeys(r.setting.beyond for r in shown):
-        own = [r for r in shown if r.setting.beyond == why]
-        lines.append(f"* {why}" if why else "* Outside the wanted range, unexplained:")
+    for why in dict.fromkeys(map(_reason, shown)):
+        own = [r for r in shown if _reason(r) == why]
+        lines.append(f"* {why}")
         lines += [f"  * `{r.setting.name}`: {'; '.join(r.outside)}." for r in own if not r.met]
         inside = ", ".join(f"`{r.setting.name}`" for r in own if r.met)
         if inside:
             lines.append(f"  * In the wanted range all the same: {inside}.")
     return "\n".join(lines)
+
+
+def _reason(r: Rates) -> str:
+    if r.setting.beyond:
+        return r.setting.beyond
+    if r.close:
+        return "Outside the wanted range by at most two standard errors, which may be chance:"
+    return "Outside the wanted range for a reason that is not known:"
 
 
 def _figures(found: Sequence[Rates], alpha: float) -> dict[str, tuple[bytes, str]]:

@@ -10,7 +10,7 @@ from typing import Any
 
 import numpy as np
 
-from harness.calibration.settings import SETTINGS, Setting
+from harness.calibration.settings import SETTINGS, Range, Setting
 from harness.calibration.trials import Trial, try_world
 from harness.inference.evidence import HALF, no_gain
 from harness.types import F64
@@ -61,24 +61,36 @@ class Rates:
     @property
     def outside(self) -> tuple[str, ...]:
         """What is outside the wanted range, in words; empty if nothing is."""
-        return tuple(self._outside())
+        return tuple(words for words, *_ in self._outside())
 
     @property
     def met(self) -> bool:
         """Whether coverage and false confirmations are in the wanted range."""
         return not self.outside
 
-    def _outside(self) -> Iterator[str]:
-        low, high = COVERAGE
-        if not low <= self.coverage <= high:
-            yield f"the interval covers {percent(self.coverage)}"
-        low, high = self.setting.wanted or (0.0, 1.0)
-        if not low <= self.confirmed <= high:
-            yield f"any gain is confirmed in {percent(self.confirmed)}"
-        for claim, rate in self.above_truth.items():
-            if rate > MOST_FALSE and not self.setting.null:
-                yield f"a claim of {claim} is confirmed in {percent(rate)}"
-                return  # larger claims are confirmed less often
+    @property
+    def close(self) -> bool:
+        """Whether all that is outside may be so by chance: within two standard errors."""
+        return all(
+            abs(rate - min(max(rate, low), high)) <= 2.0 * self.error(rate)
+            for _, rate, (low, high) in self._outside()
+        )
+
+    def _outside(self) -> Iterator[tuple[str, float, Range]]:
+        """What is outside, in words, the rate and the range."""
+        allowed = self.setting.wanted or (0.0, 1.0)
+        checked = [
+            (f"the interval covers {percent(self.coverage)}", self.coverage, COVERAGE),
+            (f"any gain is confirmed in {percent(self.confirmed)}", self.confirmed, allowed),
+        ]
+        if not self.setting.null:
+            # Larger claims are confirmed less often.
+            for claim, rate in list(self.above_truth.items())[:1]:
+                words = f"a claim of {claim} is confirmed in {percent(rate)}"
+                checked.append((words, rate, (0.0, MOST_FALSE)))
+        for words, rate, (low, high) in checked:
+            if not low <= rate <= high:
+                yield words, rate, (low, high)
 
     def as_dict(self) -> dict[str, Any]:
         """As JSON values."""

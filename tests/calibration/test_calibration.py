@@ -89,6 +89,9 @@ def test_what_is_wanted_bounds_coverage_and_false_confirmations():
         "any gain is confirmed in 7.1 %",
     )
     assert not replace(good, coverage=0.9, confirmed=0.029).met
+    many = replace(good, worlds=1_000, confirmed=0.05)  # a standard error of 1.1 at 86 %
+    assert replace(many, coverage=0.86).close and not replace(many, coverage=0.84).close
+    assert not replace(many, coverage=0.86, confirmed=0.1).close
     nested = replace(good, setting=SETTINGS["daily-nested"], coverage=0.9)
     assert replace(nested, confirmed=0.0).met
     assert not replace(nested, confirmed=0.066).met
@@ -123,7 +126,8 @@ def test_a_plain_test_confirms_what_is_not_there_and_ours_seldom():
 def test_a_grid_has_a_cell_for_every_setting_of_its_group():
     own = [s for s in SETTINGS.values() if s.group == "short"]
     found = [rates(s, TRIALS, 0.05) for s in own]
-    coverage, false = tables(GROUPS["short"], found)
+    coverage, false, at_truth = tables(GROUPS["short"], found)
+    assert at_truth.count("| with an edge |") == coverage.count("| with an edge |") == 8
     for table in (coverage, false):
         rows = [line for line in table.splitlines() if line.startswith("|")][2:]
         assert sum(row.count("%") for row in rows) == len(own)
