@@ -104,7 +104,7 @@ def _coverage(r: Rates) -> str:
 
 
 def _grid(group: Group, found: Sequence[Rates], words: str, shown: Callable[[Rates], str]) -> str:
-    """In italics where the method cannot be right."""
+    """In italics where the method is known to fall short."""
     cells = {
         r.setting.cell: f"*{shown(r)}*" if r.setting.beyond else shown(r)
         for r in found
@@ -114,7 +114,7 @@ def _grid(group: Group, found: Sequence[Rates], words: str, shown: Callable[[Rat
     columns = list(dict.fromkeys(column for _, column in filter(None, cells)))
     lines = [[*row, *(cells.get((row, column), "") for column in columns)] for row in rows]
     note = (
-        " (in italics where no interval can be right)"
+        " (in italics where the method is known to fall short)"
         if any(r.setting.beyond for r in found)
         else ""
     )

@@ -95,7 +95,7 @@ class Setting:
 
     `truth` is the true gain where it is known by symmetry, None where it is estimated. `wanted` is
     the range of false confirmations at a level of 5 %, None if the candidate has an edge. `cell` is
-    the row and the column in the grid of its group. `beyond` says why the method cannot be right
+    the row and the column in the grid of its group. `beyond` says why the method falls short
     there, empty if it is expected to be.
     """
 

@@ -81,7 +81,7 @@ def calibrate(
         [
             [r.setting.name, r.worlds, f"{r.coverage:.1%}", f"{r.confirmed:.1%}",
              _highest(r.above_truth.values()), f"{r.plain:.1%}",
-             "cannot be" if r.setting.beyond else "yes" if r.met else "no"]
+             "fall short" if r.setting.beyond else "yes" if r.met else "no"]
             for r in found
         ],
     )  # fmt: skip
