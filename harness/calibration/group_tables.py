@@ -92,6 +92,16 @@ def _grids(group: Group, found: Sequence[Rates]) -> Iterator[str]:
         lambda r: percent(r.confirmed) if r.setting.null else _rate(r.confirmed_at, claim),
     )
 
+    if group.fewer:
+        with_them = "with the cosines that the warning names"
+        yield _grid(
+            group, found, f"How often the interval covers {with_them}",
+            lambda r: percent(r.coverage_fewer),
+        )  # fmt: skip
+        yield _grid(
+            group, found, f"How often any gain is confirmed {with_them}",
+            lambda r: percent(r.confirmed_fewer),
+        )  # fmt: skip
     edge = [r for r in found if not r.setting.null]
     if edge:
         exactly = "How often a claim of exactly the true gain is confirmed; 5 % is right"

@@ -12,7 +12,7 @@ import numpy as np
 
 from harness.calibration.settings import SETTINGS, Range, Setting
 from harness.calibration.trials import Trial, try_world
-from harness.inference.evidence import HALF, no_gain
+from harness.inference.evidence import HALF, Evidence, no_gain
 from harness.types import F64
 from harness.walk.workers import Workers
 
@@ -32,7 +32,8 @@ class Rates:
     error `truth_error`. `confirmed` is at a claim of any gain; `confirmed_at` and `refuted_at` are
     at the minimum gains `claims`, by name (`claim_name`). `below` and `above`: the whole interval
     lies below or above the truth; `half_width` is the median; `plain`: a test that treats rows as
-    independent rejects "no gain".
+    independent rejects "no gain". `coverage_fewer` and `confirmed_fewer` are with the cosines that
+    a warning of persistent loss differences names.
     """
 
     setting: Setting
@@ -45,6 +46,8 @@ class Rates:
     above: float
     confirmed: float
     plain: float
+    coverage_fewer: float
+    confirmed_fewer: float
     claims: dict[str, float]
     confirmed_at: dict[str, float]
     refuted_at: dict[str, float]
@@ -135,10 +138,10 @@ def calibrate(
 
 def rates(setting: Setting, trials: Sequence[Trial], alpha: float) -> Rates:
     """The rates over these trials, one per world of the setting."""
-    low = np.array([t.found.gain_low for t in trials])
-    high = np.array([t.found.gain_high for t in trials])
+    low, high = _ends([t.found for t in trials])
     truth, error = _true_gain(setting, trials)
     below, above = float(np.mean(high < truth)), float(np.mean(low > truth))
+    low_fewer, high_fewer = _ends([t.fewer for t in trials])
     none = no_gain(setting.gain_as)
     claims = _claims(setting, truth)
     statuses = {
@@ -156,10 +159,16 @@ def rates(setting: Setting, trials: Sequence[Trial], alpha: float) -> Rates:
         above=above,
         confirmed=_share(statuses["any"], "confirmed"),
         plain=float(np.mean([t.plain < alpha for t in trials])),
+        coverage_fewer=float(np.mean((low_fewer <= truth) & (truth <= high_fewer))),
+        confirmed_fewer=float(np.mean(low_fewer > none)),
         claims=claims,
         confirmed_at={c: _share(statuses[c], "confirmed") for c in claims},
         refuted_at={c: _share(statuses[c], "refuted") for c in claims},
     )
+
+
+def _ends(found: Sequence[Evidence]) -> tuple[F64, F64]:
+    return np.array([e.gain_low for e in found]), np.array([e.gain_high for e in found])
 
 
 def _true_gain(setting: Setting, trials: Sequence[Trial]) -> tuple[float, float]:

@@ -31,13 +31,15 @@ class World(Protocol):
 class Group:
     """Settings that show one thing: `heading` and `shows`, a sentence or two, are for the page.
 
-    With `by`, headings of row labels, the settings are cells of a grid.
+    With `by`, headings of row labels, the settings are cells of a grid. With `fewer` the page also
+    shows rates with the cosines that a warning of persistent loss differences names.
     """
 
     name: str
     heading: str
     shows: str
     by: tuple[str, ...] = ()
+    fewer: bool = False
 
 
 GROUPS = {
@@ -82,8 +84,10 @@ GROUPS = {
             "slow",
             "Slow loss differences",
             "Two simulated forecasts, equally accurate, whose loss difference is an AR(1): one is "
-            "better for weeks or months, then the other.",
+            "better for weeks or months, then the other. A card warns of such differences and says "
+            "what the verdict would be with fewer cosines.",
             ("AR(1) coefficient of the loss difference",),
+            fewer=True,
         ),
     )
 }

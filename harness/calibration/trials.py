@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import partial
 
 import numpy as np
 
@@ -13,10 +14,12 @@ from harness.calibration.walked_forecasts import SCALE
 from harness.inference.diebold_mariano import student_t_sf
 from harness.inference.evidence import Evidence, GainAs, no_gain
 from harness.inference.gains import Seed
+from harness.inference.loss_differences import persistence_of
+from harness.scores.forecast_origins import by_origin
 from harness.scores.losses import Values
 from harness.scores.metrics import METRICS
 from harness.scores.scoring import score, series
-from harness.spec.sections import RULE_VERSION, Acceptance
+from harness.spec.sections import Acceptance
 from harness.types import F64
 from harness.verdict.rule import decide, pooled_gain
 from harness.verdict.weigh import Weighed, weigh
@@ -28,12 +31,14 @@ _BASE, _OWN = "baseline", ("candidate",)
 class Trial:
     """The evidence for the candidate in one world.
 
+    `fewer` is that with the cosines that a card's warning of persistent loss differences names.
     `whole` is what the gain is a share of: for a relative gain the baseline's mean loss (the mean
     over seeds), for a difference of R² the variance of ln sigma, else 1. `plain` is the p-value of
     a t-test that treats the rows' loss differences as independent.
     """
 
     found: Evidence
+    fewer: Evidence
     whole: float
     plain: float
 
@@ -59,7 +64,8 @@ def try_world(setting: Setting, seed: int, world: int, *, alpha: float) -> Trial
     d = losses(outcome, models[_BASE]) - losses(outcome, models[_OWN[0]])
     none = no_gain(setting.gain_as)
     rule = _rule(setting.metric, forecasts.horizon, none, setting.gain_as, alpha)
-    (sure,) = weigh(
+    asked = partial(
+        weigh,
         rule,
         Weighed(forecasts, outcome, seeds),
         rule.candidates,
@@ -67,9 +73,11 @@ def try_world(setting: Setting, seed: int, world: int, *, alpha: float) -> Trial
         gain_as=rule.gain_as,
         min_gain=rule.min_gain,
         seed=world,
-        version=RULE_VERSION,
     )
-    return Trial(sure, _whole(setting, outcome, seeds), _plain_test(d))
+    (sure,) = asked()
+    hold = persistence_of(by_origin(forecasts.formed_at).averages(d), forecasts.overlap).fewer
+    (fewer,) = asked(most_cosines=hold) if hold < sure.cosines else (sure,)
+    return Trial(sure, fewer, _whole(setting, outcome, seeds), _plain_test(d))
 
 
 def _rule(metric: str, horizon: str, min_gain: float, gain_as: GainAs, alpha: float) -> Acceptance:

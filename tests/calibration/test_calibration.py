@@ -17,6 +17,11 @@ from harness.cli import calibrate as cli
 from harness.inference.evidence import Evidence
 
 
+def trial(found, whole, plain):
+    """A world whose loss differences do not persist."""
+    return Trial(found, found, whole, plain)
+
+
 def evidence(gain, half, p):
     return Evidence(
         candidate="candidate", baseline="baseline", metric="r2_log", horizon="1d", gain=gain,
@@ -28,10 +33,10 @@ def evidence(gain, half, p):
 
 # The truth is the mean gain, 0.02: the intervals of the first and the last miss it.
 TRIALS = [
-    Trial(evidence(-0.02, 0.01, 0.9), 1.0, 0.04),
-    Trial(evidence(0.02, 0.03, 0.2), 1.0, 0.001),
-    Trial(evidence(0.02, 0.01, 0.01), 1.0, 0.001),
-    Trial(evidence(0.06, 0.01, 0.001), 1.0, 0.2),
+    trial(evidence(-0.02, 0.01, 0.9), 1.0, 0.04),
+    trial(evidence(0.02, 0.03, 0.2), 1.0, 0.001),
+    trial(evidence(0.02, 0.01, 0.01), 1.0, 0.001),
+    trial(evidence(0.06, 0.01, 0.001), 1.0, 0.2),
 ]
 
 
@@ -63,8 +68,8 @@ def test_rates_are_counted_by_hand():
 def test_a_true_share_is_a_ratio_of_means():
     # One world gains 10 % of 1, the other 40 % of 3: together 1.3 of 4.
     trials = [
-        Trial(evidence(0.1, 0.01, 0.1), 1.0, 0.5),
-        Trial(evidence(0.4, 0.01, 0.1), 3.0, 0.5),
+        trial(evidence(0.1, 0.01, 0.1), 1.0, 0.5),
+        trial(evidence(0.4, 0.01, 0.1), 3.0, 0.5),
     ]
     found = rates(SETTINGS["daily-gain-0.1"], trials, 0.05)
     assert found.truth == pytest.approx(1.3 / 4)
@@ -73,7 +78,7 @@ def test_a_true_share_is_a_ratio_of_means():
 
 
 def test_only_what_can_be_claimed_of_a_share_of_symbols_is():
-    won = [Trial(evidence(gain, 0.1, 0.5), 1.0, 0.5) for gain in (0.7, 0.9)]
+    won = [trial(evidence(gain, 0.1, 0.5), 1.0, 0.5) for gain in (0.7, 0.9)]
     edge = rates(SETTINGS["wins-edge"], won, 0.05)
     assert list(edge.claims) == [f"{k} times the truth" for k in (0.75, 1, 1.1)]
     assert edge.claims["1.1 times the truth"] == pytest.approx(0.88)
@@ -81,7 +86,7 @@ def test_only_what_can_be_claimed_of_a_share_of_symbols_is():
 
 
 def test_what_is_wanted_bounds_coverage_and_false_confirmations():
-    good = rates(SETTINGS["hourly-equal"], [Trial(evidence(0.0, 0.1, 0.5), 1.0, 0.5)] * 2, 0.05)
+    good = rates(SETTINGS["hourly-equal"], [trial(evidence(0.0, 0.1, 0.5), 1.0, 0.5)] * 2, 0.05)
     assert replace(good, coverage=0.87, confirmed=0.03).met
     low = replace(good, coverage=0.869, confirmed=0.05)
     assert low.outside == ("the interval covers 86.9 %",) and not low.met
