@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 
 NS_PER_MINUTE = 60_000_000_000
+NS_PER_DAY = 1_440 * NS_PER_MINUTE
 _FIXED = {"m": 1, "h": 60, "d": 1_440, "w": 10_080}
 _MONTHS = {"mo": 1, "y": 12}
 _PATTERN = re.compile(r"([1-9][0-9]*)(mo|m|h|d|w|y)")

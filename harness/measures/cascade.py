@@ -14,7 +14,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from harness.durations import Duration
+from harness.durations import NS_PER_DAY, Duration
 from harness.errors import SpecError, nearest
 from harness.kernels import cascade as loops
 from harness.measures import ranges, realised
@@ -32,7 +32,8 @@ class CascadePlan:
 
     `columns` maps `rv_1h` to ("rv", "1h"); `windows` maps a scale's name to its number of bars;
     `extra` maps the panel's own columns to their units; `block`, `every` and `interval` are in
-    bars. A block is a whole number of intervals.
+    bars. A block is a whole number of intervals. `bars_a_day` are the bars of a trading day: of 24
+    hours, or of a regular session on a sessions calendar.
     """
 
     bar: int
@@ -45,6 +46,7 @@ class CascadePlan:
     regular: bool
     interval: int
     jump_alpha: float
+    bars_a_day: float
 
     @property
     def inputs(self) -> tuple[str, ...]:
@@ -120,6 +122,7 @@ def plan_cascade(
         regular=regular,
         interval=merged,
         jump_alpha=jump_alpha,
+        bars_a_day=NS_PER_DAY / bar if regular else float(session_bars),
     )
 
 
@@ -169,6 +172,7 @@ def _columns(
         raw_size=plan.block,
         interval=plan.interval,
         bar=bar,
+        bars_a_day=plan.bars_a_day,
         straddle=plan.bipower_edge == "straddle",
         jump_alpha=plan.jump_alpha,
     )

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 
 import numpy as np
 
-from harness.durations import NS_PER_MINUTE
+from harness.durations import NS_PER_DAY, NS_PER_MINUTE
 from harness.errors import UsageError, nearest, one_line
 from harness.measures.cascade import ESTIMATORS
 from harness.measures.table import JUMP_ALPHA, MEASURES
@@ -30,7 +30,7 @@ def estimate(
             the close before the window. A leading zero return counts as a return.
         bipower_edge: as in `[sample]`; with "straddle" the result is NaN, because the first return
             has no return before it.
-        bar: length of a bar in ns; it sets the 20 minutes of rk and tsrv and the look-back of lm.
+        bar: length of a bar in ns; it sets the 20 minutes of rk and tsrv.
         jump_alpha: significance of jc and jj.
 
     Returns:
@@ -62,6 +62,7 @@ def estimate(
         raw_size=1,
         interval=1,
         bar=bar,
+        bars_a_day=NS_PER_DAY / bar,
         straddle=bipower_edge == "straddle",
         jump_alpha=jump_alpha,
     )

@@ -16,7 +16,6 @@ from harness.kernels import windows as loops
 from harness.measures.windows import Blocks, Window, log_move
 from harness.types import F64
 
-_DAY_NS = 1_440 * NS_PER_MINUTE
 _SPARSE_NS = 20 * NS_PER_MINUTE  # returns with little noise, as in the 2009 paper
 _MIN = math.pi / (math.pi - 2.0)
 _MED = math.pi / (6.0 - 4.0 * math.sqrt(3.0) + math.pi)
@@ -161,7 +160,7 @@ def lm(window: Window) -> F64:
 
 def _lee_mykland(blocks: Blocks) -> F64:
     """The largest statistic of each block (count,); it is 0 for a bar that does not move."""
-    moves, terms = np.abs(blocks.returns), lee_mykland_window(blocks.length) - 2
+    moves, terms = np.abs(blocks.returns), lee_mykland_window(blocks.a_day) - 2
     products = np.full(moves.size, np.nan)
     products[1:] = moves[1:] * moves[:-1]
     local = np.full(moves.size, np.nan)
@@ -171,9 +170,13 @@ def _lee_mykland(blocks: Blocks) -> F64:
     return statistic.reshape(-1, blocks.size).max(axis=1)
 
 
-def lee_mykland_window(length: int) -> int:
-    """K: sqrt(252 bars a day), rounded up, for bars of `length` ns; at least 3."""
-    return max(math.ceil(math.sqrt(252.0 * _DAY_NS / length)), 3)
+def lee_mykland_window(a_day: float) -> int:
+    """K for `a_day` returns in a trading day: the least whole number of at least sqrt(252 a_day).
+
+    Lee & Mykland (2008), section 1.3: K between sqrt(252 nobs) and 252 nobs, the smallest
+    preferred; at least 3, so that one product is left.
+    """
+    return max(math.ceil(math.sqrt(252.0 * a_day)), 3)
 
 
 def jj(window: Window) -> F64:

@@ -218,7 +218,8 @@ _JUMPS = (
         "none",
         1,
         "max of |r_i| / sqrt(mean of the K - 2 products |r_j||r_{j-1}| with j < i) over the "
-        "window; K = ceil(sqrt(252 bars a day)), bars before the window count; 0 for a bar "
+        "window; K = ceil(sqrt(252 returns a trading day)), a day being 24 hours or a regular "
+        "session of the exchange; bars before the window count; 0 for a bar "
         "that does not move, infinite (so dropped) for one that does after K - 2 products of 0",
         "Lee & Mykland (2008), Rev. Financial Studies 21, eqs 7 and 8",
     ),

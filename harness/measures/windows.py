@@ -49,8 +49,9 @@ class Blocks:
 
     A merged bar has the first open, the last close and the range of all its bars. A block has
     `size` merged bars, or `raw_size` of the panel's bars; `length` is that of a merged bar in ns;
-    `straddle` says whether a window counts products across its left edge; `jump_alpha` is the
-    significance level of a jump.
+    `a_day` is the number of merged bars, and so of returns, in a trading day; `straddle` says
+    whether a window counts products across its left edge; `jump_alpha` is the significance level
+    of a jump.
     """
 
     def __init__(
@@ -61,12 +62,14 @@ class Blocks:
         raw_size: int,
         interval: int,
         bar: int,
+        bars_a_day: float,
         straddle: bool,
         jump_alpha: float,
     ) -> None:
         self.raw, self.count, self.raw_size = raw, count, raw_size
         self.interval, self.size = interval, raw_size // interval
         self.length, self.straddle, self.jump_alpha = interval * bar, straddle, jump_alpha
+        self.a_day = bars_a_day / interval
         self.once = _Once()
 
     def merged(self, name: str) -> F64:

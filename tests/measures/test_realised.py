@@ -360,7 +360,28 @@ def test_robust_measures_of_gaussian_returns_are_their_volatility():
 
 def test_the_lee_mykland_window_is_the_papers():
     minutes = {5: 270, 15: 156, 30: 110, 60: 78, 1_440: 16}
-    assert {m: lee_mykland_window(m * NS_PER_MINUTE) for m in minutes} == minutes
+    assert {m: lee_mykland_window(1_440 / m) for m in minutes} == minutes
+
+
+def test_the_lee_mykland_window_of_sessions_counts_the_bars_of_a_session():
+    # The New York exchange is open for 6.5 hours: 78 returns of 5 minutes a day, 26 of 15.
+    assert lee_mykland_window(78) == 141
+    bars = make_bars(780, seed=4, ts=sessions(780))
+    settings = {"every": "1d", "scales": ["2d"], "horizons": ["1d"], "calendar": "sessions"}
+    plan = make_plan(measures=["rv", "lm"], bar=5 * NS_PER_MINUTE, session_bars=78, **settings)
+    wide = make_plan(measures=["rv", "lm"], bar=5 * NS_PER_MINUTE, session_bars=78,
+                     interval="15m", **settings)  # fmt: skip
+    assert (plan.bars_a_day, wide.bars_a_day) == (78.0, 78.0)
+    for found, step in ((measure(bars, plan), 1), (measure(bars, wide), 3)):
+        close = bars.columns["close"][step - 1 :: step]
+        r = np.abs(np.diff(np.log(close), prepend=np.nan)).tolist()
+        terms = math.ceil(math.sqrt(252 * 78 / step)) - 2
+        n = 2 * 78 // step
+        ratios = [
+            r[i] / math.sqrt(math.fsum(r[j] * r[j - 1] for j in range(i - terms, i)) / terms)
+            for i in range(len(r) - n, len(r))
+        ]
+        assert found.columns["lm_2d"][-1] == pytest.approx(max(ratios), rel=1e-12)
 
 
 def test_a_stretch_of_bars_is_estimated_as_its_column():
