@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any
 
-from harness.inference.table import TESTS
+from harness.inference.table import TESTS, of_few_targets
 from harness.scores.distribution import definitions as distribution
 from harness.scores.risk import definitions as risk
 from harness.scores.risk.definitions import P_VALUES
@@ -22,6 +22,8 @@ _DISTRIBUTION_TABLES = ("distribution", "quantiles", "coverage", "pit")
 def ability_rows(record: Mapping[str, Any]) -> dict[str, Any]:
     """The tests of predictive ability by card table: `pairs`, `calibration`, `bootstrap`.
 
+    `few` says what the forecast origins are too few for.
+
     {} for a record from before there were such tests.
     """
     rows = [
@@ -34,7 +36,8 @@ def ability_rows(record: Mapping[str, Any]) -> dict[str, Any]:
     by = {kind: [row for row in rows if row["test"] == test] for kind, test in found.items()}
     pairs = [row | {"words": TEST_NAMES[row["test"]]} for row in rows if row["test"] in TEST_NAMES]
     nested = any(row["test"] == "clark-west" for row in pairs)
-    return {"pairs": pairs, "nested": nested, **by}
+    few = next((of_few_targets(row["n"], row["overlap"]) for row in by["bootstrap"]), None)
+    return {"pairs": pairs, "nested": nested, "few": few, **by}
 
 
 def difference_rows(record: Mapping[str, Any]) -> list[dict[str, Any]]:

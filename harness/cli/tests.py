@@ -77,7 +77,6 @@ def tests(
         instruments=instruments,
         draws=draws,
         search=panel_folders(None, log.root),
-        say=lambda words: click.echo(words, err=True),
     )
     if as_json:
         echo_json(report.as_json())

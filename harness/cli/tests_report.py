@@ -12,6 +12,7 @@ from harness.cards.evidence_rows import TEST_NAMES
 from harness.cli.terminal import show_table
 from harness.inference.confidence_set import ConfidenceSet, SuperiorAbility
 from harness.inference.findings import Finding
+from harness.inference.table import of_few_targets
 from harness.reanalysis.ability import Report
 from harness.scores.metrics import METRICS
 from harness.verdict.words import Show, p_value
@@ -47,6 +48,8 @@ def _show_gains(rows: Sequence[Finding], show: Show) -> None:
         for f in rows
     ]  # fmt: skip
     show_table(columns, cells)
+    if few := of_few_targets(rows[0].n, rows[0].overlap):
+        _wrapped(few)
 
 
 def _show_pairs(rows: Sequence[Finding], metric: str) -> None:

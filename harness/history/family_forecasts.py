@@ -257,7 +257,7 @@ def tested(setting: Setting, benchmark: F64, losses: Sequence[F64]) -> dict[str,
     if not long_enough(dates.n, setting.overlap):
         return {"why": f"{dates.n} forecast origins are too few for a bootstrap"}
     block = max(block_length(gain, setting.overlap) for gain in gains.T)
-    found = reality_check(gains, block, setting.seed)
+    found = reality_check(gains, setting.overlap, block, setting.seed)
     return {
         "white": found.white, "spa": found.spa, "candidates": gains.shape[1], "dates": dates.n,
         "block": block, "draws": DRAWS,

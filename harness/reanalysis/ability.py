@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -26,8 +26,6 @@ from harness.scores.scoring import series
 from harness.tables import finite
 
 _SIZE = 0.1  # of the model confidence set, 90 % confidence
-_SECONDS = 3e-7  # of arch's bootstraps, per draw, block of origins and model, on a slow core
-_LONG = 5.0
 
 
 @dataclass(frozen=True)
@@ -64,12 +62,11 @@ def run_tests(
     instruments: Sequence[str],
     draws: int,
     search: Sequence[Path],
-    say: Callable[[str], None] = lambda _: None,
 ) -> Report:
     """Test all of a run's models; metric and horizon are the verdict's where not given.
 
-    `say` is called with what will take long. UsageError for an unknown run, metric, horizon or
-    instrument; RunError for a panel that has changed.
+    UsageError for an unknown run, metric, horizon or instrument; RunError for a panel that has
+    changed.
     """
     record = log.read(run)
     rule, models = record["verdict"], record["settings"]["models"]
@@ -109,7 +106,7 @@ def run_tests(
         baseline,
         forecasts.y.size,
         found,
-        *_sets(compared, rule["alpha"], say),
+        *_sets(compared, rule["alpha"]),
     )
 
 
@@ -132,19 +129,13 @@ def _metric(record: Mapping[str, Any], metric: str | None) -> str:
     raise UsageError(f"--metric: got '{name}', wanted one of {', '.join(possible)}{why}{hint}")
 
 
-def _sets(
-    c: Compared, alpha: float, say: Callable[[str], None]
-) -> tuple[ConfidenceSet | None, SuperiorAbility | None]:
+def _sets(c: Compared, alpha: float) -> tuple[ConfidenceSet | None, SuperiorAbility | None]:
     """The confidence set, SPA and StepM over all models."""
     dates = by_origin(c.formed_at)
     losses = {name: loss_series(c.outcome, f, c.metric) for name, f in c.models.items()}
     if len(losses) < 2 or not all(math.isfinite(float(x @ x)) for x in losses.values()):
         return None, None
     losses = {name: dates.averages(x) for name, x in losses.items()}
-    shortest = max(1, int(dates.n ** (1.0 / 3.0) // 8))  # forecast origins in a block
-    seconds = _SECONDS * c.draws * dates.n / shortest * len(losses)
-    if seconds > _LONG:
-        say(f"confidence set, SPA and StepM: up to {seconds:.0f} s")
     settings = {"draws": c.draws, "seed": c.seed}
     return (
         model_confidence_set(losses, c.overlap, size=_SIZE, **settings),

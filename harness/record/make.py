@@ -14,7 +14,7 @@ from harness.cards.render import render_card
 from harness.durations import iso_moment as _iso
 from harness.durations import show_moment
 from harness.inference.evidence import Verdict
-from harness.inference.table import METHOD
+from harness.inference.table import METHOD, REALITY_CHECK
 from harness.log.forecast_file import HorizonForecasts
 from harness.log.registrations import moment_words
 from harness.panel.identity import panel_identity
@@ -105,7 +105,11 @@ def make_record(
     record = {
         "run_id": run_id,
         "format": 1,
-        "methods": {"ability": METHOD, **dict.fromkeys(("risk", "risk_wins"), RISK_METHOD)},
+        "methods": {
+            "ability": METHOD,
+            "reality_check": REALITY_CHECK,
+            **dict.fromkeys(("risk", "risk_wins"), RISK_METHOD),
+        },
         "hypothesis": h.identity.name,
         "title": h.identity.title,
         "claim": h.identity.claim,

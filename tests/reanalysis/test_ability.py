@@ -105,6 +105,7 @@ def test_tests_fit_80_columns(nested_run, command, monkeypatch):
     monkeypatch.chdir(folder)
     shown = command("tests", run, "--log", root, "--draws", "99").done().out
     assert max(map(len, shown.splitlines())) <= 80
+    assert "Rare large losses" in shown
     for words in ("pp R² (log)", "Mincer-Zarnowitz", "GW conditional", "StepM", "std. error"):
         assert words in shown
     assert "nan" not in shown.lower()

@@ -163,10 +163,12 @@ def test_a_table_that_an_earlier_method_made_is_not_compared(here, command):
     def earlier(record: dict) -> None:
         del record["methods"]
         record["tables"]["ability"]["p_value"][0] = 0.123
+        record["family"]["reality_check"] = {"white": 0.123, "spa": 0.123}
 
     edit(log, run_id, earlier)
     told = command("verify", run_id, "--log", log.root).done().out
-    assert "ability: not compared: computed by method 1, now 2" in told
+    assert "ability: not compared: computed by method 1, now 3" in told
+    assert "reality_check: not compared: computed by method 1, now 2" in told
     assert "every number is the same" in told
 
 
