@@ -57,6 +57,9 @@ def _type_name(annotation: Any) -> str:
     return getattr(annotation, "__name__", str(annotation))
 
 
+_ZEROS = {"jumps": "are read as jumps", "none": "change nothing on average"}
+
+
 def measures() -> Entries:
     """Measures; a hypothesis can also name extra columns of its panel."""
     return [
@@ -66,6 +69,7 @@ def measures() -> Entries:
             "unit": f"{m.unit} per bar",
             "reads": ", ".join(m.inputs),
             "minimum bars": m.minimum_bars,
+            **({"returns of 0": _ZEROS[m.zeros]} if m.zeros else {}),
             "source": m.source,
         }
         for m in MEASURES.values()

@@ -15,7 +15,7 @@ from harness.describe.roughness import LEAST, Scaling
 from harness.describe.statistics import Statistics
 from harness.durations import show_moment
 from harness.figures.roughness import ScalingLine, log_series, scaling_plot
-from harness.measures.table import MEASURES
+from harness.measures.table import MEASURES, zeros_as_jumps
 
 _MOST_FIGURES = 3
 
@@ -103,6 +103,12 @@ def _head(found: Description) -> str:
         "annualised: annual ln σ is this plus half the log of the number of bars in a year.",
         f"- {_zeros(found)}",
     ]
+    if zeros_as_jumps((q.measure,), found.facts.zero_share):
+        lines.append(
+            f"- {found.facts.zero_share:.1%} of the returns are 0 (filled bars included), which "
+            f"{q.measure} reads as jumps: it is too "
+            f"{'high' if q.measure in ('j', 'jj') else 'low'} by about that share of the variance."
+        )
     if q.scale.ns > q.every.ns:
         lines.append(
             f"- Windows of {q.scale} every {q.every} overlap: below {q.scale} the series is smooth "

@@ -140,6 +140,7 @@ def _run_row(record: Mapping[str, Any]) -> dict[str, Any]:
         "panel_end": panel.get("end"),
         "bars": panel.get("bars"),
         "filled_share": panel.get("filled_share"),
+        "zero_share": panel.get("zero_share"),
         **{key: verdict.get(key) for key in _OF_THE_VERDICT},
         "code_version": (record.get("environment") or {}).get("code_version"),
     }

@@ -55,6 +55,12 @@ RUNS = LogTable(
         Column("panel_end", TIME, "end of the panel's last bar, UTC"),
         Column("bars", COUNT, "bars of all symbols, filled ones included"),
         Column("filled_share", REAL, "share of the bars that were filled, 0 to 1"),
+        Column(
+            "zero_share",
+            REAL,
+            "share of the returns over sample.interval that are 0, those of filled bars included, "
+            "0 to 1",
+        ),
         Column("seed", COUNT, "seed of all random numbers"),
         Column("gain", REAL, f"{_GAIN}; of the candidate that decides"),
         Column("gain_as", TEXT, _GAIN_AS),

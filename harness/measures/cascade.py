@@ -156,6 +156,20 @@ def why_unfit(bars: Bars, plan: CascadePlan) -> str | None:
     return None
 
 
+def zero_returns(bars: Bars, plan: CascadePlan) -> tuple[int, int]:
+    """How many returns over the interval are 0, and how many there are; (0, 0) without a close.
+
+    All that measures read: those of filled bars too, whose price does not move.
+    """
+    if "close" not in bars.columns:
+        return 0, 0
+    skip, blocks = _grid(bars, plan)
+    close = bars.columns["close"][skip : skip + blocks * plan.block][
+        plan.interval - 1 :: plan.interval
+    ]
+    return int(np.count_nonzero(close[1:] == close[:-1])), max(close.size - 1, 0)
+
+
 def _grid(bars: Bars, plan: CascadePlan) -> tuple[int, int]:
     """The number of bars before the first block, and the number of whole blocks."""
     length = plan.block * bars.bar

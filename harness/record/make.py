@@ -50,6 +50,7 @@ from harness.verdict.cautions import (
     of_the_training,
     of_the_violations,
     of_ties,
+    of_zero_returns,
 )
 from harness.verdict.fragility.rows import Row, fragility_table
 from harness.verdict.words import Show
@@ -139,6 +140,7 @@ def make_record(
             *of_the_family(verdict, tried["family"], h.verdict.alpha),
             *audit.cautions({h.verdict.baseline, verdict.best.candidate}),
             *cautions(forecasts, study.scale, verdict, facts.start),
+            *of_zero_returns(facts.zero_share, study.measures, study.interval),
             *of_the_training(
                 forecasts[str(h.verdict.horizon)], (h.verdict.baseline, verdict.best.candidate)
             ),
@@ -216,6 +218,9 @@ def _panel(
         "bars": facts.bars,
         "filled": facts.filled,
         "filled_share": facts.filled / facts.bars if facts.bars else 0.0,
+        "returns": facts.returns,
+        "zero_returns": facts.zero_returns,
+        "zero_share": facts.zero_share,
         "gaps": len(gaps),
         "missing": sum(g.missing for g in gaps),
         "longest_gaps": [

@@ -24,11 +24,11 @@ import polars as pl
 
 from harness.cache import cache_folder, code_hash
 from harness.errors import PanelError
-from harness.measures.cascade import CascadePlan, measure, why_unfit
+from harness.measures.cascade import CascadePlan, measure, why_unfit, zero_returns
 from harness.panel.panel import Panel, panel_fingerprint
 from harness.types import Bars, Excluded, Gap, Measured
 
-_LAYOUT = 2
+_LAYOUT = 3
 # All code that reads bars and measures them: part of the cache key.
 MADE_BY = (
     "kernels", "measures", "panel", "toml", "durations.py", "samples/measured.py", "types.py",
@@ -43,7 +43,8 @@ class PanelFacts:
     with the reason; `left_out` counts the file's rows that are not bars, by reason. `labels` maps
     each label to {symbol: text}, `unknown` where none is known. `side` maps each side series to
     the fingerprint of its data, `side_missing` to the number of bars at which it was not known.
-    The fingerprint covers labels and side series.
+    The fingerprint covers labels and side series. Of the `returns` over the interval that measures
+    read, those of filled bars included, `zero_returns` are 0.
     """
 
     symbols: tuple[str, ...]
@@ -59,11 +60,18 @@ class PanelFacts:
     labels: Mapping[str, Mapping[str, str]] = field(default_factory=dict)
     side: Mapping[str, str] = field(default_factory=dict)
     side_missing: Mapping[str, int] = field(default_factory=dict)
+    returns: int = 0
+    zero_returns: int = 0
 
     @property
     def filled(self) -> int:
         """The number of bars that were not in the data and were filled."""
         return self.bars - self.rows
+
+    @property
+    def zero_share(self) -> float | None:
+        """The share of returns that are 0; None without returns."""
+        return self.zero_returns / self.returns if self.returns else None
 
 
 def measure_panel(
@@ -90,7 +98,7 @@ def measure_panel(
         if isinstance(bars, Excluded):
             read.excluded.append(bars)
             continue
-        read.add(bars)
+        read.add(bars, zero_returns(bars, plan))
         measured.append(measure(bars, plan))
         progress(f"measured {bars.symbol}")
     facts = read.facts()
@@ -113,7 +121,7 @@ class _Tally:
     def __init__(self, panel: Panel) -> None:
         self.panel = panel
         self.symbols: list[str] = []
-        self.rows = self.bars = 0
+        self.rows = self.bars = self.zeros = self.returns = 0
         self.spans: list[tuple[int, int]] = []
         self.gaps: list[Gap] = []
         self.fingerprints: list[str] = []
@@ -121,7 +129,9 @@ class _Tally:
         self.left_out: Counter[str] = Counter()
         self.side_missing: Counter[str] = Counter()
 
-    def add(self, bars: Bars) -> None:
+    def add(self, bars: Bars, returns: tuple[int, int]) -> None:
+        self.zeros += returns[0]
+        self.returns += returns[1]
         self.symbols.append(bars.symbol)
         self.rows += bars.rows
         self.bars += bars.n
@@ -159,6 +169,8 @@ class _Tally:
             labels=labels,
             side=side,
             side_missing=dict(self.side_missing),
+            returns=self.returns,
+            zero_returns=self.zeros,
         )
 
 

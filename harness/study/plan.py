@@ -9,10 +9,11 @@ from typing import Any
 
 from harness.durations import show_moment
 from harness.errors import of_the_file
+from harness.measures.table import zeros_as_jumps
 from harness.samples.measured import PanelFacts
 from harness.spec.hypothesis import Hypothesis
 from harness.study.stages import measure_study, plan_forecast
-from harness.study.study import set_up
+from harness.study.study import Study, set_up
 from harness.walk.training_time import TrainingTime
 from harness.walk.workers import Workers, available
 
@@ -27,6 +28,15 @@ def _source_words(hypothesis: Hypothesis, facts: PanelFacts | None) -> dict[str,
     if hypothesis.source is None or facts is None:
         return {}
     return {"source": f"{hypothesis.source.name}, {_count(len(facts.symbols), 'symbol')}"}
+
+
+def _zeros(study: Study, facts: PanelFacts) -> dict[str, str]:
+    """The share of zero returns, if it is high and a measure reads zeros as jumps."""
+    read = zeros_as_jumps(study.measures, facts.zero_share)
+    if not read:
+        return {}
+    whose = f"of those over {study.interval}, read as jumps by {', '.join(read)}"
+    return {"zero returns": f"{facts.zero_share:.1%} {whose}"}
 
 
 def plan_run(hypothesis: Hypothesis, search: Sequence[Path]) -> dict[str, Any]:
@@ -77,6 +87,7 @@ def plan_run(hypothesis: Hypothesis, search: Sequence[Path]) -> dict[str, Any]:
         "span": f"{show_moment(span.start)} to {show_moment(span.end)}",
         "bars": facts.bars,
         "filled bars": facts.filled,
+        **_zeros(study, facts),
         "effective embargo (minutes)": {
             h: study.embargo(h) // _NS_PER_MINUTE for h in map(str, hypothesis.target.horizons)
         },

@@ -78,6 +78,16 @@ class Study:
         unit = units[f"{h.target.measure}_{h.target.horizons[0]}"]
         return TargetScale(h.target.scale, unit, h.target.back or "none", h.sample.floor)
 
+    @property
+    def measures(self) -> tuple[str, ...]:
+        """All measures that are computed: of the sample, the target and what models need."""
+        return tuple(dict.fromkeys(name for name, _ in self.plan.columns.values()))
+
+    @property
+    def interval(self) -> Duration:
+        """The interval of the returns: sample.interval, or the panel's bar."""
+        return self.hypothesis.sample.interval or self.panel_spec.bar
+
     def horizon_ns(self, horizon: str) -> int:
         """A horizon's length in ns; a session counts as one day."""
         return parse_duration(horizon).ns

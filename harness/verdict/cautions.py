@@ -8,9 +8,10 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from harness.durations import show_moment
+from harness.durations import Duration, show_moment
 from harness.inference.evidence import Verdict
 from harness.inference.loss_differences import LossDifferences
+from harness.measures.table import MEASURES, zeros_as_jumps
 from harness.samples.target_scale import TargetScale
 from harness.scores.metrics import METRICS
 from harness.types import F64, Forecasts
@@ -222,6 +223,24 @@ def of_the_laws(found: Sequence[DistributionRow], levels: Sequence[float]) -> li
         f"No conformal quantiles for {', '.join(dict.fromkeys(models))}: a tail level of "
         f"{rarest:g} needs {math.ceil(1.0 / rarest - 1e-9) - 1:,} held-out rows in each fit's "
         "training span (distribution.levels)."
+    ]
+
+
+def of_zero_returns(share: float | None, measures: Sequence[str], interval: Duration) -> list[str]:
+    """Warns of measures that read zero returns as jumps, where many returns are 0.
+
+    `share` is that of all returns over the interval, of filled bars too; None without returns.
+    """
+    read = zeros_as_jumps(measures, share)
+    if not read:
+        return []
+    unmoved = ", ".join(m.name for m in MEASURES.values() if m.zeros == "none")
+    return [
+        f"{share:.1%} of the returns over {interval} are 0 (filled bars included), and "
+        f"{', '.join(read)} read{'s' if len(read) == 1 else ''} zeros as jumps: products of "
+        "neighbouring returns vanish beside them. On simulated days of 1,440 returns without a "
+        "jump, 5 % zeros give false jumps on 27 to 72 % of days, 10 % on more than 92 %. A longer "
+        f"sample.interval has fewer zeros; {unmoved} do not change with them."
     ]
 
 

@@ -17,7 +17,7 @@ from support.worlds import DAY, START, close_to, make_bars, make_plan, sessions
 
 from harness.durations import NS_PER_MINUTE
 from harness.errors import SpecError, UsageError
-from harness.measures.cascade import ESTIMATORS, measure
+from harness.measures.cascade import ESTIMATORS, measure, zero_returns
 from harness.measures.estimate import estimate
 from harness.measures.realised import lee_mykland_window
 from harness.measures.table import MEASURES
@@ -382,6 +382,44 @@ def test_the_lee_mykland_window_of_sessions_counts_the_bars_of_a_session():
             for i in range(len(r) - n, len(r))
         ]
         assert found.columns["lm_2d"][-1] == pytest.approx(max(ratios), rel=1e-12)
+
+
+def test_the_table_says_which_measures_read_zero_returns_as_jumps():
+    # The same prices, and 10 % of the bars at the price before them.
+    n, rng = 60 * 1_440, np.random.default_rng(5)
+    price = 100.0 * np.exp(np.cumsum(rng.normal(scale=5e-4, size=n)))
+    stands = rng.random(n) < 0.1
+    stands[0] = False
+    held = price[np.maximum.accumulate(np.where(stands, 0, np.arange(n)))]
+    bars = make_bars(n, seed=1)
+    names = [m.name for m in MEASURES.values() if m.inputs == ("close",)]
+    plan = make_plan(every="1d", scales=["1d"], horizons=["1d"], measures=names)
+    moving, standing = (
+        measure(replace(bars, columns={**bars.columns, "close": close}), plan).columns
+        for close in (price, held)
+    )
+    rv = np.nanmean(moving["rv_1d"] ** 2)
+    for name in names:
+        before, after = (np.nanmean(of[f"{name}_1d"] ** 2) for of in (moving, standing))
+        zeros, unit = MEASURES[name].zeros, MEASURES[name].unit
+        if name in ("bns", "lm"):
+            assert zeros == "jumps", name
+            assert after > 1.1 * before, name
+        elif name in ("j", "jj"):
+            assert zeros == "jumps", name
+            assert 0.1 < (after - before) / rv < 0.2, name
+        elif zeros == "jumps":
+            assert 0.8 < after / before < 0.95, name
+        elif zeros == "none":
+            assert after / before == pytest.approx(1.0, abs=0.03), name
+        elif unit == "sigma" and name != "absret":
+            assert after / before > 0.95, name
+    share = zero_returns(replace(bars, columns={**bars.columns, "close": held}), plan)
+    assert share == (int(stands[1:].sum()), n - 1)
+    hourly = make_plan(every="1d", scales=["1d"], horizons=["1d"], interval="5m")
+    few, of = zero_returns(replace(bars, columns={**bars.columns, "close": held}), hourly)
+    assert of == n // 5 - 1
+    assert few == np.sum(np.diff(held[4::5]) == 0.0) < 20
 
 
 def test_a_stretch_of_bars_is_estimated_as_its_column():

@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 from support.worlds import DAY, START, acceptance, make_forecasts
 
+from harness.durations import parse_duration
 from harness.inference.gains import Seed, evidence
 from harness.samples.target_scale import TargetScale
 from harness.scores.distribution.assess import DistributionRow
@@ -21,6 +22,7 @@ from harness.verdict.cautions import (
     of_the_laws,
     of_the_source,
     of_the_training,
+    of_zero_returns,
 )
 from harness.verdict.rule import decide
 
@@ -153,3 +155,16 @@ def test_a_model_that_was_still_learning_is_told():
     first = {**fits, "base": replace(fits["base"], reports=(trained(2, 2),))}
     told = of_the_training(replace(forecasts, fits=first, repeats=(again,)), ("base",))
     assert told == []  # with another seed it had stopped
+
+
+def test_measures_that_read_many_zero_returns_as_jumps_are_told_with_a_remedy():
+    five = parse_duration("5m")
+    (told,) = of_zero_returns(0.0934, ["rv", "bv", "j", "volume"], five)
+    assert told.startswith(
+        "9.3% of the returns over 5m are 0 (filled bars included), and bv, j read"
+    )
+    assert "A longer sample.interval" in told
+    assert "rv, rsp, rsn, rk, tsrv, rvss do not change" in told
+    assert of_zero_returns(0.0199, ["rv", "bv"], five) == []
+    assert of_zero_returns(0.5, ["rv", "rk"], five) == []
+    assert of_zero_returns(None, ["bv"], five) == []
