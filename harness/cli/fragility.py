@@ -27,9 +27,9 @@ def fragility(run: str, full: bool, log_dir: str | None, as_json: bool) -> None:
     """Show how RUN's verdict changes under other choices.
 
     RUN is a run id or its first characters, or a hypothesis FILE, whose newest run is used. A run
-    computes the whole table except other training spans of models that are costly to fit (nets,
-    trees, GARCH): --full says how long that will take and refits them. Nothing is logged.
-    Examples:
+    computes the whole table except other training spans and intervals of models that are costly to
+    fit (nets, trees, GARCH): --full says how long that will take and refits them. Nothing is
+    logged. Examples:
 
     \b
     harness fragility 3fa9
@@ -51,8 +51,8 @@ def fragility(run: str, full: bool, log_dir: str | None, as_json: bool) -> None:
             click.echo("nothing to refit: the table of the run is complete", err=True)
         else:
             names, seconds = ", ".join(lacking.models), lacking.seconds
-            spans = f"{lacking.spans} other training span{'s' if lacking.spans != 1 else ''}"
-            cost = f"refitting {names} on {spans}: about {seconds:,.0f} s"
+            others = "other training spans and intervals"
+            cost = f"refitting {names} {lacking.times} times, {others}: about {seconds:,.0f} s"
             click.echo(f"{cost}, judging by the run's own fits", err=True)
             with Progress(record["hypothesis"]) as progress:
                 rows = completed(record, lacking, progress=progress, epochs=progress.epochs)

@@ -227,8 +227,8 @@ FRAGILITY = LogTable(
         Column(
             "kind",
             TEXT,
-            "what is varied: registered (nothing), loss, level, residuals, seed, training, proxy, "
-            "windows, year or regime",
+            "what is varied: registered (nothing), loss, level, residuals, seed, training, "
+            "interval, proxy, windows, year or regime",
         ),
         Column("variant", TEXT, "the variant, in words"),
         Column("candidate", TEXT, "the candidate that decides"),

@@ -52,6 +52,7 @@ from harness.verdict.cautions import (
     of_ties,
     of_zero_returns,
 )
+from harness.verdict.fragility.rows import METHOD as VARIANTS
 from harness.verdict.fragility.rows import Row, fragility_table
 from harness.verdict.words import Show
 
@@ -109,6 +110,7 @@ def make_record(
         "methods": {
             "ability": METHOD,
             "reality_check": REALITY_CHECK,
+            "fragility": VARIANTS,
             **dict.fromkeys(("risk", "risk_wins"), RISK_METHOD),
         },
         "hypothesis": h.identity.name,

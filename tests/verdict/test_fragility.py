@@ -120,6 +120,28 @@ def test_a_training_variant_is_the_verdict_of_the_file_changed_by_hand(usual, va
     assert found["gain"] != usual[1]["verdict"]["gain"]
 
 
+INTERVAL = ('measures = ["rv"]', 'measures = ["rv"]\ninterval = "15m"')
+
+
+def test_an_interval_is_the_verdict_of_the_file_changed_by_hand(usual, tmp_path):
+    assert [r["variant"] for r in rows(usual[1], "interval")] == ["returns over 15m"]
+    found = row(usual[1], "returns over 15m")
+    by_hand = record_of(tmp_path, changed(INTERVAL, text=MANY), LONG)
+    assert_is_the_verdict_of(found, by_hand)
+    assert found["gain"] != usual[1]["verdict"]["gain"]
+    assert rows(by_hand, "interval") == []  # no longer one is tried
+
+
+def test_an_interval_that_does_not_divide_the_grid_says_so(tmp_path):
+    text = changed(
+        ('every = "1h"', 'every = "40m"'), ('["1h", "4h", "1d"]', '["40m", "4h", "1d"]'),
+        ('["1h", "4h"]', '["40m", "4h"]'), ("log(rv_1h)", "log(rv_40m)"), text=MANY,
+    )  # fmt: skip
+    found = row(record_of(tmp_path, text, LONG), "returns over 15m")
+    assert found["gain"] is None
+    assert "sample.interval: got '15m', wanted a length that divides" in found["note"]
+
+
 def test_rolling_is_the_variant_of_expanding(usual, tmp_path):
     record = record_of(tmp_path, changed(('"rolling"', '"expanding"'), text=MANY), LONG)
     assert_is_the_verdict_of(row(record, "rolling instead of expanding"), usual[1])
@@ -337,18 +359,18 @@ def test_costly_models_are_fitted_on_other_spans_only_when_asked(
     text = changed(WLS, text=MANY)
     log, run_id = run(in_workspace, text, LONG)
     record = log.read(run_id)
-    for found in rows(record, "training"):
+    for found in (*rows(record, "training"), *rows(record, "interval")):
         assert found["gain"] is None
         assert found["note"] == (
             "not run, since har must be refitted: harness fragility RUN --full"
         )
     full = command("fragility", run_id[:6], "--full", "--json").done()
-    assert "fitting persistence, har on 3 other training spans: about " in full.err
+    assert "fitting persistence, har 4 times, other training spans and intervals: about" in full.err
     made = {r["variant"]: r for r in full.json["rows"]}
     stored = {r["variant"]: r for r in rows_of(record["tables"]["fragility"])}
-    assert {k for k in made if made[k] != stored[k]} == set(SPANS)
+    assert {k for k in made if made[k] != stored[k]} == {*SPANS, "returns over 15m"}
     assert full.json["unmade"] == 0
-    for variant, change in SPANS.items():
+    for variant, change in {**SPANS, "returns over 15m": INTERVAL}.items():
         by_hand = changed(WLS, change, text=MANY)
         assert_is_the_verdict_of(made[variant], record_of(in_workspace, by_hand, LONG))
     assert log.read(run_id) == record
@@ -407,7 +429,7 @@ def test_the_card_counts_what_agrees(usual):
         f"regimes; {unsure} of the others are inconclusive, which is no contradiction; "
         f"{sum(signs)} of {len(signs)} have a gain of the same sign."
     ) in record["card"]
-    assert len(held) == 3 + 3 + 1 + 1 + 2 + 3
+    assert len(held) == 3 + 3 + 1 + 1 + 1 + 2 + 3
 
 
 def test_a_void_verdict_has_nothing_to_vary(usual):

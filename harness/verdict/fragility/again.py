@@ -14,9 +14,10 @@ from harness.study.stages import measure_study
 from harness.study.study import Study, set_up
 from harness.tables import rows_of
 from harness.types import Progress
+from harness.verdict.fragility.intervals import other_intervals
 from harness.verdict.fragility.rows import Registered, Row
 from harness.verdict.fragility.training import costly, other_spans
-from harness.verdict.fragility.variants import Basis, training_rows
+from harness.verdict.fragility.variants import Basis, interval_rows, training_rows
 
 
 def stored_rows(record: Mapping[str, Any]) -> list[Row]:
@@ -32,11 +33,11 @@ def stored_rows(record: Mapping[str, Any]) -> list[Row]:
 
 @dataclass(frozen=True)
 class Missing:
-    """Missing variants of a stored table: `spans` to fit `models` on, and the time in seconds."""
+    """Missing variants of a stored table: how often to fit `models` again, the time in seconds."""
 
     study: Study
     models: tuple[str, ...]
-    spans: int
+    times: int
     seconds: float
 
 
@@ -45,9 +46,10 @@ def missing(record: Mapping[str, Any], search: Sequence[Path]) -> Missing | None
     rows = stored_rows(record)
     hypothesis = stored_hypothesis(record)
     study, verdict = set_up(hypothesis, search), record["verdict"]
-    spans = len(other_spans(hypothesis.walk_forward))
+    intervals = () if study.source is not None else other_intervals(study)
+    again = len(other_spans(hypothesis.walk_forward)) + len(intervals)
     pair = verdict["baseline"], verdict["candidate"]
-    if not (rows and spans and costly(study, verdict["horizon"], pair)):
+    if not (rows and again and costly(study, verdict["horizon"], pair)):
         return None
     times = rows_of(record["tables"]["fit_times"])
     took = sum(
@@ -55,7 +57,7 @@ def missing(record: Mapping[str, Any], search: Sequence[Path]) -> Missing | None
         for row in times
         if row["model"] in pair and row["horizon"] == verdict["horizon"]
     )
-    return Missing(study, pair, spans, spans * took)
+    return Missing(study, pair, again, again * took)
 
 
 def completed(
@@ -65,7 +67,7 @@ def completed(
     progress: Progress = lambda _: None,
     epochs: Progress = lambda _: None,
 ) -> list[Row]:
-    """The stored table with its training variants computed.
+    """The stored table with its training and interval variants computed.
 
     RunError if the panel or its source has changed since the run.
     """
@@ -84,9 +86,11 @@ def completed(
         for row in rows_of(record["tables"]["folds"])
         if row["horizon"] == horizon
     }
-    fitted = training_rows(basis, _registered(record, lacking.study), same, full=True)
-    computed = {row.variant: row for row in fitted}
-    return [computed.get(row.variant, row) if row.kind == "training" else row for row in rows]
+    registered = _registered(record, lacking.study)
+    fitted = training_rows(basis, registered, same, full=True)
+    fitted += interval_rows(basis, registered, full=True)
+    computed = {(row.kind, row.variant): row for row in fitted}
+    return [computed.get((row.kind, row.variant), row) for row in rows]
 
 
 def _registered(record: Mapping[str, Any], study: Study) -> Registered:

@@ -21,13 +21,16 @@ if TYPE_CHECKING:
     from harness.spec.hypothesis import Hypothesis
     from harness.spec.sections import Acceptance
 
+# Which variants a run stores. Raise it with them, and say what changed: 2: `interval`.
+METHOD = 2
+
 
 @dataclass(frozen=True)
 class Row:
     """One row of the table; a variant that was not computed has no gain, and `note` says why.
 
     `kind` is `registered` (the reference), `loss`, `level`, `residuals`, `seed`, `training`,
-    `proxy`, `windows`, `year` or `regime`. The gain is in the metric's unit; with `gain_as`
+    `interval`, `proxy`, `windows`, `year` or `regime`. The gain is in the metric's unit; with `gain_as`
     relative it is a share of the baseline's loss, with wins a share of the symbols. Interval and
     p-value use the registered alpha, p adjusted for the number of candidates; `n` counts forecast
     origins. `status` is the verdict under the registered rule with `min_gain` as minimum (0, or

@@ -1,8 +1,8 @@
 """The variants of the fragility table: gain and verdict under other choices.
 
 All variants are at the verdict's horizon and over its rows, for the baseline and the deciding
-candidate alone. A variant with another training span refits the models, if they are linear and
-fitted in one sweep; all other variants score the stored forecasts again.
+candidate alone. A variant with another training span or sampling interval refits the models, if
+they are linear and fitted in one sweep; all other variants score the stored forecasts again.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ from functools import partial
 import numpy as np
 
 from harness.durations import show_moment
-from harness.errors import HarnessError
+from harness.errors import HarnessError, RunError
 from harness.samples.features import parse_feature
 from harness.samples.target_scale import TargetScale
 from harness.scores.groups import only
@@ -23,9 +23,10 @@ from harness.scores.metrics import METRICS, OF_RISK
 from harness.scores.regimes import Terciles, mark, periods_in
 from harness.scores.risk.forecasts import DecidedTail
 from harness.scores.scoring import score_groups, series
-from harness.study.stages import MeasuredStudy, forecast
+from harness.study.stages import MeasuredStudy, forecast, measure_study
 from harness.study.study import Study
 from harness.types import F64, I64, Forecasts, LeakProof, Progress, Samples
+from harness.verdict.fragility.intervals import other_intervals, with_interval
 from harness.verdict.fragility.proxies import find_proxy, stand_in
 from harness.verdict.fragility.rows import Registered, Row, Scored
 from harness.verdict.fragility.training import costly, other_spans, with_span
@@ -145,6 +146,7 @@ def fragility(
     found += _tail_rows(basis, registered, pair, rows)
     found += _seed_rows(basis, registered, pair, rows)
     found += training_rows(basis, registered, fitted_on(forecasts.proofs))
+    found += interval_rows(basis, registered)
     found.append(_proxy_row(basis, registered, pair, rows))
     found.append(_without_best(registered, pair, main, rows))
     found += _year_rows(registered, pair, rows)
@@ -241,6 +243,40 @@ def _trained(
     decided = basis.study.decided_tail(basis.horizon)
     pair = Pair.of(forecasts, basis.study.scale, registered.rule.metric, periods, decided)
     return registered.row("training", name, pair.scored(rows), note=note)
+
+
+def interval_rows(basis: Basis, registered: Registered, *, full: bool = False) -> list[Row]:
+    """Both models on measures of returns over longer intervals; `full` as in training_rows."""
+    study, horizon = basis.study, basis.horizon
+    pair = registered.rule.baseline, registered.candidate
+    intervals = other_intervals(study)
+    if study.source is not None:
+        why = "not run, since models learn on the source panel at the registered interval"
+    elif (slow := costly(study, horizon, pair)) and not full:
+        why = f"not run, since {', '.join(slow)} must be refitted: harness fragility RUN --full"
+    else:
+        why = ""
+    if why:
+        return [registered.without("interval", name, why) for name in intervals]
+    found = []
+    for name, interval in intervals.items():
+        try:
+            scored = _measured_again(basis, with_interval(study, interval, pair), registered)
+            found.append(registered.row("interval", name, scored))
+        except HarnessError as error:
+            found.append(registered.without("interval", name, str(error)))
+    return found
+
+
+def _measured_again(basis: Basis, study: Study, registered: Registered) -> Scored:
+    """Scores of a study whose measures are others; RunError for too few forecasts."""
+    measured = measure_study(study, keep=basis.keep_measures)
+    own = replace(basis, measured=measured, samples=measured.samples(basis.horizon))
+    forecasts = own.forecast(study)
+    rows, periods = own.verdict_rows(forecasts)
+    if rows.size < _FEWEST_ROWS:
+        raise RunError(_few(rows))
+    return Pair.of(forecasts, study.scale, registered.rule.metric, periods).scored(rows)
 
 
 def _proxy_row(basis: Basis, registered: Registered, pair: Pair, rows: I64) -> Row:

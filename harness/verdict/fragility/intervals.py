@@ -1,0 +1,45 @@
+"""Other sampling intervals: the same study on measures of returns over 5 and 15 minutes.
+
+Returns over a minute are full of noise and of zeros, which measures of jumps read as jumps; a
+finding that is gone at 5 minutes is about those. The target is measured anew too, as in a file with
+that `sample.interval`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import replace
+from typing import TYPE_CHECKING
+
+from harness.durations import Duration, parse_duration
+from harness.measures.table import MEASURES
+from harness.study.study import on_panel
+
+if TYPE_CHECKING:
+    from harness.study.study import Study
+
+_INTERVALS = ("5m", "15m")
+
+
+def other_intervals(study: Study) -> dict[str, Duration]:
+    """Variant's name -> the interval, for those longer than the present one.
+
+    Empty where no built-in measure is computed, since a panel's own columns have no interval.
+    """
+    if not any(name in MEASURES for name in study.measures):
+        return {}
+    present = study.plan.interval * study.plan.bar
+    every = map(parse_duration, _INTERVALS)
+    return {f"returns over {d}": d for d in every if d.ns > present}
+
+
+def with_interval(study: Study, interval: Duration, models: Sequence[str]) -> Study:
+    """The study with this interval, only these models and no residual summaries.
+
+    SpecError where the interval does not divide the grid, or is too long for a measure.
+    """
+    h = study.hypothesis
+    sample = h.sample.model_copy(update={"interval": interval})
+    kept = {name: model for name, model in h.models.items() if name in models}
+    bare = replace(h, sample=sample, models=kept, risk=None, distribution=None)
+    return on_panel(bare, study.panel_spec)
