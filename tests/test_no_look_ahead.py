@@ -26,6 +26,7 @@ from harness.samples.feature_functions import FUNCTIONS, Function
 from harness.samples.features import parse_feature
 from harness.samples.rows import LookBack, OriginMeasures, build_samples
 from harness.samples.splits import Fitting, Scheme, make_windows
+from harness.scores.distribution.adaptive import quantiles_of_rows
 from harness.scores.distribution.scores import laws_of_rows
 from harness.scores.metrics import METRICS
 from harness.scores.regimes import Terciles, mark, parse_condition, z_scores
@@ -256,9 +257,14 @@ class World:
                 found["risk", residuals, f"{name} es"] = part.formed_at, risk.es
             for place, law in enumerate(LAWS):
                 own, row = laws_of_rows(fit, part, place)
-                for column in (0, 1, 2, 50):
-                    quantile = part.yhat[name] + own[row, column]
-                    found["law", law, f"{name} {column}"] = part.formed_at, quantile
+                columns = {str(k): own[row, k] for k in (0, 1, 2, 50)}
+                for level, quantile in zip(
+                    laws.levels, quantiles_of_rows(part, name, laws, place).T, strict=True
+                ):
+                    columns[f"issued {level}"] = quantile
+                for column, quantile in columns.items():
+                    known = part.formed_at, part.yhat[name] + quantile
+                    found["law", law, f"{name} {column}"] = known
         self._grouped(found, by_symbol, part, np.array(last))
 
     def _grouped(

@@ -186,7 +186,7 @@ class Study:
             return
         keys = {"fixed": "validate_from", "proportional": "shares"}
         key = f"walk_forward.{keys.get(w.scheme, 'validation')}"
-        if self.laws is not None and self.laws.conformal is not None:
+        if self.laws is not None and self.laws.conformal:
             wanted = "validation rows, to calibrate the conformal law of [distribution]"
             raise SpecError(self.hypothesis.path, key, wanted=wanted)
         for horizon in map(str, self.hypothesis.target.horizons):

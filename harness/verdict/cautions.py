@@ -18,6 +18,7 @@ from harness.types import F64, Forecasts
 from harness.verdict.rivals import Rival
 from harness.verdict.rule import decide
 from harness.verdict.words import Words, p_value
+from harness.walk.residuals.laws import HELD_OUT
 
 if TYPE_CHECKING:
     from harness.scores.distribution.assess import DistributionRow
@@ -215,7 +216,7 @@ def of_the_violations(found: Violations | None, models: Sequence[str]) -> list[s
 
 def of_the_laws(found: Sequence[DistributionRow], levels: Sequence[float]) -> list[str]:
     """Warns of conformal quantiles for which no fit has enough rows."""
-    models = [row.model for row in found if row.law == "conformal" and row.n == 0]
+    models = [row.model for row in found if row.law in HELD_OUT and row.n == 0]
     if not models:
         return []
     rarest = min(*levels, 1.0 - max(levels))

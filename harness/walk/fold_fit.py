@@ -311,7 +311,7 @@ def result_of(
     lost = int(training is not None and not training.converged)
     report = FitReport(1, lost, seconds, predicted, training)
     keep, calibrating = settings.keep, None
-    if held_out is not None and keep.laws is not None and keep.laws.conformal is not None:
+    if held_out is not None and keep.laws is not None and keep.laws.conformal:
         calibrating = y[held_out] - fitted.predict(rows.take(held_out))
     returns = _returns(samples, train, settings)
     summary = keep.of(y[train], residuals, returns, shifts[0], calibrating)

@@ -194,7 +194,7 @@ class _Walk:
         """Walks that refit models for conformal distributions (conformal_refits.py), proven too."""
         laws = self.settings.keep.laws
         found: Blind = []
-        if laws is None or laws.conformal is None:
+        if laws is None or not laws.conformal:
             return found
         settings = replace(self.settings, keep=NOTHING, seeds=1)
         refitted = {name: model for name, model in models.items() if not model.validates}

@@ -246,7 +246,21 @@ def resampled_cases() -> Iterator[Arguments]:
         yield running, gaps, places, scale, np.full((draws, k), 9.0)
 
 
+def adapted_cases() -> Iterator[Arguments]:
+    """Residuals that drift, fits of which one is not known, targets that resolve late."""
+    for n, lag, gamma, seed in ((300, 1, 0.3, 1), (80, 24, 0.05, 2), (1, 1, 0.1, 3)):
+        rng = np.random.default_rng(seed)
+        own = np.sort(rng.gumbel(size=(3, 20)), axis=1)
+        own[1] = math.nan
+        place, rows = np.arange(n, dtype=np.int64) * 3 // n, np.arange(n, dtype=np.int64)
+        levels = np.array([0.1, 0.12, 0.5, 0.9])
+        r = rng.gumbel(size=n) * np.linspace(1.0, 4.0, n)
+        due = np.maximum(rows - lag + 1, 0)
+        yield r, own, place, due, levels, gamma, levels.copy(), np.full((n, 4), math.nan)
+
+
 CASES: dict[str, Callable[[], Iterator[Arguments]]] = {
+    "adapting.adapted_quantiles": adapted_cases,
     "resampling.resampled_sums": resampled_cases,
     "cascade.block_sums": block_sum_cases,
     "cascade.parkinson_sums": parkinson_cases,

@@ -32,12 +32,13 @@ from harness.walk.workers import Workers
 
 ASKED = """[distribution]
 levels = [0.9, 0.1, 0.5]
-laws = ["conformal", "residual", "normal"]
+laws = ["conformal", "adaptive-conformal", "residual", "normal"]
 
 [verdict]"""
 HELD_OUT = ('train = "10d"', 'train = "10d"\nvalidation = "3d"')
 HOUR = 3_600_000_000_000
 LEVELS = (0.1, 0.5, 0.9)
+HELD = 2  # laws of rows held out: the first ones
 
 
 # -- the walk ----------------------------------------------------------------------------------
@@ -117,14 +118,14 @@ def test_conformal_laws_are_of_rows_that_a_fit_has_not_seen(kind, scope, symbols
             early, slice_ = (np.flatnonzero(rows & of) for rows in (before, sliced))
             wanted = laws.calibrated(samples.y[slice_]
                                      - fitted(MODEL[kind], samples, early, slice_))  # fmt: skip
-            got = found[k, code, 0] if found.ndim == 4 else found[k, 0]
-            assert got[COUNT] == slice_.size
-            assert got == pytest.approx(wanted, rel=1e-9, abs=1e-9)
+            every = found[k, code] if found.ndim == 4 else found[k]
+            for got in every[:HELD]:
+                assert got[COUNT] == slice_.size
+                assert got == pytest.approx(wanted, rel=1e-9, abs=1e-9)
             # In sample they are of the rows that the fit was made from, all or the early ones.
             own = early if kind == "stopping" else np.flatnonzero(train & of)
-            wanted = laws.of(samples.y[own] - fitted(MODEL[kind], samples, own, own))[1:]
-            got = found[k, code, 1:] if found.ndim == 4 else found[k, 1:]
-            assert got == pytest.approx(wanted, rel=1e-9, abs=1e-9)
+            wanted = laws.of(samples.y[own] - fitted(MODEL[kind], samples, own, own))[HELD:]
+            assert every[HELD:] == pytest.approx(wanted, rel=1e-9, abs=1e-9)
 
 
 def test_with_effects_one_law_serves_all_symbols():
@@ -146,7 +147,7 @@ def test_what_is_asked_of_residuals_changes_no_forecast(kind):
     asked, bare = (walked(samples, MODEL[kind], laws=laws) for laws in (LAWS, ("normal",)))
     assert asked.yhat["m"].tobytes() == bare.yhat["m"].tobytes()
     assert asked.fits["m"].var_shift.tobytes() == bare.fits["m"].var_shift.tobytes()
-    assert asked.fits["m"].laws[..., 2, :].tobytes() == bare.fits["m"].laws[..., 0, :].tobytes()
+    assert asked.fits["m"].laws[..., -1, :].tobytes() == bare.fits["m"].laws[..., 0, :].tobytes()
     assert asked.proofs == bare.proofs
 
 
@@ -155,7 +156,7 @@ def test_an_interpolating_model_has_intervals_only_by_conformal():
     samples = make_samples(n=600)
     part = walked(samples, MODEL["nearest"], held_out=150)
     found = part.fits["m"].laws
-    assert (found[:, 1:, 1:] == 0.0).all()
+    assert (found[:, HELD:, 1:] == 0.0).all()
     fits = np.repeat(np.arange(2), np.diff(part.fits["m"].edges))
     r = part.y - part.yhat["m"]
     covered = np.mean((found[fits, 0, 1] <= r) & (r <= found[fits, 0, 3]))
@@ -168,8 +169,8 @@ def test_a_symbol_with_too_few_rows_before_the_slice_has_no_conformal_law():
     late = (samples.rows.symbol == 0) | begun  # the slice begins 15 hours later, the test 75
     part = walked(samples.of(np.flatnonzero(late)), MODEL["ols"], "asset")
     found = part.fits["m"].laws
-    assert np.isnan(found[0, 1, 0]).all()
-    assert np.isfinite(found[0, 1, 1:]).all()
+    assert np.isnan(found[0, 1, :HELD]).all()
+    assert np.isfinite(found[0, 1, HELD:]).all()
     assert np.isfinite(found[0, 0]).all()
 
 
@@ -241,7 +242,8 @@ def test_fits_before_the_slice_count_in_what_training_will_take():
     windows = windows_of(samples)
     fitting = {"m": Fitting(windows, windows)}
     settings = [
-        Settings(HOUR, LOG_SIGMA, keep=ResidualPlan(laws=Laws(LEVELS, (law,)))) for law in LAWS[:2]
+        Settings(HOUR, LOG_SIGMA, keep=ResidualPlan(laws=Laws(LEVELS, (law,))))
+        for law in ("conformal", "residual")
     ]
     for model, fits in ((Studious(FEATURES), [2, 2]), (Validated(FEATURES), [2])):
         foreseen = [foresee({"m": model}, samples, windows, fitting, s) for s in settings]
@@ -291,7 +293,7 @@ def test_the_record_has_a_row_for_every_model_law_and_window(ran):
     scopes = list(zip(table["model"], table["law"], table["scope"], table["name"], strict=True))
     windows = sum(s == "window" for s in ran[1]["tables"]["scores"]["scope"])
     windows //= 2 * len(set(ran[1]["tables"]["scores"]["metric"]))
-    assert len(set(scopes)) == len(scopes) == 2 * 3 * (1 + windows)
+    assert len(set(scopes)) == len(scopes) == 2 * len(LAWS) * (1 + windows)
     n = ran[1]["tables"]["scores"]["n"][0]
     pooled = [k for k, s in enumerate(table["scope"]) if s == "pooled"]
     assert {table["n"][k] for k in pooled} == {n}
@@ -319,7 +321,7 @@ def test_the_card_says_what_the_tables_say_and_is_made_again_from_the_record(ran
     section = asked["card"].split("## Forecast distributions, 4h horizon")[1].split("\n## ")[0]
     assert render_card(asked) == asked["card"]
     lines = section.splitlines()
-    rows = [line for line in lines if line.startswith(("| conformal", "| residual", "| normal"))]
+    rows = [line for line in lines if line.startswith(tuple(f"| {law} " for law in LAWS))]
     assert [tuple(line.split(" | ")[:2]) for line in rows] == 3 * [
         (f"| {law}", model) for law in LAWS for model in ("persistence", "har")
     ]
@@ -342,7 +344,7 @@ def test_the_log_answers_questions_about_distributions(ran):
         count = run_query(log, f"select count(*) from {table}")[1]
         assert count == [(len(asked["tables"][table]["model"]),)]
     found = run_query(log, "select sum(share), sum(count) from pit group by model, law")[1]
-    assert len(found) == 6
+    assert len(found) == 2 * len(LAWS)
     assert all(abs(share - 1.0) < 1e-9 for share, _ in found)
 
 
@@ -386,7 +388,7 @@ def test_a_mistake_in_distribution_is_told_by_file_and_key(keys, message):
 
 def test_the_order_of_levels_and_of_laws_means_nothing():
     other = ASKED.replace("0.9, 0.1, 0.5", "0.1, 0.5, 0.9").replace(
-        '"conformal", "residual"', '"residual", "conformal"'
+        '"conformal", "adaptive-conformal"', '"adaptive-conformal", "conformal"'
     )
     one, two = (
         parse_hypothesis(workspace.changed(("[verdict]", a)), Path("h.toml"))
@@ -422,7 +424,9 @@ def test_conformal_without_rows_held_out_says_which_key_to_add(changes, key, in_
 
 
 def test_laws_in_sample_need_no_rows_held_out(in_workspace, own_cache):
-    text = workspace.changed(("[verdict]", ASKED.replace('"conformal", ', "")))
+    text = workspace.changed(
+        ("[verdict]", ASKED.replace('"conformal", "adaptive-conformal", ', ""))
+    )
     hypothesis = parse_hypothesis(text, in_workspace / "hypotheses/tiny-har.toml")
     log = harness.open_log(in_workspace / "log")
     record = log.read(harness.run(hypothesis, log, search=[in_workspace / "panels"]).run_id)

@@ -10,6 +10,7 @@ import pytest
 from scipy import stats
 from support.worlds import make_forecasts
 
+from harness.scores.distribution.adaptive import GAMMA, adapted, quantiles_of_rows
 from harness.scores.distribution.assess import assess, intervals
 from harness.scores.distribution.scores import crps_and_pit, interval_score, pinball
 from harness.walk.residuals.kept import ResidualPlan, stacked
@@ -71,6 +72,76 @@ def test_training_residuals_of_a_model_that_overfits_do_not_cover_and_held_out_o
     assert covered["normal"] / worlds < 0.75
 
 
+def drifting(n: int, lag: int, seed: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Residuals whose scale doubles, with targets over lag + 1 rows, and conformal fits of them.
+
+    A fit every 500 rows is of the last 1,000 that had resolved; returns r, fits and places.
+    """
+    laws, rng = Laws(LEVELS, LAWS), np.random.default_rng(seed)
+    noise = rng.standard_normal(n + 1_000 + lag)
+    e = np.convolve(noise, np.ones(lag + 1) / math.sqrt(lag + 1), "valid")
+    r = e * 2.0 ** np.linspace(0.0, 1.0, n + 1_000)
+    own = [laws.calibrated(r[max(k - lag, 0) : 1_000 + k - lag]) for k in range(0, n, 500)]
+    return r[1_000:], np.array(own), np.arange(n) // 500
+
+
+@pytest.mark.parametrize("lag", [0, 3, 23])
+def test_adaptive_intervals_cover_where_volatility_drifts_and_conformal_ones_do_not(lag):
+    n, shares, moments = 4_000, [], np.arange(4_000, dtype=np.int64)
+    for seed in range(6):
+        r, own, place = drifting(n, lag, seed)
+        when = moments, moments + lag + 1
+        gamma = GAMMA / (lag + 1)
+        issued = adapted(r, own[:, 1 + len(LEVELS) :], place, *when, np.array(LEVELS), gamma)
+        assert (np.diff(issued, axis=1) >= 0.0).all()
+        for quantiles in (own[place, 1 : 1 + len(LEVELS)], issued):
+            inside = (quantiles[:, 0] <= r) & (r <= quantiles[:, -1])
+            shares.append([inside.mean(), *(r[:, None] <= quantiles).mean(axis=0)])
+    fixed, adaptive = np.mean(shares[::2], axis=0), np.mean(shares[1::2], axis=0)
+    assert fixed[0] < 0.875
+    # 4,000 rows of targets over 24 steps are 167 that do not overlap.
+    assert adaptive[0] == pytest.approx(0.9, abs=0.03 if lag == 23 else 0.01)
+    assert adaptive[1:] == pytest.approx(LEVELS, abs=0.03 if lag == 23 else 0.01)
+
+
+def test_adaptive_levels_follow_the_outcomes_that_have_resolved_one_by_one():
+    rng, n, lag, gamma = np.random.default_rng(3), 400, 5, 0.03
+    own = np.sort(rng.gumbel(size=(2, SHARES)), axis=1)
+    r, place = 3.0 * rng.gumbel(size=n), np.arange(n) // 200
+    levels, formed = np.array([0.1, 0.5, 0.9]), np.arange(n, dtype=np.int64)
+    found = adapted(r, own, place, formed, formed + lag, levels, gamma)
+    state, issued = levels.tolist(), []
+    for i in range(n):
+        if i >= lag:
+            old, was = r[i - lag], issued[i - lag]
+            moved = [
+                a + gamma * (p - (old <= q)) for a, p, q in zip(state, levels, was, strict=True)
+            ]
+            state = sorted(min(max(a, 0.0), 1.0) for a in moved)
+        issued.append([float(np.interp(a, MIDDLES, own[place[i]])) for a in state])
+    assert found == pytest.approx(np.array(issued), rel=1e-12)
+    # An outcome changes no quantile that was issued before it had resolved.
+    changed = r.copy()
+    changed[250] = 1e3 if r[250] < 0.0 else -1e3
+    other = adapted(changed, own, place, formed, formed + lag, levels, gamma)
+    assert other[: 250 + lag].tobytes() == found[: 250 + lag].tobytes()
+    assert (other[250 + lag] != found[250 + lag]).any()
+
+
+def test_a_fit_without_a_distribution_issues_nothing_and_moves_nothing():
+    rng, n = np.random.default_rng(4), 90
+    own = np.sort(rng.normal(size=(3, SHARES)), axis=1)
+    own[1] = math.nan
+    r, place, formed = rng.normal(size=n), np.arange(n) // 30, np.arange(n, dtype=np.int64)
+    levels = np.array([0.2, 0.8])
+    found = adapted(r, own, place, formed, formed + 1, levels, 0.05)
+    assert np.isnan(found[30:60]).all()
+    assert np.isfinite(found[:30]).all()
+    kept = np.r_[0:30, 60:n]
+    alone = adapted(r[kept], own, place[kept], formed[:60], formed[:60] + 1, levels, 0.05)
+    assert alone.tobytes() == found[kept].tobytes()
+
+
 def test_in_sample_laws_are_the_empirical_and_the_normal_quantiles():
     e = np.random.default_rng(2).gumbel(size=997)
     laws = Laws(LEVELS, ("residual", "normal"))
@@ -78,14 +149,14 @@ def test_in_sample_laws_are_the_empirical_and_the_normal_quantiles():
     grid = np.array([*LEVELS, *MIDDLES])
     assert residual[1:].tolist() == np.sort(e)[np.ceil(997 * grid).astype(int) - 1].tolist()
     assert normal[1:] == pytest.approx(stats.norm(e.mean(), e.std()).ppf(grid), rel=1e-12)
-    assert laws.conformal is None
+    assert laws.conformal == []
     assert np.isnan(laws.of(e[:9])).all()
 
 
 def test_without_rows_held_out_there_is_no_conformal_law():
     found = Laws(LEVELS, LAWS).of(np.arange(50.0))
-    assert np.isnan(found[0]).all()
-    assert np.isfinite(found[1:]).all()
+    assert np.isnan(found[:2]).all()
+    assert np.isfinite(found[2:]).all()
 
 
 def test_what_a_fit_leaves_is_stacked_and_put_in_place():
@@ -233,6 +304,30 @@ def test_symbols_are_scored_one_by_one_and_a_fan_is_of_the_models_drawn():
     wanted = part.yhat["a"][part.symbol == 0][-120:] + own[0, 6]
     known = np.isfinite([f.quantile for f in fan])
     assert np.array([f.quantile for f in fan])[known] == pytest.approx(wanted[known])
+
+
+def test_each_symbol_has_levels_of_its_own():
+    rng, n = np.random.default_rng(8), 400
+    y = rng.normal(size=n) * np.linspace(1.0, 3.0, n)
+    part = make_forecasts(y, {"a": np.zeros(n)}, windows=4, symbols=2)
+    laws = Laws(LEVELS, ("adaptive-conformal",))
+    own = np.stack([laws.of(y, rng.normal(size=200 + k)) for k in range(4)])
+    part = replace(part, fits={"a": replace(part.fits["a"], laws=own)})
+    found = quantiles_of_rows(part, "a", laws, 0)
+    place = np.repeat(np.arange(4), np.diff(part.fits["a"].edges))
+    for code in (0, 1):
+        rows = np.flatnonzero(part.symbol == code)
+        alone = adapted(
+            y[rows], own[:, 0, 1 + len(LEVELS) :], place[rows], part.formed_at[rows],
+            part.resolved_at[rows], np.array(LEVELS), GAMMA / (part.overlap + 1),
+        )  # fmt: skip
+        assert found[rows].tobytes() == alone.tobytes()
+    scored = assess(part, laws)
+    covered = {c.name: c.covered for c in scored.coverage if c.stated == 0.9}
+    inside = (found[:, 0] <= y) & (y <= found[:, -1])
+    assert covered["all"] == inside.mean()
+    assert covered["S1"] == inside[part.symbol == 1].mean()
+    assert 0.0 < scored.rows[0].crps < np.abs(y).mean()
 
 
 def test_central_intervals_are_the_levels_that_belong_together():

@@ -9,9 +9,10 @@ from typing import NamedTuple
 
 import numpy as np
 
+from harness.scores.distribution.adaptive import adapted_rows, quantiles_of_rows
 from harness.scores.distribution.scores import crps_and_pit, interval_score, laws_of_rows, pinball
 from harness.types import F64, I64, Forecasts
-from harness.walk.residuals.laws import COUNT, Laws
+from harness.walk.residuals.laws import ADAPTIVE, COUNT, MIDDLES, Laws
 
 BINS = 10  # of the PIT
 _MOST_FAN = 120  # forecast origins of a fan chart
@@ -160,8 +161,8 @@ class _Scored:
     @classmethod
     def of(cls, forecasts: Forecasts, model: str, laws: Laws, law: int) -> _Scored:
         own, place = laws_of_rows(forecasts.fits[model], forecasts, law)
-        r, last = forecasts.y - forecasts.yhat[model], 1 + len(laws.levels)
-        quantiles = own[place, 1:last]
+        r = forecasts.y - forecasts.yhat[model]
+        quantiles = quantiles_of_rows(forecasts, model, laws, law)
         central = intervals(laws.levels)
         columns = np.empty((r.size, len(central), 3))
         for k, (_, low, high) in enumerate(central):
@@ -174,7 +175,7 @@ class _Scored:
             own[place, COUNT],
             r,
             quantiles,
-            *crps_and_pit(r, own[:, last:], place),
+            *_whole(forecasts, model, laws, law),
             pinball(r, quantiles, np.array(laws.levels)),
             columns,
         )
@@ -183,6 +184,20 @@ class _Scored:
     def known(self) -> np.ndarray:
         """Which rows have a distribution (n,)."""
         return np.isfinite(self.calibrated)
+
+
+def _whole(forecasts: Forecasts, model: str, laws: Laws, law: int) -> tuple[F64, F64]:
+    """CRPS and PIT of every row (n,); an adaptive distribution is made symbol by symbol."""
+    own, place = laws_of_rows(forecasts.fits[model], forecasts, law)
+    own, r = own[:, 1 + len(laws.levels) :], forecasts.y - forecasts.yhat[model]
+    if laws.laws[law] != ADAPTIVE:
+        return crps_and_pit(r, own, place)
+    crps, pit = np.empty(r.size), np.empty(r.size)
+    for code in range(len(forecasts.symbols)):
+        rows = np.flatnonzero(forecasts.symbol == code)
+        shares = adapted_rows(forecasts, r, own, place, rows, MIDDLES)
+        crps[rows], pit[rows] = crps_and_pit(r[rows], shares, np.arange(rows.size))
+    return crps, pit
 
 
 def _groups(

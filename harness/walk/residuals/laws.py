@@ -9,6 +9,8 @@ The target's quantile is f plus the quantile of the residual distribution.
   exchangeable outcomes with probability 1 - 2 p or more, for any n and any distribution (Vovk,
   Gammerman & Shafer 2005, Algorithmic Learning in a Random World, section 2.2; Lei et al. 2018,
   JASA 113, section 2.2).
+* `adaptive-conformal`: the same residuals, at levels that follow the outcomes that have resolved
+  since (Gibbs & Candès 2021; scores/distribution/adaptive.py). What a fit keeps is the same.
 * `residual`: the empirical quantiles of the training residuals. In sample: too narrow if a model
   overfits its training rows.
 * `normal`: mean and variance of the training residuals; for a log target a log-normal volatility.
@@ -49,9 +51,9 @@ class Laws:
         return np.full((len(self.laws), 1 + len(self.levels) + SHARES), np.nan)
 
     @property
-    def conformal(self) -> int | None:
-        """The position of `conformal` among the laws, or None."""
-        return self.laws.index("conformal") if "conformal" in self.laws else None
+    def conformal(self) -> list[int]:
+        """The positions of the laws that are calibrated on held-out rows."""
+        return [k for k, law in enumerate(self.laws) if law in HELD_OUT]
 
     def of(self, residuals: F64, held_out: F64 | None = None) -> F64:
         """The distributions of training residuals (n,), and of held-out residuals (m,), if any.
@@ -60,7 +62,7 @@ class Laws:
         """
         found = self.unknown
         for k, law in enumerate(self.laws):
-            if law == "conformal":
+            if law in HELD_OUT:
                 if held_out is not None:
                     found[k] = self.calibrated(held_out)
             elif residuals.size >= _FEWEST:
@@ -100,5 +102,7 @@ def _normal(residuals: F64, levels: F64) -> F64:
 
 
 _IN_SAMPLE = {"residual": _empirical, "normal": _normal}
-# `conformal` is of rows held out, the others of the training residuals.
-LAWS = ("conformal", *_IN_SAMPLE)
+# Those of rows held out; the others are of the training residuals.
+ADAPTIVE = "adaptive-conformal"
+HELD_OUT = ("conformal", ADAPTIVE)
+LAWS = (*HELD_OUT, *_IN_SAMPLE)
