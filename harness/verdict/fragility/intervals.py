@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING
 from harness.durations import Duration, parse_duration
 from harness.measures.table import MEASURES
 from harness.study.study import on_panel
+from harness.verdict.fragility.training import with_models
 
 if TYPE_CHECKING:
     from harness.study.study import Study
@@ -34,12 +35,10 @@ def other_intervals(study: Study) -> dict[str, Duration]:
 
 
 def with_interval(study: Study, interval: Duration, models: Sequence[str]) -> Study:
-    """The study with this interval, only these models and no residual summaries.
+    """The study with this interval and only these models.
 
     SpecError where the interval does not divide the grid, or is too long for a measure.
     """
-    h = study.hypothesis
-    sample = h.sample.model_copy(update={"interval": interval})
-    kept = {name: model for name, model in h.models.items() if name in models}
-    bare = replace(h, sample=sample, models=kept, risk=None, distribution=None)
-    return on_panel(bare, study.panel_spec)
+    bare = with_models(study.hypothesis, models)
+    sample = bare.sample.model_copy(update={"interval": interval})
+    return on_panel(replace(bare, sample=sample), study.panel_spec)

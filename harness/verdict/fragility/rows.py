@@ -30,11 +30,11 @@ class Row:
     """One row of the table; a variant that was not computed has no gain, and `note` says why.
 
     `kind` is `registered` (the reference), `loss`, `level`, `residuals`, `seed`, `training`,
-    `interval`, `proxy`, `windows`, `year` or `regime`. The gain is in the metric's unit; with `gain_as`
-    relative it is a share of the baseline's loss, with wins a share of the symbols. Interval and
-    p-value use the registered alpha, p adjusted for the number of candidates; `n` counts forecast
-    origins. `status` is the verdict under the registered rule with `min_gain` as minimum (0, or
-    1/2 for wins: any gain).
+    `interval`, `proxy`, `windows`, `year` or `regime`. The gain is in the metric's unit; with
+    `gain_as` relative it is a share of the baseline's loss, with wins a share of the symbols.
+    Interval and p-value use the registered alpha, p adjusted for the number of candidates; `n`
+    counts forecast origins. `status` is the verdict under the registered rule with `min_gain` as
+    minimum (0, or 1/2 for wins: any gain).
     `agrees`: it is the registered verdict; `same_sign`: the gain has the sign of the registered
     one; both are None if there is nothing to compare.
     """

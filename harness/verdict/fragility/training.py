@@ -11,6 +11,7 @@ from harness.models.linear import Linear
 from harness.scores.metrics import METRICS
 
 if TYPE_CHECKING:
+    from harness.spec.hypothesis import Hypothesis
     from harness.spec.sections import WalkForward
     from harness.study.study import Study
 
@@ -45,15 +46,16 @@ def halved(duration: Duration) -> Duration:
 
 
 def with_span(study: Study, walk: WalkForward, models: Sequence[str]) -> Study:
-    """The study with another walk-forward section and only these models.
+    """The study with another walk-forward section and only these models."""
+    bare = with_models(study.hypothesis, models)
+    return replace(study, hypothesis=replace(bare, walk_forward=walk))
 
-    Residual summaries are computed only for a verdict on VaR or ES.
-    """
-    h = study.hypothesis
+
+def with_models(h: Hypothesis, models: Sequence[str]) -> Hypothesis:
+    """Only these models, with residual summaries only for a verdict on VaR or ES."""
     kept = {name: model for name, model in h.models.items() if name in models}
     risk = h.risk if METRICS[h.verdict.metric].of_risk else None
-    bare = replace(h, walk_forward=walk, models=kept, risk=risk, distribution=None)
-    return replace(study, hypothesis=bare)
+    return replace(h, models=kept, risk=risk, distribution=None)
 
 
 def costly(study: Study, horizon: str, models: Sequence[str]) -> list[str]:

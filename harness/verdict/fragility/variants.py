@@ -276,7 +276,8 @@ def _measured_again(basis: Basis, study: Study, registered: Registered) -> Score
     rows, periods = own.verdict_rows(forecasts)
     if rows.size < _FEWEST_ROWS:
         raise RunError(_few(rows))
-    return Pair.of(forecasts, study.scale, registered.rule.metric, periods).scored(rows)
+    decided = study.decided_tail(basis.horizon)
+    return Pair.of(forecasts, study.scale, registered.rule.metric, periods, decided).scored(rows)
 
 
 def _proxy_row(basis: Basis, registered: Registered, pair: Pair, rows: I64) -> Row:
