@@ -16,6 +16,9 @@ _VERDICT = (
     "gain_low",
     "gain_high",
     "gain_as",
+    "gain_shown",
+    "claim_shown",
+    "rule_version",
 )
 _TAIL = ("level", "residuals")  # of a verdict on VaR or ES
 _PANEL = ("name", "fingerprint", "start", "end", "bars", "filled")
