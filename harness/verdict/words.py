@@ -99,6 +99,8 @@ class Words:
             few = f"{e.n} forecast origins are too few for an interval"
             return (f"{self.reach(e)}. Nothing could be shown: {few}.",)
         reach, test = f"{self.reach(e)}.", self.test(e, e.p_adjusted)
+        if e.standard_error == 0.0 and e.gain == no_gain(self.gain_as):
+            return (f"{reach} No gain is shown: on every row both have the same loss.",)
         if shown:
             size = f"not that it is {self.claim(e)}: the {self.interval(e)} reaches below"
             return f"{reach} A gain is shown ({test}), but {size}.", self.power(e)

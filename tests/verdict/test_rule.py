@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import itertools
 import math
+from dataclasses import replace
 
 import pytest
 from support.worlds import acceptance
@@ -151,6 +152,15 @@ def test_an_inconclusive_verdict_says_which_of_three_it_is():
     assert few.reasons == (
         "har-j gains +2.00 pp over har. Nothing could be shown: 500 forecast origins are too few "
         "for an interval.",
+    )
+
+
+def test_a_tie_is_said_to_be_one():
+    tie = replace(evidence(0.0, 0.0, 0.0, 0.5), standard_error=0.0)
+    found = verdict(tie, min_gain=0.0)
+    assert found.status == "inconclusive"
+    assert found.reasons == (
+        "har-j gains +0.00 pp over har. No gain is shown: on every row both have the same loss.",
     )
 
 
