@@ -41,8 +41,8 @@ if TYPE_CHECKING:
 class Outcome:
     """The result of a run: its id, verdict, scores and the path of its card.
 
-    `tail` says which VaR and ES the verdict is on, if it is; `figures` are those drawn beside the
-    card, None if the hypothesis asks for none.
+    `tail` says which VaR and ES the verdict is on, if it is; `warnings` are those of the card;
+    `figures` are those drawn beside it, None if the hypothesis asks for none.
     """
 
     run_id: str
@@ -53,6 +53,7 @@ class Outcome:
     scores: tuple[Scores, ...]
     gain_as: GainAs
     tail: str = ""
+    warnings: tuple[str, ...] = ()
     figures: Illustrated | None = None
 
     def as_json(self) -> dict[str, Any]:
@@ -72,8 +73,12 @@ class Outcome:
             "gain_low": best.gain_low,
             "gain_high": best.gain_high,
             "unbounded": best.unbounded,
+            "level": best.level,
+            "p_value": best.p_adjusted,
+            "p_claim": best.p_claim,
             "gain_shown": verdict.gain_shown,
             "claim_shown": verdict.claim_shown,
+            "warnings": list(self.warnings),
             "card": str(self.card),
             "seconds": round(self.seconds, 3),
             **drawn,
@@ -186,6 +191,7 @@ def run(
         judged.scores,
         gain_as=h.verdict.gain_as,
         tail=tail_words(h.verdict.metric, h.verdict.level, h.verdict.residuals),
+        warnings=tuple(record["cautions"]),
         figures=_illustrated(log, run_id) if h.run.figures else None,
     )
 

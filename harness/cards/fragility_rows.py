@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from typing import Any
 
@@ -19,7 +20,7 @@ def fragility_rows(record: Mapping[str, Any]) -> dict[str, Any] | None:
     if table is None:
         return None
     rows = rows_of(table)
-    held = [row for row in rows if row["agrees"] is not None]
+    held = [row for row in rows if row["agrees"] is not None and _has_interval(row)]
     parts = [row for row in held if row["kind"] in _PARTS]
     choices = [row for row in held if row["kind"] not in _PARTS]
     signs = [row["same_sign"] for row in rows if row["same_sign"] is not None]
@@ -41,6 +42,12 @@ def fragility_rows(record: Mapping[str, Any]) -> dict[str, Any] | None:
         "any_gain": _any_gain(rows),
         "unmade": sum(row["gain"] is None for row in rows),
     }
+
+
+def _has_interval(row: Mapping[str, Any]) -> bool:
+    """Whether the variant could show anything; an open interval has no ends."""
+    low = row["gain_low"]
+    return bool(row.get("unbounded")) or (low is not None and not math.isnan(low))
 
 
 def _agree(rows: list[dict[str, Any]]) -> str:

@@ -98,6 +98,9 @@ def show_outcome(outcome: Outcome) -> None:
         answers = outcome.verdict.gain_shown, outcome.verdict.claim_shown
         gained, claimed = ("yes" if shown else "no" for shown in answers)
         click.echo(f"  Gain shown: {gained}. Claim shown: {claimed}.")
+    for warning in outcome.warnings:
+        click.echo(textwrap.fill(f"warning: {warning}", 80, initial_indent="  ",
+                                 subsequent_indent="    "))  # fmt: skip
     card = outcome.card
     if card.is_relative_to(Path.cwd()):
         card = card.relative_to(Path.cwd())

@@ -109,7 +109,7 @@ def evidence(
                 horizon=forecasts.horizon,
                 gain=gain,
                 gain_low=low,
-                gain_high=min(high, 1.0) if gain_as == "relative" else high,
+                gain_high=_below_all(high) if gain_as == "relative" else high,
                 level=1.0 - 2.0 * alpha,
                 statistic=statistic,
                 p_value=p,
@@ -120,13 +120,24 @@ def evidence(
                 overlap=forecasts.overlap,
                 standard_error=error,
                 critical=critical,
-                detectable=(critical + _quantile(POWER, df)) * null_error,
+                detectable=_detectable(critical + _quantile(POWER, df), null_error, gain_as),
                 windows=len(forecasts.windows),
                 df=df,
                 seeds=gains if len(gains) > 1 else (),
             )
         )
     return tuple(out)
+
+
+def _below_all(high: float) -> float:
+    """The upper end of a relative gain: none where it is a whole loss or more."""
+    return high if high < 1.0 else (math.nan if math.isnan(high) else math.inf)
+
+
+def _detectable(errors: float, error: float, gain_as: GainAs) -> float:
+    """The minimum detectable gain; NaN where it would be more than the whole of a loss."""
+    least = errors * error
+    return math.nan if gain_as == "relative" and least >= 1.0 else least
 
 
 def _scale(m: Metric, gain_as: GainAs) -> GainScale:
@@ -244,9 +255,12 @@ def _p_claim(
 ) -> float:
     """The adjusted p-value of "the gain is at most min_gain", or of "not within the margin"."""
     if not df or math.isnan(df):
-        return 1.0
+        return math.nan
     above = _p_above(scale.statistic(means, min_gain), df)
     if claim == "better":
+        if min_gain > 0.0:
+            # It is at most min_gain where it is none; a ratio's statistic need not know that.
+            above = max(above, _p_above(scale.statistic(means, 0.0), df))
         return min(1.0, above * sharing)
     return max(1.0 - above, _p_above(scale.statistic(means, -min_gain), df))
 

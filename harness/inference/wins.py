@@ -88,6 +88,7 @@ def evidence_of_wins(
     min_gain: float = HALF,
     tried: int | None = None,
     draws: int = DRAWS,
+    periods: int | None = None,
     first: bool = False,
 ) -> tuple[Evidence, ...]:
     """The share of symbols that each candidate wins, in the order of the candidates.
@@ -107,6 +108,8 @@ def evidence_of_wins(
         min_gain: the share claimed; `p_claim` tests it.
         tried: the number of candidates that alpha is shared by, if not those given.
         draws: their total number.
+        periods: the number of separate periods of a regime of shifts. Each is drawn about whole,
+            and as many are needed as non-overlapping targets otherwise.
         first: as under the first verdict rule: each interval at its own level, and a p-value of the
             percentiles alone.
 
@@ -118,6 +121,9 @@ def evidence_of_wins(
     saved = [[_saved(panel, m, outcome, s, baseline, name) for s in seeds] for name in candidates]
     enough = long_enough(panel.origins.n, forecasts.overlap)
     block = max(_block(one, forecasts.overlap) for each in saved for one in each)
+    if periods:
+        enough = enough and long_enough(periods, 0)
+        block = max(block, panel.origins.n / periods)
     tried = tried or len(candidates)
     found = []
     for name, each in zip(candidates, saved, strict=True):

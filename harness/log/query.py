@@ -80,6 +80,7 @@ def load_runs(log: Log | str | Path | None = None, warn: Warn = to_stderr) -> pl
     kinds: dict[str, pl.DataType] = {
         "DOUBLE": pl.Float64(),
         "BIGINT": pl.Int64(),
+        "BOOLEAN": pl.Boolean(),
         "TIMESTAMP": pl.Datetime("us"),
     }
     # Not as an Arrow stream: at exit DuckDB would print a page of noise.

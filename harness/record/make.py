@@ -35,6 +35,7 @@ from harness.record.tables import (
 )
 from harness.scores.risk.definitions import METHOD as RISK_METHOD
 from harness.scores.seeds import seeds_table
+from harness.tables import finite
 from harness.types import Forecasts
 from harness.verdict.cautions import (
     cautions,
@@ -364,7 +365,7 @@ def _verdict(study: Study, verdict: Verdict) -> dict[str, Any]:
         "min_gain": rule.min_gain,
         "alpha": rule.alpha,
         "p_value": best.p_adjusted,
-        "p_claim": best.p_claim,
+        "p_claim": finite(best.p_claim),
         "gain_shown": verdict.gain_shown,
         "claim_shown": verdict.claim_shown,
         "rule": rule.rule,

@@ -334,12 +334,14 @@ def bar_problems(rule: Acceptance) -> Iterator[Problem]:
 
     Only of files that are read to be run: a logged run may have been held to such a gain.
     """
-    if rule.gain_as == "wins":
+    if rule.gain_as == "wins" and rule.rule == "point":
         return
-    widest = 1.0 if rule.gain_as == "relative" else METRICS[rule.metric].widest
+    widest = 1.0 if rule.gain_as != "difference" else METRICS[rule.metric].widest
     if widest is None or rule.min_gain < widest:
         return
-    if rule.gain_as == "relative":
+    if rule.gain_as == "wins":
+        why = "no interval lies above all of the symbols"
+    elif rule.gain_as == "relative":
         why = f"the gain is a share of the baseline's {rule.metric}: 2 % is 0.02"
     elif rule.metric == "r2_log":
         why = "R² is a share: 2 points are 0.02"

@@ -60,7 +60,7 @@ def cautions(
                 "declared span: it starts before the data."
             )
     best = verdict.best
-    if not best.symbols and best.cosines < _FEWEST_COSINES:
+    if not best.symbols and 0 < best.cosines < _FEWEST_COSINES:
         found.append(
             f"{best.n:,} forecast origins with targets over {best.overlap + 1} of them leave only "
             f"{best.cosines} degrees of freedom: treat test and interval with caution."
@@ -110,7 +110,9 @@ def of_a_rival(rival: Rival | None, verdict: Verdict, claim: str, alpha: float) 
             f"{best.candidate} beats the baseline {best.baseline} ({rival.of_baseline:.4g}), not "
             "the best model of this run."
         ]
-    if verdict.status in ("refuted", "inconclusive") and rival.p_over_baseline < alpha:
+    judged = {e.candidate for e in verdict.evidence}
+    open_to = verdict.status in ("refuted", "inconclusive") and rival.model not in judged
+    if open_to and rival.p_over_baseline < alpha:
         return [
             f"{head}the baseline {best.baseline} "
             f"({tested(rival.p_over_baseline)}): the baseline is not the best model of this run."
@@ -153,7 +155,8 @@ def of_few_dates(found: LossDifferences | None, verdict: Verdict) -> list[str]:
 
 def of_persistence(found: LossDifferences | None, verdict: Verdict, rule: Acceptance) -> list[str]:
     """Warns of loss differences that persist too long for the test behind a verdict."""
-    if found is None or verdict.status not in ("confirmed", "refuted"):
+    shown = verdict.status in ("confirmed", "refuted") or verdict.gain_shown
+    if found is None or verdict.status == "void" or not shown:
         return []
     of, again, words = found.persistence, found.fewer, Words(rule, len(verdict.evidence))
     if again.cosines == verdict.best.cosines:
@@ -167,7 +170,7 @@ def of_persistence(found: LossDifferences | None, verdict: Verdict, rule: Accept
         f"The loss differences of {found.candidate} persist over about {memory:,} forecast "
         f"origins, too long for a test with {verdict.best.cosines} cosines: it rejects too often, "
         f"and its interval is too narrow. With {again.cosines} cosines {holds}: "
-        f"{words.interval(again)}."
+        f"{words.interval(again)}, p of no gain {p_value(again.p_adjusted, rule.alpha)}."
     ]
 
 

@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from harness.inference.evidence import Evidence, GainAs, Verdict
 from harness.scores.metrics import METRICS
 from harness.spec.sections import RULE_VERSION, Acceptance
-from harness.verdict.words import Words
+from harness.verdict.words import Words, too_few
 
 
 def pooled_gain(metric: str, baseline: float, candidate: float, *, gain_as: GainAs) -> float:
@@ -113,7 +113,7 @@ def _equal(found: Sequence[Evidence], margin: float, words: Words) -> _Decided:
     if outside:
         return "refuted", (f"{apart}; the {interval} lies outside {allowed}.",), worst
     if math.isnan(worst.gain_high):
-        why = f"{apart}; {worst.n} forecast origins are too few for an interval."
+        why = f"{apart}; {too_few(worst)}."
         return "inconclusive", (why,), worst
     if worst.gain_low > -margin and worst.gain_high < margin:
         return "confirmed", (f"{apart}; the {interval} lies within {allowed}.",), worst

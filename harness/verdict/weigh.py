@@ -49,7 +49,7 @@ def weigh(
     """
     w, first, tried = weighed, version == 1, len(rule.candidates)
     if gain_as == "wins":
-        return evidence_of_wins(
+        won = evidence_of_wins(
             w.forecasts,
             w.outcome,
             [s.models for s in w.seeds],
@@ -60,8 +60,10 @@ def weigh(
             seed=seed,
             min_gain=min_gain,
             tried=tried,
+            periods=None if first else w.periods,
             first=first,
         )
+        return tuple(replace(e, periods=w.periods or 0) for e in won)
     of = first_evidence
     if not first:
         limits = [m for m in (most_cosines, w.periods and w.periods - 1) if m is not None]

@@ -21,6 +21,7 @@ class Words:
         self.gain_as, self.candidates, self.alpha = rule.gain_as, candidates, rule.alpha
         self.min_gain, self.more = rule.min_gain, rule.min_gain != no_gain(rule.gain_as)
         self.shared = candidates > 1 and rule.claim == "better"
+        self.pointwise = rule.rule == "point"
         self.where = f" in {rule.regime}" if rule.regime else ""
 
     def show(self, e: Evidence) -> Show:
@@ -63,12 +64,21 @@ class Words:
 
     def power(self, e: Evidence) -> str:
         """The minimum detectable gain, as a sentence."""
-        least = self.show(e)(e.detectable)
-        if self.gain_as != "wins":
-            return f"Minimum detectable gain at 80 % power: {least}."
+        what = "share of the symbols" if self.gain_as == "wins" else "gain"
         if math.isnan(e.detectable):
-            return "No share of the symbols is detectable at 80 % power."
-        return f"Minimum detectable share of the symbols at 80 % power: {least}."
+            return f"No {what} is detectable at 80 % power."
+        least = self.show(e)(e.detectable)
+        return f"Minimum detectable {what} at 80 % power: {least}.{self._to_confirm(e)}"
+
+    def _to_confirm(self, e: Evidence) -> str:
+        """What the true gain has to be for the claim to be confirmed, as another sentence."""
+        true = self.min_gain + e.detectable - no_gain(self.gain_as)
+        if not self.more or self.pointwise or (self.gain_as != "difference" and true >= 1.0):
+            return ""
+        what = "share" if self.gain_as == "wins" else "gain"
+        return (
+            f" To confirm the claim with that power, the true {what} must be {self.show(e)(true)}."
+        )
 
     def claim(self, e: Evidence) -> str:
         """What is claimed, as the object of a sentence."""
@@ -96,8 +106,7 @@ class Words:
     def inconclusive(self, e: Evidence, shown: bool) -> tuple[str, ...]:
         """Which of three it is: a gain but not its size, no gain, or no power to show either."""
         if math.isnan(e.gain_high):
-            few = f"{e.n} forecast origins are too few for an interval"
-            return (f"{self.reach(e)}. Nothing could be shown: {few}.",)
+            return (f"{self.reach(e)}. Nothing could be shown: {too_few(e)}.",)
         reach, test = f"{self.reach(e)}.", self.test(e, e.p_adjusted)
         if e.standard_error == 0.0 and e.gain == no_gain(self.gain_as):
             return (f"{reach} No gain is shown: on every row both have the same loss.",)
@@ -111,6 +120,15 @@ class Words:
         includes = f"no gain and {self.claim(e)}" if self.more else "gains and losses"
         why = f"No gain is shown ({test}): the {self.interval(e)} includes {includes}."
         return f"{reach} {why}", self.power(e)
+
+
+def too_few(e: Evidence) -> str:
+    """What there is too little of for an interval."""
+    if e.periods:
+        shifts = "1 shift is" if e.periods == 1 else f"{e.periods} shifts are"
+        return f"{shifts} too few for an interval"
+    reach = f" with targets over {e.overlap + 1} of them" if e.overlap else ""
+    return f"{e.n} forecast origins{reach} are too few for an interval"
 
 
 def p_value(p: float, alpha: float | None = None) -> str:
@@ -160,9 +178,9 @@ class Show:
     def __call__(self, gain: float | None) -> str:
         """One gain with its sign; a share of the symbols without one.
 
-        None (NaN in a record) is `n/a`, and so is a share that is NaN.
+        None (NaN in a record) and NaN are `n/a`.
         """
-        if gain is None or (self.gain_as == "wins" and math.isnan(gain)):
+        if gain is None or math.isnan(gain):
             return "n/a"
         if self.gain_as == "wins":
             return f"{100 * gain:.1f} %"

@@ -202,7 +202,7 @@ def test_interval_and_p_value_agree_at_every_claim(metric, gain_as):
     forecasts = two_models(600, seed=15)
     asked = {"gain_as": gain_as, "tried": 3}
     (found,) = gains_of(forecasts, metric, ("good",), **asked)
-    span = found.gain_high - found.gain_low
+    span = min(found.gain_high, 1.0) - found.gain_low
     assert span > 0
     (low,) = gains_of(forecasts, metric, ("good",), min_gain=found.gain_low, **asked)
     assert low.p_claim == pytest.approx(0.05, rel=1e-6)
@@ -210,7 +210,7 @@ def test_interval_and_p_value_agree_at_every_claim(metric, gain_as):
     (found_alone,) = gains_of(forecasts, metric, ("good",), **alone)
     high_end = found_alone.gain_high
     (high,) = gains_of(forecasts, metric, ("good",), min_gain=high_end, **alone)
-    ended = gain_as == "relative" and high_end == 1.0  # no loss at all is the most
+    ended = gain_as == "relative" and high_end == math.inf  # beyond a whole loss
     assert ended or high.p_claim == pytest.approx(0.95, rel=1e-6)
     for inside in (0.01, 0.3, 0.99):
         claim = found.gain_low + inside * span
@@ -230,6 +230,19 @@ def test_in_a_long_sample_the_interval_is_that_of_the_delta_method(metric, gain_
     assert found.gain_low == pytest.approx(first.gain_low, abs=0.1 * half)
     assert found.gain_high == pytest.approx(first.gain_high, abs=0.1 * half)
     assert found.statistic == pytest.approx(first.statistic, rel=1e-9)
+
+
+def test_a_larger_claim_never_has_a_smaller_p_value():
+    """The baseline's loss is rare and large, so the statistic of a ratio first grows with it."""
+    rng = np.random.default_rng(3)
+    y = rng.normal(-8.0, 0.3, 300)
+    far = np.where(rng.random(300) < 0.02, 3.0, 0.2) * rng.normal(size=300)
+    forecasts = make_forecasts(y, {"base": y + far, "good": y + 0.15 * rng.normal(size=300)})
+    found = [
+        gains_of(forecasts, "mse_var", ("good",), gain_as="relative", min_gain=claim)[0].p_claim
+        for claim in (0.0, 0.1, 0.3, 0.5, 0.8, 0.95)
+    ]
+    assert found == sorted(found)
 
 
 def test_equal_models_are_tested_on_both_sides_each_at_alpha():

@@ -125,6 +125,16 @@ def test_better_on_four_fifths_is_confirmed_for_less_and_refuted_for_more():
     assert judged(found, 0.95).status == "refuted"
 
 
+def test_on_shifts_a_share_needs_as_many_shifts_as_targets_otherwise():
+    forecasts = panel(signs(40, 0.8), days=300)
+    few = wins(forecasts, periods=29)
+    assert math.isnan(few.gain_low)
+    assert few.p_value == 0.5
+    enough = wins(forecasts, periods=30)
+    assert enough.block >= 10.0 > wins(forecasts).block
+    assert enough.gain_low <= enough.gain <= enough.gain_high
+
+
 def test_better_on_half_of_the_symbols_is_no_gain():
     found = wins(panel(signs(40, 0.5)))
     assert found.gain == 0.5

@@ -131,28 +131,38 @@ def test_an_inconclusive_verdict_says_which_of_three_it_is():
     assert size.reasons == (
         "har-j gains +5.00 pp over har. A gain is shown (Diebold-Mariano test, p = 0.001), but not "
         "that it is the +3.00 pp claimed: the 90 % interval +1.00 pp to +9.00 pp reaches below.",
-        "Minimum detectable gain at 80 % power: +5.93 pp.",
+        "Minimum detectable gain at 80 % power: +5.93 pp. To confirm the claim with that power, "
+        "the true gain must be +8.93 pp.",
     )
     assert (size.gain_shown, size.claim_shown) == (True, False)
     none = verdict(evidence(0.015, -0.003, 0.033, 0.1))
     assert none.reasons == (
         "har-j gains +1.50 pp over har. No gain is shown (Diebold-Mariano test, p = 0.1): the "
         "90 % interval -0.30 pp to +3.30 pp includes no gain and the +3.00 pp claimed.",
-        "Minimum detectable gain at 80 % power: +2.67 pp.",
+        "Minimum detectable gain at 80 % power: +2.67 pp. To confirm the claim with that power, "
+        "the true gain must be +5.67 pp.",
     )
     assert (none.gain_shown, none.claim_shown) == (False, False)
     power = verdict(evidence(0.02, -0.01, 0.05, 0.1))
     assert power.reasons == (
         "har-j gains +2.00 pp over har. Nothing could be shown: the +3.00 pp claimed may be missed "
-        "even if true. Minimum detectable gain at 80 % power: +4.44 pp.",
+        "even if true. Minimum detectable gain at 80 % power: +4.44 pp. To confirm the claim with "
+        "that power, the true gain must be +7.44 pp.",
         '"No gain" is not rejected (Diebold-Mariano test, p = 0.1); 90 % interval -1.00 pp to '
         "+5.00 pp.",
     )
     few = verdict(evidence(0.02, math.nan, math.nan, 0.5))
     assert few.reasons == (
-        "har-j gains +2.00 pp over har. Nothing could be shown: 500 forecast origins are too few "
-        "for an interval.",
+        "har-j gains +2.00 pp over har. Nothing could be shown: 500 forecast origins with "
+        "targets over 4 of them are too few for an interval.",
     )
+
+
+def test_what_there_is_too_little_of_is_named():
+    few = replace(evidence(0.02, math.nan, math.nan, 0.5), overlap=0)
+    assert "500 forecast origins are too few for an interval" in verdict(few).reasons[0]
+    for periods, words in ((1, "1 shift is too few"), (2, "2 shifts are too few")):
+        assert words in verdict(replace(few, periods=periods)).reasons[0]
 
 
 def test_a_tie_is_said_to_be_one():
