@@ -61,9 +61,11 @@ def cautions(
             )
     best = verdict.best
     if not best.symbols and 0 < best.cosines < _FEWEST_COSINES:
+        reach = f" with targets over {best.overlap + 1} of them" if best.overlap else ""
+        degrees = "1 degree" if best.cosines == 1 else f"{best.cosines} degrees"
         found.append(
-            f"{best.n:,} forecast origins with targets over {best.overlap + 1} of them leave only "
-            f"{best.cosines} degrees of freedom: treat test and interval with caution."
+            f"{best.n:,} forecast origins{reach} leave only {degrees} of freedom: treat test and "
+            "interval with caution."
         )
     return found
 
