@@ -70,7 +70,8 @@ class Probe:
         found: World = {}
         measured: list[Measured] = []
         for bars in panel.read():
-            if isinstance(bars, Bars) and cascade.why_unfit(bars, self.study.plan) is None:
+            # One that does not move here moves elsewhere, so the study has it.
+            if isinstance(bars, Bars) and not cascade.too_short(bars, self.study.plan):
                 _bars(found, bars)
                 measured.append(cascade.measure(bars, self.study.plan))
         if not measured:

@@ -148,12 +148,17 @@ def measure(bars: Bars, plan: CascadePlan) -> Measured:
 
 def why_unfit(bars: Bars, plan: CascadePlan) -> str | None:
     """Why a symbol cannot be used: too little history, or a price that never moves."""
-    needed, has = max(plan.windows.values()), _grid(bars, plan)[1] * plan.block
-    if has <= needed:
-        return f"too little history: {has:,} bars on the grid, the longest window has {needed:,}"
-    if never_moves(bars.columns):
+    if never_moves(bars.columns) and not too_short(bars, plan):
         return f"constant price: no price among its {bars.n:,} bars ever moves"
-    return None
+    return too_short(bars, plan)
+
+
+def too_short(bars: Bars, plan: CascadePlan) -> str | None:
+    """Why a symbol's history is too short for the longest window; None if it is not."""
+    needed, has = max(plan.windows.values()), _grid(bars, plan)[1] * plan.block
+    if has > needed:
+        return None
+    return f"too little history: {has:,} bars on the grid, the longest window has {needed:,}"
 
 
 def zero_returns(bars: Bars, plan: CascadePlan) -> tuple[int, int]:

@@ -12,6 +12,7 @@ from dataclasses import dataclass, field, replace
 from typing import ClassVar, Self
 
 import numpy as np
+from numpy.typing import ArrayLike
 
 from harness.kernels import moments as loops
 from harness.models.insanity_filter import Sanity
@@ -130,6 +131,19 @@ def linear_forecasts(
     return out
 
 
+def term_by_term(values: F64, weights: ArrayLike) -> F64:
+    """Sums of values (w, p) times weights (p,) or (w, p) over p: (w,).
+
+    A product of matrices or einsum would add in another order for one window than for many, so a
+    window's last bits would depend on the other windows.
+    """
+    each = np.broadcast_to(weights, values.shape)
+    total = np.zeros(values.shape[0])
+    for k in range(values.shape[1]):
+        total += values[:, k] * each[:, k]
+    return total
+
+
 @dataclass(frozen=True)
 class Moments:
     """Rows n (w,), means `centre` (w, q) and `gram` (w, q, q) about them; the target last."""
@@ -164,7 +178,8 @@ class Moments:
         if model.fixed is not None:
             beta[:, 1:] = model.fixed
             if model.intercept:
-                beta[:, 0] = self.centre[:, target] - self.centre[:, columns] @ model.fixed
+                explained = term_by_term(self.centre[:, columns], model.fixed)
+                beta[:, 0] = self.centre[:, target] - explained
         else:
             self._check_rows(p + model.intercept)
             gram = self.gram if model.intercept else self._about_zero()

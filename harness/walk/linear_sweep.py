@@ -15,7 +15,7 @@ import numpy as np
 
 from harness.kernels.loader import clock
 from harness.models.insanity_filter import Sanity
-from harness.models.linear import Linear, Moments, WindowError
+from harness.models.linear import Linear, Moments, WindowError, term_by_term
 from harness.samples.splits import make_folds
 from harness.samples.target_scale import TargetScale
 from harness.types import F64, I64, FitReport, Fold, Samples, Window, middle
@@ -237,8 +237,7 @@ def _own_intercept(own: Moments, beta: F64, model: Linear, names: Sequence[str],
     """The shared slopes with one symbol's intercepts; NaN if it has under `least` rows."""
     columns = [names.index(f) for f in model.regressors]
     local = beta.copy()
-    slopes = np.einsum("wp,wp->w", own.centre[:, columns], beta[:, 1:])
-    local[:, 0] = own.centre[:, -1] - slopes
+    local[:, 0] = own.centre[:, -1] - term_by_term(own.centre[:, columns], beta[:, 1:])
     local[own.n < least, 0] = np.nan
     return local
 

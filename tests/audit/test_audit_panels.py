@@ -56,8 +56,16 @@ def of(folder: Path, text: str) -> Study:
         (panels.exchange, panels.HYPOTHESIS, 20),
         (lambda folder: panels.exchange(folder, "out"), panels.HYPOTHESIS, 3),
         (panels.ragged, panels.BY_SYMBOL, 20),
+        (panels.still, panels.HYPOTHESIS, 25),  # the one that stops is among three of 16
+        (panels.still, panels.EFFECTS, 20),
     ],
-    ids=["sessions with gaps", "sessions without nights", "ragged days"],
+    ids=[
+        "sessions with gaps",
+        "sessions without nights",
+        "ragged days",
+        "one stops moving",
+        "effects of three features",
+    ],
 )
 def test_an_honest_panel_raises_no_false_alarm(
     panel: Callable[[Path], None], text: str, seeds: int, tmp_path: Path

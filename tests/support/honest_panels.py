@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from pathlib import Path
 
 import numpy as np
@@ -52,6 +53,12 @@ BY_SYMBOL = workspace.changed(
 )
 
 
+# Effects of several features, pooled over all symbols: many windows are swept at once.
+EFFECTS = HYPOTHESIS.replace(
+    '[models.har]\nkind = "ols"\n', '[models.har]\nkind = "ols"\nscope = "effects"\n'
+)
+
+
 def exchange(folder: Path, overnight: str = "in") -> None:
     """Half hours of New York's sessions of two years, a thirtieth missing, and a few whole days."""
     sessions = exchange_sessions("XNYS", _HALF_HOUR)
@@ -87,14 +94,27 @@ def ragged(folder: Path) -> None:
     _write(folder, stamps)
 
 
-def _write(folder: Path, stamps: dict[str, np.ndarray]) -> None:
-    """Prices of each symbol at its stamps, of a volatility that lasts."""
+def still(folder: Path) -> None:
+    """Days of 16 symbols, one of which stops moving half way."""
+    days = parse_moment("2019-06-03") + _DAY * np.arange(1_400)
+    days = days[(days // _DAY + 3) % 7 < 5]
+    text = _PANEL.format('bar = "1d"', "").replace('ts = "ts"', 'ts = "ts"\nsymbol = "symbol"')
+    (folder / "panels/tiny.toml").write_text(text)
+    _write(folder, {f"S{k}": days for k in range(16)}, stops={"S5": 560})
+
+
+def _write(
+    folder: Path, stamps: dict[str, np.ndarray], stops: Mapping[str, int] | None = None
+) -> None:
+    """Prices of each symbol at its stamps, of a volatility that lasts; `stops`: then they stay."""
     frames = []
     for code, (symbol, ts) in enumerate(stamps.items()):
         rng = np.random.default_rng([7, code])
         slow = np.cumsum(rng.standard_normal(ts.size)) * 0.02
         sigma = 0.01 * np.exp(slow - slow.mean())
         close = 100.0 * np.exp(np.cumsum(sigma * rng.standard_normal(ts.size)))
+        last = (stops or {}).get(symbol, ts.size)
+        close[last:] = close[last - 1]
         times = pl.Series("ts", ts).cast(pl.Datetime("ns", "UTC"))
         names = pl.Series("symbol", [symbol]).new_from_index(0, ts.size)
         frames.append(pl.DataFrame([times, names, pl.Series("close", close)]))

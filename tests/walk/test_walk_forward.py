@@ -27,6 +27,7 @@ from support.worlds import LOG_SIGMA, Elsewhere, Nearest, close_to, make_samples
 
 from harness.durations import parse_duration
 from harness.errors import RunError
+from harness.models.linear import term_by_term
 from harness.models.naive import Persistence
 from harness.samples.splits import Fitting, make_folds, make_windows
 from harness.types import Rows, Samples
@@ -176,6 +177,19 @@ def test_effects_are_least_squares_with_a_dummy_for_every_symbol():
         residuals = (y - design @ beta)[train]
         wanted = LOG_SIGMA.shifts(0.0, residuals.var())
         assert np.allclose((got.fits["all"].var_shift[k], got.fits["all"].sigma_shift[k]), wanted)
+
+
+@pytest.mark.parametrize("p", range(1, 12))
+def test_sums_of_one_window_are_those_it_has_among_many(p):
+    rng = np.random.default_rng(p)
+    wide = rng.normal(size=(9, 20))
+    values = wide[:, rng.permutation(20)[:p]]  # as picked columns are: not contiguous by row
+    for weights in (rng.normal(size=p), rng.normal(size=(9, p))):
+        many = term_by_term(values, weights)
+        assert many == pytest.approx((values * weights).sum(axis=1))
+        for k in range(9):
+            own = weights if weights.ndim == 1 else weights[k : k + 1]
+            assert term_by_term(values[k : k + 1].copy(), own)[0] == many[k]
 
 
 @pytest.mark.parametrize("back", ["lognormal", "smearing"])
