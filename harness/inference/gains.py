@@ -90,7 +90,7 @@ def evidence(
     out = []
     for name in candidates:
         saved = [
-            _saved(m, origins, outcome, of, s.models[name], s.gains[name])
+            _saved(m, origins, outcome, of.lost, s.models[name], s.gains[name] * of.figure)
             for of, s in zip(bases, seeds, strict=True)
         ]
         gains = tuple(s.gains[name] for s in seeds)
@@ -170,8 +170,7 @@ def _base(
     baseline: str,
     gain_as: GainAs,
 ) -> _Base:
-    base = seed.models[baseline]
-    lost = m.influence(outcome, base) if _by_influence(m) else m.losses(outcome, base)
+    lost = _lost(m, outcome, seed.models[baseline])
     whole = None
     if gain_as == "relative" or m.root:
         whole = seed.base + lost if _by_influence(m) else lost
@@ -181,14 +180,28 @@ def _base(
     return _Base(lost, figure, None if whole is None else origins.averages(whole))
 
 
-def _saved(
-    m: Metric, origins: ForecastOrigins, outcome: Values, base: _Base, own: Values, gain: float
+def saved_losses(
+    m: Metric, origins: ForecastOrigins, outcome: Values, base: Values, own: Values, gain: float
 ) -> F64:
-    """By forecast origin (t,): the loss saved."""
+    """By forecast origin (t,): the loss that `own` saves over `base`, which the test is about.
+
+    `gain` is the difference of the figures, positive for better. For a figure that is no mean over
+    all rows it is the gain plus each row's influence on it.
+    """
+    return _saved(m, origins, outcome, _lost(m, outcome, base), own, gain)
+
+
+def _lost(m: Metric, outcome: Values, base: Values) -> F64:
+    return m.influence(outcome, base) if _by_influence(m) else m.losses(outcome, base)
+
+
+def _saved(
+    m: Metric, origins: ForecastOrigins, outcome: Values, lost: F64, own: Values, gain: float
+) -> F64:
     if not _by_influence(m):
-        return origins.averages(base.lost - m.losses(outcome, own))
-    moved = m.influence(outcome, own) - base.lost
-    return gain * base.figure + origins.averages(moved if m.higher else -moved)
+        return origins.averages(lost - m.losses(outcome, own))
+    moved = m.influence(outcome, own) - lost
+    return gain + origins.averages(moved if m.higher else -moved)
 
 
 class _Whole(NamedTuple):

@@ -13,7 +13,7 @@ It is found twice, and the lower one counts:
   finds a slow drift under much noise, which has no autocorrelation to speak of.
 
 Measured on 1,000 normal series each, one-sided at 5 %: first-order autoregressions of 0.9, 0.95 and
-0.98 and 1,000 dates are rejected in 8, 13 and 24 %, and with `fewer_cosines` in 4, 6 and 7 %. Where
+0.98 and 1,000 dates are rejected in 8, 13, 24 %, and with `Persistence.fewer` in 4, 6, 7 %. Where
 the half-power cosine is not below those used, the size of an autoregression is 8 % at most. A drift
 that is a fifth of the variance, autoregression 0.98: 22 %, then 8 %.
 """
@@ -28,9 +28,6 @@ import numpy as np
 
 from harness.inference.diebold_mariano import cosine_projections, cosine_terms, is_constant
 from harness.inference.evidence import Evidence
-from harness.scores.forecast_origins import ForecastOrigins
-from harness.scores.losses import Values
-from harness.scores.metrics import Metric
 from harness.types import F64, I64
 
 LARGEST = 5  # dates
@@ -80,16 +77,6 @@ class LossDifferences:
     top_dates: tuple[int, ...]
     persistence: Persistence
     fewer: Evidence
-
-
-def differences(
-    m: Metric, origins: ForecastOrigins, outcome: Values, base: Values, own: Values, gain: float
-) -> F64:
-    """By forecast origin (n,): loss of `base` less that of `own`, or influence plus the gain."""
-    if m.loss is not None:
-        return origins.averages(m.losses(outcome, base) - m.losses(outcome, own))
-    moved = m.influence(outcome, own) - m.influence(outcome, base)
-    return origins.averages(moved if m.higher else -moved) + gain
 
 
 def describe(

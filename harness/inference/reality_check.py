@@ -50,8 +50,8 @@ def reality_check(
 
     `block` is the mean length of the bootstrap's blocks, in rows; targets overlap the next
     `overlap` rows'. White (2000), Econometrica 68, eq. 2.2: the largest mean gain against that of
-    the draws. SPA: `superior_predictive_ability`. A candidate that
-    never differs from the benchmark has no gain.
+    the draws. SPA: `superior_predictive_ability`. A candidate that never differs from the benchmark
+    has no gain.
     """
     s = studentised(gains, overlap, block, draws, seed)
     if not s.varies.any():

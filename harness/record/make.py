@@ -249,7 +249,7 @@ def _warnings_of_differences(h: Hypothesis, judged: Judged) -> list[str]:
     rule, verdict = h.verdict, judged.verdict
     best = next((d for d in judged.differences if d.candidate == verdict.best.candidate), None)
     return [
-        *of_persistence(best, verdict, rule),
+        *of_persistence(judged.differences, verdict, rule),
         *of_few_dates(best, verdict),
         *of_a_rival(judged.rival, verdict, rule.claim, rule.alpha),
     ]

@@ -155,8 +155,14 @@ def of_few_dates(found: LossDifferences | None, verdict: Verdict) -> list[str]:
     ]
 
 
-def of_persistence(found: LossDifferences | None, verdict: Verdict, rule: Acceptance) -> list[str]:
-    """Warns of loss differences that persist too long for the test behind a verdict."""
+def of_persistence(
+    every: Sequence[LossDifferences], verdict: Verdict, rule: Acceptance
+) -> list[str]:
+    """Warns of loss differences that persist too long for the test behind a verdict.
+
+    What the verdict would be is decided on all candidates, each with the cosines that hold.
+    """
+    found = next((d for d in every if d.candidate == verdict.best.candidate), None)
     shown = verdict.status in ("confirmed", "refuted") or verdict.gain_shown
     if found is None or verdict.status == "void" or not shown:
         return []
@@ -164,7 +170,7 @@ def of_persistence(found: LossDifferences | None, verdict: Verdict, rule: Accept
     if again.cosines == verdict.best.cosines:
         return []
     memory = max(1, round(found.n / (math.pi * of.half_power)))
-    outcome = decide([again], rule).status
+    outcome = decide([d.fewer for d in every], rule).status
     holds = (
         "the verdict would be the same" if outcome == verdict.status else f"it would be {outcome}"
     )

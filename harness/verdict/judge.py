@@ -9,8 +9,8 @@ from functools import partial
 from harness.errors import RunError
 from harness.inference.evidence import Evidence, Verdict
 from harness.inference.findings import Compared, Finding, findings, nests
-from harness.inference.gains import Seed
-from harness.inference.loss_differences import LossDifferences, describe, differences
+from harness.inference.gains import Seed, saved_losses
+from harness.inference.loss_differences import LossDifferences, describe
 from harness.scores.distribution.assess import Distributions
 from harness.scores.distribution.assess import assess as assess_laws
 from harness.scores.forecast_origins import by_origin
@@ -211,8 +211,8 @@ def _loss_differences(
 
     def each(name: str) -> list[F64]:
         return [
-            differences(metric, origins, of.outcome, s.models[rule.baseline], s.models[name],
-                        s.gains[name])
+            saved_losses(metric, origins, of.outcome, s.models[rule.baseline], s.models[name],
+                         s.gains[name] * (s.base if rule.gain_as == "relative" else 1.0))
             for s in of.seeds
         ]  # fmt: skip
 

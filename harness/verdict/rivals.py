@@ -8,7 +8,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from harness.inference.diebold_mariano import diebold_mariano
-from harness.inference.loss_differences import differences
+from harness.inference.gains import saved_losses
 from harness.scores.forecast_origins import by_origin
 from harness.scores.metrics import METRICS
 from harness.spec.sections import Acceptance
@@ -59,7 +59,7 @@ def find_rival(
 
     def against(name: str) -> tuple[float, float]:
         gain = pooled_gain(rule.metric, of[name], of[best], gain_as="difference")
-        d = differences(metric, origins, outcome, models[name], models[best], gain)
+        d = saved_losses(metric, origins, outcome, models[name], models[best], gain)
         p = diebold_mariano(d, part.overlap)[1]
         return gain, min(1.0, p * len(others))
 

@@ -18,8 +18,8 @@ from harness.inference.diebold_mariano import (
     standard_error,
     student_t_sf,
 )
-from harness.inference.gains import Seed, evidence
-from harness.inference.loss_differences import describe, differences, persistence_of
+from harness.inference.gains import Seed, evidence, saved_losses
+from harness.inference.loss_differences import describe, persistence_of
 from harness.scores.forecast_origins import by_origin
 from harness.scores.metrics import METRICS, of_volatility
 from harness.scores.scoring import score, series
@@ -92,7 +92,7 @@ def test_the_series_is_the_one_that_the_verdicts_test_is_about(metric, symbols):
     figures = score(made, LOG_SIGMA, outcome, models)
     base, own = (figures.value(name, metric) for name in ("base", "own"))
     gain = pooled_gain(metric, base, own, gain_as="difference")
-    d = differences(
+    d = saved_losses(
         METRICS[metric], by_origin(made.formed_at), outcome, models["base"], models["own"], gain
     )
     (e,) = evidence(

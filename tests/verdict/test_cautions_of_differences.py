@@ -70,9 +70,9 @@ def test_a_gain_of_many_dates_is_not_warned_of():
     found = described(d - d.mean() + 2.0 / math.sqrt(300))  # a t of 2
     for status in ("confirmed", "refuted", "inconclusive", "void"):
         assert of_few_dates(found, verdict_of(status)) == []
-        assert of_persistence(found, verdict_of(status, found.fewer), acceptance()) == []
+        assert of_persistence([found], verdict_of(status, found.fewer), acceptance()) == []
     assert of_few_dates(None, verdict_of("confirmed")) == []
-    assert of_persistence(None, verdict_of("confirmed"), acceptance()) == []
+    assert of_persistence((), verdict_of("confirmed"), acceptance()) == []
 
 
 def test_a_confirmed_gain_that_five_dates_make_is_told_with_the_dates():
@@ -117,7 +117,7 @@ def slow(n=1000, phi=0.98):
 def test_persistent_differences_are_told_with_the_interval_that_holds():
     found = described(slow(), low=0.001)
     usual = replace(found.fewer, cosines=41)
-    (told,) = of_persistence(found, verdict_of("confirmed", usual), acceptance())
+    (told,) = of_persistence([found], verdict_of("confirmed", usual), acceptance())
     memory = round(1000 / (math.pi * found.persistence.half_power))
     assert f"persist over about {memory} forecast origins" in told
     assert 20 <= memory <= 100  # 1 / (1 - 0.98) is 50
@@ -125,12 +125,12 @@ def test_persistent_differences_are_told_with_the_interval_that_holds():
     few = found.persistence.fewer
     assert f"With {few} cosines the verdict would be the same: 90 % interval +0.001 to" in told
     below = described(slow(), low=-0.001)
-    (told,) = of_persistence(below, verdict_of("confirmed", usual), acceptance())
+    (told,) = of_persistence([below], verdict_of("confirmed", usual), acceptance())
     assert f"With {few} cosines it would be inconclusive: 90 % interval -0.001 to" in told
-    (told,) = of_persistence(found, verdict_of("refuted", usual), acceptance(9.0))
+    (told,) = of_persistence([found], verdict_of("refuted", usual), acceptance(9.0))
     assert "the verdict would be the same" in told
     for status in ("inconclusive", "void"):  # a wider interval decides no more
-        assert of_persistence(found, verdict_of(status, usual), acceptance()) == []
+        assert of_persistence([found], verdict_of(status, usual), acceptance()) == []
 
 
 def rival_of(forecasts, metric="mae_log"):
