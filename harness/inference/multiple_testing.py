@@ -15,7 +15,7 @@ def holm(p: ArrayLike) -> F64:
     above n times p (Bonferroni), under any dependence. ValueError unless p is (n,) numbers in
     [0, 1].
     """
-    values = _checked(p)
+    values = probabilities(p)
     n, order = values.size, np.argsort(values, kind="stable")
     stepped = np.maximum.accumulate(values[order] * np.arange(n, 0, -1))
     adjusted = np.empty(n)
@@ -30,7 +30,7 @@ def benjamini_hochberg(p: ArrayLike) -> F64:
     monotone from the largest down; holds for independent and positively dependent tests.
     ValueError unless p is (n,) numbers in [0, 1].
     """
-    values = _checked(p)
+    values = probabilities(p)
     n, order = values.size, np.argsort(values, kind="stable")
     stepped = np.minimum.accumulate((values[order] * n / np.arange(1, n + 1))[::-1])[::-1]
     adjusted = np.empty(n)
@@ -38,7 +38,8 @@ def benjamini_hochberg(p: ArrayLike) -> F64:
     return adjusted
 
 
-def _checked(p: ArrayLike) -> F64:
+def probabilities(p: ArrayLike) -> F64:
+    """P-values (n,) as numbers; ValueError unless each is in [0, 1]."""
     values = np.asarray(p, dtype=np.float64)
     if values.ndim != 1:
         raise ValueError(f"p-values: got shape {values.shape}, wanted (n,)")
