@@ -10,8 +10,9 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
+
 from harness.audit.auditor import Auditor
-from harness.durations import iso_moment
 from harness.environment import CodeVersion, describe
 from harness.errors import HarnessError, UsageError, of_the_file, one_line
 from harness.history.family import Known, look_up
@@ -19,6 +20,7 @@ from harness.history.family_forecasts import check, setting_of, targets_differ
 from harness.inference.evidence import GainAs, Verdict
 from harness.log.run_digests import append_digest
 from harness.log.store import Log, as_log
+from harness.log.target_sketch import sketch_of
 from harness.panel.arguments import folder_list
 from harness.panel.folders import panel_folders
 from harness.record.make import horizon_forecasts, make_record
@@ -28,7 +30,7 @@ from harness.spec.hypothesis import Hypothesis
 from harness.spec.reading import load_hypothesis
 from harness.study.stages import MeasuredStudy, forecast, measure_study
 from harness.study.study import Study, set_up
-from harness.types import Forecasts, Progress
+from harness.types import Forecasts, Progress, Samples
 from harness.verdict.fragility.variants import Basis
 from harness.verdict.judge import judge, vary
 from harness.walk.workers import Workers
@@ -148,7 +150,8 @@ def run(
     with timer("audit"):
         audit = auditor.result()
     with timer("family"):
-        known = _known(log, measured, forecasts, started)
+        targets = _sketch(measured.study, deciding)
+        known = _known(log, measured, forecasts, targets, started)
     with timer("score and judge"):
         judged = judge(measured, forecasts, [*audit.forbidden, *known.forbidden])
     with timer("family"):
@@ -173,7 +176,7 @@ def run(
                     started=started,
                     seconds=seconds,
                     environment=describe(code, h.libraries, _plugins(h)),
-                    tried=history,
+                    tried=history | {"targets": targets},
                 )
             )
             return record
@@ -210,19 +213,28 @@ def _set_up(hypothesis: object, search: Sequence[str | Path] | None) -> Study:
 
 
 def _known(
-    log: Log, measured: MeasuredStudy, forecasts: Mapping[str, Forecasts], started: datetime
+    log: Log,
+    measured: MeasuredStudy,
+    forecasts: Mapping[str, Forecasts],
+    targets: str,
+    started: datetime,
 ) -> Known:
-    """What the log has on the hypothesis and its panel from before this run."""
-    h = measured.study.hypothesis
-    part = forecasts[str(h.verdict.horizon)]
+    """What the log has on the hypothesis, its panel and its targets from before this run."""
     return look_up(
         log,
-        h,
+        measured.study.hypothesis,
         measured.data,
-        (iso_moment(part.windows[0].cut), iso_moment(part.windows[-1].end)),
+        targets,
         started,
         lambda run_id: targets_differ(log, run_id, forecasts),
     )
+
+
+def _sketch(study: Study, samples: Samples) -> str:
+    """The sketch of the targets of all rows, but for those at the floor."""
+    log_sigma = study.scale.log_sigma(samples.y)
+    known = np.where(study.scale.at_floor(log_sigma), np.nan, log_sigma)
+    return sketch_of(samples.rows.formed_at, samples.rows.symbol, samples.symbols, known)
 
 
 def _history(

@@ -1,12 +1,17 @@
-"""The family of a run: everything that was tried on its panel, as the log knew it before the run.
+"""The family of a run: everything that was tried on its targets, as the log knew it.
 
-The family of a run are all logged runs on the same panel whose test spans overlap its own: reruns
-and variants, confirmed or not. Its size is the number of distinct comparisons, a candidate against
-a baseline, that were ever judged on it. A rerun is no new comparison; neither is another name,
-minimum gain or alpha.
+The family of a run are all logged runs that are linked with it, directly or through others: on a
+panel of the same name, on the same bytes, or judged on the same targets (`target_sketch`), whatever
+the panel is called and whatever was rounded, renamed or cut off. Test spans need not overlap: what
+is looked for in ten half-years of one panel is one search. Reruns and variants belong to it,
+confirmed or not, and so do runs that are gone, as far as digests or later records tell of them.
 
-The same panel has the same name, or another name and the same bytes. Runs on other test spans do
-not belong to the family: a claim may be found on one span and judged on the next.
+Its size is the number of distinct comparisons, a candidate against a baseline, that were ever
+judged in it. A rerun is no new comparison; neither is another name, minimum gain or alpha. The same
+comparison on a copy of the panel counts again: nothing that was tried can leave the count.
+
+    family = family_of(read_digests(log), data, targets)
+    adjust(family.p_values, family.lost)
 """
 
 from __future__ import annotations
@@ -15,6 +20,7 @@ import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
+from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -22,51 +28,95 @@ import numpy as np
 from harness.history.registration_status import Contradiction, history
 from harness.inference.multiple_testing import benjamini_hochberg, holm
 from harness.log.registrations import DataRead, moment_words
-from harness.log.run_digests import RunDigest, all_digests
+from harness.log.run_digests import LogDigests, RunDigest, read_digests
 from harness.log.store import Log
+from harness.log.target_sketch import Sketch, alike
 
 if TYPE_CHECKING:
     from harness.inference.evidence import Verdict
     from harness.spec.hypothesis import Hypothesis
 
 Key = tuple[str, str]  # of a comparison: its hash (RunDigest.comparison) and the candidate
+_NEW_ROWS = 0.1  # of a sketch's origins, that make it worth comparing beside larger ones
+
+
+@dataclass(frozen=True)
+class Family:
+    """Runs that are linked, oldest first.
+
+    `members` are in the log; `missing` are known by digests alone, since their records are gone or
+    unreadable; `gone` are the ids of all runs that the others name and that the log has not. `lost`
+    is how many comparisons of theirs are known by number alone.
+    """
+
+    members: tuple[RunDigest, ...]
+    missing: tuple[RunDigest, ...]
+    gone: tuple[str, ...]
+    lost: int
+
+    @property
+    def runs(self) -> list[RunDigest]:
+        """All of which there are digests, oldest first."""
+        return sorted((*self.members, *self.missing), key=lambda run: (run.started, run.run_id))
+
+    @property
+    def p_values(self) -> dict[Key, float]:
+        """The latest p-value of every comparison but those that are `lost`."""
+        return comparisons(self.runs)
+
+    @property
+    def comparisons(self) -> int:
+        """How many comparisons were tried."""
+        return len(self.p_values) + self.lost
+
+    def adjusted(self) -> dict[Key, tuple[float, float, float]]:
+        """Each p-value, and adjusted by Holm, and by Benjamini and Hochberg."""
+        p = self.p_values
+        return {key: (p[key], *both) for key, both in adjust(p, self.lost).items()}
 
 
 @dataclass(frozen=True)
 class Known:
     """What the log knew before a run: its family, its registration, why it may be void.
 
-    `members` are the runs of the family, oldest first; `registration` is what the record holds of
-    the registration; `forbidden` are the sentences that forbid a verdict; `unreadable` are runs
-    that were left out because their records cannot be read.
+    `registration` is what the record holds of the registration; `forbidden` are the sentences that
+    forbid a verdict; `unreadable` are runs whose records cannot be read: what is known of them is
+    what digests from before say.
     """
 
     hypothesis: Hypothesis
-    members: tuple[RunDigest, ...]
+    family: Family
     registration: Mapping[str, Any]
     forbidden: tuple[str, ...]
     unreadable: tuple[str, ...]
 
+    @property
+    def members(self) -> tuple[RunDigest, ...]:
+        """The runs of the family that are in the log, oldest first."""
+        return self.family.members
+
     def words(self, verdict: Verdict) -> dict[str, Any]:
         """What the record holds of the family, this run included, without the reality check."""
-        h, p = self.hypothesis, comparisons(self.members)
+        h, p, members = self.hypothesis, self.family.p_values, self.family.members
         tests = () if h.verdict.claim == "equal" else verdict.evidence
         own = {(h.comparison_hash, e.candidate): _number(e.p_value) for e in tests}
         _count(p, own, void=verdict.status == "void")
-        adjusted = adjust(p)
-        hashes = {m.spec_hash for m in self.members} | {h.spec_hash}
+        adjusted = adjust(p, self.family.lost)
+        hashes = {m.spec_hash for m in members} | {h.spec_hash}
         return {
             "hypotheses": len(hashes),
-            "runs": len(self.members) + 1,
-            "reruns": len(self.members) + 1 - len(hashes),
-            "comparisons": len(p),
+            "runs": len(members) + 1,
+            "reruns": len(members) + 1 - len(hashes),
+            "comparisons": len(p) + self.family.lost,
             "candidates": [
                 {"candidate": key[1], "p_value": p[key], "p_holm": adjusted[key][0],
                  "p_bh": adjusted[key][1]}
                 for key in own
             ],
-            "run_ids": [m.run_id for m in self.members],
+            "run_ids": [m.run_id for m in members],
             "unreadable": list(self.unreadable),
+            "gone": list(self.family.gone),
+            "lost": self.family.lost,
         }  # fmt: skip
 
 
@@ -74,34 +124,115 @@ def look_up(
     log: Log,
     hypothesis: Hypothesis,
     data: DataRead,
-    tested: tuple[str, str],
+    targets: str | None,
     started: datetime,
     contradiction: Contradiction = lambda _: None,
 ) -> Known:
     """What the log knows about a hypothesis that is about to be judged on this data.
 
-    `started` is when its run began; `contradiction` is as in `history`.
+    `targets` is the sketch of its targets, `started` is when its run began; `contradiction` is as
+    in `history`.
     """
-    runs, unreadable = all_digests(log)
-    past = history(log, hypothesis, runs, data, contradiction)
+    digests = read_digests(log)
+    past = history(log, hypothesis, digests.runs, data, contradiction)
     registration = past.words(log, moment_words(started))
     changes = past.changes
     own = {run.run_id: run for run in past.own}
-    believed = [own.get(run.run_id, run) for run in runs if run.run_id not in past.unreadable]
+    kept = [run for run in digests.runs if run.run_id not in past.unreadable]
+    refused = [run for run in digests.runs if run.run_id in past.unreadable]
+    unreadable = sorted({*digests.unreadable, *past.unreadable})
+    believed = LogDigests(
+        [own.get(run.run_id, run) for run in kept], unreadable, [*digests.missing, *refused]
+    )
     return Known(
         hypothesis,
-        tuple(family_of(believed, data, tested)),
+        family_of(believed, data, targets),
         registration,
         () if registration["anew"] or not changes else (changes[-1].sentence(data),),
-        tuple(sorted({*unreadable, *past.unreadable})),
+        tuple(unreadable),
     )
 
 
-def family_of(
-    runs: Sequence[RunDigest], data: DataRead, tested: tuple[str, str]
-) -> list[RunDigest]:
-    """The runs on the same panel whose test spans overlap `tested`."""
-    return [run for run in runs if _same_panel(run.data, data) and run.overlaps(tested)]
+def family_of(digests: LogDigests, data: DataRead, targets: str | None) -> Family:
+    """The family of a run on this data, judged on targets of this sketch (None: not known)."""
+    missing = {run.run_id for run in digests.missing}
+    linked = linked_runs([*digests.runs, *digests.missing], data, targets)
+    members = [run for run in linked if run.run_id not in missing]
+    told = {name for run in linked for name in run.gone} | {run.run_id for run in linked}
+    here = {run.run_id for run in digests.runs} | {*digests.unreadable}
+    return Family(
+        tuple(members),
+        tuple(run for run in linked if run.run_id in missing),
+        tuple(sorted(told - here)),
+        max((run.lost for run in linked), default=0),
+    )
+
+
+def linked_runs(runs: Sequence[RunDigest], data: DataRead, targets: str | None) -> list[RunDigest]:
+    """Those of the runs that are linked with this data and targets, directly or through others."""
+    groups = _groups(runs)
+    found = [group for group in groups if group.holds(data)]
+    left = [group for group in groups if group not in found]
+    new = [Sketch.read(targets)] if targets and left else []
+    if left:
+        new += [sketch for group in found for sketch in group.sketches]
+    while new and left:
+        outside = [(group, sketch) for group in left for sketch in group.sketches]
+        met = np.zeros(len(outside), bool)
+        for sketch in new:
+            met |= alike(sketch, [other for _, other in outside])
+        joined = {group for (group, _), is_met in zip(outside, met, strict=True) if is_met}
+        found += joined
+        left = [group for group in left if group not in joined]
+        new = [sketch for group in joined for sketch in group.sketches]
+    kept = {run.run_id for group in found for run in group.runs}
+    return [run for run in runs if run.run_id in kept]
+
+
+@dataclass(frozen=True, eq=False)
+class _Group:
+    """Runs on panels of the same name or the same bytes."""
+
+    runs: tuple[RunDigest, ...]
+
+    def holds(self, data: DataRead) -> bool:
+        """Whether one of them read a panel of this name, or these bytes."""
+        prints = {run.fingerprint for run in self.runs} - {None}
+        return data.panel in {run.panel for run in self.runs} or data.fingerprint in prints
+
+    @cached_property
+    def sketches(self) -> list[Sketch]:
+        """The sketches of their targets, the largest first, without those that hold little else."""
+        texts = {run.targets for run in self.runs if run.targets}
+        kept: list[Sketch] = []
+        seen: set[bytes] = set()
+        for sketch in map(Sketch.read, sorted(texts, key=lambda text: (-len(text), text))):
+            rows = sketch.rows()
+            if len(rows - seen) > _NEW_ROWS * len(rows):
+                kept.append(sketch)
+                seen |= rows
+        return kept
+
+
+def _groups(runs: Sequence[RunDigest]) -> list[_Group]:
+    """The runs by name and bytes of their panels."""
+    first: dict[tuple[str, str], int] = {}  # name or bytes -> the number of a run
+    group = list(range(len(runs)))
+
+    def root(k: int) -> int:
+        while group[k] != k:
+            group[k] = group[group[k]]
+            k = group[k]
+        return k
+
+    for k, run in enumerate(runs):
+        of = (("name", run.panel), ("bytes", run.fingerprint or f"of {run.panel}"))
+        for key in of:
+            group[root(k)] = root(first.setdefault(key, k))
+    parts: dict[int, list[RunDigest]] = {}
+    for k, run in enumerate(runs):
+        parts.setdefault(root(k), []).append(run)
+    return [_Group(tuple(part)) for part in parts.values()]
 
 
 def comparisons(runs: Sequence[RunDigest]) -> dict[Key, float]:
@@ -126,16 +257,14 @@ def _count(found: dict[Key, float], p: Mapping[Key, float], *, void: bool) -> No
     found |= {key: 1.0 for key in p if key not in found} if void else p
 
 
-def adjust(p: Mapping[Key, float]) -> dict[Key, tuple[float, float]]:
-    """Each p-value adjusted for all of them: by Holm, by Benjamini and Hochberg."""
-    values = np.array(list(p.values()), np.float64)
+def adjust(p: Mapping[Key, float], lost: int = 0) -> dict[Key, tuple[float, float]]:
+    """Each p-value adjusted for all of them: by Holm, by Benjamini and Hochberg.
+
+    `lost` more were tried of which no p-value is known: they count with p = 1.
+    """
+    values = np.array([*p.values(), *[1.0] * lost], np.float64)
     both = zip(holm(values).tolist(), benjamini_hochberg(values).tolist(), strict=True)
-    return dict(zip(p, both, strict=True))
-
-
-def _same_panel(one: DataRead, other: DataRead) -> bool:
-    same_bytes = one.fingerprint is not None and one.fingerprint == other.fingerprint
-    return one.panel == other.panel or same_bytes
+    return dict(zip(p, both, strict=False))
 
 
 def _number(p: float) -> float:

@@ -4,31 +4,33 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from typing import Any, TypeVar
+from typing import Any
 
 from harness.errors import UsageError, nearest
-from harness.history.family import adjust, comparisons, family_of
+from harness.history.family import Family, family_of
 from harness.history.family_forecasts import Reach, full_check, reach_of
 from harness.history.registration_status import precedes, versions_before
 from harness.log.registrations import (
+    DataRead,
     Registration,
     read_registration,
     registration_files,
 )
-from harness.log.run_digests import RunDigest, all_digests
+from harness.log.run_digests import LogDigests, RunDigest, read_digests
 from harness.log.store import Log, RecordError
 
 
 @dataclass(frozen=True)
 class Entry:
-    """One hypothesis on the panel: its runs, the verdict of the latest, adjusted p-values.
+    """One hypothesis of the panel's family: its runs, the verdict of the latest, adjusted p-values.
 
-    `p_value`, `p_holm` and `p_bh` are those of the best candidate among all comparisons of the
-    latest run's family; None for a hypothesis that was registered and not run, has no verdict, or
-    claims equality.
+    `runs` are in the log, `gone` were and are known by their digests alone; `latest` is of either.
+    `p_value`, `p_holm` and `p_bh` are those of its best candidate among all comparisons of the
+    family; None for a hypothesis that was registered and not run, has no verdict, or claims
+    equality.
     `registered` is `yes` (before its first run), `altered` (before it, but another spec of the same
     name was registered or run earlier; or only another spec is registered), `later` (after its
-    first run), or `no`. `panel` may have another name than the one asked for, with the same bytes.
+    first run), or `no`. `panel` may have another name than the one asked for.
     """
 
     hypothesis: str
@@ -37,6 +39,7 @@ class Entry:
     first_run: str | None
     runs: int
     registered: str
+    gone: int = 0
     latest: RunDigest | None = None
     gain: float | None = None
     p_value: float | None = None
@@ -53,6 +56,7 @@ class Entry:
             "panel": self.panel,
             "first_run": self.first_run,
             "runs": self.runs,
+            "gone": self.gone,
             **{key: getattr(t, key) if t else None for key in of},
             "gain": self.gain,
             "gain_as": t.gain_as if t else None,
@@ -68,30 +72,43 @@ class FamilyReport:
     """Everything that was tried on a panel; `unreadable` runs and registrations are left out."""
 
     panel: str
-    runs: int
-    comparisons: int
+    family: Family
     entries: tuple[Entry, ...]
     unreadable: tuple[str, ...]
+
+    @property
+    def runs(self) -> int:
+        """How many runs of the family are in the log."""
+        return len(self.family.members)
+
+    @property
+    def comparisons(self) -> int:
+        """How many comparisons were tried in the family, those of runs that are gone included."""
+        return self.family.comparisons
 
 
 def report_family(log: Log, panel: str) -> FamilyReport:
     """The report of the panel of this name; UsageError when the log has nothing on it."""
-    runs, unreadable = all_digests(log)
+    digests = read_digests(log)
     registered, torn = _all_registrations(log)
-    known = {run.panel for run in runs} | {r.data.panel for r in registered}
+    every = [*digests.runs, *digests.missing]
+    known = {run.panel for run in every} | {r.data.panel for r in registered}
     if panel not in known:
         near = nearest(panel, sorted(known))
         hint = f"; did you mean '{near}'?" if near else "" if known else "; the log is empty"
         raise UsageError(f"no run on panel '{panel}' in {log.root}{hint}")
-    mine = _on_panel(runs, panel, runs)
-    entries = tuple(_entries(runs, mine, registered, _on_panel(registered, panel, runs)))
-    return FamilyReport(panel, len(mine), len(comparisons(mine)), entries, (*unreadable, *torn))
+    family = _family(digests, panel)
+    names = {run.panel for run in family.runs} | {panel}
+    prints = {run.fingerprint for run in family.runs} - {None}
+    here = [r for r in registered if r.data.panel in names or r.data.fingerprint in prints]
+    entries = tuple(_entries(digests.runs, family, registered, here))
+    return FamilyReport(panel, family, entries, (*digests.unreadable, *torn))
 
 
 def latest_runs(log: Log, panel: str) -> list[RunDigest]:
-    """The latest run of every hypothesis on the panel, oldest first."""
-    runs = all_digests(log)[0]
-    return list({run.spec_hash: run for run in _on_panel(runs, panel, runs)}.values())
+    """The latest run of every hypothesis of the panel's family, oldest first."""
+    members = _family(read_digests(log), panel).members
+    return list({run.spec_hash: run for run in members}.values())
 
 
 def reach(log: Log, panel: str) -> Reach:
@@ -101,22 +118,18 @@ def reach(log: Log, panel: str) -> Reach:
 
 def check_all(log: Log, panel: str) -> Iterator[tuple[RunDigest, dict[str, Any]]]:
     """The full reality check of every hypothesis on the panel, one by one."""
-    runs = all_digests(log)[0]
+    members = _family(read_digests(log), panel).members
     for run in latest_runs(log, panel):
         try:
-            found = full_check(log, _family(runs, run), run)
+            found = full_check(log, members, run)
         except RecordError as error:
             found = {"why": str(error)}
         yield run, found
 
 
-_Read = TypeVar("_Read", RunDigest, Registration)
-
-
-def _on_panel(what: Sequence[_Read], panel: str, runs: Sequence[RunDigest]) -> list[_Read]:
-    """Those on the panel of this name, or on another one with the bytes that its runs read."""
-    prints = {run.fingerprint for run in runs if run.panel == panel} - {None}
-    return [one for one in what if one.data.panel == panel or one.data.fingerprint in prints]
+def _family(digests: LogDigests, panel: str) -> Family:
+    """The family of all that was tried on the panel of this name."""
+    return family_of(digests, DataRead.unseen(panel), None)
 
 
 def _all_registrations(log: Log) -> tuple[list[Registration], list[str]]:
@@ -129,35 +142,29 @@ def _all_registrations(log: Log) -> tuple[list[Registration], list[str]]:
     return sorted(found, key=lambda r: r.registered_at), torn
 
 
-def _family(runs: Sequence[RunDigest], run: RunDigest) -> list[RunDigest]:
-    tested = (run.tested_from or "", run.tested_until or "9999")
-    return family_of(runs, run.data, tested)
-
-
 def _entries(
     runs: Sequence[RunDigest],
-    mine: Sequence[RunDigest],
+    family: Family,
     registered: Sequence[Registration],
     here: Sequence[Registration],
 ) -> Iterator[Entry]:
-    """Every hypothesis of `mine`, then those that are registered `here` and were never run."""
-    adjusted: dict[tuple[str | None, ...], Any] = {}
-    for spec_hash in dict.fromkeys(run.spec_hash for run in mine):
-        own = [run for run in mine if run.spec_hash == spec_hash]
+    """Every hypothesis of the family, then those that are registered `here` and were never run."""
+    adjusted = family.adjusted()
+    members = {run.run_id for run in family.members}
+    by_spec: dict[str, list[RunDigest]] = {}
+    for run in family.runs:
+        by_spec.setdefault(run.spec_hash, []).append(run)
+    for spec_hash, own in by_spec.items():
         latest = own[-1]
-        span = latest.tested_from, latest.tested_until, latest.panel, latest.fingerprint
-        if span not in adjusted:
-            p = comparisons(_family(runs, latest))
-            adjusted[span] = {key: (p[key], *both) for key, both in adjust(p).items()}
         claims = [r for r in here if r.spec_hash == spec_hash]
         state = _state(spec_hash, claims, own[0], runs, registered)
-        head = latest.hypothesis, spec_hash, latest.panel, own[0].started, len(own), state, latest
+        there = sum(run.run_id in members for run in own)
+        head = latest.hypothesis, spec_hash, latest.panel, own[0].started, there, state
         gain, _ = latest.comparisons.get(latest.candidate, (None, None))
         key = latest.comparison, latest.candidate
-        judged = None if latest.claim == "equal" else adjusted[span].get(key)
-        yield Entry(*head, gain, *(judged or (None, None, None)))
-    ran = {run.spec_hash for run in mine}
-    for spec_hash in dict.fromkeys(r.spec_hash for r in here if r.spec_hash not in ran):
+        judged = None if latest.claim == "equal" else adjusted.get(key)
+        yield Entry(*head, len(own) - there, latest, gain, *(judged or (None, None, None)))
+    for spec_hash in dict.fromkeys(r.spec_hash for r in here if r.spec_hash not in by_spec):
         claims = [r for r in here if r.spec_hash == spec_hash]
         state = _state(spec_hash, claims, None, runs, registered)
         yield Entry(claims[0].hypothesis, spec_hash, claims[0].data.panel, None, 0, state)

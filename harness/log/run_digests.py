@@ -4,25 +4,33 @@ Records are long and a log may hold thousands, so digests are cached in D/tried.
 run, which the run itself or the next reader appends. The file can be deleted without loss. A digest
 is valid while its record has the same size and modification time; a record that was changed is read
 again, and refused. A line that was cut short is ignored.
+
+The sketch of a run's targets has a line of its own, one for all runs that have the same. Lines of
+runs that are gone stay: they say what was tried by them.
 """
 
 from __future__ import annotations
 
+import hashlib
 import json
 import math
 import os
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from contextlib import suppress
 from typing import Any, NamedTuple
 
-from harness.errors import HarnessError
+from harness.errors import HarnessError, one_line
 from harness.inference.evidence import GainAs
 from harness.log.atomic_files import encode
 from harness.log.registrations import DataRead
 from harness.log.store import Log, RecordError
+from harness.log.target_sketch import Sketch
 
 # Digests made by another version of `_digest_of` are made again: raise this with it.
-_LAYOUT = 4
+_LAYOUT = 5
+_READABLE = (4, 5)  # of runs that are gone, also digests of older versions
+_SKETCH = b'["targets", "'  # a sketch's line begins so; its hash and its text follow
+_TEXTS = ("run_id", "started", "hypothesis", "spec_hash", "comparison", "claim", "status", "panel")
 
 
 class RunDigest(NamedTuple):
@@ -35,7 +43,10 @@ class RunDigest(NamedTuple):
     one-sided p-value of "no gain", 1 where there is none; `models` are those with stored forecasts
     at `horizon`, in their order. `comparison` is the hash of what can change such a p-value,
     `claim` is `better` or `equal`. `registered`: whether it was registered before the first run of
-    its hypothesis; None in older records.
+    its hypothesis; None in older records. `alpha` is the level of its rule. `gone` are the ids of
+    runs that its record names and that were neither in the log nor known by a digest when this one
+    was made, `lost` is how many comparisons its record counts that no digest knew. `targets` is the
+    sketch of the targets that it was judged on (`target_sketch`), None in older records.
     """
 
     run_id: str
@@ -64,6 +75,18 @@ class RunDigest(NamedTuple):
     registered: bool | None
     models: Sequence[str]
     comparisons: Mapping[str, Sequence[float | None]]
+    alpha: float | None = None
+    gone: Sequence[str] = ()
+    lost: int = 0
+    targets: str | None = None
+
+    @property
+    def keys(self) -> Iterator[tuple[str, str]]:
+        """Its comparisons that count, each by its hash and candidate; a claim of equality has none.
+
+        Such a claim is not decided by p-values against "no gain".
+        """
+        return ((self.comparison, name) for name in self.comparisons if self.claim != "equal")
 
     @property
     def data(self) -> DataRead:
@@ -79,30 +102,85 @@ class RunDigest(NamedTuple):
             source=DataRead.of(self.source) if self.source else None,
         )
 
-    def overlaps(self, tested: tuple[str, str]) -> bool:
-        """Whether the test spans overlap; yes for a record that does not say."""
-        if self.tested_from is None or self.tested_until is None:
-            return True
-        return self.tested_from < tested[1] and tested[0] < self.tested_until
+
+class LogDigests(NamedTuple):
+    """What the digests say of a log.
+
+    `runs` are its runs, oldest first, `unreadable` the ids of those whose records cannot be read.
+    `missing` are the digests, kept from before, of runs that are gone or unreadable now.
+    """
+
+    runs: list[RunDigest]
+    unreadable: list[str]
+    missing: list[RunDigest]
 
 
 def all_digests(log: Log) -> tuple[list[RunDigest], list[str]]:
     """All runs of the log, oldest first, and the ids of those whose records are unreadable."""
+    found = read_digests(log)
+    return found.runs, found.unreadable
+
+
+def read_digests(log: Log) -> LogDigests:
+    """The digests of all runs of the log, and of those that were in it."""
     cached = _load(log)
-    found, fresh, unreadable = [], [], []
+    found: dict[str, RunDigest] = {}
+    fresh: list[tuple[list[int], str, _Named]] = []
+    unreadable = []
     for run_id in log.runs():
         try:
             stamp = _stamp(log, run_id)
             known = cached.get(run_id)
             if known is not None and known[0] == stamp:
-                found.append(known[1])
+                found[run_id] = known[1]
                 continue
-            found.append(_digest_of(log.read(run_id)))
-            fresh.append((stamp, found[-1]))
+            record = log.read(run_id)
+            found[run_id] = _digest_of(record)
+            fresh.append((stamp, run_id, _named(record)))
         except (OSError, RecordError):
             unreadable.append(run_id)
-    _append(log, fresh)
-    return sorted(found, key=lambda t: (t.started, t.run_id)), unreadable
+    missing = {run_id: known[1] for run_id, known in cached.items() if run_id not in found}
+    every = missing | found
+    told = {name for run in every.values() for name in run.gone}
+    for _, run_id, named in fresh:
+        found[run_id] = _with_gone(found[run_id], named, every, told.union(unreadable))
+        told.update(found[run_id].gone)
+    _append(log, [(stamp, found[run_id]) for stamp, run_id, _ in fresh])
+    return LogDigests(_by_time(found.values()), unreadable, _by_time(missing.values()))
+
+
+class _Named(NamedTuple):
+    """What a record names: the runs of its family, all runs, and how many comparisons it counts."""
+
+    family: Collection[str]
+    runs: Collection[str]
+    comparisons: int
+
+
+def _named(record: Mapping[str, Any]) -> _Named:
+    family, registration = record.get("family") or {}, record.get("registration") or {}
+    try:
+        members = {*family.get("run_ids", []), *family.get("gone", [])}
+        named = members.union(registration.get("run_ids", []))
+        return _Named(members, named, int(family.get("comparisons", 0)))
+    except (AttributeError, TypeError, ValueError):
+        raise RecordError(f"run {record['run_id']}: its family: not as a run writes it") from None
+
+
+def _with_gone(
+    run: RunDigest, named: _Named, known: Mapping[str, RunDigest], told: Collection[str]
+) -> RunDigest:
+    """The digest with what its record names and no digest knows; `told` ids are left to others."""
+    unknown = named.runs - known.keys()
+    if not unknown:
+        return run._replace(gone=[])
+    of = [run, *(known[name] for name in named.family if name in known)]
+    lost = named.comparisons - len({key for one in of for key in one.keys})
+    return run._replace(gone=sorted(unknown.difference(told)), lost=max(lost, 0))
+
+
+def _by_time(runs: Iterable[RunDigest]) -> list[RunDigest]:
+    return sorted(runs, key=lambda run: (run.started, run.run_id))
 
 
 def sealed_digests(log: Log, runs: Sequence[RunDigest]) -> tuple[list[RunDigest], list[str]]:
@@ -113,6 +191,8 @@ def sealed_digests(log: Log, runs: Sequence[RunDigest]) -> tuple[list[RunDigest]
             found.append(_digest_of(log.read(run.run_id)))
         except RecordError:
             unreadable.append(run.run_id)
+        else:  # what is gone is told by the log, not by one record
+            found[-1] = found[-1]._replace(gone=run.gone, lost=run.lost)
     return found, unreadable
 
 
@@ -129,7 +209,17 @@ def target_words(settings: Mapping[str, Any]) -> str:
 
 
 def _digest_of(record: Mapping[str, Any]) -> RunDigest:
+    """The digest of a record; RecordError for one with a value of another kind than runs write."""
+    try:
+        return _digest(record)
+    except (AttributeError, KeyError, TypeError, ValueError) as error:
+        run_id = record["run_id"]
+        raise RecordError(f"run {run_id}: not as a run writes it: {one_line(error)}") from None
+
+
+def _digest(record: Mapping[str, Any]) -> RunDigest:
     verdict, panel = record.get("verdict") or {}, record.get("panel") or {}
+    family = record.get("family") or {}
     tested_from, tested_until = _tested(record, verdict.get("horizon"))
     return RunDigest(
         run_id=record["run_id"],
@@ -158,6 +248,10 @@ def _digest_of(record: Mapping[str, Any]) -> RunDigest:
         registered=(record.get("registration") or {}).get("before"),
         models=record["forecasts"].get(verdict.get("horizon")) or [],
         comparisons=_comparisons(record["tables"].get("tests") or {}),
+        alpha=verdict.get("alpha"),
+        gone=list(family.get("gone") or []),
+        lost=int(family.get("lost") or 0),
+        targets=_checked_sketch(record.get("targets")),
     )
 
 
@@ -175,9 +269,18 @@ def _comparisons(tests: Mapping[str, Sequence[Any]]) -> dict[str, list[float | N
     columns = (tests.get(key) or [] for key in ("candidate", "gain", "p_value"))
     found: dict[str, list[float | None]] = {}
     for candidate, gain, p in zip(*columns, strict=False):
+        p = 1.0 if p is None or math.isnan(p) else p
+        if not 0.0 <= p <= 1.0:
+            raise ValueError(f"p_value: got {one_line(p)}, wanted a number from 0 to 1")
         # The first test of a candidate is the one that counts.
-        found.setdefault(str(candidate), [gain, 1.0 if p is None or math.isnan(p) else p])
+        found.setdefault(str(candidate), [gain, p])
     return found
+
+
+def _checked_sketch(text: Any) -> str | None:
+    if text is not None:
+        Sketch.read(text)
+    return text
 
 
 def _tested(record: Mapping[str, Any], horizon: str | None) -> tuple[str | None, str | None]:
@@ -197,33 +300,66 @@ def _stamp(log: Log, run_id: str) -> list[int]:
     return [stat.st_size, stat.st_mtime_ns]
 
 
-def _load(log: Log) -> dict[str, tuple[list[int], RunDigest]]:
-    """The cached digests by run, each with its record's stamp; none without the file."""
+def _load(log: Log) -> dict[str, tuple[list[int] | None, RunDigest]]:
+    """The cached digests by run; with its record's stamp where it still stands for the record.
+
+    One of an older version does not, nor one whose sketch is lost.
+    """
     try:
         lines = (log.root / "tried.jsonl").read_bytes().splitlines()
     except OSError:
         return {}
-    cached = {}
-    for line in filter(None, lines):
+    sketches = _sketches(lines)
+    cached: dict[str, tuple[list[int] | None, RunDigest]] = {}
+    for line in lines:
+        if not line or line.startswith(_SKETCH):
+            continue
         try:
             layout, stamp, words = json.loads(line)
-            if layout == _LAYOUT:
-                cached[words[0]] = stamp, RunDigest(*words)
+            if layout not in _READABLE:
+                continue
+            run = RunDigest(*words)
         except (ValueError, TypeError):  # cut short: the run's record is read again
             continue
+        if not all(isinstance(getattr(run, key), str) for key in _TEXTS):
+            continue
+        text = sketches.get(run.targets) if run.targets else None
+        whole = layout == _LAYOUT and (run.targets is None) == (text is None)
+        cached[run.run_id] = stamp if whole else None, run._replace(targets=text)
     return cached
+
+
+def _sketches(lines: Iterable[bytes]) -> dict[str, str]:
+    """The sketches by their hash."""
+    found = {}
+    for line in lines:
+        if line.startswith(_SKETCH):
+            with suppress(ValueError):
+                _, name, found[name] = json.loads(line)
+    return found
+
+
+def _hash(sketch: str) -> str:
+    return hashlib.sha256(sketch.encode()).hexdigest()[:16]
 
 
 def _append(log: Log, digests: Sequence[tuple[list[int], RunDigest]]) -> None:
     """Append each digest in one write, which no other writer can tear; a read-only log stays."""
     if not digests:
         return
+    path = log.root / "tried.jsonl"
     with suppress(OSError):
         flags = os.O_WRONLY | os.O_APPEND | os.O_CREAT | os.O_CLOEXEC
-        handle = os.open(log.root / "tried.jsonl", flags, 0o666)
+        handle = os.open(path, flags, 0o666)
         try:
+            kept = set(_sketches(path.read_bytes().splitlines()))
             for stamp, run in digests:
+                name = _hash(run.targets) if run.targets else None
+                lines = encode([_LAYOUT, stamp, list(run._replace(targets=name))])
+                if run.targets and name and name not in kept:
+                    lines = encode(["targets", name, run.targets]) + lines
+                    kept.add(name)
                 # After a line that was cut short this one must still begin on its own.
-                os.write(handle, b"\n" + encode([_LAYOUT, stamp, list(run)]))
+                os.write(handle, b"\n" + lines)
         finally:
             os.close(handle)

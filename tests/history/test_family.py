@@ -20,7 +20,7 @@ from harness.history.family import adjust, comparisons, family_of
 from harness.history.family_report import check_all, report_family
 from harness.log.atomic_files import digest, encode
 from harness.log.registrations import DataRead
-from harness.log.run_digests import all_digests
+from harness.log.run_digests import all_digests, read_digests
 from harness.log.store import Log
 from harness.spec.reading import parse_hypothesis
 
@@ -73,15 +73,15 @@ def test_every_comparison_counts_once_with_the_p_of_its_latest_run(tmp_path):
         assert [pair[place] for pair in adjusted.values()] == pytest.approx(want)
 
 
-def test_only_runs_of_the_same_panel_at_the_same_time_are_family(tmp_path):
+def test_only_runs_of_the_same_panel_are_family_whenever_they_were_tested(tmp_path):
     log = Log(tmp_path)
     here = tried(log, "a", [0.04])
-    tried(log, "later", [0.04], tested=(SPAN[1], "2022-01-01T00:00:00+00:00"))
+    later = tried(log, "later", [0.04], tested=(SPAN[1], "2022-01-01T00:00:00+00:00"))
     tried(log, "elsewhere", [0.04], panel={"name": "eth", "fingerprint": "xxh3:2"})
     renamed = tried(log, "renamed", [0.04], panel={"name": "a-copy"})
     data = DataRead("btc", "xxh3:1", ("close",), None, None, None)
-    found = {r.run_id for r in family_of(all_digests(log)[0], data, SPAN)}
-    assert found == {here, renamed}
+    found = {run.run_id for run in family_of(read_digests(log), data, None).members}
+    assert found == {here, later, renamed}
 
 
 def test_the_entries_kept_are_those_of_the_records_whatever_happens_to_their_file(tmp_path):
