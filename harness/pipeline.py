@@ -18,7 +18,7 @@ from harness.errors import HarnessError, UsageError, of_the_file, one_line
 from harness.history.family import Known, look_up
 from harness.history.family_forecasts import check, setting_of, targets_differ
 from harness.inference.evidence import GainAs, Verdict
-from harness.log.run_digests import append_digest
+from harness.log.run_digests import append_digest, sealed_holm
 from harness.log.store import Log, as_log
 from harness.log.target_sketch import sketch_of
 from harness.panel.arguments import folder_list
@@ -44,6 +44,8 @@ class Outcome:
     """The result of a run: its id, verdict, scores and the path of its card.
 
     `tail` says which VaR and ES the verdict is on, if it is; `warnings` are those of the card;
+    `p_holm` is the p-value of the deciding candidate, adjusted by Holm for all `comparisons` of
+    the run's family (None where no p-value decides); `gone` are runs of it that the log lost;
     `figures` are those drawn beside it, None if the hypothesis asks for none.
     """
 
@@ -56,6 +58,9 @@ class Outcome:
     gain_as: GainAs
     tail: str = ""
     warnings: tuple[str, ...] = ()
+    p_holm: float | None = None
+    comparisons: int = 0
+    gone: tuple[str, ...] = ()
     figures: Illustrated | None = None
 
     def as_json(self) -> dict[str, Any]:
@@ -78,6 +83,9 @@ class Outcome:
             "level": best.level,
             "p_value": best.p_adjusted,
             "p_claim": best.p_claim,
+            "p_holm": self.p_holm,
+            "family_comparisons": self.comparisons,
+            "family_gone": list(self.gone),
             "gain_shown": verdict.gain_shown,
             "claim_shown": verdict.claim_shown,
             "warnings": list(self.warnings),
@@ -195,6 +203,9 @@ def run(
         gain_as=h.verdict.gain_as,
         tail=tail_words(h.verdict.metric, h.verdict.level, h.verdict.residuals),
         warnings=tuple(record["cautions"]),
+        p_holm=sealed_holm(record),
+        comparisons=record["family"]["comparisons"],
+        gone=tuple(record["family"]["gone"]),
         figures=_illustrated(log, run_id) if h.run.figures else None,
     )
 

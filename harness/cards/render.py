@@ -37,6 +37,7 @@ from harness.cards.fit_rows import (
 )
 from harness.cards.fragility_rows import fragility_rows
 from harness.cards.group_rows import adaptation_rows, deciding_rows, group_rows, sweep_rows
+from harness.log.run_digests import sealed_holm
 from harness.log.store import card_stem
 from harness.models.table import NOTES
 from harness.scores.metrics import METRICS
@@ -61,6 +62,7 @@ def render_card(record: Mapping[str, Any]) -> str:
         date=datetime.fromisoformat(record["started"]).date().isoformat(),
         metrics={name: m for name, m in METRICS.items() if name in pooled_rows(record)[0]},
         headings={name: m.heading for name, m in METRICS.items()},
+        holm=sealed_holm(record),
         gain=Show(record["verdict"]["metric"], gain_as),
         mean_gain=Show(record["verdict"]["metric"], "difference" if gain_as == "wins" else gain_as),
         labels=_label_counts(record["panel"]["labels"]),

@@ -1,4 +1,4 @@
-"""Checks of the installation: versions, log, cache, data, panels, plug-ins, a compiled loop."""
+"""Checks of the installation: versions, log, cache, data, panels, plug-ins, compiled loops."""
 
 from __future__ import annotations
 
@@ -21,6 +21,7 @@ def examine(log: Path, search: Sequence[Path]) -> list[Check]:
         _check("python", lambda: ("ok", sys.version.split()[0])),
         _check("libraries", _libraries),
         _check("log", lambda: _writable(log)),
+        _check("runs", lambda: _runs(log)),
         _check("cache", _cache),
         _check("compiled loops", _loops),
         _check("threads", _threads),
@@ -57,6 +58,19 @@ def _writable(folder: Path) -> tuple[str, str]:
     existing = next(p for p in (folder.absolute(), *folder.absolute().parents) if p.exists())
     with tempfile.TemporaryFile(dir=existing):
         return "ok", f"{folder} can be written"
+
+
+def _runs(folder: Path) -> tuple[str, str]:
+    """Whether the records of all runs can be read and none is gone."""
+    from harness.log.run_digests import gone_words, read_digests
+    from harness.log.store import open_log
+
+    found = read_digests(open_log(folder))
+    if found.unreadable:
+        return "fails", f"records that cannot be read: {', '.join(found.unreadable)}"
+    if found.gone:
+        return "note", gone_words(found.gone, "this log")
+    return "ok", f"{len(found.runs):,}; their records can be read, and none is missing"
 
 
 def _cache() -> tuple[str, str]:

@@ -23,22 +23,27 @@ _COLUMNS = ("hypothesis", "first run", "runs", "verdict", "gain", "p", "Holm", "
 def family(panel: str, full: bool, log_dir: str | None, as_json: bool) -> None:
     """List every hypothesis ever tried on PANEL, from the log.
 
+    Runs on other panels belong to it if they have the same bytes or were judged on the same
+    targets: a copy, a part, a rounded or renamed one. So do runs that are gone from the log.
     p is one-sided, against "no gain", for the best candidate of the latest run. Holm and BH
-    (Benjamini-Hochberg) adjust it over all comparisons on the panel with an overlapping test
-    period. reg.: whether its rule was registered before its first run; altered: another rule
-    under its name came first. Examples:
+    (Benjamini-Hochberg) adjust it over all comparisons of all these runs. reg.: whether its rule
+    was registered before its first run; altered: another rule under its name came first.
+    Examples:
 
     \b
     harness family btcusdt-1m
     harness family btcusdt-1m --full
     """
     from harness.history.family_report import report_family
+    from harness.log.run_digests import gone_words
     from harness.log.store import open_log
 
     log = open_log(log_dir)
     found = report_family(log, panel)
     for name in found.unreadable:
-        click.echo(f"warning: left out, cannot be read: {name}", err=True)
+        click.echo(f"warning: cannot be read: {name}", err=True)
+    if found.family.gone:
+        click.echo(f"warning: {gone_words(found.family.gone, 'this family')}", err=True)
     checks = _checks(log, panel) if full else {}
     if as_json:
         rows = [entry.as_json() for entry in found.entries]
@@ -68,10 +73,11 @@ def _show(found: FamilyReport) -> None:
     from harness.cli.terminal import show_table
 
     show_table(_COLUMNS, [_row(entry, found.panel) for entry in found.entries])
-    ran = sum(entry.runs > 0 for entry in found.entries)
+    ran = sum(entry.latest is not None for entry in found.entries)
+    lost = f" ({found.family.lost:,} of them known by number only)" if found.family.lost else ""
     click.echo(
         f"{found.panel}: hypotheses run: {ran:,}, runs: {found.runs:,}, "
-        f"comparisons: {found.comparisons:,}"
+        f"comparisons: {found.comparisons:,}" + lost
     )
 
 
@@ -81,6 +87,7 @@ def _row(entry: Entry, panel: str) -> list[Any]:
     t = entry.latest
     gain = Show(t.metric, t.gain_as)(entry.gain) if t and entry.gain is not None else None
     where = "" if entry.panel == panel else f" on {entry.panel}"
+    where += "" if entry.runs or not entry.gone else " (gone)"
     return [
         entry.hypothesis + where,
         entry.first_run[:10] if entry.first_run else None,

@@ -2,10 +2,16 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING, Any
+
 import click
 
 from harness.cli.options import AS_JSON, LOG, echo_json
 from harness.errors import UsageError, nearest
+
+if TYPE_CHECKING:
+    from harness.reanalysis.family_today import FamilyToday
 
 
 @click.command("list")
@@ -18,14 +24,20 @@ from harness.errors import UsageError, nearest
 def list_runs(hypothesis: str | None, limit: int, log_dir: str | None, as_json: bool) -> None:
     """List past runs, newest first.
 
+    Holm: the p-value of "no gain", adjusted by Holm for all that has been tried in the run's
+    family up to today (harness family -h); ! marks a run confirmed alone whose Holm is not below
+    its alpha. Example:
+
     \b
     harness list --hypothesis har-rv-j
     """
-    from harness.cli.terminal import show_table
     from harness.log.query import load_runs
+    from harness.log.run_digests import gone_words, read_digests
     from harness.log.store import find_log, open_log
+    from harness.reanalysis.family_today import families_today
 
-    runs = load_runs(open_log(log_dir)).to_dicts()
+    log = open_log(log_dir)
+    runs = load_runs(log).to_dicts()
     names = [run["hypothesis"] for run in runs]
     if hypothesis is not None and hypothesis not in names:
         near = nearest(hypothesis, names)
@@ -33,22 +45,43 @@ def list_runs(hypothesis: str | None, limit: int, log_dir: str | None, as_json: 
             f"no run of '{hypothesis}' in the log" + (f"; did you mean '{near}'?" if near else "")
         )
     runs = [r for r in reversed(runs) if hypothesis in (None, r["hypothesis"])][:limit]
+    digests = read_digests(log)
+    here = [digest for digest in digests.runs if digest.run_id in {run["run_id"] for run in runs}]
+    today = families_today(digests, here)
     if as_json:
-        echo_json(runs)
+        echo_json([run | _family_today(today.get(run["run_id"])) for run in runs])
     elif not runs:
         click.echo(f"no runs in {find_log(log_dir)} yet: harness run FILE", err=True)
     else:
-        columns = (
-            "run_id",
-            "started",
-            "hypothesis",
-            "status",
-            "gain",
-            "metric",
-            "horizon",
-            "decision",
-        )
-        show_table(columns, [[run[c] for c in columns] for run in runs])
+        _show_runs(runs, today)
+    if digests.gone:
+        click.echo(f"warning: {gone_words(digests.gone, 'this log')}", err=True)
+
+
+def _family_today(today: FamilyToday | None) -> dict[str, Any]:
+    return {"family_today": today.as_json() if today else None}
+
+
+def _show_runs(runs: Sequence[Mapping[str, Any]], today: Mapping[str, FamilyToday]) -> None:
+    """One line a run, then a line for each that was confirmed alone and not in its family."""
+    from harness.cli.terminal import show_line, show_table
+    from harness.verdict.words import p_value
+
+    rows = []
+    for run in runs:
+        family = today.get(run["run_id"])
+        p = None if family is None or family.p_holm is None else p_value(family.p_holm)
+        mark = " !" if family and family.warning else ""
+        head = run["run_id"], f"{run['started']:%Y-%m-%d}", run["hypothesis"], run["status"]
+        gain = None if run["gain"] is None else f"{run['gain']:.4g}"
+        holm = p and p.replace(" ", "") + mark
+        rows.append([*head, gain, run["metric"], run["horizon"], holm, run["decision"]])
+    columns = ("run_id", "started", "hypothesis", "status", "gain", "metric", "at", "Holm")
+    show_table((*columns, "decision"), rows)
+    for run in runs:
+        family = today.get(run["run_id"])
+        if family and family.warning:
+            show_line(f"! {run['run_id']}: {family.warning}")
 
 
 @click.command()
@@ -58,19 +91,33 @@ def list_runs(hypothesis: str | None, limit: int, log_dir: str | None, as_json: 
 def show(run: str, log_dir: str | None, as_json: bool) -> None:
     """Print the card of RUN, or its record as JSON.
 
-    RUN is a run id or its first characters. Example:
+    Below the card, which stays as it was written, stands what has been tried in the run's family
+    since. RUN is a run id or its first characters. Example:
 
     \b
     harness show 3fa9
     """
+    from harness.cli.terminal import show_line
+    from harness.log.run_digests import read_digests
     from harness.log.store import open_log
+    from harness.reanalysis.family_today import families_today
 
     log = open_log(log_dir)
     record = log.read(run)
+    digests = read_digests(log)
+    own = [digest for digest in digests.runs if digest.run_id == record["run_id"]]
+    today = families_today(digests, own).get(record["run_id"])
     if as_json:
-        echo_json({**record, "card": log.card(record)})
-    else:
-        click.echo(log.card(record), nl=False)
+        echo_json({**record, "card": log.card(record), **_family_today(today)})
+        return
+    click.echo(log.card(record), nl=False)
+    since = today.since(record) if today else []
+    if since:
+        click.echo("\nToday, which the card above cannot know:")
+        for sentence in since:
+            show_line(f"- {sentence}")
+    if today and today.warning and since:
+        show_line(f"warning: {today.warning}")
 
 
 class _WithTables(click.Command):

@@ -80,7 +80,7 @@ def show_entries(entries: Sequence[Mapping[str, Any]]) -> None:
 
 def show_outcome(outcome: Outcome) -> None:
     """The verdict in a few lines."""
-    from harness.verdict.words import Show
+    from harness.verdict.words import Show, p_value
 
     best = outcome.verdict.best
     status = click.style(outcome.verdict.status.upper(), fg=_COLOURS[outcome.verdict.status])
@@ -98,6 +98,9 @@ def show_outcome(outcome: Outcome) -> None:
         answers = outcome.verdict.gain_shown, outcome.verdict.claim_shown
         gained, claimed = ("yes" if shown else "no" for shown in answers)
         click.echo(f"  Gain shown: {gained}. Claim shown: {claimed}.")
+    if outcome.p_holm is not None:
+        tried = _count(outcome.comparisons, "comparison")
+        click.echo(f"  Holm-adjusted p among the {tried} of its family: {p_value(outcome.p_holm)}.")
     for warning in outcome.warnings:
         click.echo(textwrap.fill(f"warning: {warning}", 80, initial_indent="  ",
                                  subsequent_indent="    "))  # fmt: skip

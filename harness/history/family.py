@@ -37,6 +37,7 @@ if TYPE_CHECKING:
     from harness.spec.hypothesis import Hypothesis
 
 Key = tuple[str, str]  # of a comparison: its hash (RunDigest.comparison) and the candidate
+METHOD = 2  # of the family in a record: raise it where the same log gives another family
 _NEW_ROWS = 0.1  # of a sketch's origins, that make it worth comparing beside larger ones
 
 
@@ -158,12 +159,11 @@ def family_of(digests: LogDigests, data: DataRead, targets: str | None) -> Famil
     missing = {run.run_id for run in digests.missing}
     linked = linked_runs([*digests.runs, *digests.missing], data, targets)
     members = [run for run in linked if run.run_id not in missing]
-    told = {name for run in linked for name in run.gone} | {run.run_id for run in linked}
-    here = {run.run_id for run in digests.runs} | {*digests.unreadable}
+    told = {name for run in linked for name in (run.run_id, *run.gone)}
     return Family(
         tuple(members),
         tuple(run for run in linked if run.run_id in missing),
-        tuple(sorted(told - here)),
+        tuple(name for name in digests.gone if name in told),
         max((run.lost for run in linked), default=0),
     )
 

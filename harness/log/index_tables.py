@@ -10,6 +10,7 @@ import hashlib
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
+from harness.log.run_digests import sealed_holm
 from harness.log.schema import COUNT, FLAG, REAL, TEXT, TEXTS, TIME, Kind
 from harness.log.schema_runs import RUNS
 from harness.log.schema_tables import LOG_TABLES, RECORDED
@@ -21,7 +22,7 @@ if TYPE_CHECKING:
     from harness.log.registrations import Registration
 
 # Raise this where the same tables get their rows from a record in another way.
-_ROWS = 14
+_ROWS = 15
 # Tables that readers do not see: the views are made of them.
 _PARTS: dict[str, dict[str, Kind]] = {
     "parts.runs": {name: kind for name, kind in RUNS.kinds.items() if name != "decision"}
@@ -69,7 +70,7 @@ def record_frames(records: Sequence[Mapping[str, Any]]) -> dict[str, pl.DataFram
     AttributeError, KeyError, TypeError, ValueError or OverflowError when a record was edited and a
     value is not of its column's type.
     """
-    verdicts = [{**r["verdict"], "run_id": r["run_id"]} for r in records]
+    verdicts = [{**r["verdict"], "run_id": r["run_id"], **_family_row(r)} for r in records]
     cards = [_card_row(r) for r in records]
     rows: dict[str, Rows] = {
         **{table: _recorded(table, records) for table in RECORDED},
@@ -142,8 +143,14 @@ def _run_row(record: Mapping[str, Any]) -> dict[str, Any]:
         "filled_share": panel.get("filled_share"),
         "zero_share": panel.get("zero_share"),
         **{key: verdict.get(key) for key in _OF_THE_VERDICT},
+        **_family_row(record),
         "code_version": (record.get("environment") or {}).get("code_version"),
     }
+
+
+def _family_row(record: Mapping[str, Any]) -> dict[str, Any]:
+    tried = (record.get("family") or {}).get("comparisons")
+    return {"p_holm": sealed_holm(record), "family_comparisons": tried}
 
 
 def _card_row(record: Mapping[str, Any]) -> dict[str, Any]:

@@ -1,18 +1,13 @@
 """A one-line digest of every logged run, taken from its record.
 
-Records are long and a log may hold thousands, so digests are cached in D/tried.jsonl, one line per
-run, which the run itself or the next reader appends. The file can be deleted without loss. A digest
-is valid while its record has the same size and modification time; a record that was changed is read
-again, and refused. A line that was cut short is ignored.
-
-The sketch of a run's targets has a line of its own, one for all runs that have the same. Lines of
+Records are long and a log may hold thousands, so digests are cached (digest_file.py), one line per
+run, which the run itself or the next reader appends. A digest is valid while its record has the
+same size and modification time; a record that was changed is read again, and refused. Digests of
 runs that are gone stay: they say what was tried by them.
 """
 
 from __future__ import annotations
 
-import hashlib
-import json
 import math
 import os
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
@@ -21,7 +16,7 @@ from typing import Any, NamedTuple
 
 from harness.errors import HarnessError, one_line
 from harness.inference.evidence import GainAs
-from harness.log.atomic_files import encode
+from harness.log.digest_file import Line, append_lines, copy_lines, read_lines
 from harness.log.registrations import DataRead
 from harness.log.store import Log, RecordError
 from harness.log.target_sketch import Sketch
@@ -29,7 +24,7 @@ from harness.log.target_sketch import Sketch
 # Digests made by another version of `_digest_of` are made again: raise this with it.
 _LAYOUT = 5
 _READABLE = (4, 5)  # of runs that are gone, also digests of older versions
-_SKETCH = b'["targets", "'  # a sketch's line begins so; its hash and its text follow
+_MOST_IDS = 5
 _TEXTS = ("run_id", "started", "hypothesis", "spec_hash", "comparison", "claim", "status", "panel")
 
 
@@ -114,6 +109,12 @@ class LogDigests(NamedTuple):
     unreadable: list[str]
     missing: list[RunDigest]
 
+    @property
+    def gone(self) -> list[str]:
+        """The ids of runs that were in the log and are not, as records and digests tell."""
+        told = {name for run in (*self.runs, *self.missing) for name in (run.run_id, *run.gone)}
+        return sorted(told.difference([run.run_id for run in self.runs], self.unreadable))
+
 
 def all_digests(log: Log) -> tuple[list[RunDigest], list[str]]:
     """All runs of the log, oldest first, and the ids of those whose records are unreadable."""
@@ -149,6 +150,12 @@ def read_digests(log: Log) -> LogDigests:
     return LogDigests(_by_time(found.values()), unreadable, _by_time(missing.values()))
 
 
+def copy_digests(log: Log, to: Log, run_ids: Collection[str]) -> None:
+    """Cache these runs' digests in another log, which has the same records of them or none."""
+    read_digests(log)  # which brings the cache up to date
+    copy_lines(log, to, run_ids)
+
+
 class _Named(NamedTuple):
     """What a record names: the runs of its family, all runs, and how many comparisons it counts."""
 
@@ -179,6 +186,18 @@ def _with_gone(
     return run._replace(gone=sorted(unknown.difference(told)), lost=max(lost, 0))
 
 
+def gone_words(gone: Sequence[str], of: str) -> str:
+    """In a sentence: these runs of a family or of a log are gone."""
+    if not gone:
+        return f"No run of {of} is gone."
+    ids = ", ".join(gone[:_MOST_IDS]) + (", …" if len(gone) > _MOST_IDS else "")
+    head = f"{len(gone):,} runs of {of} are" if len(gone) > 1 else f"1 run of {of} is"
+    return (
+        f"{head} gone from the log: {ids}. What was tried there counts, with p = 1 where "
+        "the p-value is not known."
+    )
+
+
 def _by_time(runs: Iterable[RunDigest]) -> list[RunDigest]:
     return sorted(runs, key=lambda run: (run.started, run.run_id))
 
@@ -206,6 +225,13 @@ def target_words(settings: Mapping[str, Any]) -> str:
     """What is forecast and when, without the horizon: only runs that agree in it can compare."""
     keys = ("target", "scale", "unit", "floor", "interval", "every")
     return " ".join(str(settings.get(key)) for key in keys)
+
+
+def sealed_holm(record: Mapping[str, Any]) -> float | None:
+    """The Holm-adjusted p of the deciding candidate in its family, as a record has it, or None."""
+    rows = (record.get("family") or {}).get("candidates") or []
+    best = (record.get("verdict") or {}).get("candidate")
+    return next((row["p_holm"] for row in rows if row["candidate"] == best), None)
 
 
 def _digest_of(record: Mapping[str, Any]) -> RunDigest:
@@ -305,61 +331,19 @@ def _load(log: Log) -> dict[str, tuple[list[int] | None, RunDigest]]:
 
     One of an older version does not, nor one whose sketch is lost.
     """
-    try:
-        lines = (log.root / "tried.jsonl").read_bytes().splitlines()
-    except OSError:
-        return {}
-    sketches = _sketches(lines)
     cached: dict[str, tuple[list[int] | None, RunDigest]] = {}
-    for line in lines:
-        if not line or line.startswith(_SKETCH):
+    for line in read_lines(log):
+        if line.layout not in _READABLE:
             continue
         try:
-            layout, stamp, words = json.loads(line)
-            if layout not in _READABLE:
-                continue
-            run = RunDigest(*words)
-        except (ValueError, TypeError):  # cut short: the run's record is read again
+            run = RunDigest(*line.words)
+        except TypeError:
             continue
-        if not all(isinstance(getattr(run, key), str) for key in _TEXTS):
-            continue
-        text = sketches.get(run.targets) if run.targets else None
-        whole = layout == _LAYOUT and (run.targets is None) == (text is None)
-        cached[run.run_id] = stamp if whole else None, run._replace(targets=text)
+        if all(isinstance(getattr(run, key), str) for key in _TEXTS):
+            stands = line.layout == _LAYOUT and line.whole
+            cached[run.run_id] = line.stamp if stands else None, run
     return cached
 
 
-def _sketches(lines: Iterable[bytes]) -> dict[str, str]:
-    """The sketches by their hash."""
-    found = {}
-    for line in lines:
-        if line.startswith(_SKETCH):
-            with suppress(ValueError):
-                _, name, found[name] = json.loads(line)
-    return found
-
-
-def _hash(sketch: str) -> str:
-    return hashlib.sha256(sketch.encode()).hexdigest()[:16]
-
-
 def _append(log: Log, digests: Sequence[tuple[list[int], RunDigest]]) -> None:
-    """Append each digest in one write, which no other writer can tear; a read-only log stays."""
-    if not digests:
-        return
-    path = log.root / "tried.jsonl"
-    with suppress(OSError):
-        flags = os.O_WRONLY | os.O_APPEND | os.O_CREAT | os.O_CLOEXEC
-        handle = os.open(path, flags, 0o666)
-        try:
-            kept = set(_sketches(path.read_bytes().splitlines()))
-            for stamp, run in digests:
-                name = _hash(run.targets) if run.targets else None
-                lines = encode([_LAYOUT, stamp, list(run._replace(targets=name))])
-                if run.targets and name and name not in kept:
-                    lines = encode(["targets", name, run.targets]) + lines
-                    kept.add(name)
-                # After a line that was cut short this one must still begin on its own.
-                os.write(handle, b"\n" + lines)
-        finally:
-            os.close(handle)
+    append_lines(log, [Line(_LAYOUT, stamp, list(run)) for stamp, run in digests])

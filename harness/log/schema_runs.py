@@ -36,6 +36,11 @@ _GAIN_SHOWN = "whether `no gain` is rejected; null: void, older runs"
 _CLAIM_SHOWN = "whether the claim itself is shown by its test; null: void, older runs"
 _LEVEL = "the level of the VaR and ES that a metric of risk scores, a probability; null for others"
 _RESIDUALS = "their residual distribution, as in `[risk]`; null for metrics of volatility"
+_HOLM = (
+    "p_value of the candidate that decides, adjusted by Holm for all comparisons of the run's "
+    "family, as of the run; null: no p-value decides, older runs"
+)
+_TRIED = "how many comparisons the run's family had, as of the run; null: older runs"
 _DIGITS = "xxh3 hash of the bars that were read"
 
 RUNS = LogTable(
@@ -68,6 +73,8 @@ RUNS = LogTable(
         Column("horizon", TEXT, "the horizon of the verdict"),
         Column("gain_shown", FLAG, _GAIN_SHOWN),
         Column("claim_shown", FLAG, _CLAIM_SHOWN),
+        Column("p_holm", REAL, _HOLM),
+        Column("family_comparisons", COUNT, _TRIED),
         Column("code_version", TEXT, "git commit of the code, or a hash of its source"),
         Column("decision", TEXT, "the latest `harness mark`: dropped, adopted, parked, or null"),
     ),
@@ -121,6 +128,8 @@ VERDICTS = LogTable(
         Column("rule", TEXT, _RULE),
         Column("rule_version", COUNT, "version of the verdict rule; null: 1"),
         Column("periods", COUNT, "separate shifts of the regime; null unless it is of shifts"),
+        Column("p_holm", REAL, _HOLM),
+        Column("family_comparisons", COUNT, _TRIED),
     ),
     "other",
 )

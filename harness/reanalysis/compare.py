@@ -6,6 +6,8 @@ import difflib
 from collections.abc import Mapping
 from typing import Any
 
+from harness.log.run_digests import sealed_holm
+
 _HEAD = ("run_id", "hypothesis", "started", "status", "seconds", "spec_hash", "seed")
 _VERDICT = (
     "candidate",
@@ -38,6 +40,10 @@ def compare_records(first: Mapping[str, Any], second: Mapping[str, Any]) -> dict
         ("environment", _CODE),
     ):
         runs += [_row(f"{part} {key}", first[part].get(key), second[part].get(key)) for key in keys]
+    runs += [
+        _row("family comparisons", *(_tried(record) for record in (first, second))),
+        _row("family p_holm", sealed_holm(first), sealed_holm(second)),
+    ]
     difference = difflib.unified_diff(
         first["spec"].splitlines(), second["spec"].splitlines(), "first", "second", lineterm="", n=1
     )
@@ -55,6 +61,11 @@ def compare_records(first: Mapping[str, Any], second: Mapping[str, Any]) -> dict
         if key in theirs
     ]
     return {"runs": runs, "spec_difference": list(difference), "scores": scores}
+
+
+def _tried(record: Mapping[str, Any]) -> int | None:
+    tried: int | None = (record.get("family") or {}).get("comparisons")
+    return tried
 
 
 def _row(key: str, first: Any, second: Any) -> dict[str, Any]:

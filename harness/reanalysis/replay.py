@@ -19,6 +19,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from harness.log.run_digests import copy_digests
 from harness.log.store import Log
 from harness.pipeline import run
 from harness.spec.reading import stored_hypothesis
@@ -161,8 +162,8 @@ def _fill(temporary: Log, log: Log, stored: Mapping[str, Any]) -> list[str]:
     for run_id in there:
         name = f"run_id={run_id}"
         (temporary.runs_directory / name).symlink_to(log.runs_directory / name, True)
-    with suppress(OSError):  # a cache: without it the records are read
-        shutil.copyfile(log.root / "tried.jsonl", temporary.root / "tried.jsonl")
+    # Digests of other runs would be of runs that are gone, and those of this one are of later.
+    copy_digests(log, temporary, known.union(family.get("gone", []), family.get("unreadable", [])))
     folder = temporary.root / "registrations"
     folder.mkdir()
     for file in registration.get("files", []):
@@ -188,6 +189,9 @@ def _parts(stored: Mapping[str, Any], again: Mapping[str, Any]) -> Iterator[Part
             yield compared(name, _cells(table, again["tables"].get(name, {})))
     for name in stored:
         if name not in (*_ITS_OWN, *_OF_THE_SPEC, "tables"):
+            if name == "family" and (changed := _changed(name, stored, again)):
+                yield changed
+                continue
             then, now = stored[name], again.get(name, _NOTHING)
             if name == "family" and (changed := _changed(_CHECK, stored, again)):
                 yield changed

@@ -13,6 +13,7 @@ from harness.audit.findings import Audit, audit_table
 from harness.cards.render import render_card
 from harness.durations import iso_moment as _iso
 from harness.durations import show_moment
+from harness.history.family import METHOD as FAMILY
 from harness.inference.evidence import Verdict
 from harness.inference.table import METHOD, REALITY_CHECK
 from harness.log.forecast_file import HorizonForecasts
@@ -101,7 +102,8 @@ def make_record(
 ) -> dict[str, Any]:
     """The whole record of a run, JSON-able; its card is rendered from the rest of it.
 
-    `tried` is what the log knew: the keys `registration` and `family` of the record.
+    `tried` are the keys `registration` and `family` of the record, which say what the log knew, and
+    `targets`, the sketch of the targets.
     """
     study, facts = measured.study, measured.facts
     h, scores, verdict = study.hypothesis, judged.scores, judged.verdict
@@ -112,6 +114,7 @@ def make_record(
             "ability": METHOD,
             "reality_check": REALITY_CHECK,
             "fragility": VARIANTS,
+            "family": FAMILY,
             **dict.fromkeys(("risk", "risk_wins"), RISK_METHOD),
         },
         "hypothesis": h.identity.name,

@@ -11,6 +11,7 @@ import numpy as np
 from harness.durations import Duration, show_moment
 from harness.inference.evidence import Verdict
 from harness.inference.loss_differences import LossDifferences
+from harness.log.run_digests import gone_words
 from harness.measures.table import MEASURES, zeros_as_jumps
 from harness.samples.target_scale import TargetScale
 from harness.scores.metrics import METRICS
@@ -296,16 +297,18 @@ def of_the_training(forecasts: Forecasts, models: Collection[str]) -> list[str]:
 
 
 def of_the_family(verdict: Verdict, family: Mapping[str, Any], alpha: float) -> list[str]:
-    """Warns of a confirmed gain that is not significant among all comparisons of its family.
+    """Warns of a confirmed gain that is not significant in its family, and of runs that are gone.
 
     `family` is as in the record.
     """
+    gone = [gone_words(family["gone"], "this family")] if family["gone"] else []
     holm = {row["candidate"]: row["p_holm"] for row in family["candidates"]}
     best = verdict.best.candidate
     if verdict.status != "confirmed" or holm.get(best, 0.0) < alpha:
-        return []
+        return gone
     return [
-        f"Among all {family['comparisons']:,} comparisons on this panel, the Holm-adjusted p of "
+        f"Among all {family['comparisons']:,} comparisons of this family, the Holm-adjusted p of "
         f"{best} is {p_value(holm[best], alpha)}, not below {alpha:g}: the best of so many may "
-        "look this good by luck."
+        "look this good by luck.",
+        *gone,
     ]

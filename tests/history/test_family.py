@@ -123,7 +123,7 @@ def test_a_log_that_may_not_be_written_to_is_read_all_the_same(tmp_path, monkeyp
     def refuse(*_: object) -> None:
         raise OSError(30, "Read-only file system")
 
-    monkeypatch.setattr("harness.log.run_digests.os.open", refuse)
+    monkeypatch.setattr("harness.log.digest_file.os.open", refuse)
     assert len(all_digests(log)[0]) == 1
     assert not (tmp_path / "tried.jsonl").exists()
 
@@ -461,5 +461,7 @@ def test_a_gain_confirmed_alone_but_not_among_all_that_was_tried_carries_a_cauti
     tried(log, "many", [0.5] * int(0.05 / p), panel=data)
     write(('"tiny-har"', '"two"'))
     (caution,) = [c for c in run(command)["cautions"] if "Holm" in c]
-    told = f"Among all {int(0.05 / p) + 1} comparisons on this panel, the Holm-adjusted p of har is"
+    told = (
+        f"Among all {int(0.05 / p) + 1} comparisons of this family, the Holm-adjusted p of har is"
+    )
     assert caution.startswith(f"{told} 0.0")

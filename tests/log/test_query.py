@@ -143,7 +143,7 @@ def test_the_copy_that_is_refused_would_have_written(tmp_path):
          "SELECT count(*) FROM t", [(3,)]),
         ("SELECT count(*) FROM (PIVOT scores ON scope IN ('pooled', 'window') USING count(*))",
          [(2,)]),
-        ("SELECT count(*) FROM (DESCRIBE verdicts)", [(22,)]),
+        ("SELECT count(*) FROM (DESCRIBE verdicts)", [(24,)]),
         ("SELECT started FROM runs", [(datetime(2026, 5, 19, 10),)]),
         ("SELECT list(n ORDER BY n) FROM scores", [([2, 4],)]),
         ("VALUES (1), (2)", [(1,), (2,)]),
