@@ -189,13 +189,13 @@ def _parts(stored: Mapping[str, Any], again: Mapping[str, Any]) -> Iterator[Part
             yield compared(name, _cells(table, again["tables"].get(name, {})))
     for name in stored:
         if name not in (*_ITS_OWN, *_OF_THE_SPEC, "tables"):
-            if name == "family" and (changed := _changed(name, stored, again)):
-                yield changed
-                continue
             then, now = stored[name], again.get(name, _NOTHING)
             if name == "family" and (changed := _changed(_CHECK, stored, again)):
                 yield changed
                 then = {key: value for key, value in then.items() if key != _CHECK}
+            if name == "family" and (changed := _changed(name, stored, again)):
+                yield changed
+                continue
             yield compared(name, _values(name, then, now))
 
 

@@ -218,7 +218,11 @@ def test_an_earlier_run_that_is_gone_is_said_so(here):
     (log.runs_directory / f"run_id={first}").rename(log.root / "elsewhere")
     found = verify_run(log, second, search=[Path("panels")])
     assert found.gone == (first,)
-    assert {part.name for part in found.parts if part.differ} == {"family", "registration"}
+    assert {part.name for part in found.parts if part.differ} == {
+        "cautions",  # which say that it is gone
+        "family",
+        "registration",
+    }
 
 
 def test_a_run_that_met_what_cannot_be_read_verifies_all_the_same(in_workspace, command):
@@ -239,7 +243,7 @@ def test_what_came_while_a_run_was_under_way_and_other_versions_are_met_again(in
     log = harness.open_log("reports")
     at = datetime(2026, 5, 19, tzinfo=UTC)
     path = Path("hypotheses/tiny-har.toml")
-    # Tested before the other begins, which makes it no family of it.
+    # Tested before the other begins: one search all the same.
     short = workspace.changed(('name = "tiny"\n', 'name = "tiny"\nend = "2021-01-20"\n'))
     late = workspace.changed(('first_test = "2021-01-13"', 'first_test = "2021-01-24"'))
     for text, moment in ((short, at), (late, at + timedelta(days=1))):
@@ -249,6 +253,6 @@ def test_what_came_while_a_run_was_under_way_and_other_versions_are_met_again(in
     words = log.read(ran.run_id)["registration"]["words"]
     assert "under way by then" in words
     assert "Altered before that" in words
-    assert log.read(ran.run_id)["family"]["runs"] == 1
+    assert log.read(ran.run_id)["family"]["runs"] == 2
     found = verify_run(log, ran.run_id, search=[Path("panels")])
     assert found.same, [part for part in found.parts if part.differ]

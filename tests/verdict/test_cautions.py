@@ -88,7 +88,7 @@ def test_few_degrees_of_freedom_are_told():
 )
 def test_only_a_confirmed_gain_that_the_family_takes_back_is_warned_of(status, p, warned):
     verdict = replace(verdict_on(a_study()), status=status)
-    family = {"comparisons": 1_200, "candidates": [{"candidate": "other", "p_holm": p}]}
+    family = {"comparisons": 1_200, "candidates": [{"candidate": "other", "p_holm": p}], "gone": []}
     found = of_the_family(verdict, family, 0.05)
     assert len(found) == warned
     if warned:
@@ -98,7 +98,7 @@ def test_only_a_confirmed_gain_that_the_family_takes_back_is_warned_of(status, p
 
 def test_a_claim_of_equality_is_not_warned_of():
     verdict = replace(verdict_on(a_study()), status="confirmed")
-    assert of_the_family(verdict, {"comparisons": 9, "candidates": []}, 0.05) == []
+    assert of_the_family(verdict, {"comparisons": 9, "candidates": [], "gone": []}, 0.05) == []
 
 
 def test_a_baseline_that_cannot_be_right_is_warned_of():
