@@ -204,6 +204,8 @@ class _Group:
     def sketches(self) -> list[Sketch]:
         """The sketches of their targets, the largest first, without those that hold little else."""
         texts = {run.targets for run in self.runs if run.targets}
+        if len(texts) == 1:
+            return [Sketch.read(texts.pop())]
         kept: list[Sketch] = []
         seen: set[bytes] = set()
         for sketch in map(Sketch.read, sorted(texts, key=lambda text: (-len(text), text))):

@@ -151,13 +151,14 @@ def _entries(
     """Every hypothesis of the family, then those that are registered `here` and were never run."""
     adjusted = family.adjusted()
     members = {run.run_id for run in family.members}
+    versions = _Versions(runs)
     by_spec: dict[str, list[RunDigest]] = {}
     for run in family.runs:
         by_spec.setdefault(run.spec_hash, []).append(run)
     for spec_hash, own in by_spec.items():
         latest = own[-1]
         claims = [r for r in here if r.spec_hash == spec_hash]
-        state = _state(spec_hash, claims, own[0], runs, registered)
+        state = _state(spec_hash, claims, own[0], versions.of(own[0]), registered)
         there = sum(run.run_id in members for run in own)
         head = latest.hypothesis, spec_hash, latest.panel, own[0].started, there, state
         gain, _ = latest.comparisons.get(latest.candidate, (None, None))
@@ -166,8 +167,28 @@ def _entries(
         yield Entry(*head, len(own) - there, latest, gain, *(judged or (None, None, None)))
     for spec_hash in dict.fromkeys(r.spec_hash for r in here if r.spec_hash not in by_spec):
         claims = [r for r in here if r.spec_hash == spec_hash]
-        state = _state(spec_hash, claims, None, runs, registered)
+        state = _state(spec_hash, claims, None, versions.named(claims[0].hypothesis), registered)
         yield Entry(claims[0].hypothesis, spec_hash, claims[0].data.panel, None, 0, state)
+
+
+class _Versions:
+    """The runs of a log by hypothesis and by comparison, oldest first."""
+
+    def __init__(self, runs: Sequence[RunDigest]) -> None:
+        self._named: dict[str, list[RunDigest]] = {}
+        self._compared: dict[str, list[RunDigest]] = {}
+        for run in runs:
+            self._named.setdefault(run.hypothesis, []).append(run)
+            self._compared.setdefault(run.comparison, []).append(run)
+
+    def named(self, hypothesis: str) -> list[RunDigest]:
+        """The runs of the hypothesis of this name."""
+        return self._named.get(hypothesis, [])
+
+    def of(self, run: RunDigest) -> list[RunDigest]:
+        """The runs that have its hypothesis' name or make its comparison."""
+        both = [*self.named(run.hypothesis), *self._compared.get(run.comparison, [])]
+        return sorted({r.run_id: r for r in both}.values(), key=lambda r: (r.started, r.run_id))
 
 
 def _state(
