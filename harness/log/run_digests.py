@@ -136,8 +136,8 @@ def read_digests(log: Log) -> LogDigests:
                 found[run_id] = known[1]
                 continue
             record = log.read(run_id)
-            found[run_id] = _digest_of(record)
-            fresh.append((stamp, run_id, _named(record)))
+            named, found[run_id] = _named(record), _digest_of(record)
+            fresh.append((stamp, run_id, named))
         except (OSError, RecordError):
             unreadable.append(run_id)
     missing = {run_id: known[1] for run_id, known in cached.items() if run_id not in found}
