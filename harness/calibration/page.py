@@ -8,6 +8,7 @@ from pathlib import Path
 
 from harness.calibration.group_tables import markdown, show_of, tables
 from harness.calibration.rates import COVERAGE, MOST_FALSE, MULTIPLES, Rates, claim_name, percent
+from harness.calibration.search_rates import SearchRates, search_section
 from harness.calibration.settings import EQUAL, GROUPS, NESTED
 from harness.calibration.simulated_forecasts import SlowSpan, Span
 from harness.calibration.walked_forecasts import WINDOWS, Walked
@@ -17,12 +18,21 @@ from harness.figures.calibration import confirmed_by_claim, power_by_gain
 _DRAWN = "hourly-gain-0.2", "daily-gain-0.2", "together-gain-0.2", "seeds-5-gain"
 
 
-def write_page(found: Sequence[Rates], page: Path, *, command: str, alpha: float) -> list[Path]:
+def write_page(
+    found: Sequence[Rates],
+    searches: Sequence[SearchRates],
+    page: Path,
+    *,
+    command: str,
+    alpha: float,
+) -> list[Path]:
     """Write the page and, if a setting has an edge, its figures NAME-….svg; returns all paths.
 
     OSError if a file cannot be written.
     """
-    parts = [_head(found, command, alpha), _outside(found)]
+    parts = [_title(command, alpha, [*found, *searches])]
+    if found:
+        parts += [_settings(found, alpha), _outside(found)]
     files = [page]
     figures = _figures(found, alpha)
     for name, (drawn, words) in figures.items():
@@ -34,26 +44,37 @@ def write_page(found: Sequence[Rates], page: Path, *, command: str, alpha: float
         own = [r for r in found if r.setting.group == group.name]
         if own:
             parts += [f"## {group.heading}\n\n{group.shows}", *tables(group, own)]
-    parts.append(_worlds(found))
+    if searches:
+        parts.append(search_section(searches))
+    if found:
+        parts.append(_worlds(found))
     page.write_text("\n\n".join(parts) + "\n", encoding="utf-8")
     return files
 
 
-def _head(found: Sequence[Rates], command: str, alpha: float) -> str:
-    expected = [r for r in found if not r.setting.beyond]
-    met, worlds = sum(r.met for r in expected), found[0].worlds
-    level = f"{1 - 2 * alpha:.0%}".replace("%", " %")
+def _title(command: str, alpha: float, every: Sequence[Rates | SearchRates]) -> str:
+    one = every[0]
     errors = ", ".join(
-        f"{100 * found[0].error(rate):.1f} points at {rate:.0%}".replace("%", " %")
+        f"{100 * one.error(rate):.1f} points at {rate:.0%}".replace("%", " %")
         for rate in (0.05, 0.1, 0.5)
     )
-    low, high = map(percent, COVERAGE)
     return (
         "# How often the verdicts are right\n\n"
-        f"Made by `{command}`: {worlds:,} simulated worlds of each setting, each judged by the "
-        f"scores, the evidence and the rule of a run, at α = {alpha:g}. {met} of {len(expected)} "
-        f"settings are in the wanted range. {len(found) - len(expected)} more settings show worlds "
-        "in which the method is known to fall short. *What is not covered* names both.\n\n"
+        f"Made by `{command}`: {one.worlds:,} simulated worlds of each setting, each judged by the "
+        f"scores, the evidence and the rule of a run, at α = {alpha:g}. The standard error of a "
+        f"rate is {errors}."
+    )
+
+
+def _settings(found: Sequence[Rates], alpha: float) -> str:
+    expected = [r for r in found if not r.setting.beyond]
+    met = sum(r.met for r in expected)
+    level = f"{1 - 2 * alpha:.0%}".replace("%", " %")
+    low, high = map(percent, COVERAGE)
+    return (
+        f"{met} of {len(expected)} settings are in the wanted range. {len(found) - len(expected)} "
+        "more settings show worlds in which the method is known to fall short. *What is not "
+        "covered* names both.\n\n"
         "* **true gain**: 0 (or half of the symbols) where the models are equal by symmetry, else "
         "the mean gain over all worlds, ± its standard error. A relative gain, or one of R², is a "
         "share: its mean is what all worlds gain over what it is a share of in all worlds.\n"
@@ -66,8 +87,7 @@ def _head(found: Sequence[Rates], command: str, alpha: float) -> str:
         f"candidate is the baseline with noise; a claim above the true gain: at most "
         f"{percent(MOST_FALSE)}.\n"
         '* **plain test**: how often a t-test that treats rows as independent rejects "no gain", '
-        "for contrast.\n\n"
-        f"The standard error of a rate is {errors}."
+        "for contrast."
     )
 
 

@@ -21,7 +21,7 @@ MOST_FALSE = 0.06  # confirmations of a claim above the true gain
 # Multiples of the true gain that are claimed where the candidate has an edge.
 MULTIPLES = (0.5, 0.75, 1.0, 1.1, 1.3, 2.0)
 MORE = 0.03  # claimed where it has none
-_CHUNK = 100
+CHUNK = 100  # worlds between two messages of progress
 
 
 @dataclass(frozen=True)
@@ -130,7 +130,7 @@ def calibrate(
             trials = []
             for trial in pool.suited(math.inf).map(tried, range(worlds)):
                 trials.append(trial)
-                if len(trials) % _CHUNK == 0:
+                if len(trials) % CHUNK == 0:
                     progress(f"{name}: {len(trials):,} of {worlds:,} worlds")
             found.append(rates(SETTINGS[name], trials, alpha))
     return found

@@ -15,8 +15,8 @@ from harness.calibration.worlds import DAY, LEVEL, START, autoregression
 from harness.types import F64, Forecasts, ModelFit, Window
 
 Draw = Callable[[np.random.Generator, tuple[int, ...]], F64]
-_KNOWN = 0.35  # size of the part of ln sigma that both forecasts know
-_SHOCK = 0.25  # standard deviation of what they cannot know
+KNOWN = 0.35  # size of the part of ln sigma that both forecasts know
+SHOCK = 0.25  # standard deviation of what they cannot know
 _JUMPS, _JUMP = 0.02, 2.8  # share of days with a jump, and its standard deviation among unit shocks
 _OFF = 0.25  # the common size of the two errors whose squares differ slowly
 
@@ -59,8 +59,8 @@ class Span:
     def forecasts(self, rng: np.random.Generator) -> Forecasts:
         """One world's forecasts by `baseline` and `candidate`."""
         shape = self.days, self.symbols
-        known = LEVEL + _KNOWN * autoregression(self.memory, rng.standard_normal(shape))
-        y = known + _SHOCK * self._drawn(SHOCKS[self.shocks], rng)
+        known = LEVEL + KNOWN * autoregression(self.memory, rng.standard_normal(shape))
+        y = known + SHOCK * self._drawn(SHOCKS[self.shocks], rng)
         normal = SHOCKS["normal"]
         errors = [size * self._drawn(normal, rng) for size in self.errors]
         sizes = [np.full(self.symbols, size) for size in self.errors]
@@ -70,8 +70,8 @@ class Span:
             one[:, -last:], two[:, -last:] = two[:, -last:].copy(), one[:, -last:].copy()
             sizes = [np.r_[a[:-last], b[-last:]] for a, b in (sizes, sizes[::-1])]
         yhat = [known + error for error in errors]
-        shifts = [2.0 * (_SHOCK**2 + size**2)[None] for size in sizes]
-        return _forecasts(y, yhat, shifts)
+        shifts = [2.0 * (SHOCK**2 + size**2)[None] for size in sizes]
+        return forecasts_of(y, yhat, shifts)
 
     def _drawn(self, draw: Draw, rng: np.random.Generator) -> F64:
         own = draw(rng, (self.days, self.symbols))
@@ -95,16 +95,22 @@ class SlowSpan:
     def forecasts(self, rng: np.random.Generator) -> Forecasts:
         """One world's forecasts by `baseline` and `candidate`."""
         shape = self.days, 1
-        y = LEVEL + _KNOWN * rng.standard_normal(shape)
+        y = LEVEL + KNOWN * rng.standard_normal(shape)
         x = 0.2 * _OFF * autoregression(self.phi, rng.standard_normal(shape))
-        return _forecasts(y, [y - _OFF - x, y - _OFF + x], [np.zeros((1, 1))] * 2)
+        return forecasts_of(y, [y - _OFF - x, y - _OFF + x], [np.zeros((1, 1))] * 2)
 
 
-def _forecasts(y: F64, yhat: list[F64], var_shifts: list[F64]) -> Forecasts:
-    """One test window of y (days, symbols); `var_shifts` (1, symbols) of each model."""
+def forecasts_of(
+    y: F64, yhat: list[F64], var_shifts: list[F64], *, first_day: int = 0
+) -> Forecasts:
+    """The forecasts yhat of y, all (days, symbols), in one test window from a day of the world on.
+
+    `var_shifts` (1, symbols) of the two models, `baseline` and `candidate`.
+    """
     days, symbols = y.shape
-    n, end = days * symbols, START + DAY * (days + 1)
-    formed_at = np.repeat(START + DAY * np.arange(days, dtype=np.int64), symbols)
+    n, start = days * symbols, START + DAY * first_day
+    end = start + DAY * (days + 1)
+    formed_at = np.repeat(start + DAY * np.arange(days, dtype=np.int64), symbols)
     edges = np.array([0, n], np.int64)
     names = "baseline", "candidate"
     fits = {
@@ -114,7 +120,7 @@ def _forecasts(y: F64, yhat: list[F64], var_shifts: list[F64]) -> Forecasts:
             coefficients=np.empty((1, 0)),
             var_shift=shift,
             sigma_shift=shift / 4.0,
-            cuts=np.array([START], np.int64),
+            cuts=np.array([start], np.int64),
             edges=edges,
         )
         for name, shift in zip(names, var_shifts, strict=True)
@@ -127,7 +133,7 @@ def _forecasts(y: F64, yhat: list[F64], var_shifts: list[F64]) -> Forecasts:
         formed_at=formed_at,
         resolved_at=formed_at + DAY,
         window=np.zeros(n, np.int32),
-        windows=(Window(0, START, START, START, end),),
+        windows=(Window(0, start, start, start, end),),
         edges=edges,
         y=y.ravel(),
         last=last.ravel(),

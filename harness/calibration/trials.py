@@ -20,7 +20,7 @@ from harness.scores.losses import Values
 from harness.scores.metrics import METRICS
 from harness.scores.scoring import score, series
 from harness.spec.sections import Acceptance
-from harness.types import F64
+from harness.types import F64, Forecasts
 from harness.verdict.rule import decide, pooled_gain
 from harness.verdict.weigh import Weighed, weigh
 
@@ -78,6 +78,28 @@ def try_world(setting: Setting, seed: int, world: int, *, alpha: float) -> Trial
     hold = persistence_of(by_origin(forecasts.formed_at).averages(d), forecasts.overlap).fewer
     (fewer,) = asked(most_cosines=hold) if hold < sure.cosines else (sure,)
     return Trial(sure, fewer, _whole(setting, outcome, seeds), _plain_test(d))
+
+
+def of_any_gain(
+    forecasts: Forecasts, metric: str, gain_as: GainAs, seed: int, *, alpha: float
+) -> tuple[Evidence, str]:
+    """The evidence for the candidate of these forecasts, and the verdict on a claim of any gain."""
+    outcome, models = series(forecasts, SCALE)
+    found = score(forecasts, SCALE, outcome, models)
+    base, figure = (found.value(name, metric) for name in (_BASE, *_OWN))
+    gain = pooled_gain(metric, base, figure, gain_as=gain_as)
+    rule = _rule(metric, forecasts.horizon, no_gain(gain_as), gain_as, alpha)
+    weighed = Weighed(forecasts, outcome, [Seed(models, {_OWN[0]: gain}, base)])
+    (evidence,) = weigh(
+        rule,
+        weighed,
+        rule.candidates,
+        metric=metric,
+        gain_as=gain_as,
+        min_gain=rule.min_gain,
+        seed=seed,
+    )
+    return evidence, decide([evidence], rule).status
 
 
 def _rule(metric: str, horizon: str, min_gain: float, gain_as: GainAs, alpha: float) -> Acceptance:
