@@ -12,7 +12,7 @@ if TYPE_CHECKING:
     from harness.history.family_report import Entry, FamilyReport
     from harness.log.store import Log
 
-_COLUMNS = ("hypothesis", "first run", "runs", "verdict", "gain", "p", "Holm", "BH", "reg.")
+_COLUMNS = ("hypothesis", "first run", "runs", "verdict", "gain", "p", "Holm", "online", "reg.")
 
 
 @click.command()
@@ -25,10 +25,11 @@ def family(panel: str, full: bool, log_dir: str | None, as_json: bool) -> None:
 
     Runs on other panels belong to it if they have the same bytes or were judged on the same
     targets: a copy, a part, a rounded or renamed one. So do runs that are gone from the log.
-    p is one-sided, against "no gain", for the best candidate of the latest run. Holm and BH
-    (Benjamini-Hochberg) adjust it over all comparisons of all these runs. reg.: whether its rule
-    was registered before its first run; altered: another rule under its name came first.
-    Examples:
+    p is one-sided, against "no gain", for the best candidate of the latest run. Holm adjusts it
+    over all comparisons of all these runs (--json has Benjamini-Hochberg, too). online: which of
+    two procedures, LORD++ and SAFFRON, rejected "no gain" when the comparison was first run, at
+    the level of its rule; later runs do not change that. reg.: whether its rule was registered
+    before its first run; altered: another rule under its name came first. Examples:
 
     \b
     harness family btcusdt-1m
@@ -94,9 +95,17 @@ def _row(entry: Entry, panel: str) -> list[Any]:
         entry.runs,
         t.status if t else None,
         gain,
-        *(None if p is None else _p(p) for p in (entry.p_value, entry.p_holm, entry.p_bh)),
+        *(None if p is None else _p(p) for p in (entry.p_value, entry.p_holm)),
+        _online(entry),
         entry.registered,
     ]
+
+
+def _online(entry: Entry) -> str | None:
+    if entry.online is None:
+        return None
+    found = [name.upper() for name, is_so in entry.online.rejected.items() if is_so]
+    return "both" if len(found) == 2 else found[0] if found else "none"
 
 
 def _p(p: float) -> str:

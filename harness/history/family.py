@@ -25,10 +25,12 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from harness.durations import ns_of
+from harness.history.online import Attempt, Decision, attempts_of, decide_online
 from harness.history.registration_status import Contradiction, history
 from harness.inference.multiple_testing import benjamini_hochberg, holm
 from harness.log.registrations import DataRead, moment_words
-from harness.log.run_digests import LogDigests, RunDigest, read_digests
+from harness.log.run_digests import Key, LogDigests, RunDigest, read_digests
 from harness.log.store import Log
 from harness.log.target_sketch import Sketch, alike
 
@@ -36,7 +38,6 @@ if TYPE_CHECKING:
     from harness.inference.evidence import Verdict
     from harness.spec.hypothesis import Hypothesis
 
-Key = tuple[str, str]  # of a comparison: its hash (RunDigest.comparison) and the candidate
 METHOD = 2  # of the family in a record: raise it where the same log gives another family
 _NEW_ROWS = 0.1  # of a sketch's origins, that make it worth comparing beside larger ones
 
@@ -75,17 +76,22 @@ class Family:
         p = self.p_values
         return {key: (p[key], *both) for key, both in adjust(p, self.lost).items()}
 
+    def online(self, alpha: float) -> dict[Key, Decision]:
+        """The online decisions on its comparisons, in the order in which they were tried."""
+        return decide_online([*attempts_of(self.runs)], self.lost, alpha)
+
 
 @dataclass(frozen=True)
 class Known:
     """What the log knew before a run: its family, its registration, why it may be void.
 
-    `registration` is what the record holds of the registration; `forbidden` are the sentences that
-    forbid a verdict; `unreadable` are runs whose records cannot be read: what is known of them is
-    what digests from before say.
+    `started` is when its run began; `registration` is what the record holds of the registration;
+    `forbidden` are the sentences that forbid a verdict; `unreadable` are runs whose records cannot
+    be read: what is known of them is what digests from before say.
     """
 
     hypothesis: Hypothesis
+    started: datetime
     family: Family
     registration: Mapping[str, Any]
     forbidden: tuple[str, ...]
@@ -101,8 +107,12 @@ class Known:
         h, p, members = self.hypothesis, self.family.p_values, self.family.members
         tests = () if h.verdict.claim == "equal" else verdict.evidence
         own = {(h.comparison_hash, e.candidate): _number(e.p_value) for e in tests}
-        _count(p, own, void=verdict.status == "void")
+        void = verdict.status == "void"
+        _count(p, own, void=void)
         adjusted = adjust(p, self.family.lost)
+        now = ns_of(self.started)
+        attempts = [*attempts_of(self.family.runs), Attempt(own, not void, now, now)]
+        online = decide_online(attempts, self.family.lost, h.verdict.alpha)
         hashes = {m.spec_hash for m in members} | {h.spec_hash}
         return {
             "hypotheses": len(hashes),
@@ -111,7 +121,7 @@ class Known:
             "comparisons": len(p) + self.family.lost,
             "candidates": [
                 {"candidate": key[1], "p_value": p[key], "p_holm": adjusted[key][0],
-                 "p_bh": adjusted[key][1]}
+                 "p_bh": adjusted[key][1], **online[key].words()}
                 for key in own
             ],
             "run_ids": [m.run_id for m in members],
@@ -147,6 +157,7 @@ def look_up(
     )
     return Known(
         hypothesis,
+        started,
         family_of(believed, data, targets),
         registration,
         () if registration["anew"] or not changes else (changes[-1].sentence(data),),

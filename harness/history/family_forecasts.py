@@ -19,7 +19,7 @@ from harness.errors import RunError
 from harness.inference.blocks import block_length, long_enough
 from harness.inference.bootstrap import DRAWS
 from harness.inference.reality_check import reality_check
-from harness.log.run_digests import RunDigest, target_words
+from harness.log.run_digests import Key, RunDigest, target_words
 from harness.log.store import Log, RecordError
 from harness.log.stored_forecasts import stored_forecasts, testable_metrics
 from harness.samples.target_scale import TargetScale
@@ -32,7 +32,7 @@ from harness.types import F64, I64, Forecasts
 if TYPE_CHECKING:
     import polars as pl
 
-    from harness.history.family import Key, Known
+    from harness.history.family import Known
     from harness.inference.evidence import Evidence
     from harness.study.study import Study
 

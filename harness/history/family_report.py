@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 from harness.errors import UsageError, nearest
 from harness.history.family import Family, family_of
 from harness.history.family_forecasts import Reach, full_check, reach_of
+from harness.history.online import UNDECIDED, Decision
 from harness.history.registration_status import precedes, versions_before
 from harness.log.registrations import (
     DataRead,
@@ -16,7 +17,7 @@ from harness.log.registrations import (
     read_registration,
     registration_files,
 )
-from harness.log.run_digests import LogDigests, RunDigest, read_digests
+from harness.log.run_digests import Key, LogDigests, RunDigest, read_digests
 from harness.log.store import Log, RecordError
 
 
@@ -27,7 +28,7 @@ class Entry:
     `runs` are in the log, `gone` were and are known by their digests alone; `latest` is of either.
     `p_value`, `p_holm` and `p_bh` are those of its best candidate among all comparisons of the
     family; None for a hypothesis that was registered and not run, has no verdict, or claims
-    equality.
+    equality. `online` are the decisions on that candidate's comparison at the level of its rule.
     `registered` is `yes` (before its first run), `altered` (before it, but another spec of the same
     name was registered or run earlier; or only another spec is registered), `later` (after its
     first run), or `no`. `panel` may have another name than the one asked for.
@@ -45,6 +46,7 @@ class Entry:
     p_value: float | None = None
     p_holm: float | None = None
     p_bh: float | None = None
+    online: Decision | None = None
 
     def as_json(self) -> dict[str, Any]:
         """Its row of `harness family --json`."""
@@ -63,6 +65,7 @@ class Entry:
             "p_value": self.p_value,
             "p_holm": self.p_holm,
             "p_bh": self.p_bh,
+            **(self.online or UNDECIDED).words(),
             "registered": self.registered,
         }
 
@@ -150,6 +153,7 @@ def _entries(
 ) -> Iterator[Entry]:
     """Every hypothesis of the family, then those that are registered `here` and were never run."""
     adjusted = family.adjusted()
+    online: dict[float, Mapping[Key, Decision]] = {}  # by alpha
     members = {run.run_id for run in family.members}
     versions = _Versions(runs)
     by_spec: dict[str, list[RunDigest]] = {}
@@ -164,7 +168,14 @@ def _entries(
         gain, _ = latest.comparisons.get(latest.candidate, (None, None))
         key = latest.comparison, latest.candidate
         judged = None if latest.claim == "equal" else adjusted.get(key)
-        yield Entry(*head, len(own) - there, latest, gain, *(judged or (None, None, None)))
+        decided = None
+        if judged and latest.alpha:
+            if latest.alpha not in online:
+                online[latest.alpha] = family.online(latest.alpha)
+            decided = online[latest.alpha].get(key)
+        p_value, p_holm, p_bh = judged or (None, None, None)
+        gone = len(own) - there
+        yield Entry(*head, gone, latest, gain, p_value, p_holm, p_bh, decided)
     for spec_hash in dict.fromkeys(r.spec_hash for r in here if r.spec_hash not in by_spec):
         claims = [r for r in here if r.spec_hash == spec_hash]
         state = _state(spec_hash, claims, None, versions.named(claims[0].hypothesis), registered)

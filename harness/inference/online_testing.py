@@ -10,8 +10,10 @@ under any dependence, stands beside these.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+import bisect
+import heapq
 from dataclasses import dataclass
+from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
@@ -43,14 +45,9 @@ def lord(
     [0, 1] and `started` ascends.
     """
     values = probabilities(p)
-    weights = _lord_weights(values.size)
-    level, rejected = np.zeros(values.size), np.zeros(values.size, bool)
-    for t, known in enumerate(_known(values.size, started, ended)):
-        earned = t - np.flatnonzero(rejected[:t] & known) - 1
-        begun = weights[t] * _LORD_START
-        level[t] = alpha * (begun + _paid(weights[earned], _LORD_START))
-        rejected[t] = values[t] <= level[t]
-    return OnlineTests(level, rejected)
+    none = np.zeros(values.size, bool)
+    budget = _Budget(alpha, _LORD_START, _lord_weights(values.size))
+    return _in_order(values, budget, none, *_times(values.size, started, ended))
 
 
 def saffron(
@@ -63,38 +60,67 @@ def saffron(
     """
     values = probabilities(p)
     weights = _SAFFRON_SUM / np.arange(1.0, values.size + 1.0) ** 1.6
+    budget = _Budget((1.0 - _CANDIDATE) * alpha, _SAFFRON_START, weights)
     candidates = values <= _CANDIDATE
-    level, rejected = np.zeros(values.size), np.zeros(values.size, bool)
-    for t, known in enumerate(_known(values.size, started, ended)):
-        seen = candidates[:t] & known
-        after = seen.sum() - np.cumsum(seen)  # candidates after each earlier test
-        before = np.flatnonzero(rejected[:t] & known)
-        earned = t - before - 1 - after[before]
-        begun = weights[t - seen.sum()] * _SAFFRON_START
-        spent = begun + _paid(weights[earned], _SAFFRON_START)
-        level[t] = min(_CANDIDATE, (1.0 - _CANDIDATE) * alpha * spent)
-        rejected[t] = values[t] <= level[t]
+    return _in_order(values, budget, candidates, *_times(values.size, started, ended))
+
+
+class _Budget(NamedTuple):
+    """What there is to spend, the share of it to begin with, and its weights (n,) over tests."""
+
+    whole: float
+    start: float
+    weights: F64
+
+
+def _in_order(
+    p: F64, budget: _Budget, candidates: NDArray[np.bool_], started: I64, ended: I64
+) -> OnlineTests:
+    """Each test's level and decision, from the tests that had ended when it started.
+
+    A weight's place is the number of tests since a rejection (or since the beginning), without the
+    candidates among them.
+    """
+    level, rejected = np.zeros(p.size), np.zeros(p.size, bool)
+    running: list[tuple[int, int]] = []  # a heap of tests that have not ended, by their end
+    passed = 0  # candidates that are known
+    after: dict[int, int] = {}  # rejection -> the known candidates after it
+    known: list[int] = []  # rejections, oldest first
+    for t in range(p.size):
+        while running and running[0][0] <= started[t]:
+            _, done = heapq.heappop(running)
+            if rejected[done]:
+                bisect.insort(known, done)
+            if candidates[done]:
+                passed += 1
+                for r in after:
+                    after[r] += r < done
+        places = np.array([t - r - 1 - after[r] for r in known], np.int64)
+        spent = budget.start * budget.weights[t - passed] + _paid(budget, places)
+        level[t] = min(_CANDIDATE, budget.whole * spent)
+        rejected[t] = p[t] <= level[t]
+        if rejected[t]:
+            after[t] = 0
+        heapq.heappush(running, (int(ended[t]), t))
     return OnlineTests(level, rejected)
 
 
-def _paid(weights: F64, start: float) -> float:
-    """What earlier rejections pay: the first one alpha less the budget at the start, others alpha.
+def _paid(budget: _Budget, places: I64) -> float:
+    """What known rejections (r,), oldest first, pay: the first one less, by the budget's start."""
+    if not places.size:
+        return 0.0
+    return float(budget.weights[places].sum() - budget.start * budget.weights[places[0]])
 
-    Both as shares of alpha; `weights` are those of the rejections, oldest first.
-    """
-    return float(weights.sum()) - start * float(weights[0]) if weights.size else 0.0
 
-
-def _known(n: int, started: I64 | None, ended: I64 | None) -> Iterator[NDArray[np.bool_]]:
-    """For each of n tests, which of the earlier ones (t,) had ended when it started."""
+def _times(n: int, started: I64 | None, ended: I64 | None) -> tuple[I64, I64]:
+    """When n tests started and ended; one after another where that is not said."""
     if started is None or ended is None:
-        yield from (np.ones(t, bool) for t in range(n))
-        return
+        return np.arange(n), np.arange(1, n + 1)
     if started.shape != (n,) or ended.shape != (n,):
         raise ValueError(f"times: got shapes {started.shape} and {ended.shape}, wanted ({n},)")
     if np.any(started[1:] < started[:-1]):
         raise ValueError("times: got tests that are not in the order of their start")
-    yield from (ended[:t] <= started[t] for t in range(n))
+    return started, ended
 
 
 def _lord_weights(n: int) -> F64:

@@ -12,6 +12,7 @@ import math
 import os
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from contextlib import suppress
+from datetime import datetime
 from typing import Any, NamedTuple
 
 from harness.errors import HarnessError, one_line
@@ -28,6 +29,9 @@ _MOST_IDS = 5
 _TEXTS = ("run_id", "started", "hypothesis", "spec_hash", "comparison", "claim", "status", "panel")
 
 
+Key = tuple[str, str]  # of a comparison: its hash (RunDigest.comparison) and the candidate
+
+
 class RunDigest(NamedTuple):
     """A run: what it claimed, on which data, and every comparison it made.
 
@@ -41,7 +45,8 @@ class RunDigest(NamedTuple):
     its hypothesis; None in older records. `alpha` is the level of its rule. `gone` are the ids of
     runs that its record names and that were neither in the log nor known by a digest when this one
     was made, `lost` is how many comparisons its record counts that no digest knew. `targets` is the
-    sketch of the targets that it was judged on (`target_sketch`), None in older records.
+    sketch of the targets that it was judged on (`target_sketch`), None in older records. `seconds`
+    is how long the run took.
     """
 
     run_id: str
@@ -73,10 +78,11 @@ class RunDigest(NamedTuple):
     alpha: float | None = None
     gone: Sequence[str] = ()
     lost: int = 0
+    seconds: float = 0.0
     targets: str | None = None
 
     @property
-    def keys(self) -> Iterator[tuple[str, str]]:
+    def keys(self) -> Iterator[Key]:
         """Its comparisons that count, each by its hash and candidate; a claim of equality has none.
 
         Such a claim is not decided by p-values against "no gain".
@@ -249,7 +255,7 @@ def _digest(record: Mapping[str, Any]) -> RunDigest:
     tested_from, tested_until = _tested(record, verdict.get("horizon"))
     return RunDigest(
         run_id=record["run_id"],
-        started=record["started"],
+        started=_checked_time(record["started"]),
         hypothesis=record["hypothesis"],
         spec_hash=str(record.get("spec_hash")),
         comparison=record.get("comparison_hash") or _comparison_hash(record),
@@ -274,9 +280,10 @@ def _digest(record: Mapping[str, Any]) -> RunDigest:
         registered=(record.get("registration") or {}).get("before"),
         models=record["forecasts"].get(verdict.get("horizon")) or [],
         comparisons=_comparisons(record["tables"].get("tests") or {}),
-        alpha=verdict.get("alpha"),
+        alpha=None if verdict.get("alpha") is None else float(verdict["alpha"]),
         gone=list(family.get("gone") or []),
         lost=int(family.get("lost") or 0),
+        seconds=float(record.get("seconds") or 0.0),
         targets=_checked_sketch(record.get("targets")),
     )
 
@@ -301,6 +308,12 @@ def _comparisons(tests: Mapping[str, Sequence[Any]]) -> dict[str, list[float | N
         # The first test of a candidate is the one that counts.
         found.setdefault(str(candidate), [gain, p])
     return found
+
+
+def _checked_time(text: str) -> str:
+    if datetime.fromisoformat(text).tzinfo is None:
+        raise ValueError(f"started: got {one_line(text)}, wanted a time with its zone")
+    return text
 
 
 def _checked_sketch(text: Any) -> str | None:
@@ -337,7 +350,8 @@ def _load(log: Log) -> dict[str, tuple[list[int] | None, RunDigest]]:
             continue
         try:
             run = RunDigest(*line.words)
-        except TypeError:
+            _checked_time(run.started)
+        except (TypeError, ValueError):
             continue
         if all(isinstance(getattr(run, key), str) for key in _TEXTS):
             stands = line.layout == _LAYOUT and line.whole
