@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from harness.audit.auditor import Auditor
+from harness.durations import iso_moment
 from harness.environment import CodeVersion, describe
 from harness.errors import HarnessError, UsageError, of_the_file, one_line
 from harness.history.family import Known, look_up
@@ -231,11 +232,14 @@ def _known(
     started: datetime,
 ) -> Known:
     """What the log has on the hypothesis, its panel and its targets from before this run."""
+    h = measured.study.hypothesis
+    part = forecasts[str(h.verdict.horizon)]
     return look_up(
         log,
-        measured.study.hypothesis,
+        h,
         measured.data,
         targets,
+        iso_moment(part.windows[0].cut),
         started,
         lambda run_id: targets_differ(log, run_id, forecasts),
     )

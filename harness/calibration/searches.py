@@ -128,7 +128,7 @@ def search(of: Search, seed: int, world: int, *, alpha: float) -> Found:
         runs.append(_digest(idea, place, judged, evidence, status))
     best = min(runs, key=_own_p)
     family = family_of(LogDigests(runs, [], []), best.data, best.targets)
-    p, by_holm, _ = family.adjusted()[best.comparison, best.candidate]
+    p, by_holm, _ = family.adjusted()[best.judged, best.candidate]
     return Found(best.status == "confirmed", p, by_holm, family.comparisons)
 
 

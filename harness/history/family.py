@@ -7,8 +7,9 @@ is looked for in ten half-years of one panel is one search. Reruns and variants 
 confirmed or not, and so do runs that are gone, as far as digests or later records tell of them.
 
 Its size is the number of distinct comparisons, a candidate against a baseline, that were ever
-judged in it. A rerun is no new comparison; neither is another name, minimum gain or alpha. The same
-comparison on a copy of the panel counts again: nothing that was tried can leave the count.
+judged in it. A rerun is no new comparison, also over more data; neither is another name, minimum
+gain or alpha. The same comparison on a copy of the panel, or with a test that begins elsewhere,
+counts again: nothing that was tried can leave the count.
 
     family = family_of(read_digests(log), data, targets)
     adjust(family.p_values, family.lost)
@@ -30,7 +31,7 @@ from harness.history.online import Attempt, Decision, attempts_of, decide_online
 from harness.history.registration_status import Contradiction, history
 from harness.inference.multiple_testing import benjamini_hochberg, holm
 from harness.log.registrations import DataRead, moment_words
-from harness.log.run_digests import Key, LogDigests, RunDigest, read_digests
+from harness.log.run_digests import Key, LogDigests, RunDigest, judged_words, read_digests
 from harness.log.store import Log
 from harness.log.target_sketch import Sketch, alike
 
@@ -85,13 +86,15 @@ class Family:
 class Known:
     """What the log knew before a run: its family, its registration, why it may be void.
 
-    `started` is when its run began; `registration` is what the record holds of the registration;
-    `forbidden` are the sentences that forbid a verdict; `unreadable` are runs whose records cannot
-    be read: what is known of them is what digests from before say.
+    `started` is when its run began, `tested_from` when its first test window does; `registration`
+    is what the record holds of the registration; `forbidden` are the sentences that forbid a
+    verdict; `unreadable` are runs whose records cannot be read: what is known of them is what
+    digests from before say.
     """
 
     hypothesis: Hypothesis
     started: datetime
+    tested_from: str
     family: Family
     registration: Mapping[str, Any]
     forbidden: tuple[str, ...]
@@ -106,7 +109,8 @@ class Known:
         """What the record holds of the family, this run included, without the reality check."""
         h, p, members = self.hypothesis, self.family.p_values, self.family.members
         tests = () if h.verdict.claim == "equal" else verdict.evidence
-        own = {(h.comparison_hash, e.candidate): _number(e.p_value) for e in tests}
+        judged = judged_words(h.comparison_hash, self.tested_from)
+        own = {(judged, e.candidate): _number(e.p_value) for e in tests}
         void = verdict.status == "void"
         _count(p, own, void=void)
         adjusted = adjust(p, self.family.lost)
@@ -136,13 +140,14 @@ def look_up(
     hypothesis: Hypothesis,
     data: DataRead,
     targets: str | None,
+    tested_from: str,
     started: datetime,
     contradiction: Contradiction = lambda _: None,
 ) -> Known:
     """What the log knows about a hypothesis that is about to be judged on this data.
 
-    `targets` is the sketch of its targets, `started` is when its run began; `contradiction` is as
-    in `history`.
+    `targets` is the sketch of its targets, `tested_from` the beginning of its first test window
+    (ISO 8601, UTC), `started` is when its run began; `contradiction` is as in `history`.
     """
     digests = read_digests(log)
     past = history(log, hypothesis, digests.runs, data, contradiction)
@@ -158,6 +163,7 @@ def look_up(
     return Known(
         hypothesis,
         started,
+        tested_from,
         family_of(believed, data, targets),
         registration,
         () if registration["anew"] or not changes else (changes[-1].sentence(data),),
@@ -258,7 +264,7 @@ def comparisons(runs: Sequence[RunDigest]) -> dict[Key, float]:
     for run in runs:
         if run.claim != "equal":
             p = {
-                (run.comparison, name): 1.0 if p is None else p
+                (run.judged, name): 1.0 if p is None else p
                 for name, (_, p) in run.comparisons.items()
             }
             _count(found, p, void=run.status == "void")

@@ -166,7 +166,7 @@ def _entries(
         there = sum(run.run_id in members for run in own)
         head = latest.hypothesis, spec_hash, latest.panel, own[0].started, there, state
         gain, _ = latest.comparisons.get(latest.candidate, (None, None))
-        key = latest.comparison, latest.candidate
+        key = latest.judged, latest.candidate
         judged = None if latest.claim == "equal" else adjusted.get(key)
         decided = None
         if judged and latest.alpha:

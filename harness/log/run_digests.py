@@ -29,7 +29,7 @@ _MOST_IDS = 5
 _TEXTS = ("run_id", "started", "hypothesis", "spec_hash", "comparison", "claim", "status", "panel")
 
 
-Key = tuple[str, str]  # of a comparison: its hash (RunDigest.comparison) and the candidate
+Key = tuple[str, str]  # of a comparison: RunDigest.judged and the candidate
 
 
 class RunDigest(NamedTuple):
@@ -87,7 +87,12 @@ class RunDigest(NamedTuple):
 
         Such a claim is not decided by p-values against "no gain".
         """
-        return ((self.comparison, name) for name in self.comparisons if self.claim != "equal")
+        return ((self.judged, name) for name in self.comparisons if self.claim != "equal")
+
+    @property
+    def judged(self) -> str:
+        """What was compared and on which data."""
+        return judged_words(self.comparison, self.tested_from)
 
     @property
     def data(self) -> DataRead:
@@ -225,6 +230,14 @@ def append_digest(log: Log, record: Mapping[str, Any]) -> None:
     """Cache the digest of a run just published, so that no reader has to read its record."""
     with suppress(OSError):
         _append(log, [(_stamp(log, record["run_id"]), _digest_of(record))])
+
+
+def judged_words(comparison: str, tested_from: str | None) -> str:
+    """A comparison and the beginning of its test.
+
+    A run over more data repeats a comparison; one whose test begins elsewhere is another look.
+    """
+    return comparison if tested_from is None else f"{comparison} from {tested_from}"
 
 
 def target_words(settings: Mapping[str, Any]) -> str:

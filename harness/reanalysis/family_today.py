@@ -75,7 +75,7 @@ def families_today(digests: LogDigests, runs: Iterable[RunDigest]) -> dict[str, 
             judged = family, family.adjusted()
             families |= {member.run_id: judged for member in family.members}
         family, adjusted = families[run.run_id]
-        p = None if run.claim == "equal" else adjusted.get((run.comparison, run.candidate))
+        p = None if run.claim == "equal" else adjusted.get((run.judged, run.candidate))
         holm = p[1] if p else None
         found[run.run_id] = FamilyToday(run, len(adjusted) + family.lost, holm, family.gone)
     return found

@@ -20,7 +20,7 @@ from harness.history.family import adjust, comparisons, family_of
 from harness.history.family_report import check_all, report_family
 from harness.log.atomic_files import digest, encode
 from harness.log.registrations import DataRead
-from harness.log.run_digests import all_digests, read_digests
+from harness.log.run_digests import all_digests, judged_words, read_digests
 from harness.log.store import Log
 from harness.spec.reading import parse_hypothesis
 
@@ -47,6 +47,10 @@ def tried(log: Log, name: str, p: list[float | None], **changes: Any) -> str:
     return log.publish(lambda run_id: small.small_record(run_id, **record), [])
 
 
+def judged(comparison: str) -> str:
+    return judged_words(comparison, SPAN[0])
+
+
 def write(*changes: tuple[str, str]) -> None:
     Path(TINY).write_text(workspace.changed(*changes))
 
@@ -65,7 +69,7 @@ def test_every_comparison_counts_once_with_the_p_of_its_latest_run(tmp_path):
     assert [r.hypothesis for r in runs] == ["b", "a", "a"]
     assert unreadable == []
     found = comparisons(runs)
-    a, b = "sha256:a", "sha256:b"  # of specs that are none, their own hash
+    a, b = judged("sha256:a"), judged("sha256:b")  # of specs that are none, their own hash
     assert found == {(b, "c0"): 1.0, (a, "c0"): 0.03, (a, "c1"): 0.4}
     adjusted = adjust(found)
     for method, place in (("holm", 0), ("fdr_bh", 1)):
@@ -134,9 +138,10 @@ def test_a_void_run_has_found_nothing_and_replaces_no_valid_p(tmp_path):
     tried(log, "a", [0.001], status="void", started="2026-05-20T00:00:00+00:00")
     tried(log, "b", [0.002], status="void", started="2026-05-20T00:00:00+00:00")
     found = comparisons(all_digests(log)[0])
-    assert found == {("sha256:a", "c0"): 0.04, ("sha256:b", "c0"): 1.0}
+    a, b = judged("sha256:a"), judged("sha256:b")
+    assert found == {(a, "c0"): 0.04, (b, "c0"): 1.0}
     tried(log, "b", [0.03], started="2026-05-21T00:00:00+00:00")
-    assert comparisons(all_digests(log)[0])["sha256:b", "c0"] == 0.03
+    assert comparisons(all_digests(log)[0])[b, "c0"] == 0.03
 
 
 def test_a_void_run_is_listed_with_the_p_that_counts(tmp_path):
@@ -191,7 +196,7 @@ def test_records_from_before_comparisons_were_hashed_are_known_by_their_spec(tmp
         spec = workspace.changed(("min_gain = 0.01", f"min_gain = {gain}"))
         tried(log, "tiny-har", [0.04], spec=spec, spec_hash=f"sha256:{gain}")
     want = parse_hypothesis(workspace.HYPOTHESIS, Path(TINY)).comparison_hash
-    assert list(comparisons(all_digests(log)[0])) == [(want, "c0")]
+    assert list(comparisons(all_digests(log)[0])) == [(judged(want), "c0")]
 
 
 def test_variants_and_reruns_are_counted_on_the_card(in_workspace, command):
@@ -465,3 +470,22 @@ def test_a_gain_confirmed_alone_but_not_among_all_that_was_tried_carries_a_cauti
         f"Among all {int(0.05 / p) + 1} comparisons of this family, the Holm-adjusted p of har is"
     )
     assert caution.startswith(f"{told} 0.0")
+
+
+def test_a_comparison_whose_test_begins_elsewhere_counts_again(tmp_path):
+    log = Log(tmp_path)
+    for month in ("01", "02", "03"):
+        start = f"2022-{month}-01T00:00:00+00:00"
+        tried(log, "a", [0.01], tested=(start, f"2022-{month}-28T00:00:00+00:00"))
+    longer = "2022-03-01T00:00:00+00:00", "2022-06-01T00:00:00+00:00"
+    tried(log, "a", [0.02], tested=longer, started="2026-05-20T00:00:00+00:00")
+    found = report_family(log, "btc")
+    assert (found.runs, found.comparisons) == (4, 3)
+    (entry,) = found.entries
+    assert (entry.p_value, entry.p_holm) == (0.02, pytest.approx(0.03))
+
+
+def test_a_run_counts_itself_as_the_log_will_count_it(in_workspace, command):
+    first = run(command)["family"]
+    again = run(command)["family"]
+    assert first["comparisons"] == again["comparisons"] == 1

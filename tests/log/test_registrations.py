@@ -28,6 +28,7 @@ from harness.log.run_digests import RunDigest
 from harness.log.store import Log, RecordError
 from harness.spec.reading import parse_hypothesis
 
+FROM = "2021-01-01T00:00:00+00:00"
 AT = datetime(2026, 5, 19, 10, 0, 0, 123_456, tzinfo=UTC)
 DATA = DataRead("tiny", "xxh3:1", ("close",), "2021-01-01", "2021-02-01", 99)
 TINY = "hypotheses/tiny-har.toml"
@@ -217,12 +218,12 @@ def test_what_was_registered_while_a_run_was_under_way_came_after_it(tmp_path):
     log = Log(tmp_path)
     register(log, tiny(), DATA, AT)
     before, after = (AT + timedelta(microseconds=k) for k in (-1, 1))
-    found = look_up(log, tiny(), DATA, None, before).registration
+    found = look_up(log, tiny(), DATA, None, FROM, before).registration
     assert found["before"] is False
     assert found["words"] == (
         "Not registered before its first run (this one, under way by then); registered 2026-05-19."
     )
-    assert look_up(log, tiny(), DATA, None, after).registration["before"] is True
+    assert look_up(log, tiny(), DATA, None, FROM, after).registration["before"] is True
 
 
 def test_what_a_card_says_is_read_from_records_not_from_what_is_derived(in_workspace, command):
@@ -244,7 +245,7 @@ def test_a_registration_anew_must_have_seen_the_changed_data(tmp_path):
     later = AT + timedelta(hours=1)
 
     def forbidden() -> bool:
-        return bool(look_up(log, tiny(), changed, None, AT + timedelta(days=1)).forbidden)
+        return bool(look_up(log, tiny(), changed, None, FROM, AT + timedelta(days=1)).forbidden)
 
     assert forbidden()
     register(log, tiny(), replace(DATA, fingerprint=None), later)
@@ -260,7 +261,7 @@ def test_a_source_that_changed_is_a_change_and_the_sentence_names_it(tmp_path):
 
     def known(source: DataRead | None) -> Known:
         data = replace(DATA, source=source)
-        return look_up(log, tiny(), data, None, AT + timedelta(days=1))
+        return look_up(log, tiny(), data, None, FROM, AT + timedelta(days=1))
 
     def forbidden(source: DataRead | None) -> tuple[str, ...]:
         return known(source).forbidden
