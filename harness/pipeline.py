@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -16,8 +16,9 @@ from harness.audit.auditor import Auditor
 from harness.durations import iso_moment
 from harness.environment import CodeVersion, describe
 from harness.errors import HarnessError, UsageError, of_the_file, one_line
+from harness.history.data_changes import PresentData
 from harness.history.family import Known, look_up
-from harness.history.family_forecasts import check, setting_of, targets_differ
+from harness.history.family_forecasts import check, setting_of
 from harness.inference.evidence import GainAs, Verdict
 from harness.log.run_digests import append_digest, sealed_holm
 from harness.log.store import Log, as_log
@@ -29,7 +30,7 @@ from harness.scores.risk.definitions import tail_words
 from harness.scores.scoring import Scores
 from harness.spec.hypothesis import Hypothesis
 from harness.spec.reading import load_hypothesis
-from harness.study.stages import MeasuredStudy, forecast, measure_study
+from harness.study.stages import forecast, measure_study
 from harness.study.study import Study, set_up
 from harness.types import Forecasts, Progress, Samples
 from harness.verdict.fragility.variants import Basis
@@ -159,12 +160,13 @@ def run(
     with timer("audit"):
         audit = auditor.result()
     with timer("family"):
+        present = PresentData(measured, log, forecasts)
         targets = _sketch(measured.study, deciding)
-        known = _known(log, measured, forecasts, targets, started)
+        known = _known(log, present, targets, started)
     with timer("score and judge"):
         judged = judge(measured, forecasts, [*audit.forbidden, *known.forbidden])
     with timer("family"):
-        history = _history(log, measured.study, known, forecasts, judged.verdict)
+        history = _history(log, present, known, judged.verdict)
     with timer("fragility"):
         varied = vary(Basis(measured, deciding, keep), forecasts[deciding.horizon], judged)
     with timer("record and card"):
@@ -224,24 +226,18 @@ def _set_up(hypothesis: object, search: Sequence[str | Path] | None) -> Study:
     return set_up(hypothesis, folders)
 
 
-def _known(
-    log: Log,
-    measured: MeasuredStudy,
-    forecasts: Mapping[str, Forecasts],
-    targets: str,
-    started: datetime,
-) -> Known:
+def _known(log: Log, present: PresentData, targets: str, started: datetime) -> Known:
     """What the log has on the hypothesis, its panel and its targets from before this run."""
-    h = measured.study.hypothesis
-    part = forecasts[str(h.verdict.horizon)]
+    h = present.measured.study.hypothesis
+    part = present.forecasts[str(h.verdict.horizon)]
     return look_up(
         log,
         h,
-        measured.data,
+        present.measured.data,
         targets,
         iso_moment(part.windows[0].cut),
         started,
-        lambda run_id: targets_differ(log, run_id, forecasts),
+        present.difference,
     )
 
 
@@ -252,10 +248,9 @@ def _sketch(study: Study, samples: Samples) -> str:
     return sketch_of(samples.rows.formed_at, samples.rows.symbol, samples.symbols, known)
 
 
-def _history(
-    log: Log, study: Study, known: Known, forecasts: Mapping[str, Forecasts], verdict: Verdict
-) -> dict[str, Any]:
+def _history(log: Log, present: PresentData, known: Known, verdict: Verdict) -> dict[str, Any]:
     """Registration status and family, as they go into the record."""
+    study, forecasts = present.measured.study, present.forecasts
     rule = study.hypothesis.verdict
     part = forecasts[str(rule.horizon)]
     family = known.words(verdict)
@@ -263,7 +258,10 @@ def _history(
     family["reality_check"] = check(
         log, known, setting, part, verdict.evidence, rule.regime, rule.gain_as
     )
-    return {"registration": dict(known.registration), "family": family}
+    registration = dict(known.registration)
+    others = [run for run in known.members if run.run_id not in registration["run_ids"]]
+    registration["revisions"] = registration["revisions"] + present.of_others(others)
+    return {"registration": registration, "family": family}
 
 
 def _plugins(h: Hypothesis) -> dict[str, dict[str, str | None]]:

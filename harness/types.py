@@ -46,7 +46,7 @@ class Bars:
     `high`, … and extra columns to float64 (n,). `rows` is how many bars were read, so
     `n - rows` were filled. `fingerprint` is a hash of the data read, before filling. A side
     series is NaN where it was not known. `left_out` counts rows of the file that are not bars, by
-    reason.
+    reason. `read` are the starts (rows,) and columns (rows,) of the bars read, before filling.
     """
 
     symbol: str
@@ -59,6 +59,7 @@ class Bars:
     gaps: tuple[Gap, ...]
     fingerprint: str
     left_out: Mapping[str, int] = field(default_factory=dict)
+    read: tuple[I64, Mapping[str, F64]] | None = None
 
     def known_at(self, position: I64) -> I64:
         """When the bars at `position` (any shape) are known: their end, UTC ns."""

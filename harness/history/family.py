@@ -28,7 +28,7 @@ import numpy as np
 
 from harness.durations import ns_of
 from harness.history.online import Attempt, Decision, attempts_of, decide_online
-from harness.history.registration_status import Contradiction, history
+from harness.history.registration_status import Compare, history
 from harness.inference.multiple_testing import benjamini_hochberg, holm
 from harness.log.registrations import DataRead, moment_words
 from harness.log.run_digests import Key, LogDigests, RunDigest, judged_words, read_digests
@@ -142,16 +142,16 @@ def look_up(
     targets: str | None,
     tested_from: str,
     started: datetime,
-    contradiction: Contradiction = lambda _: None,
+    compare: Compare = lambda _: None,
 ) -> Known:
     """What the log knows about a hypothesis that is about to be judged on this data.
 
     `targets` is the sketch of its targets, `tested_from` the beginning of its first test window
-    (ISO 8601, UTC), `started` is when its run began; `contradiction` is as in `history`.
+    (ISO 8601, UTC), `started` is when its run began; `compare` is as in `history`.
     """
     digests = read_digests(log)
-    past = history(log, hypothesis, digests.runs, data, contradiction)
-    registration = past.words(log, moment_words(started))
+    past = history(log, hypothesis, digests.runs, data, compare)
+    registration = past.words(log, moment_words(started), data)
     changes = past.changes
     own = {run.run_id: run for run in past.own}
     kept = [run for run in digests.runs if run.run_id not in past.unreadable]

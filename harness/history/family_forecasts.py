@@ -289,54 +289,6 @@ def family_losses(
     return found
 
 
-def targets_differ(log: Log, run_id: str, forecasts: Mapping[str, Forecasts]) -> str | None:
-    """In words, the first difference of a run's stored targets from these; None without any.
-
-    Every forecast origin that it stored within the present test span must exist, with the same
-    target; the last digits may differ, as sums in another order do.
-    """
-    try:
-        stored = log.read_forecasts(run_id)
-    except RecordError:
-        return None
-    for horizon, part in forecasts.items():
-        found = _first_difference(stored, horizon, part)
-        if found is not None:
-            return found
-    return None
-
-
-def _first_difference(stored: pl.DataFrame, horizon: str, part: Forecasts) -> str | None:
-    import polars as pl
-
-    formed = pl.col("formed_at").to_physical() * 1_000
-    tested = (formed >= part.windows[0].cut) & (formed < part.windows[-1].end)
-    then = stored.filter(pl.col("horizon") == horizon)
-    then = then.filter((pl.col("model") == then["model"].first()) & tested)
-    now = pl.DataFrame(
-        {
-            "symbol": pl.Series(part.symbols, dtype=pl.String).gather(part.symbol),
-            "formed_at": pl.Series(part.formed_at).cast(pl.Datetime("ns", "UTC")),
-            "now": part.y,
-        }
-    ).with_columns(pl.col("formed_at").dt.cast_time_unit("us"))
-    both = then.select("symbol", "formed_at", "y").join(
-        now, on=["symbol", "formed_at"], how="left", validate="1:1"
-    )
-    both = both.sort("formed_at", "symbol")
-    gone = both["now"].is_null().to_numpy()
-    y, after = both["y"].to_numpy(), both["now"].to_numpy()
-    off = np.flatnonzero(gone | ~np.isclose(y, after, 1e-9, 0.0, equal_nan=True))
-    if not off.size:
-        return None
-    row = both.row(int(off[0]), named=True)
-    when = row["formed_at"].strftime("%Y-%m-%d %H:%M")
-    target = f"the target of {row['symbol']} at {when} over {horizon}"
-    if row["now"] is None:
-        return f"{target} was {row['y']:.8g} and is gone"
-    return f"{target} was {row['y']:.8g} and is {row['now']:.8g}"
-
-
 def _stored(log: Log, run: RunDigest, setting: Setting) -> pl.DataFrame | None:
     """A run's forecasts, if they have the setting's targets at its forecast origins."""
     import polars as pl

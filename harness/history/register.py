@@ -14,7 +14,8 @@ from pathlib import Path
 from typing import Any
 
 from harness.errors import PanelError
-from harness.history.registration_status import current_registration, precedes
+from harness.history.data_changes import PresentData
+from harness.history.registration_status import Compare, current_registration, precedes
 from harness.log.registrations import DataRead, Registration, register, registration_path
 from harness.log.run_digests import RunDigest
 from harness.log.store import Log
@@ -69,8 +70,8 @@ def register_hypothesis(
 
     UsageError for a mistake in the files, RunError when the disk refuses.
     """
-    data, missing = read_data(hypothesis, search, progress)
-    found, first = current_registration(log, hypothesis, data)
+    data, compare, missing = _read(hypothesis, log, search, progress)
+    found, first = current_registration(log, hypothesis, data, compare)
     new = found is None
     if found is None:
         found = register(log, hypothesis, data, clock())
@@ -78,13 +79,13 @@ def register_hypothesis(
     return Registered(found, registration_path(log, found), new, missing, earlier)
 
 
-def read_data(
-    hypothesis: Hypothesis, search: Sequence[Path], progress: Callable[[str], None]
-) -> tuple[DataRead, str | None]:
-    """The data that a run would read, or why it cannot be read here."""
+def _read(
+    hypothesis: Hypothesis, log: Log, search: Sequence[Path], progress: Callable[[str], None]
+) -> tuple[DataRead, Compare, str | None]:
+    """The data that a run would read and how earlier data compare, or why it cannot be read."""
     panel = find_panel(hypothesis.panel.name, search).name
     try:
         measured = measure_study(set_up(hypothesis, search), progress=progress)
     except PanelError as error:
-        return DataRead.unseen(panel), str(error)
-    return measured.data, None
+        return DataRead.unseen(panel), lambda _: None, str(error)
+    return measured.data, PresentData(measured, log, {}).difference, None

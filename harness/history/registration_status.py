@@ -5,11 +5,13 @@ What a card says of it is read from sealed records and registrations, never from
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, replace
+import math
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from harness.errors import HarnessError
+from harness.history.data_changes import Difference, Earlier
 from harness.log.registrations import (
     DataRead,
     Registration,
@@ -17,48 +19,77 @@ from harness.log.registrations import (
     rule_difference,
     rule_of,
 )
-from harness.log.run_digests import RunDigest, all_digests, sealed_digests
+from harness.log.run_digests import RunDigest, all_digests, sealed_data, sealed_digests
 from harness.log.store import Log
+from harness.panel.revisions import ROUNDING, size_words
+from harness.panel.sections import LARGEST_TOLERANCE
 from harness.spec.reading import stored_hypothesis
 
 if TYPE_CHECKING:
     from harness.spec.hypothesis import Hypothesis
 
-Contradiction = Callable[[str], str | None]
-
-
-_OTHERWISE = "its file says otherwise how bars are read, held, filled or joined"
+Compare = Callable[[Earlier], Difference | None]
 
 
 @dataclass(frozen=True)
 class Change:
-    """An earlier run or registration of the hypothesis that read other data.
+    """An earlier run or registration of the hypothesis, or of a version of it, on other data.
 
-    `run` is the run's id or `file` the registration's file, the other is None. `shown` says what
-    shows the change, None where the fingerprint or the panel file shows it.
+    `run` is the run's id or `file` the registration's file, the other is None.
     """
 
     run: str | None
     file: str | None
     at: str
     data: DataRead
-    shown: str | None = None
+    difference: Difference
+
+    @property
+    def what(self) -> str:
+        """What read the data, and when."""
+        who = "The registration" if self.run is None else f"Run {self.run}"
+        return f"{who} of {self.at[:10]}"
 
     def sentence(self, now: DataRead) -> str:
         """Why there can be no verdict."""
-        which, then = "panel", self.data
-        of_itself = replace(then, source=None).changed_into(now)
-        if not self.shown and not of_itself and then.source and now.source:
+        which, then, found = "panel", self.data, self.difference
+        if found.of_source and then.source and now.source:
             which, then, now = "source panel", then.source, now.source
-        otherwise = None if then.has_other_bytes(now) else _OTHERWISE
-        why = self.shown or otherwise
-        shown = f": {why}" if why else ""
-        what = "The registration" if self.run is None else f"Run {self.run}"
+        shown = f": {found.shown}" if found.shown else ""
+        size = "" if math.isinf(found.size) else f"; {size_words(found.size)}"
         return (
-            f"The {which} changed{shown}. {what} of {self.at[:10]} read {then.panel} as "
+            f"The {which} changed{shown}{size}. {self.what} read {then.panel} as "
             f"{_reach(then)}; this run read {_reach(now)}. To judge the claim on the changed "
-            "data, register it again (harness register)."
+            f"data, register it again (harness register).{_tolerable(found.size, then.panel)}"
         )
+
+    def caution(self, now: DataRead) -> str:
+        """The change of data for which there can be a verdict all the same."""
+        which, then, found = "panel", self.data, self.difference
+        if found.of_source and then.source and now.source:
+            which, then, now = "source panel", then.source, now.source
+        size = f"; {size_words(found.size)}" if found.revised else ""
+        allowed = ""
+        if found.size > ROUNDING:
+            was = f"{then.tolerance:g}" if then.tolerance else "none"
+            allowed = (
+                f", within the revision_tolerance of {now.tolerance:g} that the panel declares"
+            )
+            if then.tolerance != now.tolerance:
+                allowed += f" now ({was} when it was read then)"
+        what = self.what[0].lower() + self.what[1:]
+        return f"The {which} {then.panel} has changed since {what}: {found.shown}{size}{allowed}."
+
+
+def _tolerable(size: float, panel: str) -> str:
+    """How to declare that changes of this size are revisions, if they may be."""
+    if size > LARGEST_TOLERANCE:
+        return ""
+    enough = min(LARGEST_TOLERANCE, float(f"{10 ** math.ceil(math.log10(size)):.0e}"))
+    return (
+        f" If its vendor revises past values by so little, declare revision_tolerance = {enough:g} "
+        f"in [panel] of {panel}.toml."
+    )
 
 
 @dataclass(frozen=True)
@@ -84,7 +115,8 @@ class History:
     """A hypothesis in the log: its own runs and those of its other versions, oldest first.
 
     `named` are the registrations of its name, `torn` the files of unreadable ones, `unreadable` its
-    own runs with unreadable records; `changes` are the runs and registrations on other data.
+    own runs with unreadable records; `changes` are the runs and registrations of all versions on
+    other data, `slight` those whose data differ by no more than the panel tolerates.
     """
 
     hypothesis: Hypothesis
@@ -92,6 +124,7 @@ class History:
     others: tuple[RunDigest, ...]
     named: tuple[Registration, ...]
     changes: tuple[Change, ...]
+    slight: tuple[Change, ...]
     torn: tuple[str, ...]
     unreadable: tuple[str, ...]
 
@@ -111,8 +144,11 @@ class History:
         runs = (run for run in self.own if run.run_id not in other)
         return next(mine, None), next(runs, None)
 
-    def words(self, log: Log, started: str) -> dict[str, Any]:
-        """What the record of a run that began at `started` holds of this, sentences included."""
+    def words(self, log: Log, started: str, data: DataRead) -> dict[str, Any]:
+        """What the record of a run that began at `started` holds of this, sentences included.
+
+        `data` are those that it read.
+        """
         found, first = self.current_registration()
         before = found is not None and precedes(found, first, started)
         h = self.hypothesis
@@ -139,6 +175,7 @@ class History:
             "files": [r.file for r in self.named],
             "unreadable": list(self.torn),
             "run_ids": [run.run_id for run in (*self.own, *self.others)],
+            "revisions": [change.caution(data) for change in self.slight[-1:]],
             "words": " ".join(sentences),
         }
 
@@ -148,35 +185,38 @@ def history(
     hypothesis: Hypothesis,
     runs: Sequence[RunDigest],
     data: DataRead,
-    contradiction: Contradiction = lambda _: None,
+    compare: Compare = lambda _: None,
 ) -> History:
     """What the log holds of a hypothesis that reads this data; `runs` are all runs of the log.
 
-    `contradiction(run_id)` says in words how the targets that the earlier run stored differ from
-    those of this data; None where they agree.
+    `compare` says how the data that an earlier run or registration read differ from this data.
     """
     name, spec_hash = hypothesis.identity.name, hypothesis.spec_hash
-    own, unreadable = sealed_digests(log, [run for run in runs if run.spec_hash == spec_hash])
     alike = name, hypothesis.comparison_hash
     others = [run for run in runs if run.spec_hash != spec_hash and _version_of(run, alike)]
+    sealed, unreadable = sealed_data(log, [run for run in runs if run.spec_hash == spec_hash])
+    versions, _ = sealed_data(log, [run for run in others if run.panel == data.panel])
     named, torn = registrations(log, name)
-    changes = _changes(own, [r for r in named if r.spec_hash == spec_hash], data, contradiction)
+    found = sorted(
+        _differences([*sealed, *versions], named, spec_hash, compare), key=lambda c: c.at
+    )
     return History(
         hypothesis,
-        own=tuple(own),
+        own=tuple(run for run, *_ in sealed),
         others=tuple(others),
         named=tuple(named),
-        changes=tuple(changes),
+        changes=tuple(c for c in found if not c.difference.slight),
+        slight=tuple(c for c in found if c.difference.slight),
         torn=tuple(torn),
         unreadable=tuple(unreadable),
     )
 
 
 def current_registration(
-    log: Log, hypothesis: Hypothesis, data: DataRead
+    log: Log, hypothesis: Hypothesis, data: DataRead, compare: Compare
 ) -> tuple[Registration | None, RunDigest | None]:
     """The current registration of a hypothesis on this data, and its first run on it."""
-    return history(log, hypothesis, all_digests(log)[0], data).current_registration()
+    return history(log, hypothesis, all_digests(log)[0], data, compare).current_registration()
 
 
 def precedes(
@@ -224,27 +264,25 @@ def versions_before(
     return sorted(found, key=lambda version: version.at)
 
 
-def _changes(
-    own: Sequence[RunDigest],
+def _differences(
+    ran: Sequence[tuple[RunDigest, DataRead, str]],
     registered: Sequence[Registration],
-    now: DataRead,
-    contradiction: Contradiction,
-) -> list[Change]:
-    """All earlier runs and registrations of the hypothesis on other data, oldest first."""
-    found = []
-    grown = [run for run in own if run.data.differs_from(now) and run.data.grew_into(now)]
-    # The latest of them stored the most forecasts, and only its file is read.
-    latest = grown[-1].run_id if grown else None
-    for run in own:
-        shown = contradiction(run.run_id) if run.run_id == latest else None
-        if shown or run.data.changed_into(now):
-            found.append(Change(run.run_id, None, run.started, run.data, shown))
-    found += [
-        Change(None, r.file, r.registered_at, r.data)
-        for r in registered
-        if r.data.changed_into(now)
-    ]
-    return sorted(found, key=lambda change: change.at)
+    spec_hash: str,
+    compare: Compare,
+) -> Iterator[Change]:
+    """All earlier runs and registrations of the hypothesis and its versions on other data."""
+    latest = {run.spec_hash == spec_hash: run.run_id for run, *_ in ran}.values()
+    last = {r.spec_hash == spec_hash: r.file for r in registered}.values()
+    for run, data, spec in ran:
+        same = run.spec_hash == spec_hash
+        found = compare(Earlier(data, spec, run.run_id, same, run.run_id in latest))
+        if found is not None:
+            yield Change(run.run_id, None, run.started, data, found)
+    for r in registered:
+        same = r.spec_hash == spec_hash
+        found = compare(Earlier(r.data, r.spec, None, same, r.file in last))
+        if found is not None:
+            yield Change(None, r.file, r.registered_at, r.data, found)
 
 
 def _reach(data: DataRead) -> str:

@@ -19,6 +19,7 @@ from typing import TYPE_CHECKING, Any
 from harness.durations import iso_moment
 from harness.log.atomic_files import encode, sync, write
 from harness.log.store import Log, RecordError, read_bytes, read_object
+from harness.panel.contents import short_hash, stored_contents
 from harness.panel.identity import panel_identity
 from harness.spec.sections import RULE_VERSION, Acceptance
 
@@ -41,7 +42,9 @@ class DataRead:
     `columns` are those that the fingerprint covers, `start` and `end` the first bar's start and
     the last bar's end (ISO 8601, UTC); `meaning` is the hash of the panel file (panel_identity).
     The fingerprint is None where the data was not at hand, `meaning` in older records.
-    `source` is what was read of the source panel of pretrained models, if any.
+    `source` is what was read of the source panel of pretrained models, if any. `contents` says
+    what was read by month (Contents.words), `selection` hashes the keys that select symbols; both
+    are None in older records. `tolerance` is the panel's revision_tolerance.
     """
 
     panel: str
@@ -52,6 +55,9 @@ class DataRead:
     rows: int | None
     meaning: str | None = None
     source: DataRead | None = None
+    contents: Mapping[str, Any] | None = None
+    selection: str | None = None
+    tolerance: float | None = None
 
     @classmethod
     def of(cls, words: Mapping[str, Any], source: Mapping[str, Any] | None = None) -> DataRead:
@@ -65,6 +71,9 @@ class DataRead:
             rows=words.get("rows"),
             meaning=words.get("meaning"),
             source=cls.of(source) if source else None,
+            contents=stored_contents(words.get("contents")),
+            selection=words.get("selection"),
+            tolerance=words.get("tolerance"),
         )
 
     @classmethod
@@ -73,9 +82,10 @@ class DataRead:
         spec: PanelSpec,
         columns: Sequence[str],
         facts: PanelFacts,
+        selection: Sequence[Any],
         source: DataRead | None = None,
     ) -> DataRead:
-        """What was read to measure these columns of a panel."""
+        """What was read to measure these columns of a panel; `selection` as JSON values."""
         return cls(
             spec.name,
             facts.fingerprint,
@@ -85,6 +95,9 @@ class DataRead:
             facts.rows,
             panel_identity(spec, columns),
             source,
+            facts.contents.words(),
+            short_hash(selection),
+            spec.revision_tolerance,
         )
 
     def words(self) -> dict[str, Any]:
@@ -97,6 +110,9 @@ class DataRead:
             "end": self.end,
             "rows": self.rows,
             "meaning": self.meaning,
+            "contents": self.contents,
+            "selection": self.selection,
+            "tolerance": self.tolerance,
         }
 
     @classmethod
@@ -109,31 +125,6 @@ class DataRead:
         if self.end is None or later.end is None:
             return False
         return self.start == later.start and self.end < later.end
-
-    def differs_from(self, other: DataRead) -> bool:
-        """Whether both fingerprints are known, of the same columns, and differ."""
-        known = self.fingerprint is not None and other.fingerprint is not None
-        return known and self.columns == other.columns and self.fingerprint != other.fingerprint
-
-    def is_read_differently(self, other: DataRead) -> bool:
-        """Whether the panel file is known to define the same columns in another way."""
-        known = self.meaning is not None and other.meaning is not None
-        return known and self.columns == other.columns and self.meaning != other.meaning
-
-    def has_other_bytes(self, later: DataRead) -> bool:
-        """Whether the later bytes are different, and not these with more at their end."""
-        return self.differs_from(later) and not self.grew_into(later)
-
-    def changed_into(self, later: DataRead) -> bool:
-        """Whether the later data is different or is read in another way, or its source is."""
-        own = self.has_other_bytes(later) or self.is_read_differently(later)
-        return own or self.source_changed(later)
-
-    def source_changed(self, later: DataRead) -> bool:
-        """Whether the source panel is known to have changed."""
-        if self.source is None or later.source is None:
-            return False
-        return self.source.changed_into(later.source)
 
 
 @dataclass(frozen=True)

@@ -12,6 +12,7 @@ import math
 import os
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from contextlib import suppress
+from dataclasses import replace
 from datetime import datetime
 from typing import Any, NamedTuple
 
@@ -21,6 +22,7 @@ from harness.log.digest_file import Line, append_lines, copy_lines, read_lines
 from harness.log.registrations import DataRead
 from harness.log.store import Log, RecordError
 from harness.log.target_sketch import Sketch
+from harness.panel.contents import beginning
 
 # Digests made by another version of `_digest_of` are made again: raise this with it.
 _LAYOUT = 5
@@ -46,7 +48,8 @@ class RunDigest(NamedTuple):
     runs that its record names and that were neither in the log nor known by a digest when this one
     was made, `lost` is how many comparisons its record counts that no digest knew. `targets` is the
     sketch of the targets that it was judged on (`target_sketch`), None in older records. `seconds`
-    is how long the run took.
+    is how long the run took. `beginning` has hashes of the data, all but their last day
+    (contents.beginning), if the record has them.
     """
 
     run_id: str
@@ -79,6 +82,7 @@ class RunDigest(NamedTuple):
     gone: Sequence[str] = ()
     lost: int = 0
     seconds: float = 0.0
+    beginning: Mapping[str, Any] | None = None
     targets: str | None = None
 
     @property
@@ -215,14 +219,25 @@ def _by_time(runs: Iterable[RunDigest]) -> list[RunDigest]:
 
 def sealed_digests(log: Log, runs: Sequence[RunDigest]) -> tuple[list[RunDigest], list[str]]:
     """These runs from their sealed records, and the ids of those that are unreadable."""
+    found, unreadable = sealed_data(log, runs)
+    return [run for run, *_ in found], unreadable
+
+
+def sealed_data(
+    log: Log, runs: Sequence[RunDigest]
+) -> tuple[list[tuple[RunDigest, DataRead, str]], list[str]]:
+    """As `sealed_digests`, with all that each record says of the data read, and the spec's text."""
     found, unreadable = [], []
     for run in runs:
         try:
-            found.append(_digest_of(log.read(run.run_id)))
+            record = log.read(run.run_id)
         except RecordError:
             unreadable.append(run.run_id)
-        else:  # what is gone is told by the log, not by one record
-            found[-1] = found[-1]._replace(gone=run.gone, lost=run.lost)
+            continue
+        data = DataRead.of(record.get("panel") or {}, record.get("source"))
+        # What is gone is told by the log, not by one record.
+        digest = _digest_of(record)._replace(gone=run.gone, lost=run.lost)
+        found.append((digest, data, str(record.get("spec"))))
     return found, unreadable
 
 
@@ -281,7 +296,9 @@ def _digest(record: Mapping[str, Any]) -> RunDigest:
         end=panel.get("end"),
         rows=panel.get("rows"),
         meaning=panel.get("meaning"),
-        source=DataRead.of(record["source"]).words() if record.get("source") else None,
+        source=replace(DataRead.of(record["source"]), contents=None).words()
+        if record.get("source")
+        else None,
         tested_from=tested_from,
         tested_until=tested_until,
         target=target_words(record.get("settings") or {}),
@@ -297,6 +314,7 @@ def _digest(record: Mapping[str, Any]) -> RunDigest:
         gone=list(family.get("gone") or []),
         lost=int(family.get("lost") or 0),
         seconds=float(record.get("seconds") or 0.0),
+        beginning=beginning(panel.get("contents")),
         targets=_checked_sketch(record.get("targets")),
     )
 

@@ -16,8 +16,10 @@ from harness.panel.cleaning import Cleaning
 from harness.panel.sections import PanelTable
 from harness.panel.spec import PanelSpec, Side
 
-# Texts for people, and paths: they do not change the bars.
-_NOT_HASHED = ("name", "title", "note", "how_to_get", "file", "digest")
+# Texts for people, paths, how revisions are judged, how much is read: they change no bar.
+_NOT_HASHED = (
+    "name", "title", "note", "how_to_get", "file", "digest", "revision_tolerance", "until", "among",
+)  # fmt: skip
 _DEFAULTS = {key: field.default for key, field in PanelTable.model_fields.items()} | {
     "params": {}, "keep": (), "drop_inconsistent": False, "side": {}, "cleaning": Cleaning(),
     "members": None,

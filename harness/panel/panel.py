@@ -120,14 +120,15 @@ class Panel:
             gaps=gaps,
             fingerprint=fingerprint(raw.symbol, raw.ts, read),
             left_out=checked.left_out,
+            read=(raw.ts, read),
         )
         return self._joined(bars) if self.series else bars
 
     def _in_sessions(self, checked: Checked) -> Bars:
         """As `filled`, on the grid of the exchange's sessions."""
         raw, spec, sessions = checked.raw, self.spec, self.spec.sessions
-        read = raw.columns if checked.close is None else adjusted(raw.columns, checked.close)
-        close = read["close"]
+        traded = raw.columns if checked.close is None else adjusted(raw.columns, checked.close)
+        read, close = traded, traded["close"]
         if spec.overnight != "in":
             read = adjusted(read, without_nights(sessions, raw.ts, close))
         grid, columns, _ = fill_sessions(sessions, raw.symbol, raw.ts, read)
@@ -145,6 +146,7 @@ class Panel:
             gaps=checked.gaps,
             fingerprint=fingerprint(raw.symbol, raw.ts, {**read, "close": close}),
             left_out=checked.left_out,
+            read=(raw.ts, traded),
         )
         return self._joined(bars) if self.series else bars
 
@@ -167,7 +169,7 @@ class Panel:
             if isinstance(bars, Excluded):
                 raise PanelError(f"{panel.spec.file}: {bars.symbol}: {bars.reason}")
         known_at = bars.known_at(np.arange(bars.n))
-        return Series(known_at, bars.columns[self.spec.side[name].column], bars.fingerprint)
+        return Series(known_at, bars.columns[self.spec.side[name].column], bars)
 
     @cached_property
     def labels(self) -> Mapping[str, Mapping[str, str]]:
@@ -214,7 +216,8 @@ def open_panel(
             f"panel: got {one_line(spec)}, wanted a PanelSpec, "
             "as harness.find_panel(name) gives one"
         )
-    start, end = argument_moment("start", start), argument_moment("end", end)
+    start, asked = argument_moment("start", start), argument_moment("end", end)
+    end = min((e for e in (asked, spec.until) if e is not None), default=None)
     columns = spec.names if columns is None else columns
     if isinstance(columns, str):
         raise UsageError(f"columns: got {one_line(columns)}, wanted a list of columns")
@@ -242,12 +245,14 @@ def open_panel(
     module, name = KINDS[spec.kind].target.split(":")
     made_of = [partial(open_panel, spec.members, columns=["close"])] if spec.members else []
     source = getattr(import_module(module), name)(spec.params, request, *made_of)
+    if spec.among is not None:
+        source = source.only(tuple(s for s in source.symbols if s in spec.among))
     if not source.symbols:
         raise PanelError(f"{spec.file}: empty span: no bar {_span(start, end)}")
     available, select = len(source.symbols), select or Selection()
     if (chosen := select.of(spec.name, source.symbols)) != source.symbols:
         source = source.only(chosen)
-    sides = {name: _open_side(spec, name, start, end) for name in spec.side if name in columns}
+    sides = {name: _open_side(spec, name, start, asked) for name in spec.side if name in columns}
     return Panel(
         spec=spec,
         columns=tuple(sorted(columns)),

@@ -153,6 +153,7 @@ def _read(file: Path, known: Mapping[str, Path] | None) -> PanelSpec:
         file=file,
         digest=f"xxh3:{xxhash.xxh3_128(words.encode()).hexdigest()}",
         members=members,
+        revision_tolerance=table.revision_tolerance,
     )
 
 

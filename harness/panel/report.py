@@ -119,6 +119,7 @@ def describe_panel(
         "calendar": spec.calendar,
         "timezone": spec.timezone,
         "fill": spec.fill,
+        "revision_tolerance": spec.revision_tolerance,
         "columns": list(spec.columns),
         "extra_units": dict(spec.extra_units),
         "adjusted_by": spec.adjusting.kind if spec.adjusting else None,

@@ -14,6 +14,7 @@ from harness.panel.row_filter import WANTED, parse_keep
 from harness.panel.sources.table import Params
 
 OVERNIGHT = "overnight"  # the column of overnight log returns, with overnight = 'apart'
+LARGEST_TOLERANCE = 0.01  # in ln of volatility: a larger change is as large as gains claimed
 _BOUND = "a share above 0 such as 0.21"
 EXTRA_NAME = re.compile(r"[a-z][a-z0-9_]*")
 
@@ -51,6 +52,13 @@ class PanelTable(Section):
     on_bad: Literal["refuse", "exclude"] = "refuse"
     exchange: str | None = None
     overnight: Literal["in", "out", "apart"] = "in"
+    revision_tolerance: float | None = Field(
+        default=None,
+        gt=0.0,
+        le=LARGEST_TOLERANCE,
+        description="a change of ln volatility above 0 and at most 0.01, which is 1 % of it: a "
+        "larger one is as large as gains that hypotheses claim",
+    )
 
     @field_validator("bar")
     @classmethod

@@ -6,16 +6,16 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from harness.types import F64, I64
+from harness.types import F64, I64, Bars
 
 
 @dataclass(frozen=True)
 class Series:
-    """Values (n,), when each became known (n,) in ascending UTC ns, and a hash of the data."""
+    """Values (n,), when each became known (n,) in ascending UTC ns, and the bars they are from."""
 
     known_at: I64
     values: F64
-    fingerprint: str
+    bars: Bars
 
 
 def as_of(series: Series, moments: I64, max_age: int) -> F64:

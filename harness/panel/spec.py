@@ -55,7 +55,9 @@ class PanelSpec:
     `columns` maps the panel's columns (extra columns included) to those of the file.
     `extra_units` gives the unit of volume, of each extra column and of each side series. `digest`
     hashes the text of the file and of the panel files it names. `members` is the panel whose
-    symbols the portfolios hold.
+    symbols the portfolios hold. `revision_tolerance`: changes of past values up to this, in ln of
+    volatility, are revisions and no change of the data. No file states `until` (UTC ns) and
+    `among`: bars that end later and other symbols are not read.
     """
 
     name: str
@@ -85,6 +87,9 @@ class PanelSpec:
     file: Path
     digest: str
     members: PanelSpec | None = None
+    revision_tolerance: float | None = None
+    until: int | None = None
+    among: frozenset[str] | None = None
 
     @property
     def names(self) -> tuple[str, ...]:

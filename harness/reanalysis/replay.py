@@ -2,7 +2,7 @@
 
 The replay sees the log as the run saw it: a temporary log holds the earlier runs of its family and
 the registrations that its record names, and the replay is written there. The log itself does not
-change.
+change. Nor does the replay read what the panel has gained since.
 """
 
 from __future__ import annotations
@@ -21,13 +21,17 @@ import numpy as np
 
 from harness.log.run_digests import copy_digests
 from harness.log.store import Log
+from harness.panel.revisions import revised
 from harness.pipeline import run
+from harness.reanalysis.data_as_read import study_as_read
+from harness.samples.measured import read_contents
 from harness.spec.reading import stored_hypothesis
 
 if TYPE_CHECKING:
     import polars as pl
 
     from harness.spec.hypothesis import Hypothesis
+    from harness.study.study import Study
 
 # What cannot be the same in a second run, and what says where it ran: not compared as numbers.
 _ITS_OWN = ("run_id", "started", "seconds", "card", "environment", "figures")
@@ -36,7 +40,7 @@ _OF_THE_SPEC = (
     "comparison_hash", "seed", "forecasts",
 )  # fmt: skip
 _TIMED = ("timings", "fit_times")
-_NOT_NUMBERS = (("panel", "measures_kept"),)
+_NOT_NUMBERS = (("panel", "measures_kept"), ("panel", "tolerance"), ("source", "tolerance"))
 _NOTHING = "nothing"
 _CHECK = "reality_check"  # a part of `family` with a method of its own
 
@@ -117,14 +121,13 @@ def verify_run(
     """
     stored = log.read(prefix)
     forecasts = log.read_forecasts(stored["run_id"])
-    hypothesis = _hypothesis(stored)
+    study = study_as_read(_hypothesis(stored), stored, search)
     with tempfile.TemporaryDirectory(prefix="harness-verify-") as folder:
         temporary = Log(folder)
         gone = _fill(temporary, log, stored)
         outcome = run(
-            hypothesis,
+            study,
             temporary,
-            search=search,
             # The time of the run, so that registrations are before or after it as they were.
             clock=lambda: datetime.fromisoformat(stored["started"]),
             keep=False,
@@ -142,7 +145,7 @@ def verify_run(
         stored["started"],
         outcome.seconds,
         parts,
-        tuple(_causes(stored, again)),
+        (*_causes(stored, again), *_revisions(stored, again, study)),
         tuple(gone),
     )
 
@@ -324,6 +327,22 @@ def _causes(stored: Mapping[str, Any], again: Mapping[str, Any]) -> Iterator[Cau
     was, there = then.get("plugins") or {}, now.get("plugins") or {}
     for kind in was:
         yield Cause(f"plug-in {kind}", _plugin(was[kind]), _plugin(there.get(kind) or {}))
+
+
+def _revisions(
+    stored: Mapping[str, Any], again: Mapping[str, Any], study: Study
+) -> Iterator[Cause]:
+    """Where data differ that the run read, if its record holds months to compare."""
+    for key, of in (("panel", study), ("source", study.source)):
+        then, now = stored.get(key), again.get(key)
+        if of is None or not (then and now and then.get("contents")):
+            continue
+        if then["fingerprint"] != now["fingerprint"]:
+            contents = read_contents(of.panel, of.plan)[1]
+            found = revised(then["contents"], contents, until=None)
+            what = f"bars of {then['name']} until {then['end'][:16].replace('T', ' ')}"
+            if found is not None:
+                yield Cause(what, "those of the record", found.words())
 
 
 def _plugin(words: Mapping[str, Any]) -> str:

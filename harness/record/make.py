@@ -18,7 +18,6 @@ from harness.inference.evidence import Verdict
 from harness.inference.table import METHOD, REALITY_CHECK
 from harness.log.forecast_file import HorizonForecasts
 from harness.log.registrations import moment_words
-from harness.panel.identity import panel_identity
 from harness.record.fit_tables import fit_tables
 from harness.record.score_tables import (
     differences_table,
@@ -36,6 +35,7 @@ from harness.record.tables import (
 )
 from harness.scores.risk.definitions import METHOD as RISK_METHOD
 from harness.scores.seeds import seeds_table
+from harness.study.stages import target_settings
 from harness.tables import finite
 from harness.types import Forecasts
 from harness.verdict.cautions import (
@@ -138,6 +138,7 @@ def make_record(
         "audit": audit.as_dict(),
         **tried,
         "cautions": [
+            *tried["registration"]["revisions"],
             *of_ties(judged.ties, h.verdict.baseline),
             *of_the_baseline(h.verdict.metric, h.models[h.verdict.baseline].kind),
             *_warnings_of_level(study, forecasts, judged),
@@ -184,7 +185,7 @@ def _panel(
     measured: MeasuredStudy,
     dropped: Mapping[str, int],
 ) -> dict[str, Any]:
-    study, facts = measured.study, measured.facts
+    study, facts, read = measured.study, measured.facts, measured.data
     spec = study.panel_spec
     gaps = sorted(facts.gaps, key=lambda g: (-g.missing, g.start))
     return {
@@ -192,7 +193,10 @@ def _panel(
         "title": spec.title,
         "note": spec.note,
         "digest": spec.digest,
-        "meaning": panel_identity(spec, study.plan.inputs),
+        "meaning": read.meaning,
+        "contents": read.contents,
+        "selection": read.selection,
+        "tolerance": read.tolerance,
         "source": spec.kind,
         "calendar": spec.calendar,
         "bar": str(spec.bar),
@@ -213,6 +217,7 @@ def _panel(
                 "panel": spec.side[name].panel.name,
                 "column": spec.side[name].column,
                 "fingerprint": fingerprint,
+                "end": _iso(facts.side_end[name]),
                 "missing": facts.side_missing[name],
             }
             for name, fingerprint in facts.side.items()
@@ -272,7 +277,7 @@ def _symbols(measured: MeasuredStudy) -> tuple[Sequence[str], Sequence[str], boo
     study, source_facts = measured.study, measured.source_facts
     if study.source is None or source_facts is None:
         return study.panel.symbols, (), False
-    same = study.source.panel_spec == study.panel_spec
+    same = study.source.panel_spec.name == study.panel_spec.name
     return study.panel.symbols, source_facts.symbols, same
 
 
@@ -294,18 +299,9 @@ def _source(measured: MeasuredStudy) -> dict[str, Any] | None:
 
 def _settings(study: Study, forecasts: Mapping[str, Forecasts]) -> dict[str, Any]:
     h, w = study.hypothesis, study.hypothesis.walk_forward
-    return {
-        "every": str(h.sample.every),
+    return target_settings(study) | {
         "scales": [str(s) for s in h.sample.scales],
         "measures": list(h.sample.measures),
-        "bipower_edge": h.sample.bipower_edge,
-        "floor": h.sample.floor,
-        "interval": str(h.sample.interval) if h.sample.interval else None,
-        "jump_alpha": h.sample.jump_alpha,
-        "target": h.target.measure,
-        "window": str(h.target.window) if h.target.window else None,
-        "unit": study.scale.unit,
-        "scale": h.target.scale,
         "back": h.target.back,
         "horizons": list(forecasts),
         "scheme": w.scheme,

@@ -25,10 +25,11 @@ import polars as pl
 from harness.cache import cache_folder, code_hash
 from harness.errors import PanelError
 from harness.measures.cascade import CascadePlan, measure, why_unfit, zero_returns
+from harness.panel.contents import DAY_NS, Contents, Days, days_of, short_hash, together
 from harness.panel.panel import Panel, panel_fingerprint
 from harness.types import Bars, Excluded, Gap, Measured
 
-_LAYOUT = 3
+_LAYOUT = 4
 # All code that reads bars and measures them: part of the cache key.
 MADE_BY = (
     "kernels", "measures", "panel", "toml", "durations.py", "samples/measured.py", "types.py",
@@ -42,9 +43,11 @@ class PanelFacts:
     `available` symbols were in the span before any selection; `excluded` are the symbols left out,
     with the reason; `left_out` counts the file's rows that are not bars, by reason. `labels` maps
     each label to {symbol: text}, `unknown` where none is known. `side` maps each side series to
-    the fingerprint of its data, `side_missing` to the number of bars at which it was not known.
-    The fingerprint covers labels and side series. Of the `returns` over the interval that measures
-    read, those of filled bars included, `zero_returns` are 0.
+    the fingerprint of its data, `side_end` to when its last value was known (UTC ns),
+    `side_missing` to the number of bars at which it was not known.
+    The fingerprint covers labels and side series; `contents` says what was read, day by day. Of
+    the `returns` over the interval that measures read, those of filled bars included,
+    `zero_returns` are 0.
     """
 
     symbols: tuple[str, ...]
@@ -54,11 +57,13 @@ class PanelFacts:
     end: int
     gaps: tuple[Gap, ...]
     fingerprint: str
+    contents: Contents
     available: int = 1
     excluded: tuple[Excluded, ...] = ()
     left_out: Mapping[str, int] = field(default_factory=dict)
     labels: Mapping[str, Mapping[str, str]] = field(default_factory=dict)
     side: Mapping[str, str] = field(default_factory=dict)
+    side_end: Mapping[str, int] = field(default_factory=dict)
     side_missing: Mapping[str, int] = field(default_factory=dict)
     returns: int = 0
     zero_returns: int = 0
@@ -107,6 +112,19 @@ def measure_panel(
     return measured, facts, False
 
 
+def read_contents(panel: Panel, plan: CascadePlan) -> tuple[str, Contents]:
+    """The fingerprint and the contents of what `measure_panel` would read; raises what it does."""
+    read = _Tally(panel)
+    for found in panel.read():
+        bars = _fit(panel, found, plan)
+        if isinstance(bars, Excluded):
+            read.excluded.append(bars)
+        else:
+            read.add(bars, (0, 0))
+    facts = read.facts()
+    return facts.fingerprint, facts.contents
+
+
 def _fit(panel: Panel, found: Bars | Excluded, plan: CascadePlan) -> Bars | Excluded:
     """The bars, or the reason why they cannot be used."""
     why = why_unfit(found, plan) if isinstance(found, Bars) else None
@@ -125,6 +143,7 @@ class _Tally:
         self.spans: list[tuple[int, int]] = []
         self.gaps: list[Gap] = []
         self.fingerprints: list[str] = []
+        self.days: list[Days] = []
         self.excluded: list[Excluded] = []
         self.left_out: Counter[str] = Counter()
         self.side_missing: Counter[str] = Counter()
@@ -138,6 +157,7 @@ class _Tally:
         self.spans.append((bars.start, int(bars.known_at(np.array(bars.n - 1)))))
         self.gaps += bars.gaps
         self.fingerprints.append(bars.fingerprint)
+        self.days.append(_days(bars))
         self.left_out.update(bars.left_out)
         for name in self.panel.sides:
             self.side_missing[name] += int(np.isnan(bars.columns[name]).sum())
@@ -149,7 +169,8 @@ class _Tally:
                 f"{self.panel.spec.file}: no symbol is left: {first.symbol}: {first.reason}"
                 + (f" (and {rest:,} more)" if rest else "")
             )
-        side = {name: series.fingerprint for name, series in self.panel.series.items()}
+        series = self.panel.series
+        side = {name: of.bars.fingerprint for name, of in series.items()}
         labels = {
             name: {symbol: of[symbol] for symbol in self.symbols}
             for name, of in self.panel.labels.items()
@@ -163,15 +184,28 @@ class _Tally:
             end=max(e for _, e in self.spans),
             gaps=tuple(self.gaps),
             fingerprint=panel_fingerprint([*self.fingerprints, *words]),
+            contents=Contents(
+                together(self.days),
+                {name: _days(of.bars, name) for name, of in series.items()},
+                short_hash(self.symbols),
+                short_hash(labels) if labels else None,
+            ),
             available=self.panel.available,
             excluded=tuple(self.excluded),
             left_out=dict(self.left_out),
             labels=labels,
             side=side,
+            side_end={name: int(of.known_at[-1]) for name, of in series.items()},
             side_missing=dict(self.side_missing),
             returns=self.returns,
             zero_returns=self.zeros,
         )
+
+
+def _days(bars: Bars, label: str = "") -> Days:
+    assert bars.read is not None, "a panel's bars say what was read"
+    ts, columns = bars.read
+    return days_of(bars.symbol, ts, columns, daily=bars.bar >= DAY_NS, label=label)
 
 
 def _path(panel: Panel, plan: CascadePlan) -> Path | None:
@@ -191,7 +225,12 @@ def _code() -> str:
 def _save(path: Path, measured: list[Measured], facts: PanelFacts) -> None:
     """One header line, then per symbol its times, origins and columns as they are in memory."""
     header = {
-        "facts": asdict(facts),
+        "facts": vars(facts)
+        | {
+            "gaps": [asdict(gap) for gap in facts.gaps],
+            "excluded": [asdict(excluded) for excluded in facts.excluded],
+            "contents": facts.contents.packed(),
+        },
         "symbols": [[m.symbol, m.known_at.size, m.origins.size, m.block, m.bar] for m in measured],
         "columns": list(measured[0].columns),
     }
@@ -222,6 +261,7 @@ def _load(path: Path) -> tuple[list[Measured], PanelFacts] | None:
     facts["gaps"] = tuple(Gap(**gap) for gap in facts["gaps"])
     facts["excluded"] = tuple(Excluded(**excluded) for excluded in facts["excluded"])
     facts["symbols"] = tuple(facts["symbols"])
+    facts["contents"] = Contents.unpacked(facts["contents"])
     return symbols, PanelFacts(**facts)
 
 

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
-from typing import NamedTuple
+from functools import cached_property
+from typing import Any, NamedTuple
 
 from harness.durations import show_moment
 from harness.errors import SpecError
@@ -81,17 +82,40 @@ class MeasuredStudy:
         """The span of the walk forward."""
         return self.study.span(self.facts)
 
-    @property
+    @cached_property
     def data(self) -> DataRead:
         """The data read, as registrations and records store it."""
         study, source, facts = self.study, None, self.source_facts
         if study.source is not None and facts is not None:
-            source = DataRead.by(study.source.panel_spec, study.source.plan.inputs, facts)
-        return DataRead.by(study.panel_spec, study.plan.inputs, self.facts, source)
+            source = _read(study.source, facts)
+        return _read(study, self.facts, source)
 
     def samples(self, horizon: str) -> Samples:
         """Rows and targets of one horizon."""
         return sample(self.study, self.by_symbol, horizon)
+
+
+def _read(study: Study, facts: PanelFacts, source: DataRead | None = None) -> DataRead:
+    panel, begun_by = study.hypothesis.panel, study.panel.begun_by
+    selection = [panel.symbols, panel.draw, panel.draw_seed, panel.min_record, panel.unseen]
+    inputs = study.plan.inputs
+    return DataRead.by(study.panel_spec, inputs, facts, [*selection, begun_by], source)
+
+
+def target_settings(study: Study) -> dict[str, Any]:
+    """What the targets of a study depend on beside its bars, as its record holds it."""
+    h = study.hypothesis
+    return {
+        "every": str(h.sample.every),
+        "bipower_edge": h.sample.bipower_edge,
+        "floor": h.sample.floor,
+        "interval": str(h.sample.interval) if h.sample.interval else None,
+        "jump_alpha": h.sample.jump_alpha,
+        "target": h.target.measure,
+        "window": str(h.target.window) if h.target.window else None,
+        "unit": study.scale.unit,
+        "scale": h.target.scale,
+    }
 
 
 def measure_study(

@@ -4,15 +4,14 @@ from __future__ import annotations
 
 import json
 import os
-from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import pytest
 from statsmodels.stats.multitest import multipletests
 from support import log_writers as small
 from support import workspace
+from support.growing import grow, lay_out_grown
 
 import harness
 from harness.errors import UsageError
@@ -271,7 +270,8 @@ def test_a_panel_that_changed_forbids_a_verdict_until_the_claim_is_registered_an
     second = run(command)
     assert (first["status"], second["status"]) == ("confirmed", "void")
     (why,) = second["verdict"]["reasons"]
-    assert why.startswith(f"The panel changed. Run {first['run_id']} of ")
+    assert why.startswith("The panel changed: its file says otherwise how bars are read, ")
+    assert f". Run {first['run_id']} of " in why
     assert first["panel"]["fingerprint"] in why
     assert second["panel"]["fingerprint"] in why
     assert "harness register" in why
@@ -316,40 +316,6 @@ def test_another_reading_of_the_same_bytes_is_a_change_and_another_title_is_none
     assert run(command)["status"] != "void"
 
 
-def test_a_record_that_does_not_say_how_bars_were_read_is_no_change(tmp_path):
-    old = DataRead("btc", "xxh3:1", ("close",), None, None, None)
-    assert not old.changed_into(replace(old, meaning="sha256:1"))
-    assert replace(old, meaning="sha256:2").changed_into(replace(old, meaning="sha256:1"))
-
-
-def grow(folder: Path, days: int, edit: int | None = None, symbols: str = "X") -> None:
-    """Hourly closes of so many days from a file, one of them edited; each symbol's alike."""
-    rng = np.random.default_rng(3)
-    noise = rng.standard_normal(40 * 24) * np.exp(0.4 * np.sin(np.arange(40 * 24) / 31.0))
-    close = (100.0 * np.exp(np.cumsum(0.01 * noise)))[: days * 24]
-    if edit is not None:
-        close[edit] *= 1.02
-    start = np.datetime64("2021-01-01T00")
-    rows = [
-        f"{start + np.timedelta64(k, 'h')}:00,{c:.6f},{symbol}"
-        for k, c in enumerate(close)
-        for symbol in symbols
-    ]
-    (folder / "panels/prices.csv").write_text("ts,close,name\n" + "\n".join(rows) + "\n")
-
-
-def lay_out_grown(folder: Path, *panel: tuple[str, str]) -> None:
-    """The workspace's hypothesis on hourly bars from a file that grows."""
-    changes = (('"file"', '"tiny"'), *panel)
-    (folder / "panels/tiny.toml").write_text(workspace.changed(*changes, text=workspace.CSV_PANEL))
-    text = workspace.changed(
-        ('every = "1h"\nscales = ["1h", "4h", "1d"]', 'every = "4h"\nscales = ["4h", "12h", "1d"]'),
-        ('horizons = ["1h", "4h"]', 'horizons = ["4h"]'),
-        ('["log(rv_1h)", "log(rv_4h)", "log(rv_1d)"]', '["log(rv_4h)", "log(rv_1d)"]'),
-    )
-    (folder / TINY).write_text(text)
-
-
 def test_data_that_grew_at_its_end_is_no_change_unless_what_it_had_was_revised(
     in_workspace, command
 ):
@@ -376,7 +342,10 @@ def test_data_that_grew_and_lost_a_symbol_changed(in_workspace, command):
     lost = run(command)
     assert lost["status"] == "void"
     assert "The panel changed: the target of Y at 2021-01-" in lost["verdict"]["reasons"][0]
-    assert " and is gone. Run " in lost["verdict"]["reasons"][0]
+    assert (
+        " and is gone; bars added, moved or dropped in 2021-01-01. Run "
+        in lost["verdict"]["reasons"][0]
+    )
 
 
 def test_the_family_of_a_panel_is_listed_from_the_log_alone(in_workspace, command, monkeypatch):
