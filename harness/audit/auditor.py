@@ -16,6 +16,7 @@ from harness.audit.columns import column_checks
 from harness.audit.embargo import embargo_check, stored_check
 from harness.audit.findings import Audit, Check, Failure, merged
 from harness.audit.late_targets import late_check
+from harness.audit.other_columns import OtherColumn, other_columns
 from harness.audit.perturb import Change, changed, held, noise, scaled, truncated
 from harness.audit.probe import Known, Probe, Shared, World, model_at
 from harness.audit.quality import filled_check, floor_check
@@ -78,6 +79,7 @@ class Auditor:
         self.by_symbol, self.form, self.tell = measured.by_symbol, form, tell
         self.checks: list[Check] = [filled_check(measured.facts)]
         self.left_out: list[str] = []
+        self.others: tuple[OtherColumn, ...] = ()
         self._compared: set[str] = set()
         digits = study.hypothesis.spec_hash.removeprefix("sha256:")
         self._small = study if form.whole else in_short_form(study)
@@ -93,6 +95,8 @@ class Auditor:
         self.checks.append(stored_check(samples, windows))
         self.checks += column_checks(models, samples)
         self.checks.append(floor_check(samples, windows, study.scale))
+        if horizon == str(study.hypothesis.verdict.horizon):
+            self.others = other_columns(self.measured, horizon)
         if self.form.whole or horizon == str(study.hypothesis.verdict.horizon):
             window = windows[int(self._rng.integers(len(windows)))]
             chosen = {n: m for n, m in models.items() if self._shuffles(n, m)}
@@ -135,6 +139,7 @@ class Auditor:
             tuple(symbols),
             left,
             self._unprobed(),
+            self.others,
         )
 
     def _unprobed(self) -> tuple[str, ...]:

@@ -7,8 +7,9 @@ from dataclasses import asdict, dataclass
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
+from harness.audit.other_columns import OtherColumn, foresight_table, warnings_of
 from harness.durations import show_moment
-from harness.tables import Table, table
+from harness.tables import Table, rows_of, table
 
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _COLUMNS = (
@@ -54,7 +55,7 @@ class Audit:
     """All checks of a form (`short` or `full`), origins and stretches (UTC ns), what was left out.
 
     `unprobed` are the models whose forecasts at the verdict's horizon were never compared with
-    those under another future.
+    those under another future; `others` the features that read other columns than the target's.
     """
 
     form: str
@@ -64,6 +65,7 @@ class Audit:
     symbols: tuple[str, ...]
     left_out: tuple[str, ...]
     unprobed: tuple[str, ...] = ()
+    others: tuple[OtherColumn, ...] = ()
 
     @property
     def passed(self) -> bool:
@@ -84,7 +86,10 @@ class Audit:
         return f"{state}{',' if not failed else ''} {len(self.checks)} checks{rest}"
 
     def cautions(self, deciding: Collection[str]) -> list[str]:
-        """Warnings about what was not checked, for a verdict between these models."""
+        """Warnings for a verdict between these models: suspected columns, what was not checked."""
+        return [*warnings_of(self.others), *self._unchecked(deciding)]
+
+    def _unchecked(self, deciding: Collection[str]) -> list[str]:
         if not self.stretches:
             return [
                 "The leak audit found no stretch of this panel on which it could replace later "
@@ -109,6 +114,7 @@ class Audit:
             "symbols": list(self.symbols),
             "left_out": list(self.left_out),
             "unprobed": list(self.unprobed),
+            "foresight": rows_of(foresight_table(self.others)),
             "checks": [
                 {
                     **{k: v for k, v in asdict(check).items() if k != "failures"},

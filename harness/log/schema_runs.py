@@ -198,6 +198,43 @@ AUDITS = LogTable(
     ),
 )
 
+FORESIGHT = LogTable(
+    "foresight",
+    "One row per feature of a model of the verdict that reads a column whose time could be wrong.",
+    (
+        RUN_ID,
+        HORIZON,
+        Column("feature", TEXT, "the feature, as the model gets it"),
+        Column(
+            "read",
+            TEXTS,
+            "its columns that are not the target's own: volume, extra columns, side series; "
+            "`prices` beside a target that is an extra column",
+        ),
+        Column(
+            "partial",
+            REAL,
+            "correlation with the target's surprise, both net of the target's past; -1 to 1",
+        ),
+        Column(
+            "lead",
+            COUNT,
+            "forecast origins from what is new in the feature to the move of volatility that it "
+            "correlates with most; 0 or less: with or after the move, as in an honest column",
+        ),
+        Column("ahead", REAL, "largest correlation of what is new with later moves, 0 to 1"),
+        Column("behind", REAL, "the same with moves up to the forecast origin, 0 to 1"),
+        Column(
+            "together",
+            REAL,
+            "root of the sum of squared correlations with all later moves, less what chance gives",
+        ),
+        Column("n", COUNT, "number of forecast origins"),
+        Column("suspected", FLAG, "whether the card warns that the column may know the future"),
+    ),
+    note="Figures and bounds are defined in docs/methods.md, Columns that know the future.",
+)
+
 DOCUMENTS = LogTable(
     "documents",
     "One row per run with `[document]`: a publication that makes the same claim.",

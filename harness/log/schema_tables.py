@@ -43,6 +43,7 @@ LOG_TABLES: dict[str, LogTable] = {
         risk.PIT,
         risk.FAN,
         runs.AUDITS,
+        runs.FORESIGHT,
         runs.DOCUMENTS,
         runs.REPORTED,
         runs.TIMINGS,

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 import polars as pl
 
 from harness.audit.findings import Audit, audit_table
+from harness.audit.other_columns import foresight_table
 from harness.cards.render import render_card
 from harness.durations import iso_moment as _iso
 from harness.durations import show_moment
@@ -165,6 +166,7 @@ def make_record(
             **fit_tables(forecasts),
             "wins": wins_table(h.verdict.baseline, h.verdict.metric, scores),
             "audits": audit_table(audit),
+            "foresight": foresight_table(audit.others),
             **group_tables(judged.groups, judged.adaptations, h.verdict),
             **fragility_table(varied),
             **risk_tables(judged.risks),
