@@ -7,7 +7,7 @@ and a side series can. So can prices beside a target that is an extra column.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -17,7 +17,7 @@ from harness.audit.foresight import Foresight, Origins, foresight
 from harness.measures.table import MEASURES
 from harness.models.protocol import Forecaster
 from harness.panel.sections import OVERNIGHT
-from harness.samples.features import parse_feature
+from harness.samples.features import Binary, Call, Column, Negative, Node, parse_feature
 from harness.samples.rows import OriginMeasures
 from harness.study.stages import MeasuredStudy
 from harness.study.study import Study
@@ -118,15 +118,46 @@ def _warning(read: tuple[str, ...], suspects: Sequence[OtherColumn]) -> str:
 
 
 def _read(study: Study, models: Mapping[str, Forecaster]) -> dict[str, tuple[str, ...]]:
-    """Feature -> the columns that it reads and that could be dated apart from the target."""
-    own = _source(study.hypothesis.target.measure)
-    found = {}
+    """Feature -> the columns that it reads and that could be dated apart from the target.
+
+    A long window hides what is new at its end, so the shortest of a column is a feature here too,
+    unless models read the column with a lag only.
+    """
+    own, plan = _source(study.hypothesis.target.measure), study.plan
+    found: dict[str, tuple[str, ...]] = {}
+    short: dict[str, str] = {}
     for feature in dict.fromkeys(f for model in models.values() for f in model.features):
-        measures = (study.plan.columns[c][0] for c in parse_feature(feature).columns)
-        others = sorted({_source(measure) for measure in measures} - {own})
-        if others:
+        root = parse_feature(feature).root
+        read = [plan.columns[name][0] for name, _ in _columns(root)]
+        if others := sorted({_source(measure) for measure in read} - {own}):
             found[feature] = tuple(others)
+            unlagged = {plan.columns[name][0] for name, lagged in _columns(root) if not lagged}
+            short |= {m: _shortest(study, m) for m in unlagged if _source(m) != own}
+    for measure, column in short.items():
+        if f"log({column})" not in found:
+            found.setdefault(column, (_source(measure),))
     return found
+
+
+def _columns(node: Node, lagged: bool = False) -> Iterator[tuple[str, bool]]:
+    """The columns of a feature, and whether each is read at an earlier forecast origin only."""
+    match node:
+        case Column():
+            yield node.name, lagged
+        case Negative(operand):
+            yield from _columns(operand, lagged)
+        case Call(function, operand):
+            yield from _columns(operand, lagged or function == "lag")
+        case Binary(_, left, right):
+            yield from _columns(left, lagged)
+            yield from _columns(right, lagged)
+
+
+def _shortest(study: Study, measure: str) -> str:
+    """The measure's column over the shortest window."""
+    plan = study.plan
+    spans = {c: plan.windows[scale] for c, (m, scale) in plan.columns.items() if m == measure}
+    return min(spans, key=spans.__getitem__)
 
 
 def _source(measure: str) -> str:
