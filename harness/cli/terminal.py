@@ -120,7 +120,9 @@ def warn_of_figures(run_id: str, failed: Mapping[str, str]) -> None:
 def show_plan(plan: Mapping[str, Any]) -> None:
     """A plan: what would be read and trained, then the test windows of each horizon."""
     tables = {key: plan[key] for key in ("training", "windows")}
-    show_fields({k: v for k, v in plan.items() if k not in tables})
+    show_fields({k: v for k, v in plan.items() if k not in (*tables, "warnings")})
+    for warning in plan["warnings"]:
+        show_line(f"warning: {warning}", "  ")
     for rows in filter(None, tables.values()):
         click.echo("")
         show_table(tuple(rows[0]), [list(row.values()) for row in rows])
@@ -153,6 +155,8 @@ def show_panel_report(report: PanelReport) -> None:
     excluded = sum(symbol.excluded for symbol in report.symbols)
     if excluded:
         click.echo(f"excluded: {excluded} of {len(report.symbols)} symbols")
+    for warning in report.warnings:
+        show_line(f"warning: {warning}", "  ")
     click.echo(f"{report.name}: {'ok' if report.ok else 'not ok'}")
 
 

@@ -11,6 +11,7 @@ import numpy as np
 
 from harness.panel.panel import Checked, Panel, open_panel, panel_fingerprint, show_stamp
 from harness.panel.quality import fingerprint
+from harness.panel.side_times import SideClock, side_warnings
 from harness.panel.spec import PanelSpec
 from harness.types import Gap
 
@@ -35,10 +36,11 @@ class SymbolReport:
 
 @dataclass(frozen=True)
 class PanelReport:
-    """The quality of a whole panel, symbol by symbol."""
+    """The quality of a whole panel, symbol by symbol; `warnings` of side series, no problems."""
 
     name: str
     symbols: tuple[SymbolReport, ...]
+    warnings: tuple[str, ...] = ()
 
     @property
     def ok(self) -> bool:
@@ -60,23 +62,47 @@ class PanelReport:
         """The report as JSON values."""
         head = {"name": self.name, "ok": self.ok, "rows": self.rows, "left_out": self.left_out}
         return head | {
+            "warnings": list(self.warnings),
             "symbols": [
                 asdict(s) | {"start": _maybe(s.start), "end": _maybe(s.end), "gaps": _gaps(s.gaps)}
                 for s in self.symbols
-            ]
+            ],
         }
 
 
 def check_panel(spec: PanelSpec, start: int | None = None, end: int | None = None) -> PanelReport:
     """Read all columns of all symbols and report all problems; bad bars raise nothing.
 
-    Raises PanelError for files that are missing or cannot be read, including those of side series
-    and labels.
+    Raises PanelError for files that are missing or cannot be read, including those of labels, and
+    for side series that cannot be used.
     """
     panel = open_panel(spec, start=start, end=end, columns=spec.names)
     assert panel.labels is not None
-    reports = tuple(_symbol_report(spec, checked) for checked in panel.checked())
-    return PanelReport(spec.name, reports)
+    clocks, reports = _SideClocks(panel), []
+    for checked in panel.checked():
+        reports.append(_symbol_report(spec, checked))
+        clocks.add(checked)
+    return PanelReport(spec.name, tuple(reports), clocks.warnings())
+
+
+class _SideClocks:
+    """Collects the bars of symbols without problems, for the warnings of side series."""
+
+    def __init__(self, panel: Panel) -> None:
+        self._spec = panel.spec
+        self._clocks = {name: SideClock(series) for name, series in panel.series.items()}
+
+    def add(self, checked: Checked) -> None:
+        """A symbol's bars as read."""
+        if not checked.sentences:
+            for clock in self._clocks.values():
+                clock.add(checked.raw.symbol, checked.raw.ts + self._spec.bar.ns)
+
+    def warnings(self) -> tuple[str, ...]:
+        """The warnings, once all symbols are added."""
+        found = {name: clock.times() for name, clock in self._clocks.items()}
+        known = {name: times for name, times in found.items() if times is not None}
+        return tuple(side_warnings(self._spec, known))
 
 
 def _symbol_report(spec: PanelSpec, checked: Checked) -> SymbolReport:
@@ -104,7 +130,10 @@ def describe_panel(
     """
     panel = open_panel(spec, start=start, end=end, columns=spec.names)
     labels = {name: dict(Counter(of.values()).most_common()) for name, of in panel.labels.items()}
-    symbols = [_describe_symbol(panel, checked) for checked in panel.checked()]
+    clocks, symbols = _SideClocks(panel), []
+    for checked in panel.checked():
+        symbols.append(_describe_symbol(panel, checked))
+        clocks.add(checked)
     rows = sum(symbol["rows"] for symbol in symbols)
     known = all(symbol["missing"] is not None for symbol in symbols)
     missing = sum(symbol["missing"] for symbol in symbols) if known else None
@@ -134,6 +163,7 @@ def describe_panel(
         "missing": missing,
         "share_filled": filled / (rows + filled) if rows and known else None,
         "fingerprint": panel_fingerprint(symbol["fingerprint"] for symbol in symbols),
+        "warnings": list(clocks.warnings()),
         "symbols": symbols,
     }
 

@@ -19,6 +19,7 @@ from harness.inference.evidence import Verdict
 from harness.inference.table import METHOD, REALITY_CHECK
 from harness.log.forecast_file import HorizonForecasts
 from harness.log.registrations import moment_words
+from harness.panel.side_times import side_warnings
 from harness.record.fit_tables import fit_tables
 from harness.record.score_tables import (
     differences_table,
@@ -153,6 +154,7 @@ def make_record(
                 forecasts[str(h.verdict.horizon)], (h.verdict.baseline, verdict.best.candidate)
             ),
             *_warnings_of_laws(h, judged),
+            *side_warnings(study.panel_spec, facts.side_times),
             *of_the_source(*_symbols(measured)),
             *of_the_records(h.panel.min_record),
         ],
@@ -221,6 +223,7 @@ def _panel(
                 "fingerprint": fingerprint,
                 "end": _iso(facts.side_end[name]),
                 "missing": facts.side_missing[name],
+                **(times.record if (times := facts.side_times.get(name)) else {}),
             }
             for name, fingerprint in facts.side.items()
         },

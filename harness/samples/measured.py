@@ -27,6 +27,7 @@ from harness.errors import PanelError
 from harness.measures.cascade import CascadePlan, measure, why_unfit, zero_returns
 from harness.panel.contents import DAY_NS, Contents, Days, days_of, short_hash, together
 from harness.panel.panel import Panel, panel_fingerprint
+from harness.panel.side_times import SideClock, SideTimes
 from harness.types import Bars, Excluded, Gap, Measured
 
 _LAYOUT = 4
@@ -44,9 +45,9 @@ class PanelFacts:
     with the reason; `left_out` counts the file's rows that are not bars, by reason. `labels` maps
     each label to {symbol: text}, `unknown` where none is known. `side` maps each side series to
     the fingerprint of its data, `side_end` to when its last value was known (UTC ns),
-    `side_missing` to the number of bars at which it was not known.
-    The fingerprint covers labels and side series; `contents` says what was read, day by day. Of
-    the `returns` over the interval that measures read, those of filled bars included,
+    `side_missing` to the number of bars at which it was not known, `side_times` to when it was
+    known. The fingerprint covers labels and side series; `contents` says what was read, day by day.
+    Of the `returns` over the interval that measures read, those of filled bars included,
     `zero_returns` are 0.
     """
 
@@ -67,6 +68,7 @@ class PanelFacts:
     side_missing: Mapping[str, int] = field(default_factory=dict)
     returns: int = 0
     zero_returns: int = 0
+    side_times: Mapping[str, SideTimes] = field(default_factory=dict)
 
     @property
     def filled(self) -> int:
@@ -147,6 +149,7 @@ class _Tally:
         self.excluded: list[Excluded] = []
         self.left_out: Counter[str] = Counter()
         self.side_missing: Counter[str] = Counter()
+        self.clocks = {name: SideClock(series) for name, series in panel.series.items()}
 
     def add(self, bars: Bars, returns: tuple[int, int]) -> None:
         self.zeros += returns[0]
@@ -159,8 +162,9 @@ class _Tally:
         self.fingerprints.append(bars.fingerprint)
         self.days.append(_days(bars))
         self.left_out.update(bars.left_out)
-        for name in self.panel.sides:
+        for name, clock in self.clocks.items():
             self.side_missing[name] += int(np.isnan(bars.columns[name]).sum())
+            clock.add(bars.symbol, bars.known_at(np.arange(bars.n)))
 
     def facts(self) -> PanelFacts:
         if not self.symbols:
@@ -199,6 +203,11 @@ class _Tally:
             side_missing=dict(self.side_missing),
             returns=self.returns,
             zero_returns=self.zeros,
+            side_times={
+                name: times
+                for name, clock in self.clocks.items()
+                if (times := clock.times()) is not None
+            },
         )
 
 
@@ -262,6 +271,7 @@ def _load(path: Path) -> tuple[list[Measured], PanelFacts] | None:
     facts["excluded"] = tuple(Excluded(**excluded) for excluded in facts["excluded"])
     facts["symbols"] = tuple(facts["symbols"])
     facts["contents"] = Contents.unpacked(facts["contents"])
+    facts["side_times"] = {n: SideTimes(**times) for n, times in facts["side_times"].items()}
     return symbols, PanelFacts(**facts)
 
 

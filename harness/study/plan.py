@@ -10,6 +10,7 @@ from typing import Any
 from harness.durations import show_moment
 from harness.errors import of_the_file
 from harness.measures.table import zeros_as_jumps
+from harness.panel.side_times import side_warnings
 from harness.samples.measured import PanelFacts
 from harness.spec.hypothesis import Hypothesis
 from harness.study.stages import measure_study, plan_forecast
@@ -88,6 +89,7 @@ def plan_run(hypothesis: Hypothesis, search: Sequence[Path]) -> dict[str, Any]:
         "bars": facts.bars,
         "filled bars": facts.filled,
         **_zeros(study, facts),
+        "warnings": side_warnings(study.panel_spec, facts.side_times),
         "effective embargo (minutes)": {
             h: study.embargo(h) // _NS_PER_MINUTE for h in map(str, hypothesis.target.horizons)
         },

@@ -1,0 +1,191 @@
+"""When a side series is known beside the bars that read it: is it late, is it dated alike?
+
+Values are joined by the clock, so a day without a time zone ends at midnight UTC. Two exchanges
+whose days are both dated so seem to close together, wherever they are; only their holidays tell
+them apart. And a value that is missing at the end of a panel is replaced by the one before it,
+which is right for a weekend and wrong for a file that is a day behind.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from harness.durations import NS_PER_DAY, iso_moment, show_moment
+from harness.panel.side_series import Series
+from harness.panel.spec import PanelSpec
+from harness.types import I64
+
+_SAME_HOLIDAYS = 0.8  # of the side's; 0.98 within one country, at most 0.53 between two
+_DAILY = 0.5  # share of weekdays with a value, from which a series has holidays
+_FEWEST = 30  # bars at one time of day, to know what is usual
+_UNUSUAL = 0.15  # share of bars at which a value may be as old and still late at the last
+_MOVING = 6 * NS_PER_DAY  # a yearly holiday moves by as much
+_YEAR = 365.25 * NS_PER_DAY
+_HOUR = NS_PER_DAY // 24
+_SLOW = 7 * NS_PER_DAY  # from this period on, a value may be published a period later
+
+
+@dataclass(frozen=True)
+class SideTimes:
+    """A side series at the newest bar of a panel: times in ns, moments in UTC ns.
+
+    The newest value became known at `last` and is `age` old; `usual` is its age at most bars at the
+    same time of the week, `period` the usual time between values. `late`: older than a weekend, a
+    yearly holiday or a publication explains. `holidays` is the share of the weekdays without a
+    value on which a symbol has no bar either: of `symbol`, which shares the fewest. None where the
+    series has a value on all weekdays or on few, or days end at another time than midnight UTC.
+    """
+
+    last: int
+    age: int
+    usual: int
+    period: int
+    late: bool
+    holidays: float | None
+    symbol: str | None
+
+    @property
+    def record(self) -> dict[str, Any]:
+        """As plain JSON values, for the record: times in hours."""
+        return {
+            "last": iso_moment(self.last),
+            "age_hours": self.age / _HOUR,
+            "usual_age_hours": self.usual / _HOUR,
+            "period_hours": self.period / _HOUR,
+            "late": self.late,
+            "shared_holidays": self.holidays,
+            "shared_holidays_of": self.symbol,
+        }
+
+
+class SideClock:
+    """Collects the bars of a panel, symbol by symbol, beside one side series."""
+
+    def __init__(self, series: Series) -> None:
+        self._known = series.known_at
+        self._moments = np.empty(0, np.int64)
+        self._shares: list[tuple[float, str]] = []
+
+    def add(self, symbol: str, moments: I64) -> None:
+        """The moments (n,) at which a symbol's bars are known, ascending."""
+        newest = (moments[-1], moments.size)
+        if not self._moments.size or newest > (self._moments[-1], self._moments.size):
+            self._moments = moments
+        share = _shared_holidays(moments, self._known)
+        if share is not None:
+            self._shares.append((share, symbol))
+
+    def times(self) -> SideTimes | None:
+        """What is known after the last symbol; None without bars, or values before the newest."""
+        known, moments = self._known, self._moments
+        if known.size < 2 or not moments.size or known[0] > moments[-1]:
+            return None
+        moments = moments[(moments[-1] - moments) % NS_PER_DAY == 0]
+        place = np.searchsorted(known, moments, side="right") - 1
+        moments, place = moments[place >= 0], place[place >= 0]
+        ages = moments - known[place]
+        weekday = moments // NS_PER_DAY % 7
+        same = ages[weekday == weekday[-1]]
+        period = int(np.median(np.diff(known)))
+        share, symbol = min(self._shares, default=(None, None))
+        return SideTimes(
+            last=int(known[place[-1]]),
+            age=int(ages[-1]),
+            usual=int(np.median(same)),
+            period=period,
+            late=_late(moments, ages, weekday, period),
+            holidays=share,
+            symbol=symbol,
+        )
+
+
+def _late(moments: I64, ages: I64, weekday: I64, period: int) -> bool:
+    """Whether the last age is beyond what weekends, yearly holidays and publication explain."""
+    if moments.size < _FEWEST:
+        return False
+    beyond = np.empty(ages.size)
+    for day in np.unique(weekday):
+        beyond[weekday == day] = ages[weekday == day] - np.median(ages[weekday == day])
+    if beyond[-1] < (period if period < _SLOW else 2 * period):
+        return False
+    as_old = beyond[:-1] >= beyond[-1]
+    passed = moments[-1] - moments[:-1][as_old]
+    years = np.round(passed / _YEAR)
+    yearly = (years >= 1) & (np.abs(passed - years * _YEAR) <= _MOVING)
+    return bool(as_old.mean() < _UNUSUAL and not yearly.any())
+
+
+def _shared_holidays(moments: I64, known: I64) -> float | None:
+    """Of the weekdays without a value of a daily series, the share without a bar.
+
+    None where a day ends at another time than midnight UTC: then its zone is known.
+    """
+    if np.any(moments % NS_PER_DAY) or np.any(known % NS_PER_DAY):
+        return None
+    bars, values = moments // NS_PER_DAY - 1, known // NS_PER_DAY - 1
+    first, last = max(bars[0], values[0]), min(bars[-1], values[-1])
+    if last <= first:
+        return None
+    days = np.arange(first, last + 1)
+    weekdays = days[(days + 3) % 7 < 5]  # 1970-01-01 was a Thursday
+    closed = weekdays[~np.isin(weekdays, values)]
+    if not closed.size or closed.size > (1.0 - _DAILY) * weekdays.size:
+        return None
+    return float(np.mean(~np.isin(closed, bars)))
+
+
+def side_warnings(spec: PanelSpec, sides: Mapping[str, SideTimes]) -> list[str]:
+    """Warnings of side series that are late, or whose days may end at another time."""
+    return [
+        *(w for name, times in sides.items() for w in _of_zones(spec, name, times)),
+        *(w for name, times in sides.items() for w in _of_age(spec, name, times)),
+    ]
+
+
+def _of_zones(spec: PanelSpec, name: str, times: SideTimes) -> list[str]:
+    side = spec.side[name].panel
+    if not (_without_zone(spec) and _without_zone(side)):
+        return []
+    if times.holidays is not None and times.holidays >= _SAME_HOLIDAYS:
+        return []
+    why = (
+        "their holidays do not tell whether they are of one exchange"
+        if times.holidays is None
+        else f"{times.symbol} has a bar on {1 - times.holidays:.0%} of the holidays of {side.name}"
+    )
+    return [
+        f"The days of panel {spec.name} and of its side series {name} (panel {side.name}) are both "
+        f"without a time zone, so both seem to end at midnight UTC; {why}. If their exchanges "
+        "close at different times, a value may be read before it is known. Set panel.timezone in "
+        f"{spec.name}.toml and in {side.name}.toml ('Etc/UTC' if a day does end at midnight UTC)."
+    ]
+
+
+def _without_zone(spec: PanelSpec) -> bool:
+    """Whether bars are days of sessions that no key places on the clock."""
+    daily = spec.bar.ns == NS_PER_DAY and spec.calendar == "sessions"
+    return daily and not spec.exchange and spec.timezone in (None, "UTC")
+
+
+def _of_age(spec: PanelSpec, name: str, times: SideTimes) -> list[str]:
+    if not times.late:
+        return []
+    return [
+        f"The side series {name} is late: at the panel's newest bar its newest value is "
+        f"{_length(times.age)} old, known since {show_moment(times.last)} UTC; at this time of the "
+        f"week it is usually {_length(times.usual)} old, and a new value comes every "
+        f"{_length(times.period)}. The newest rows read an old value: update panel "
+        f"{spec.side[name].panel.name}."
+    ]
+
+
+def _length(ns: int) -> str:
+    """A length of time in days, hours or minutes."""
+    for unit, size in (("d", NS_PER_DAY), ("h", _HOUR)):
+        if ns >= size:
+            return f"{round(ns / size, 1):,g} {unit}"
+    return f"{round(ns / _HOUR * 60)} min"
