@@ -197,7 +197,7 @@ def _within(z: F64, origins: Origins, rows: I64) -> tuple[F64, NDArray[np.bool_]
 
     And whether each row still varies: a calendar does not.
     """
-    least = 1e-6 * z.var(axis=1)
+    least = np.maximum(1e-6 * z.var(axis=1), 1e-24 * np.mean(z * z, axis=1))  # rounding
     for period in (_WEEK, _DAY):
         if 1 < period // origins.every <= rows.size // _PER_SLOT:
             z = z - _means(z, origins.times[rows] % period // origins.every)

@@ -18,7 +18,8 @@ def audit(file: str, full: bool, as_json: bool) -> None:
     """Audit FILE for leaks; the exit code is 1 if a check fails.
 
     Replaces the data after sampled forecast origins and requires that nothing known before
-    changes; checks the embargo from stored times; shuffles targets; checks features and data.
+    changes; checks the embargo from stored times; shuffles targets; checks features and data;
+    warns of columns that may know the future.
     Every run does the short form. Writes nothing. Examples:
 
     \b
@@ -26,6 +27,7 @@ def audit(file: str, full: bool, as_json: bool) -> None:
     harness audit hypotheses/sp500-har.toml --full
     """
     from harness.audit.alone import audit_hypothesis
+    from harness.audit.other_columns import warnings_of
     from harness.cli.terminal import Progress
     from harness.spec.reading import load_hypothesis
 
@@ -42,6 +44,8 @@ def audit(file: str, full: bool, as_json: bool) -> None:
             click.echo(f"{state}  {check.name}: {check.covered} ({check.count:,} values)")
             for failure in check.failures:
                 click.echo(f"        {failure.words}")
+        for warning in warnings_of(found.others):
+            click.echo(f"warning: {warning}", err=True)
         for what in found.left_out:
             click.echo(f"not checked: {what}", err=True)
         click.echo(f"{hypothesis.identity.name}: {found.form} audit {found.words}")

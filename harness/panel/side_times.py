@@ -26,6 +26,7 @@ _UNUSUAL = 0.15  # share of bars at which a value may be as old and still late a
 _MOVING = 6 * NS_PER_DAY  # a yearly holiday moves by as much
 _YEAR = 365.25 * NS_PER_DAY
 _HOUR = NS_PER_DAY // 24
+_NEARLY = 0.9  # of a period: a day of 23 hours
 _SLOW = 7 * NS_PER_DAY  # from this period on, a value may be published a period later
 
 
@@ -35,9 +36,10 @@ class SideTimes:
 
     The newest value became known at `last` and is `age` old; `usual` is its age at most bars at the
     same time of the week, `period` the usual time between values. `late`: older than a weekend, a
-    yearly holiday or a publication explains. `holidays` is the share of the weekdays without a
-    value on which a symbol has no bar either: of `symbol`, which shares the fewest. None where the
-    series has a value on all weekdays or on few, or days end at another time than midnight UTC.
+    yearly holiday or a publication explains. `dated`: bars and values are all known at midnight
+    UTC. Then `holidays` is the share of the weekdays without a value on which a symbol has no bar
+    either: of `symbol`, which shares the fewest; None where the series has a value on all weekdays,
+    or on few.
     """
 
     last: int
@@ -45,6 +47,7 @@ class SideTimes:
     usual: int
     period: int
     late: bool
+    dated: bool
     holidays: float | None
     symbol: str | None
 
@@ -67,6 +70,7 @@ class SideClock:
 
     def __init__(self, series: Series) -> None:
         self._known = series.known_at
+        self._dated = not np.any(self._known % NS_PER_DAY)
         self._moments = np.empty(0, np.int64)
         self._shares: list[tuple[float, str]] = []
 
@@ -75,7 +79,8 @@ class SideClock:
         newest = (moments[-1], moments.size)
         if not self._moments.size or newest > (self._moments[-1], self._moments.size):
             self._moments = moments
-        share = _shared_holidays(moments, self._known)
+        self._dated = self._dated and not np.any(moments % NS_PER_DAY)
+        share = _shared_holidays(moments, self._known) if self._dated else None
         if share is not None:
             self._shares.append((share, symbol))
 
@@ -91,13 +96,15 @@ class SideClock:
         weekday = moments // NS_PER_DAY % 7
         same = ages[weekday == weekday[-1]]
         period = int(np.median(np.diff(known)))
-        share, symbol = min(self._shares, default=(None, None))
+        shares = self._shares if self._dated else []
+        share, symbol = min(shares, default=(None, None))
         return SideTimes(
             last=int(known[place[-1]]),
             age=int(ages[-1]),
             usual=int(np.median(same)),
             period=period,
             late=_late(moments, ages, weekday, period),
+            dated=self._dated,
             holidays=share,
             symbol=symbol,
         )
@@ -110,7 +117,7 @@ def _late(moments: I64, ages: I64, weekday: I64, period: int) -> bool:
     beyond = np.empty(ages.size)
     for day in np.unique(weekday):
         beyond[weekday == day] = ages[weekday == day] - np.median(ages[weekday == day])
-    if beyond[-1] < (period if period < _SLOW else 2 * period):
+    if beyond[-1] < _NEARLY * (period if period < _SLOW else 2 * period):
         return False
     as_old = beyond[:-1] >= beyond[-1]
     passed = moments[-1] - moments[:-1][as_old]
@@ -120,12 +127,7 @@ def _late(moments: I64, ages: I64, weekday: I64, period: int) -> bool:
 
 
 def _shared_holidays(moments: I64, known: I64) -> float | None:
-    """Of the weekdays without a value of a daily series, the share without a bar.
-
-    None where a day ends at another time than midnight UTC: then its zone is known.
-    """
-    if np.any(moments % NS_PER_DAY) or np.any(known % NS_PER_DAY):
-        return None
+    """Of the weekdays without a value of a daily series, the share without a bar."""
     bars, values = moments // NS_PER_DAY - 1, known // NS_PER_DAY - 1
     first, last = max(bars[0], values[0]), min(bars[-1], values[-1])
     if last <= first:
@@ -148,7 +150,7 @@ def side_warnings(spec: PanelSpec, sides: Mapping[str, SideTimes]) -> list[str]:
 
 def _of_zones(spec: PanelSpec, name: str, times: SideTimes) -> list[str]:
     side = spec.side[name].panel
-    if not (_without_zone(spec) and _without_zone(side)):
+    if not (times.dated and _without_zone(spec) and _without_zone(side)):
         return []
     if times.holidays is not None and times.holidays >= _SAME_HOLIDAYS:
         return []

@@ -40,6 +40,7 @@ TABLES = sorted(
         "fits",
         "folds",
         "forecasts",
+        "foresight",
         "fragility",
         "group_scores",
         "coverage",
