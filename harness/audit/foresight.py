@@ -210,6 +210,8 @@ def _within(z: F64, origins: Origins, rows: I64) -> tuple[F64, NDArray[np.bool_]
 
 def _means(z: F64, group: I64) -> F64:
     """The mean of each row of z (m, n) over the columns of the same group (n,) of codes."""
+    if not group.any():  # one group
+        return z.mean(axis=1, keepdims=True)
     count = np.maximum(np.bincount(group), 1)
     return np.array([(np.bincount(group, row) / count)[group] for row in z])
 

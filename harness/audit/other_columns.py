@@ -24,7 +24,7 @@ from harness.study.study import Study
 from harness.tables import Table, table
 from harness.types import F64
 
-_MOST_ORIGINS = 60_000  # of symbols spread over the panel; of one symbol, the last
+_MOST_ORIGINS = 30_000  # of symbols spread over the panel; of one symbol, the last
 _PRICES = "prices"
 _COLUMNS = (
     "horizon", "feature", "read", "partial", "lead", "ahead", "behind", "together", "n",

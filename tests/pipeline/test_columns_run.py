@@ -83,7 +83,9 @@ def test_the_warning_names_the_column_and_its_lead_everywhere(folder, command):
     assert "warning: The column flow may know the future." in shown
     alone = json.loads(command("audit", "hypotheses/tiny-har.toml", "--json").out)
     assert alone["foresight"][2]["suspected"] is True
-    assert "may know the future" in " ".join(command("audit", "hypotheses/tiny-har.toml").err.split())
+    assert "may know the future" in " ".join(
+        command("audit", "hypotheses/tiny-har.toml").err.split()
+    )
 
 
 @pytest.mark.parametrize(
