@@ -86,7 +86,7 @@ KNOWS: dict[str, Made] = {
 HONEST: dict[str, Made] = {
     "noise": lambda v, rng: np.exp(rng.standard_normal(v.size)),
     "a walk": lambda v, rng: np.exp(0.01 * np.cumsum(rng.standard_normal(v.size))),
-    "a noisy measure": lambda v, rng: noisy(v, rng),
+    "a noisy measure": noisy,
     "the same hour's move, signed": lambda v, rng: np.sqrt(v) * rng.standard_normal(v.size),
     "a measure an hour old": lambda v, _: moved(v, 1),
     "the last four hours": lambda v, _: trailing(v, 4),
