@@ -13,6 +13,7 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from harness.durations import NS_PER_DAY, iso_moment, show_moment
 from harness.panel.side_series import Series
@@ -23,7 +24,8 @@ _SAME_HOLIDAYS = 0.8  # of the side's; 0.98 within one country, at most 0.53 bet
 _DAILY = 0.5  # share of weekdays with a value, from which a series has holidays
 _FEWEST = 30  # bars at one time of day, to know what is usual
 _UNUSUAL = 0.15  # share of bars at which a value may be as old and still late at the last
-_MOVING = 6 * NS_PER_DAY  # a yearly holiday moves by as much
+_MOVING = 6 * NS_PER_DAY  # a yearly holiday that keeps its weekday moves by as much
+_LONGEST = 3  # periods that a holiday beside a weekend takes
 _YEAR = 365.25 * NS_PER_DAY
 _HOUR = NS_PER_DAY // 24
 _NEARLY = 0.9  # of a period: a day of 23 hours
@@ -117,13 +119,28 @@ def _late(moments: I64, ages: I64, weekday: I64, period: int) -> bool:
     beyond = np.empty(ages.size)
     for day in np.unique(weekday):
         beyond[weekday == day] = ages[weekday == day] - np.median(ages[weekday == day])
-    if beyond[-1] < _NEARLY * (period if period < _SLOW else 2 * period):
+    closed = _NEARLY * (period if period < _SLOW else 2 * period)
+    if beyond[-1] < closed or np.mean(beyond[:-1] >= beyond[-1]) >= _UNUSUAL:
         return False
-    as_old = beyond[:-1] >= beyond[-1]
-    passed = moments[-1] - moments[:-1][as_old]
+    if beyond[-1] > _LONGEST * period:
+        closed = beyond[-1]
+    return not np.any(_yearly(moments, weekday) & (beyond[:-1] >= closed))
+
+
+def _yearly(moments: I64, weekday: I64) -> NDArray[np.bool_]:
+    """Of all moments but the last (n - 1,), those where a yearly holiday at the last would be.
+
+    It keeps its date, or its weekday.
+    """
+    passed = moments[-1] - moments[:-1]
     years = np.round(passed / _YEAR)
-    yearly = (years >= 1) & (np.abs(passed - years * _YEAR) <= _MOVING)
-    return bool(as_old.mean() < _UNUSUAL and not yearly.any())
+    moving = (weekday[:-1] == weekday[-1]) & (np.abs(passed - years * _YEAR) <= _MOVING)
+    days = (moments - 1).astype("datetime64[ns]").astype("datetime64[D]")
+    months = days.astype("datetime64[M]")
+    date = np.stack([months.astype(np.int64) % 12, (days - months).astype(np.int64)])
+    fixed = (date[:, :-1] == date[:, -1:]).all(axis=0)
+    same: NDArray[np.bool_] = (years >= 1) & (moving | fixed)
+    return same
 
 
 def _shared_holidays(moments: I64, known: I64) -> float | None:
