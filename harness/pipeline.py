@@ -156,7 +156,7 @@ def run(
                     executor=pool,
                 )
             with timer("audit"):
-                auditor.rows(samples)
+                auditor.rows(samples, forecasts[horizon])
     with timer("audit"):
         audit = auditor.result()
     with timer("family"):

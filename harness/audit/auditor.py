@@ -15,24 +15,27 @@ import numpy as np
 from harness.audit.columns import column_checks
 from harness.audit.embargo import embargo_check, stored_check
 from harness.audit.findings import Audit, Check, Failure, merged
+from harness.audit.foreign_models import foreign_checks
 from harness.audit.late_targets import late_check
 from harness.audit.other_columns import OtherColumn, other_columns
 from harness.audit.perturb import Change, changed, held, noise, scaled, truncated
 from harness.audit.probe import Known, Probe, Shared, World, model_at
 from harness.audit.quality import filled_check, floor_check
+from harness.audit.rows_alone import rows_alone
 from harness.audit.short_form import in_short_form
-from harness.audit.shuffled_targets import shuffled
+from harness.audit.shuffled_targets import shuffled, shuffled_once
 from harness.audit.stretch import Needs, Stretch, look_back, place
 from harness.durations import show_moment
 from harness.errors import HarnessError, PanelError, RunError
 from harness.measures.windows import MOST_ORDER
+from harness.models.foreign import is_foreign
 from harness.models.linear import Linear
 from harness.models.protocol import Staged
 from harness.panel.panel import open_panel
 from harness.samples.features import parse_feature
 from harness.study.stages import MeasuredStudy
 from harness.study.study import Study
-from harness.types import I64, Measured, Progress, Samples
+from harness.types import I64, Forecasts, Measured, Progress, Samples
 
 _NOISE, _SCALED = "noise after the origin", "a scaled copy after the origin"
 _TRUNCATED = "bars read to the origin only"
@@ -85,9 +88,14 @@ class Auditor:
         self._small = study if form.whole else in_short_form(study)
         self._seed = int(digits[:12], 16)
         self._rng = np.random.default_rng([self._seed, self.form.whole])
+        self._rng_of_others = np.random.default_rng([self._seed, self.form.whole, 1])
 
-    def rows(self, samples: Samples) -> None:
-        """Check a horizon's rows: features, targets, and the rows that each fit is given."""
+    def rows(self, samples: Samples, made: Forecasts | None = None) -> None:
+        """Check a horizon's rows: features, targets, the rows that each fit is given, and models.
+
+        `made` are the run's forecasts, if there is a run: a model of another package has to give
+        the same ones in a fresh process.
+        """
         study, horizon = self.study, samples.horizon
         span, models = self.measured.span, study.models(horizon)
         windows = study.windows(horizon, span)
@@ -99,22 +107,36 @@ class Auditor:
             self.others = other_columns(self.measured, horizon)
         if self.form.whole or horizon == str(study.hypothesis.verdict.horizon):
             window = windows[int(self._rng.integers(len(windows)))]
-            chosen = {n: m for n, m in models.items() if self._shuffles(n, m)}
-            self._add(shuffled(study, samples, chosen, window, self.form.shuffles, self._rng))
+            linear = {n: m for n, m in models.items() if isinstance(m, Linear)}
+            own = {n: m for n, m in linear.items() if not is_foreign(m)}
+            self._add(shuffled(study, samples, own, window, self.form.shuffles, self._rng))
             small = self._small.models(horizon)
             for _ in range(self.form.late):
                 self._add(late_check(study, samples, small, windows, self._rng))
+            self._others(samples, made)
+
+    def _others(self, samples: Samples, made: Forecasts | None) -> None:
+        """Check the models that are not linear, and those of other packages, on one window each."""
+        study, horizon, draws = self.study, samples.horizon, self.form.shuffles
+        models, rng = study.models(horizon), self._rng_of_others
+        windows = study.windows(horizon, self.measured.span)
+        foreign = {n: m for n, m in models.items() if is_foreign(m)}
+        own = {
+            n: m
+            for n, m in self._small.models(horizon).items()
+            if n not in foreign and not isinstance(m, Linear)
+        }
+        window = windows[int(rng.integers(len(windows)))]
+        self._add(rows_alone(study, samples, own, window, rng))
+        kinds = study.hypothesis.models
+        learning = {n: m for n, m in own.items() if not kinds[n].entry.own_dynamics}
+        self._add(shuffled_once(study, samples, learning, window, draws, rng))
+        fittings = study.fittings(horizon, self.measured.span, windows)
+        self.checks += foreign_checks(study, samples, foreign, fittings, made, draws, rng)
 
     def _add(self, found: tuple[list[Check], list[str]]) -> None:
         self.checks += found[0]
         self.left_out += found[1]
-
-    def _shuffles(self, name: str, model: object) -> bool:
-        """Whether it is fitted to targets, fast enough for the thousands of rows shuffled."""
-        kind = self.study.hypothesis.models[name].entry
-        if isinstance(model, Linear):
-            return True
-        return self.form.whole and not kind.own_dynamics and kind.library is None
 
     def result(self) -> Audit:
         """Replace the future on every stretch and collect the results of all checks."""

@@ -27,12 +27,12 @@ from harness.walk.walk_forward import walk_forward
 
 NAME = "late targets"
 _SYMBOLS = 4  # enough for models by symbol to differ from pooled ones
-_LINEAR, _OTHERS = 500, 250  # training rows per symbol: fast to fit twice
+_LINEAR, OTHERS = 500, 250  # training rows per symbol: fast to fit twice
 _HELD_OUT = 4  # one training row in 4 is held out for early stopping
 
 
 @dataclass(frozen=True)
-class _Scene:
+class Scene:
     """The rows around a window and the windows to walk; the sampled one is number `place`."""
 
     samples: Samples
@@ -55,8 +55,8 @@ def late_check(
     near = windows[max(number - 1, 0) : number + 2]
     checks: list[Check] = []
     left_out: list[str] = []
-    for part, rows, beside in ((linear, _LINEAR, near), (others, _OTHERS, [windows[number]])):
-        scene = _scene(samples, windows[number], beside, rows, rng) if part else None
+    for part, rows, beside in ((linear, _LINEAR, near), (others, OTHERS, [windows[number]])):
+        scene = scene_of(samples, windows[number], beside, rows, rng) if part else None
         if scene is not None:
             found, why = _of_models(study, scene, part, rng)
             checks += found
@@ -66,13 +66,13 @@ def late_check(
     return checks, left_out
 
 
-def _scene(
+def scene_of(
     samples: Samples,
     window: Window,
     beside: Sequence[Window],
     most: int,
     rng: np.random.Generator,
-) -> _Scene | None:
+) -> Scene | None:
     """A few symbols: `most` training rows each in the first window, all rows to the last one's end.
 
     None if there are too few rows to fit a model.
@@ -92,7 +92,7 @@ def _scene(
     held_out = int(part.rows.formed_at[max(min(limit, most) * (_HELD_OUT - 1) // _HELD_OUT, 0)])
     walked = with_rows(part, [_cut_down(w, begin, held_out) for w in beside])
     places = [k for k, w in enumerate(walked) if w.position == window.position]
-    return _Scene(part, walked, places[0]) if places else None
+    return Scene(part, walked, places[0]) if places else None
 
 
 def _symbols(samples: Samples, window: Window, rng: np.random.Generator) -> np.ndarray | None:
@@ -135,7 +135,7 @@ def _cut_down(window: Window, begin: int, held_out: int) -> Window:
 
 
 def _of_models(
-    study: Study, scene: _Scene, models: Mapping[str, Forecaster], rng: np.random.Generator
+    study: Study, scene: Scene, models: Mapping[str, Forecaster], rng: np.random.Generator
 ) -> tuple[list[Check], list[str]]:
     """All models in one walk; one by one if one of them cannot be fitted on these rows."""
     y, horizon = scene.samples.y, scene.samples.horizon
@@ -154,7 +154,7 @@ def _of_models(
         return checks, left_out
 
 
-def _compared(study: Study, scene: _Scene, noised: F64, models: Mapping[str, Forecaster]) -> Check:
+def _compared(study: Study, scene: Scene, noised: F64, models: Mapping[str, Forecaster]) -> Check:
     """Compare the forecasts up to the sampled window's end under both sets of targets."""
     samples, windows = scene.samples, scene.windows
     h, horizon = study.hypothesis, samples.horizon

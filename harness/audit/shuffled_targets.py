@@ -2,32 +2,37 @@
 
 The training targets of one window are shuffled in blocks, the models are fitted by the walk, and
 their forecasts of the true test targets are scored against the training mean. Skill on average is
-then zero; skill that remains comes from rows outside the training span.
+then zero; skill that remains comes from rows outside the training span. Linear models, which are
+fitted in no time, are judged by several shuffles. Any other model is fitted to one, and to further
+ones, which decide, only if that leaves more skill than chance mostly does.
 """
 
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
-from dataclasses import replace
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
 
 import numpy as np
 
 from harness.audit.findings import Check, Failure
+from harness.audit.one_fit import OneFit
 from harness.errors import HarnessError
 from harness.inference.diebold_mariano import student_t_quantile
 from harness.models.linear import Linear
 from harness.models.protocol import Forecaster
 from harness.samples.splits import Fitting
 from harness.study.study import Study
-from harness.types import I64, Samples, Window
+from harness.types import F64, I32, I64, Samples, Window
 from harness.walk.residuals.kept import NOTHING
 from harness.walk.walk_forward import walk_forward
 
 NAME = "target shuffle"
 _LEAST = 0.05  # tolerated skill: share of the test targets' variance about the training mean
 _RARE = 1e-4  # probability of exceeding the bound by chance, which would void a verdict
+SUSPICIOUS = 0.1  # skill after one shuffle that further ones have to explain
 _MOST_TRAIN = 3_000  # training rows: enough to learn from, fast enough to fit many times
+_FEW_TRAIN = 1_000  # of models that are slower to fit
 _PRIMES = (
     2, 3, 5, 7, 11, 13, 17, 19, 23, 29, 31, 37, 41, 43, 47, 53, 59, 61, 67, 71, 73, 79, 83, 89, 97,
 )  # fmt: skip
@@ -41,36 +46,133 @@ def shuffled(
     draws: int,
     rng: np.random.Generator,
 ) -> tuple[list[Check], list[str]]:
-    """The check of these models, and the reasons why models were left out."""
-    window, part, train = _part(samples, window)
+    """The check of linear models, and the reasons why models were left out."""
+    scene = _scene(study, samples, models, window, _MOST_TRAIN)
+    if scene is None:
+        return [], []
+    try:
+        found = [scene.skills(rng) for _ in range(draws)]
+    except HarnessError as error:
+        return [], [f"target shuffle at {samples.horizon}: {error}"]
+    skills = {name: [skills[name] for skills in found] for name in scene.models}
+    failures = [f for name, s in skills.items() for f in with_skill(s, scene.of(name))]
+    return [scene.check(draws, failures)], []
+
+
+def shuffled_once(
+    study: Study,
+    samples: Samples,
+    models: Mapping[str, Forecaster],
+    window: Window,
+    draws: int,
+    rng: np.random.Generator,
+) -> tuple[list[Check], list[str]]:
+    """The same for models that are not linear, of which `draws` shuffles judge suspicious ones."""
+    checks: list[Check] = []
+    left_out: list[str] = []
+    for name, model in models.items():
+        scene = _scene(study, samples, {name: model}, window, _FEW_TRAIN)
+        if scene is None:
+            continue
+        found: list[float] = []
+        try:
+            first = scene.skills(rng)[name]
+            if first > SUSPICIOUS:
+                found = [scene.skills(rng)[name] for _ in range(draws)]
+        except HarnessError as error:
+            left_out.append(f"target shuffle, model {name} at {samples.horizon}: {error}")
+            continue
+        failures = list(with_skill(found, scene.of(name))) if found else []
+        checks.append(scene.check(1 + len(found), failures))
+    return checks, left_out
+
+
+@dataclass(frozen=True)
+class _Scene:
+    """Models and the rows of one window: the last of its training rows, and its test rows."""
+
+    study: Study
+    samples: Samples
+    models: Mapping[str, Forecaster]
+    window: Window
+    train: np.ndarray
+
+    @property
+    def block(self) -> int:
+        """The rows of a block."""
+        return _block(self.samples, int(self.train.sum()))
+
+    def skills(self, rng: np.random.Generator) -> dict[str, float]:
+        """Every model's skill, fitted to one shuffle of the training targets."""
+        part, train, study = self.samples, self.train, self.study
+        # Without pretraining: the targets of a source panel are not shuffled.
+        settings = replace(study.settings(part.horizon), keep=NOTHING, source=None)
+        specs, own = study.hypothesis.models, (self.window,)
+        fittings = {n: Fitting(own, own, scope=specs[n].scope) for n in self.models}
+        y = part.y.copy()
+        y[train] = y[train][_order(part.rows.symbol[train], self.block, rng)]
+        made = walk_forward(self.models, replace(part, y=y), own, fittings, settings)
+        base = float(y[train].mean())
+        return {name: skill(made.y, made.yhat[name], base) for name in self.models}
+
+    def of(self, name: str) -> Callable[[str], Failure]:
+        """What makes a failure of this model from its reason."""
+        subject = f"model {name} at {self.samples.horizon}"
+        return lambda reason: Failure(subject, reason, None, self.window.cut)
+
+    def check(self, draws: int, failures: Sequence[Failure]) -> Check:
+        """The check in words."""
+        formed, names = self.samples.rows.formed_at, ", ".join(self.models)
+        tested = int((formed >= self.window.cut).sum())
+        covered = (
+            f"{draws} shuffles of {int(self.train.sum()):,} training targets in blocks of "
+            f"{self.block} at {self.samples.horizon}, {tested:,} test rows: {names}; bound: "
+            f"{_LEAST} plus a margin by Student's t that chance exceeds once in {1 / _RARE:,.0f}"
+        )
+        return Check(NAME, covered, draws * tested * len(self.models), tuple(failures))
+
+
+def _scene(
+    study: Study,
+    samples: Samples,
+    models: Mapping[str, Forecaster],
+    window: Window,
+    most: int,
+) -> _Scene | None:
+    """None without models that learn, or without training or test rows."""
+    window, part, train = _part(samples, window, most)
     learning = {name: m for name, m in models.items() if learns(m)}
     if not learning or not train.any() or train.all():
-        return [], []
-    # Without pretraining: the targets of a source panel are not shuffled.
-    settings = replace(study.settings(samples.horizon), keep=NOTHING, source=None)
-    scopes = {name: study.hypothesis.models[name].scope for name in learning}
-    fittings = {n: Fitting((window,), (window,), scope=scopes[n]) for n in learning}
-    skills: dict[str, list[float]] = {name: [] for name in learning}
-    block = _block(int(train.sum()) // max(len(samples.symbols), 1), samples.overlap)
-    tested = 0
-    for _ in range(draws):
-        y = part.y.copy()
-        y[train] = y[train][_order(part.rows.symbol[train], block, rng)]
-        try:
-            made = walk_forward(learning, replace(part, y=y), [window], fittings, settings)
-        except HarnessError as error:
-            return [], [f"target shuffle at {samples.horizon}: {error}"]
-        tested = made.y.size
-        base = np.square(made.y - y[train].mean()).sum()
-        for name in learning:
-            skills[name].append(1.0 - float(np.square(made.y - made.yhat[name]).sum() / base))
-    failures = [f for name, s in skills.items() if (f := _with_skill(name, samples, s, window))]
-    covered = (
-        f"{draws} shuffles of {int(train.sum()):,} training targets in blocks of {block} at "
-        f"{samples.horizon}, {tested:,} test rows: {', '.join(learning)}; bound: {_LEAST} plus a "
-        f"margin by Student's t that chance exceeds once in {1 / _RARE:,.0f}"
-    )
-    return [Check(NAME, covered, draws * tested * len(learning), tuple(failures))], []
+        return None
+    return _Scene(study, part, learning, window, train)
+
+
+def in_other_times(one: OneFit, rng: np.random.Generator) -> OneFit:
+    """A fit whose time stamps have the features of other rows and the targets of still others.
+
+    All come in blocks from the rows that it learns from. Test rows keep their targets.
+    """
+    part, learned = one.samples, one.learned
+    block = _block(part, learned.size)
+
+    def blocks(count: int) -> I64:
+        found = [learned[_order(part.rows.symbol[learned], block, rng)]]
+        while sum(order.size for order in found) < count:
+            found.append(learned[_order(part.rows.symbol[learned], block, rng)])
+        return np.concatenate(found)[:count]
+
+    y = part.y.copy()
+    y[learned] = part.y[blocks(learned.size)]
+    source = np.empty(y.size, np.int64)
+    source[learned] = blocks(learned.size)
+    rest = np.setdiff1d(np.arange(y.size), learned)
+    source[rest] = blocks(rest.size)
+    rows = replace(part.rows, X=np.asfortranarray(part.rows.X[source]))
+    if rows.history is not None and rows.at is not None:
+        values = rows.history.values.copy()
+        values[:, rows.at] = rows.history.values[:, rows.at[source]]
+        rows = replace(rows, history=replace(rows.history, values=values))
+    return replace(one, samples=replace(part, y=y, rows=rows))
 
 
 def learns(model: Forecaster) -> bool:
@@ -83,39 +185,42 @@ def learns(model: Forecaster) -> bool:
     return not getattr(model, "own_dynamics", False)
 
 
-def _with_skill(
-    name: str, samples: Samples, skills: Sequence[float], window: Window
-) -> Failure | None:
+def skill(y: F64, yhat: F64, base: float) -> float:
+    """The share of the squared errors about `base` that the forecasts take away."""
+    return 1.0 - float(np.square(y - yhat).sum() / np.square(y - base).sum())
+
+
+def with_skill(skills: Sequence[float], failure: Callable[[str], Failure]) -> Iterator[Failure]:
+    """A failure if the mean skill is more than chance explains."""
     found = np.array(skills)
     error = float(found.std(ddof=1)) / math.sqrt(found.size)
     bound = _LEAST + student_t_quantile(1.0 - _RARE, found.size - 1) * error
-    if not found.mean() > bound:
-        return None
-    reason = (
-        f"its skill is {found.mean():.3f} with shuffled training targets; chance explains at most "
-        f"{bound:.3f}"
-    )
-    return Failure(f"model {name} at {samples.horizon}", reason, None, window.cut)
+    if found.mean() > bound:
+        yield failure(
+            f"its skill is {found.mean():.3f} with shuffled training targets; chance explains at "
+            f"most {bound:.3f}"
+        )
 
 
-def _part(samples: Samples, window: Window) -> tuple[Window, Samples, np.ndarray]:
+def _part(samples: Samples, window: Window, most: int) -> tuple[Window, Samples, np.ndarray]:
     """The window with its last training rows only, its rows, and which of them are for training."""
     formed = samples.rows.formed_at
     limit = int(np.searchsorted(formed, window.limit))
-    begin = max(window.train_start, int(formed[max(limit - _MOST_TRAIN, 0)]))
+    begin = max(window.train_start, int(formed[max(limit - most, 0)]))
     rows = np.flatnonzero((formed >= begin) & (formed < window.end))
     part = samples.of(rows)
     return window._replace(train_start=begin), part, part.resolved_at <= window.limit
 
 
-def _block(rows: int, overlap: int) -> int:
+def _block(samples: Samples, trained: int) -> int:
     """A prime number of rows, so that a moved block keeps neither hour nor weekday."""
+    rows, overlap = trained // max(len(samples.symbols), 1), samples.overlap
     wanted = max(overlap + 1, int(np.sqrt(max(rows, 1))))
     wanted = min(wanted, max(rows // 4, 1))
     return next((p for p in _PRIMES if p >= wanted), _PRIMES[-1])
 
 
-def _order(symbol: I64, block: int, rng: np.random.Generator) -> I64:
+def _order(symbol: I32, block: int, rng: np.random.Generator) -> I64:
     """A permutation of rows that moves blocks of one symbol's rows, across symbols too."""
     rows = np.argsort(symbol, kind="stable")
     blocks = [rows[a : a + block] for a in range(0, rows.size, block)]

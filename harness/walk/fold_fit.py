@@ -95,14 +95,11 @@ def fit_fold(
         return _unpacked(*found)
     rows, y = shown(model, samples.rows.columns(model.features), samples.y)
     seen = fit_rows(model, samples, fold, settings.embargo)
-    train, validation = seen.train, _taken(rows, y, seen.held_out)
+    train = seen.train
     with named(name, model, samples, fold):
         began = clock()
-        model = _with_pretraining(model, settings, fold)
-        model = _with_first_stage(model, rows, y, seen, settings.seed)
-        fitted = model.fit(rows.take(train), y[train], validation=validation, seed=settings.seed)
+        fitted = fitted_on(model, rows, y, seen, settings, fold)
         seconds = clock() - began
-        require_fitted(model, fitted)
         result = result_of(
             fitted, rows, samples, fold, train, settings, seconds, held_out=seen.held_out
         )
@@ -110,6 +107,22 @@ def fit_fold(
             assert isinstance(fitted, Kept), "a fitted copy has the methods of its model"
             entry.write(*_packed(result, fitted.weights()))
     return result
+
+
+def fitted_on(
+    model: Forecaster, rows: Rows, y: F64, seen: FitRows, settings: Settings, fold: Fold
+) -> Forecaster:
+    """A fitted copy of the model, pretrained and with its first stage fitted if it has them.
+
+    `rows` and targets `y` are all of the samples, as the model may see them (models.foreign.shown).
+    """
+    validation = _taken(rows, y, seen.held_out)
+    model = _with_pretraining(model, settings, fold)
+    model = _with_first_stage(model, rows, y, seen, settings.seed)
+    train = seen.train
+    fitted = model.fit(rows.take(train), y[train], validation=validation, seed=settings.seed)
+    require_fitted(model, fitted)
+    return fitted
 
 
 def _taken(rows: Rows, y: F64, part: I64 | None) -> tuple[Rows, F64] | None:
