@@ -83,6 +83,7 @@ class Auditor:
         self.checks: list[Check] = [filled_check(measured.facts)]
         self.left_out: list[str] = []
         self.others: tuple[OtherColumn, ...] = ()
+        self._of_models: list[Check] = []
         self._compared: set[str] = set()
         digits = study.hypothesis.spec_hash.removeprefix("sha256:")
         self._small = study if form.whole else in_short_form(study)
@@ -127,12 +128,16 @@ class Auditor:
             if n not in foreign and not isinstance(m, Linear)
         }
         window = windows[int(rng.integers(len(windows)))]
-        self._add(rows_alone(study, samples, own, window, rng))
         kinds = study.hypothesis.models
         learning = {n: m for n, m in own.items() if not kinds[n].entry.own_dynamics}
-        self._add(shuffled_once(study, samples, learning, window, draws, rng))
+        for checks, left_out in (
+            rows_alone(study, samples, own, window, rng),
+            shuffled_once(study, samples, learning, window, draws, rng),
+        ):
+            self._of_models += checks
+            self.left_out += left_out
         fittings = study.fittings(horizon, self.measured.span, windows)
-        self.checks += foreign_checks(study, samples, foreign, fittings, made, draws, rng)
+        self._of_models += foreign_checks(study, samples, foreign, fittings, made, draws, rng)
 
     def _add(self, found: tuple[list[Check], list[str]]) -> None:
         self.checks += found[0]
@@ -151,7 +156,7 @@ class Auditor:
             origins += sorted({*stretch.origins, *stretch.more})
             places.append((stretch.start or self.facts.start, stretch.end))
             symbols |= dict.fromkeys(sorted(names))
-        checks = tuple(c for c in merged(self.checks) if c.count or c.failures)
+        checks = tuple(c for c in merged([*self.checks, *self._of_models]) if c.count or c.failures)
         left = tuple(dict.fromkeys(self.left_out))
         return Audit(
             self.form.name,

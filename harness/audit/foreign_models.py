@@ -32,6 +32,7 @@ _SHARE = 0.5  # the length of a part of the rows as a share of the next longer o
 _TIMES, _LEAST_SECONDS = 20.0, 60.0  # of the run's own fit; loading a library may take long
 _UNTIMED = 600.0  # seconds allowed where no run says how long a fit takes
 _TRIES = 3  # shuffles that a model may refuse
+_SHUFFLED = "rows and targets of other times: it knows outcomes by their time stamps"
 _DO = (
     "fit and predict must depend on rows, targets and seed alone, in every process: look for state "
     "of the module, files, locks, the network and the order of calls"
@@ -225,17 +226,17 @@ class _Subject:
 
         One shuffle, and `draws` further ones that decide if it leaves more than chance mostly does.
         """
-        train, failures = self.one.learned, []
+        failures: list[Failure] = []
         skills: list[float] = []
-        tested = 0
         try:
             skills = [self._skill(rng)]
             if skills[0] > SUSPICIOUS:
                 skills = [self._skill(rng) for _ in range(draws)]
-                failures += list(with_skill(skills, self.failure))
+                failures += with_skill(skills, self.failure, shuffled=_SHUFFLED)
         except Lost as error:
             failures.append(self.lost(error))
-        tested = self.one.fold.test.stop - self.one.fold.test.start
+        test, train = self.one.fold.test, self.one.learned
+        tested = test.stop - test.start
         covered = (
             f"{self.where}: {len(skills)} shuffles of rows and {train.size:,} training targets, in "
             "a fresh process"

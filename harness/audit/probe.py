@@ -2,21 +2,24 @@
 
 Everything known by the origin must be the same, bit for bit: the bars after filling and joining,
 every measure, every feature, the rows of every horizon, targets resolved by then, and each model's
-forecasts, coefficients and shifts.
+forecasts, coefficients and shifts. Forecasts of other packages' models may differ by rounding.
 """
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from functools import cached_property
 from typing import NamedTuple
 
 import numpy as np
 
 from harness.audit.findings import Check, Failure, firsts
+from harness.audit.one_fit import rounding
 from harness.audit.stretch import FEWEST, Stretch, with_rows
 from harness.errors import HarnessError, PanelError
 from harness.measures import cascade
+from harness.models.foreign import is_foreign
 from harness.models.linear import Linear
 from harness.panel.panel import Panel
 from harness.samples.features import parse_feature
@@ -58,6 +61,13 @@ class Probe:
     compared: set[str] = field(default_factory=set)
     words: str | None = None
     _failed: dict[str, str] = field(default_factory=dict)
+
+    @cached_property
+    def _rounded(self) -> set[str]:
+        """The forecasts of other packages: their last bits may change with the number of rows."""
+        horizons = map(str, self.study.hypothesis.target.horizons)
+        every = ((h, n, m) for h in horizons for n, m in self.study.models(h).items())
+        return {model_at(n, h) for h, n, m in every if is_foreign(m)}
 
     def world(self, panel: Panel, origin: int | None = None, *, fit: bool = True) -> World:
         """Everything known from these bars; with an origin, models only in windows cut by then.
@@ -195,7 +205,9 @@ class Probe:
             # Later bars may decide whether a target, and so its row, exists.
             loose = symbol in fewer and subject.startswith(_WITH_TARGETS)
             if again is not None:
-                moment, compared = (some if loose else shared).first_difference(known, again)
+                allowed = rounding(known.values) if subject in self._rounded else 0.0
+                pairs = some if loose else shared
+                moment, compared = pairs.first_difference(known, again, allowed)
             elif loose or self._excused(subject, symbol, there, how) or cut or not fit:
                 continue
             else:
@@ -237,8 +249,11 @@ class Shared:
         """The time of the first value known by the origin."""
         return int(known.times[0]) if known.times.size and known.times[0] <= self._origin else None
 
-    def first_difference(self, a: Known, b: Known) -> tuple[int | None, int]:
-        """The time of the first value that differs, and how many were compared."""
+    def first_difference(self, a: Known, b: Known, allowed: float = 0.0) -> tuple[int | None, int]:
+        """The time of the first value that differs by more than allowed, and how many there are.
+
+        Without an allowance every bit counts.
+        """
         key = id(a.times), id(b.times)
         if key not in self._found:
             self._found[key] = self._pairs(a.times, b.times)
@@ -251,6 +266,8 @@ class Shared:
         bits = (np.ascontiguousarray(v).view(np.int64) for v in (values, found))
         differs = next(bits) != next(bits)
         differs &= ~(np.isnan(values) & np.isnan(found))
+        if allowed:
+            differs &= ~(np.abs(values - found) <= allowed)
         where = np.flatnonzero(differs)
         return (int(times[where[0]]) if where.size else None), times.size
 

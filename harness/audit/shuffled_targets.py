@@ -190,15 +190,19 @@ def skill(y: F64, yhat: F64, base: float) -> float:
     return 1.0 - float(np.square(y - yhat).sum() / np.square(y - base).sum())
 
 
-def with_skill(skills: Sequence[float], failure: Callable[[str], Failure]) -> Iterator[Failure]:
-    """A failure if the mean skill is more than chance explains."""
+def with_skill(
+    skills: Sequence[float],
+    failure: Callable[[str], Failure],
+    *,
+    shuffled: str = "shuffled training targets",
+) -> Iterator[Failure]:
+    """A failure if the mean skill is more than chance explains; what was `shuffled`, in words."""
     found = np.array(skills)
     error = float(found.std(ddof=1)) / math.sqrt(found.size)
     bound = _LEAST + student_t_quantile(1.0 - _RARE, found.size - 1) * error
     if found.mean() > bound:
         yield failure(
-            f"its skill is {found.mean():.3f} with shuffled training targets; chance explains at "
-            f"most {bound:.3f}"
+            f"its skill is {found.mean():.3f} with {shuffled}; chance explains at most {bound:.3f}"
         )
 
 
