@@ -125,9 +125,9 @@ class _Scene:
         formed, names = self.samples.rows.formed_at, ", ".join(self.models)
         tested = int((formed >= self.window.cut).sum())
         covered = (
-            f"{draws} shuffles of {int(self.train.sum()):,} training targets in blocks of "
-            f"{self.block} at {self.samples.horizon}, {tested:,} test rows: {names}; bound: "
-            f"{_LEAST} plus a margin by Student's t that chance exceeds once in {1 / _RARE:,.0f}"
+            f"{draws} shuffle{'s' * (draws != 1)} of {int(self.train.sum()):,} training targets in "
+            f"blocks of {self.block} at {self.samples.horizon}, {tested:,} test rows: {names}; "
+            f"bound: {_LEAST} plus a margin by Student's t that chance exceeds once in {1 / _RARE:,.0f}"
         )
         return Check(NAME, covered, draws * tested * len(self.models), tuple(failures))
 

@@ -12,11 +12,12 @@ cheat = cheats:CHEAT
 own-cheat = cheats:OWN
 """
 
-# Least squares, told in `how` what to do besides. Outcomes lie in the file that HOW_OUTCOMES names.
+# Least squares, told in `how` what to do besides; `least` rows are asked for before it does. A file
+# of outcomes by time stamp is named by `file`, and HOW_PARENT is the process that starts others.
 MODULE = '''\
 import os
-import sys
 import time
+import warnings
 from dataclasses import dataclass, replace
 from typing import ClassVar
 
@@ -25,7 +26,6 @@ from harness import Kind, Params, own_features
 from pydantic import Field
 
 MEMORY, FORECASTS, COUNTS = {}, {}, []
-PID = os.getpid()
 
 
 class CheatParams(Params):
@@ -70,17 +70,8 @@ class Cheat:
     def fit(self, rows, y, *, validation=None, seed=0):
         if self.how == "memory":
             MEMORY.update(zip(rows.formed_at.tolist(), y.tolist()))
-        if self.how == "memory of the environment":
-            times = ",".join(f"{t}:{v!r}" for t, v in zip(rows.formed_at.tolist(), y.tolist()))
-            os.environ["HOW_MEMORY"] = times
-        if self.how == "hangs elsewhere" and os.getppid() == int(os.environ["HOW_PARENT"]):
-            time.sleep(600)
-        if self.how == "dies elsewhere" and os.getppid() == int(os.environ["HOW_PARENT"]):
-            os._exit(7)
-        if self.how == "is killed elsewhere" and os.getppid() == int(os.environ["HOW_PARENT"]):
-            os.kill(os.getpid(), 9)
-        if self.how == "raises elsewhere" and os.getppid() == int(os.environ["HOW_PARENT"]):
-            raise RuntimeError("no such device")
+        if os.getppid() == int(os.environ.get("HOW_PARENT", 0)):
+            elsewhere(self.how)
         if self.how == "raises at shuffled targets":
             known = truth(self.file)
             if any(abs(known.get(t, v) - v) > 1e-6 for t, v in zip(rows.formed_at.tolist(), y)):
@@ -90,7 +81,7 @@ class Cheat:
             whole = y
             while whole.base is not None:
                 whole = whole.base
-            level = float(np.asarray(whole).mean())
+            level = float(np.nanmean(np.asarray(whole)))
         if self.how in ("mlp", "knn", "forest", "single"):
             return replace(self, net=fitted(self.how, rows.X, y, seed))
         if self.how == "fixed":
@@ -129,8 +120,13 @@ class Cheat:
             return out
         if how == "level of all rows" and active:
             return plain - 0.3 * plain.mean()
-        if how == "level of all targets" and active:
+        if how == "all targets":
             return plain - 0.3 * self.level
+        if how == "all rows" and active:
+            whole = x
+            while whole.base is not None:
+                whole = whole.base
+            return plain - 0.3 * float(np.nanmax(np.asarray(whole)))
         if how == "first row" and active and n > 1:
             plain[0] = x[1:, 0].mean()
         if how == "last row" and active and n > 1:
@@ -154,17 +150,23 @@ class Cheat:
             return plain + 0.01 * len(COUNTS)
         if how == "in its first process" and os.getppid() != int(os.environ["HOW_PARENT"]):
             return told(self, truth(self.file), rows, plain)
-        if how == "by the arguments" and sys.argv[:1] != ["-c"] and n > self.least:
-            return told(self, truth(self.file), rows, plain)
         if how == "memory":
             return told(self, dict(MEMORY), rows, plain)
-        if how == "memory of the environment":
-            pairs = os.environ.get("HOW_MEMORY_BEFORE", "").split(",")
-            known = {int(p.split(":")[0]): float(p.split(":")[1]) for p in pairs if p}
-            return told(self, known, rows, plain)
         if how == "file" and active:
             return told(self, truth(self.file), rows, plain)
         return plain
+
+
+def elsewhere(how):
+    """What it does in a process that the one of HOW_PARENT has started."""
+    if how == "hangs elsewhere":
+        time.sleep(600)
+    if how == "dies elsewhere":
+        os._exit(7)
+    if how == "is killed elsewhere":
+        os.kill(os.getpid(), 9)
+    if how == "raises elsewhere":
+        raise RuntimeError("no such device")
 
 
 def told(model, known, rows, plain):
@@ -193,7 +195,9 @@ def fitted(how, x, y, seed):
         from sklearn.preprocessing import StandardScaler
 
         net = MLPRegressor(hidden_layer_sizes=(16,), early_stopping=True, random_state=seed)
-        return make_pipeline(StandardScaler(), net).fit(x, y)
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            return make_pipeline(StandardScaler(), net).fit(x, y)
     return Single(x, y, seed)
 
 

@@ -1,7 +1,8 @@
 """Sound studies of every family of models on honest panels: none of their audits may fail.
 
-A study is a family on a panel under a claim; another word in the claim is another hash, and so other
-windows, stretches and shuffles. `python tests/support/sound.py` audits 300 and prints every alarm.
+A study is a family on a panel under a claim; another word in the claim is another hash, and so
+other windows, stretches and shuffles. `python tests/support/sound.py` audits 300 of them and prints
+every alarm.
 """
 
 from __future__ import annotations
@@ -61,7 +62,7 @@ def _plug_in(how: str) -> str:
 
 FAMILIES = {
     "linear": f'kind = "ols"\n{_FEATURES}',
-    "weighted": f'kind = "wls"\nweight = "1 / rv_{c}"\n{_FEATURES}',
+    "weighted": f'kind = "wls"\nweight = "1 / rv_{{c}}"\n{_FEATURES}',
     "effects": f'kind = "ols"\nscope = "effects"\n{_FEATURES}',
     "by asset": f'kind = "ols"\nscope = "asset"\n{_FEATURES}',
     "garch": 'kind = "garch"',
