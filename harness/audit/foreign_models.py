@@ -17,7 +17,14 @@ from harness.audit.findings import Check, Failure
 from harness.audit.fresh_process import Lost, Refused, in_fresh_process
 from harness.audit.one_fit import Answer, OneFit, first_apart, one_fit, rounding, unlike
 from harness.audit.rows_alone import NAME as ROWS_ALONE
-from harness.audit.shuffled_targets import NAME, SUSPICIOUS, in_other_times, skill, with_skill
+from harness.audit.shuffled_targets import (
+    FEWEST_TEST,
+    NAME,
+    SUSPICIOUS,
+    centred_skill,
+    in_other_times,
+    with_skill,
+)
 from harness.models.protocol import Chained, Forecaster
 from harness.samples.splits import Fitting, make_folds
 from harness.study.study import Study
@@ -68,12 +75,12 @@ def foreign_checks(
     checks: list[Check] = []
     for name, model in models.items():
         run = _run(study, samples, name, made)
-        one = _chosen(study, samples, name, model, fittings[name], run, rng)
-        if one is None:
+        found = _chosen(study, samples, name, model, fittings[name], run, rng)
+        if found is None:
             continue
         plugin = study.hypothesis.models[name].plugin
         package = str(plugin.offer) if plugin else f"module {type(model).__module__}"
-        subject = _Subject(name, package, samples, one, run)
+        subject = _Subject(name, package, samples, *found, run)
         again = list(subject.fitted_again(rng))
         checks += again
         if again[0].count:  # a process that died or hung would do so again
@@ -114,10 +121,11 @@ def _chosen(
     fitting: Fitting,
     run: _Run | None,
     rng: np.random.Generator,
-) -> OneFit | None:
+) -> tuple[OneFit, OneFit] | None:
     """The fit that gained most on the baseline, since foreknowledge shows there; else a random one.
 
-    None if no fit has test rows. A chained model's is one of the first, as it needs all before it.
+    Also with more test rows, asked for as many at once, if its own are few. None if no fit has test
+    rows. A chained model's is one of the first, as it needs all before it.
     """
     settings = replace(study.settings(samples.horizon), keep=NOTHING)
     if not wants_pretraining(model, settings):
@@ -140,7 +148,18 @@ def _chosen(
                 chosen = part, folds[: k + 1] if chain else [fold]
     if chosen is None:
         return None
-    return one_fit(name, model, *chosen, settings, fitting.scope)
+    part, links = chosen
+    one = one_fit(name, model, part, links, settings, fitting.scope)
+    test = links[-1].test
+    stop = max(test.stop, min(test.start + FEWEST_TEST, part.y.size))
+    if stop == test.stop:
+        return one, one
+    end = int(part.rows.formed_at[stop - 1]) + 1
+    last = links[-1]._replace(
+        test=slice(test.start, stop), window=links[-1].window._replace(end=end)
+    )
+    longer = one_fit(name, model, part, [*links[:-1], last], settings, fitting.scope)
+    return one, replace(longer, at_once=test.stop - test.start)
 
 
 def _fits(part: Samples, fold: Fold, least: int) -> bool:
@@ -155,6 +174,7 @@ class _Subject:
     package: str
     samples: Samples
     one: OneFit
+    longer: OneFit
     run: _Run | None
 
     @property
@@ -237,7 +257,7 @@ class _Subject:
                 failures += with_skill(skills, self.failure, shuffled=_SHUFFLED)
         except Lost as error:
             failures.append(self.lost(error))
-        test, train = self.one.fold.test, self.one.learned
+        test, train = self.longer.fold.test, self.one.learned
         tested = test.stop - test.start
         covered = (
             f"{self.where}: {len(skills)} shuffle{'s' * (len(skills) != 1)} of rows and "
@@ -248,7 +268,7 @@ class _Subject:
     def _skill(self, rng: np.random.Generator) -> float:
         """The skill of one shuffle; Lost if the model refuses several."""
         for attempt in range(_TRIES):
-            moved = in_other_times(self.one, rng)
+            moved = in_other_times(self.longer, rng)
             try:
                 answer = in_fresh_process(moved, self.limit)
             except Refused:
@@ -257,4 +277,4 @@ class _Subject:
             else:
                 break
         y = self.samples.y[positions(self.samples, answer.symbol, answer.formed_at)]
-        return skill(y, answer.yhat, float(moved.samples.y[moved.learned].mean()))
+        return centred_skill(y, answer.yhat)

@@ -32,7 +32,8 @@ _OF_SPREAD, _OF_SIZE = 1e-5, 1e-6
 class OneFit:
     """A model, its rows up to the last test row, and the fold of its fit, the last of `folds`.
 
-    The folds before it are those that a chain of fits starts from. `scope` as of Fitting.
+    The folds before it are those that a chain of fits starts from. `scope` as of Fitting. The rows
+    are forecast all at once, or so many `at_once`.
     """
 
     name: str
@@ -41,6 +42,7 @@ class OneFit:
     folds: tuple[Fold, ...]
     settings: Settings
     scope: str = "pooled"
+    at_once: int | None = None
 
     @property
     def fold(self) -> Fold:
@@ -178,8 +180,11 @@ def fit_again(one: OneFit, singles: Sequence[int] = (), share: float = 0.0) -> A
             part, _ = shown(model, until(rows, fold.test.start + at), y[:0])
             parts.append((at, _predicted(fitted, part)))
         whole = rows.take(fold.test)
+        step = one.at_once or count
+        starts = range(fold.test.start, fold.test.stop, step)
+        spans = (slice(a, min(a + step, fold.test.stop)) for a in starts)
         return Answer(
-            _predicted(fitted, whole),
+            np.concatenate([_predicted(fitted, rows.take(span)) for span in spans]),
             whole.symbol.astype(np.int64),
             whole.formed_at,
             tuple(parts),

@@ -3,8 +3,12 @@
 The training targets of one window are shuffled in blocks, the models are fitted by the walk, and
 their forecasts of the true test targets are scored against the training mean. Skill on average is
 then zero; skill that remains comes from rows outside the training span. Linear models, which are
-fitted in no time, are judged by several shuffles. Any other model is fitted to one, and to further
-ones, which decide, only if that leaves more skill than chance mostly does.
+fitted in no time, are judged by several shuffles.
+
+Any other model is fitted to one, and to further ones, which decide, only if that leaves more skill
+than chance mostly does. Some of what it forecasts with is not learned: fixed slopes, the random
+weights from which a net starts, a level below the mean. So its features are those of other times
+too, and the means of forecasts and targets are taken away.
 """
 
 from __future__ import annotations
@@ -33,6 +37,7 @@ _RARE = 1e-4  # probability of exceeding the bound by chance, which would void a
 SUSPICIOUS = 0.1  # skill after one shuffle that further ones have to explain
 _MOST_TRAIN = 3_000  # training rows: enough to learn from, fast enough to fit many times
 _FEW_TRAIN = 1_000  # of models that are slower to fit
+FEWEST_TEST = 200  # test rows of such a model, over the windows that follow if its own has fewer
 _PRIMES = (
     2, 3, 5, 7, 11, 13, 17, 19, 23, 29, 31, 37, 41, 43, 47, 53, 59, 61, 67, 71, 73, 79, 83, 89, 97,
 )  # fmt: skip
@@ -71,7 +76,8 @@ def shuffled_once(
     checks: list[Check] = []
     left_out: list[str] = []
     for name, model in models.items():
-        scene = _scene(study, samples, {name: model}, window, _FEW_TRAIN)
+        longer = window._replace(end=_end(samples, window))
+        scene = _scene(study, samples, {name: model}, longer, _FEW_TRAIN, moved=True)
         if scene is None:
             continue
         found: list[float] = []
@@ -89,13 +95,17 @@ def shuffled_once(
 
 @dataclass(frozen=True)
 class _Scene:
-    """Models and the rows of one window: the last of its training rows, and its test rows."""
+    """Models and the rows of one window: the last of its training rows, and its test rows.
+
+    `moved`: features are those of other times as well as targets.
+    """
 
     study: Study
     samples: Samples
     models: Mapping[str, Forecaster]
     window: Window
     train: np.ndarray
+    moved: bool
 
     @property
     def block(self) -> int:
@@ -109,11 +119,18 @@ class _Scene:
         settings = replace(study.settings(part.horizon), keep=NOTHING, source=None)
         specs, own = study.hypothesis.models, (self.window,)
         fittings = {n: Fitting(own, own, scope=specs[n].scope) for n in self.models}
+        if self.moved:
+            part = _in_other_times(part, np.flatnonzero(train), rng)
+            made = walk_forward(self.models, part, own, fittings, settings)
+            return {name: centred_skill(made.y, made.yhat[name]) for name in self.models}
         y = part.y.copy()
         y[train] = y[train][_order(part.rows.symbol[train], self.block, rng)]
         made = walk_forward(self.models, replace(part, y=y), own, fittings, settings)
-        base = float(y[train].mean())
-        return {name: skill(made.y, made.yhat[name], base) for name in self.models}
+        base = np.square(made.y - y[train].mean()).sum()
+        return {
+            name: 1.0 - float(np.square(made.y - made.yhat[name]).sum() / base)
+            for name in self.models
+        }
 
     def of(self, name: str) -> Callable[[str], Failure]:
         """What makes a failure of this model from its reason."""
@@ -127,7 +144,8 @@ class _Scene:
         covered = (
             f"{draws} shuffle{'s' * (draws != 1)} of {int(self.train.sum()):,} training targets in "
             f"blocks of {self.block} at {self.samples.horizon}, {tested:,} test rows: {names}; "
-            f"bound: {_LEAST} plus a margin by Student's t that chance exceeds once in {1 / _RARE:,.0f}"
+            f"bound: {_LEAST} plus a margin by Student's t that chance exceeds once in "
+            f"{1 / _RARE:,.0f}"
         )
         return Check(NAME, covered, draws * tested * len(self.models), tuple(failures))
 
@@ -138,13 +156,15 @@ def _scene(
     models: Mapping[str, Forecaster],
     window: Window,
     most: int,
+    *,
+    moved: bool = False,
 ) -> _Scene | None:
     """None without models that learn, or without training or test rows."""
     window, part, train = _part(samples, window, most)
     learning = {name: m for name, m in models.items() if learns(m)}
     if not learning or not train.any() or train.all():
         return None
-    return _Scene(study, part, learning, window, train)
+    return _Scene(study, part, learning, window, train, moved)
 
 
 def in_other_times(one: OneFit, rng: np.random.Generator) -> OneFit:
@@ -152,7 +172,10 @@ def in_other_times(one: OneFit, rng: np.random.Generator) -> OneFit:
 
     All come in blocks from the rows that it learns from. Test rows keep their targets.
     """
-    part, learned = one.samples, one.learned
+    return replace(one, samples=_in_other_times(one.samples, one.learned, rng))
+
+
+def _in_other_times(part: Samples, learned: I64, rng: np.random.Generator) -> Samples:
     block = _block(part, learned.size)
 
     def blocks(count: int) -> I64:
@@ -172,7 +195,7 @@ def in_other_times(one: OneFit, rng: np.random.Generator) -> OneFit:
         values = rows.history.values.copy()
         values[:, rows.at] = rows.history.values[:, rows.at[source]]
         rows = replace(rows, history=replace(rows.history, values=values))
-    return replace(one, samples=replace(part, y=y, rows=rows))
+    return replace(part, y=y, rows=rows)
 
 
 def learns(model: Forecaster) -> bool:
@@ -185,9 +208,15 @@ def learns(model: Forecaster) -> bool:
     return not getattr(model, "own_dynamics", False)
 
 
-def skill(y: F64, yhat: F64, base: float) -> float:
-    """The share of the squared errors about `base` that the forecasts take away."""
-    return 1.0 - float(np.square(y - yhat).sum() / np.square(y - base).sum())
+def centred_skill(y: F64, yhat: F64) -> float:
+    """The share of the targets' variance that the forecasts take away, the means left aside.
+
+    0 where the targets (n,) do not vary.
+    """
+    around = y - y.mean()
+    left = around - yhat + yhat.mean()
+    every = float(np.square(around).sum())
+    return 1.0 - float(np.square(left).sum()) / every if every > 0.0 else 0.0
 
 
 def with_skill(
@@ -204,6 +233,13 @@ def with_skill(
         yield failure(
             f"its skill is {found.mean():.3f} with {shuffled}; chance explains at most {bound:.3f}"
         )
+
+
+def _end(samples: Samples, window: Window) -> int:
+    """The end of the window, or of as many test rows as tell skill from chance."""
+    formed = samples.rows.formed_at
+    last = int(np.searchsorted(formed, window.cut)) + FEWEST_TEST
+    return max(window.end, int(formed[min(last, formed.size) - 1]) + 1)
 
 
 def _part(samples: Samples, window: Window, most: int) -> tuple[Window, Samples, np.ndarray]:
