@@ -118,7 +118,7 @@ class Auditor:
 
     def _others(self, samples: Samples, made: Forecasts | None) -> None:
         """Check the models that are not linear, and those of other packages, on one window each."""
-        study, horizon, draws = self.study, samples.horizon, self.form.shuffles
+        study, horizon, draws = self.study, samples.horizon, SHORT.shuffles
         models, rng = study.models(horizon), self._rng_of_others
         windows = study.windows(horizon, self.measured.span)
         foreign = {n: m for n, m in models.items() if is_foreign(m)}

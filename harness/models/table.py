@@ -53,9 +53,8 @@ class Kind:
     forecasts up to the next forecast origin and no further. `check` is a function of its parameters
     that yields a Mistake for each thing wrong with them beyond their types. `flat` says that it
     forecasts one variance for all bars ahead, and so for any part of them. `library` is a package
-    that only some kinds need: its version is recorded, and the audit shuffles no targets for such a
-    kind, which is slow to fit. `own_dynamics` says that forecasts come from the series rather than
-    from fitted targets: the audit shuffles none for it either.
+    that only some kinds need: its version is recorded. `own_dynamics` says that forecasts come from
+    the series rather than from fitted targets: the audit shuffles none for such a built-in kind.
     """
 
     name: str
