@@ -79,7 +79,7 @@ class Cheat:
         level = 0.0
         if self.how == "all targets" and y.size >= self.least:
             whole = y
-            while whole.base is not None:
+            while isinstance(whole.base, np.ndarray):
                 whole = whole.base
             level = float(np.nanmean(np.asarray(whole)))
         if self.how in ("mlp", "knn", "forest", "single"):
@@ -124,7 +124,7 @@ class Cheat:
             return plain - 0.3 * self.level
         if how == "all rows" and active:
             whole = x
-            while whole.base is not None:
+            while isinstance(whole.base, np.ndarray):
                 whole = whole.base
             return plain - 0.3 * float(np.nanmax(np.asarray(whole)))
         if how == "first row" and active and n > 1:
