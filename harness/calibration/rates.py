@@ -6,7 +6,7 @@ import math
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import partial
-from typing import Any
+from typing import Any, TypeVar
 
 import numpy as np
 
@@ -21,7 +21,7 @@ MOST_FALSE = 0.06  # confirmations of a claim above the true gain
 # Multiples of the true gain that are claimed where the candidate has an edge.
 MULTIPLES = (0.5, 0.75, 1.0, 1.1, 1.3, 2.0)
 MORE = 0.03  # claimed where it has none
-CHUNK = 100  # worlds between two messages of progress
+_CHUNK = 100
 
 
 @dataclass(frozen=True)
@@ -123,16 +123,39 @@ def calibrate(
     progress: Callable[[str], None] = lambda _: None,
 ) -> list[Rates]:
     """Rates of these settings over `worlds` worlds each; they do not depend on the workers."""
-    found = []
     with Workers(workers) as pool:
-        for name in names:
-            tried = partial(try_world, SETTINGS[name], seed, alpha=alpha)
-            trials = []
-            for trial in pool.suited(math.inf).map(tried, range(worlds)):
-                trials.append(trial)
-                if len(trials) % CHUNK == 0:
-                    progress(f"{name}: {len(trials):,} of {worlds:,} worlds")
-            found.append(rates(SETTINGS[name], trials, alpha))
+        return [
+            rates(
+                SETTINGS[name],
+                over_worlds(
+                    partial(try_world, SETTINGS[name], seed, alpha=alpha),
+                    name,
+                    worlds,
+                    pool,
+                    progress,
+                ),
+                alpha,
+            )
+            for name in names
+        ]
+
+
+_Found = TypeVar("_Found")
+
+
+def over_worlds(
+    tried: Callable[[int], _Found],
+    name: str,
+    worlds: int,
+    pool: Workers,
+    progress: Callable[[str], None],
+) -> list[_Found]:
+    """What `tried` gives for each world, by its number; `name` is for progress."""
+    found = []
+    for one in pool.suited(math.inf).map(tried, range(worlds)):
+        found.append(one)
+        if len(found) % _CHUNK == 0:
+            progress(f"{name}: {len(found):,} of {worlds:,} worlds")
     return found
 
 

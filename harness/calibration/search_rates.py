@@ -9,7 +9,7 @@ from functools import partial
 from typing import Any
 
 from harness.calibration.group_tables import markdown
-from harness.calibration.rates import CHUNK, MOST_FALSE, percent
+from harness.calibration.rates import MOST_FALSE, over_worlds, percent
 from harness.calibration.searches import DAYS, IDEAS, PARTS, SEARCHES, Found, Search, search
 from harness.walk.workers import Workers
 
@@ -75,18 +75,21 @@ def calibrate_searches(
     progress: Callable[[str], None] = lambda _: None,
 ) -> list[SearchRates]:
     """Rates of these searches over `worlds` worlds each; they do not depend on the workers."""
-    found = []
     with Workers(workers) as pool:
-        for name in names:
-            of, searched = SEARCHES[name], []
-            for one in pool.suited(math.inf).map(
-                partial(search, of, seed, alpha=alpha), range(worlds)
-            ):
-                searched.append(one)
-                if len(searched) % CHUNK == 0:
-                    progress(f"{name}: {len(searched):,} of {worlds:,} worlds")
-            found.append(search_rates(of, searched, alpha))
-    return found
+        return [
+            search_rates(
+                SEARCHES[name],
+                over_worlds(
+                    partial(search, SEARCHES[name], seed, alpha=alpha),
+                    name,
+                    worlds,
+                    pool,
+                    progress,
+                ),
+                alpha,
+            )
+            for name in names
+        ]
 
 
 def search_section(found: Sequence[SearchRates]) -> str:
