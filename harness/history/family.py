@@ -1,10 +1,11 @@
 """The family of a run: everything that was tried on its targets, as the log knew it.
 
 The family of a run are all logged runs that are linked with it, directly or through others: on a
-panel of the same name, on the same bytes, or judged on the same targets (`target_sketch`), whatever
-the panel is called and whatever was rounded, renamed or cut off. Test spans need not overlap: what
-is looked for in ten half-years of one panel is one search. Reruns and variants belong to it,
-confirmed or not, and so do runs that are gone, as far as digests or later records tell of them.
+panel of the same name, on the same bytes (all that was read, or one price column), or judged on the
+same targets (`target_sketch`), whatever the panel is called and whatever was rounded, renamed or
+cut off. Test spans need not overlap: what is looked for in ten half-years of one panel is one
+search. Reruns and variants belong to it, confirmed or not, and so do runs that are gone, as far as
+digests or later records tell of them.
 
 Its size is the number of distinct comparisons, a candidate against a baseline, that were ever
 judged in it. A rerun is no new comparison, also over more data; neither is another name, minimum
@@ -18,7 +19,7 @@ counts again: nothing that was tried can leave the count.
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from functools import cached_property
@@ -34,6 +35,8 @@ from harness.log.registrations import DataRead, moment_words
 from harness.log.run_digests import Key, LogDigests, RunDigest, judged_words, read_digests
 from harness.log.store import Log
 from harness.log.target_sketch import Sketch, alike
+from harness.panel.contents import beginning
+from harness.types import PRICES
 
 if TYPE_CHECKING:
     from harness.inference.evidence import Verdict
@@ -208,14 +211,14 @@ def linked_runs(runs: Sequence[RunDigest], data: DataRead, targets: str | None) 
 
 @dataclass(frozen=True, eq=False)
 class _Group:
-    """Runs on panels of the same name or the same bytes."""
+    """Runs on panels of the same name, the same bytes, or with a price column of the same bytes."""
 
     runs: tuple[RunDigest, ...]
 
     def holds(self, data: DataRead) -> bool:
-        """Whether one of them read a panel of this name, or these bytes."""
-        prints = {run.fingerprint for run in self.runs} - {None}
-        return data.panel in {run.panel for run in self.runs} or data.fingerprint in prints
+        """Whether one of them read a panel of this name, these bytes, or one of these prices."""
+        own = {*_links(data.panel, data.fingerprint, beginning(data.contents))}
+        return any(not own.isdisjoint(_links_of(run)) for run in self.runs)
 
     @cached_property
     def sketches(self) -> list[Sketch]:
@@ -234,7 +237,7 @@ class _Group:
 
 
 def _groups(runs: Sequence[RunDigest]) -> list[_Group]:
-    """The runs by name and bytes of their panels."""
+    """The runs by name, bytes and price columns of their panels."""
     first: dict[tuple[str, str], int] = {}  # name or bytes -> the number of a run
     group = list(range(len(runs)))
 
@@ -245,13 +248,27 @@ def _groups(runs: Sequence[RunDigest]) -> list[_Group]:
         return k
 
     for k, run in enumerate(runs):
-        of = (("name", run.panel), ("bytes", run.fingerprint or f"of {run.panel}"))
-        for key in of:
+        for key in _links_of(run):
             group[root(k)] = root(first.setdefault(key, k))
     parts: dict[int, list[RunDigest]] = {}
     for k, run in enumerate(runs):
         parts.setdefault(root(k), []).append(run)
     return [_Group(tuple(part)) for part in parts.values()]
+
+
+def _links_of(run: RunDigest) -> Iterator[tuple[str, str]]:
+    return _links(run.panel, run.fingerprint, run.beginning)
+
+
+def _links(
+    panel: str, fingerprint: str | None, begun: Mapping[str, Any] | None
+) -> Iterator[tuple[str, str]]:
+    """What a run has in common with others on its panel, however that is called."""
+    yield "name", panel
+    if fingerprint is not None:
+        yield "bytes", fingerprint
+    if begun is not None and begun["first"] != begun["last"]:
+        yield from (("price", of) for name, of in begun["hashes"].items() if name in PRICES)
 
 
 def comparisons(runs: Sequence[RunDigest]) -> dict[Key, float]:

@@ -195,7 +195,13 @@ def history(
     alike = name, hypothesis.comparison_hash
     others = [run for run in runs if run.spec_hash != spec_hash and _version_of(run, alike)]
     sealed, unreadable = sealed_data(log, [run for run in runs if run.spec_hash == spec_hash])
-    versions, _ = sealed_data(log, [run for run in others if run.panel == data.panel])
+    asked = [
+        run
+        for run in runs
+        if run.spec_hash != spec_hash
+        and (_version_of(run, alike) or run.question == hypothesis.question_hash)
+    ]
+    versions, _ = sealed_data(log, [run for run in asked if run.panel == data.panel])
     named, torn = registrations(log, name)
     found = sorted(
         _differences([*sealed, *versions], named, spec_hash, compare), key=lambda c: c.at

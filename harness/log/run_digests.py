@@ -49,7 +49,8 @@ class RunDigest(NamedTuple):
     was made, `lost` is how many comparisons its record counts that no digest knew. `targets` is the
     sketch of the targets that it was judged on (`target_sketch`), None in older records. `seconds`
     is how long the run took. `beginning` has hashes of the data, all but their last day
-    (contents.beginning), if the record has them.
+    (contents.beginning), if the record has them; `question` is the hash of what it compared on
+    which data (Hypothesis.question_hash).
     """
 
     run_id: str
@@ -83,6 +84,7 @@ class RunDigest(NamedTuple):
     lost: int = 0
     seconds: float = 0.0
     beginning: Mapping[str, Any] | None = None
+    question: str | None = None
     targets: str | None = None
 
     @property
@@ -286,7 +288,9 @@ def _digest(record: Mapping[str, Any]) -> RunDigest:
         started=_checked_time(record["started"]),
         hypothesis=record["hypothesis"],
         spec_hash=str(record.get("spec_hash")),
-        comparison=record.get("comparison_hash") or _comparison_hash(record),
+        comparison=record.get("comparison_hash")
+        or _hash_of_spec(record, "comparison_hash")
+        or str(record.get("spec_hash")),
         claim=verdict.get("claim") or "better",
         status=str(record.get("status")),
         panel=str(panel.get("name")),
@@ -315,18 +319,20 @@ def _digest(record: Mapping[str, Any]) -> RunDigest:
         lost=int(family.get("lost") or 0),
         seconds=float(record.get("seconds") or 0.0),
         beginning=beginning(panel.get("contents")),
+        question=record.get("question_hash") or _hash_of_spec(record, "question_hash"),
         targets=_checked_sketch(record.get("targets")),
     )
 
 
-def _comparison_hash(record: Mapping[str, Any]) -> str:
-    """For an older record without it: from its spec, or else the hash of the spec."""
+def _hash_of_spec(record: Mapping[str, Any], name: str) -> str | None:
+    """A hash that an older record does not hold, from its spec; None for one not read today."""
     from harness.spec.reading import stored_hypothesis
 
     try:
-        return stored_hypothesis(record).comparison_hash
+        found: str = getattr(stored_hypothesis(record), name)
     except (HarnessError, KeyError):
-        return str(record.get("spec_hash"))
+        return None
+    return found
 
 
 def _comparisons(tests: Mapping[str, Sequence[Any]]) -> dict[str, list[float | None]]:

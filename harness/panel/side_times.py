@@ -177,8 +177,8 @@ def _of_zones(spec: PanelSpec, name: str, times: SideTimes) -> list[str]:
         else f"{times.symbol} has a bar on {1 - times.holidays:.0%} of the holidays of {side.name}"
     )
     return [
-        f"The days of panel {spec.name} and of its side series {name} (panel {side.name}) are both "
-        f"without a time zone, so both seem to end at midnight UTC; {why}. If their exchanges "
+        f"The days of panel {spec.name} and of its side series {name} (panel {side.name}) have no "
+        f"time zone, or 'UTC', so both seem to end at midnight UTC; {why}. If their exchanges "
         "close at different times, a value may be read before it is known. Set panel.timezone in "
         f"{spec.name}.toml and in {side.name}.toml ('Etc/UTC' if a day does end at midnight UTC)."
     ]

@@ -37,10 +37,11 @@ if TYPE_CHECKING:
 _ITS_OWN = ("run_id", "started", "seconds", "card", "environment", "figures")
 _OF_THE_SPEC = (
     "format", "methods", "hypothesis", "title", "claim", "approach", "spec", "spec_hash",
-    "comparison_hash", "seed", "forecasts",
+    "comparison_hash", "question_hash", "seed", "forecasts",
 )  # fmt: skip
 _TIMED = ("timings", "fit_times")
 _NOT_NUMBERS = (("panel", "measures_kept"), ("panel", "tolerance"), ("source", "tolerance"))
+_DATA = (("panel", "contents"), ("source", "contents"))  # a cause, and no result
 _NOTHING = "nothing"
 _CHECK = "reality_check"  # a part of `family` with a method of its own
 
@@ -235,7 +236,7 @@ def _values(name: str, then: Any, now: Any) -> list[_Pair]:
     return [
         (".".join(map(str, path)) or name, a, b)
         for path, a, b in _pairs(then, now)
-        if (name, *path) not in _NOT_NUMBERS
+        if (name, *path) not in _NOT_NUMBERS and (name, *path[:1]) not in _DATA
     ]
 
 

@@ -125,6 +125,7 @@ def make_record(
         "approach": h.identity.approach,
         "spec_hash": h.spec_hash,
         "comparison_hash": h.comparison_hash,
+        "question_hash": h.question_hash,
         "spec": h.text,
         "started": moment_words(started),
         "seconds": round(seconds, 3),

@@ -239,6 +239,7 @@ def _save(path: Path, measured: list[Measured], facts: PanelFacts) -> None:
             "gaps": [asdict(gap) for gap in facts.gaps],
             "excluded": [asdict(excluded) for excluded in facts.excluded],
             "contents": facts.contents.packed(),
+            "side_times": {name: asdict(times) for name, times in facts.side_times.items()},
         },
         "symbols": [[m.symbol, m.known_at.size, m.origins.size, m.block, m.bar] for m in measured],
         "columns": list(measured[0].columns),

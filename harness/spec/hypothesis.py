@@ -125,6 +125,22 @@ class Hypothesis:
         plain["verdict"] = {k: v for k, v in plain["verdict"].items() if k not in _RULE_ONLY}
         return hash_of(plain)
 
+    @cached_property
+    def question_hash(self) -> str:
+        """The hash of what is compared on which data: the question, however it is put.
+
+        That is the panel's name, the target, the verdict's horizon, and the models that are
+        compared, without their names.
+        """
+        v, words = self.verdict, {name: model.words() for name, model in self.models.items()}
+        plain = {
+            "panel": self.panel.name,
+            "target": [self.target.measure, self.target.scale, str(v.horizon)],
+            "baseline": words[v.baseline],
+            "candidates": sorted((words[name] for name in v.candidates), key=hash_of),
+        }
+        return hash_of(plain)
+
 
 def canonical(hypothesis: Hypothesis) -> dict[str, Any]:
     """Everything that can change a number or the verdict, and the claim, as plain JSON values.

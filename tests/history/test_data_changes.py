@@ -63,6 +63,8 @@ EDITS = [
     [('"tiny-har"', '"renamed"')],
     [('"tiny-har"', '"renamed"'), ("min_gain = 0.01", "min_gain = 0.02")],
     [('train = "10d"', 'train = "9d"')],
+    [('"tiny-har"', '"renamed"'), ('train = "10d"', 'train = "9d"')],
+    [('"tiny-har"', '"renamed"'), ("models.har", "models.three"), ('["har"]', '["three"]')],
     [('"log(pk_4h)", ', "")],
     [("[verdict]", "[run]\nseed = 5\n\n[verdict]")],
     [('measures = ["rv", "pk"]', 'measures = ["pk", "rv"]')],
@@ -105,7 +107,7 @@ def test_a_version_that_is_not_registered_on_the_changed_data_stays_void(ranges,
 def test_another_hypothesis_is_told_of_changed_data_and_is_not_void(ranges, command):
     first = run(command)
     write(ranges, HOURS, by_half)
-    other = ('"tiny-har"', '"other"'), ('train = "10d"', 'train = "9d"')
+    other = ('"tiny-har"', '"other"'), ('"log(pk_4h)", ', "")
     record = run(command, *other)
     assert record["status"] != "void"
     (told,) = revisions(record)

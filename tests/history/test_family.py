@@ -9,8 +9,8 @@ from typing import Any
 
 import pytest
 from statsmodels.stats.multitest import multipletests
+from support import growing, workspace
 from support import log_writers as small
-from support import workspace
 from support.growing import grow, lay_out_grown
 
 import harness
@@ -458,3 +458,16 @@ def test_a_run_counts_itself_as_the_log_will_count_it(in_workspace, command):
     first = run(command)["family"]
     again = run(command)["family"]
     assert first["comparisons"] == again["comparisons"] == 1
+
+
+def test_a_copy_of_the_file_is_found_by_its_prices_whatever_is_forecast(in_workspace, command):
+    growing.lay_out_ranges(in_workspace)
+    growing.write(in_workspace, growing.HOURS)
+    assert run(command)["family"]["comparisons"] == 1
+    panel = Path("panels/tiny.toml").read_text()
+    Path("panels/two.toml").write_text(panel.replace('name = "tiny"', 'name = "two"'))
+    plain = workspace.changed(('[panel]\nname = "tiny"', '[panel]\nname = "two"'))
+    Path(TINY).write_text(plain)  # of squared returns: reads the close alone
+    record = run(command)
+    assert record["panel"]["columns"] == ["close"]
+    assert record["family"]["comparisons"] == 2
