@@ -45,6 +45,11 @@ _DO = (
     "of the module, files, locks, the network and the order of calls"
 )
 
+_END = (
+    "fit and predict must return in every process, in about the time that the run's own fit takes: "
+    "look for locks, the network, files that are not there, and calls that end the process"
+)
+
 
 @dataclass(frozen=True)
 class _Run:
@@ -203,7 +208,7 @@ class _Subject:
 
     def lost(self, error: Lost) -> Failure:
         """The failure of a fresh process that gave no forecasts."""
-        return self.failure(f"fitted in a fresh process, {error}; {_DO}")
+        return self.failure(f"fitted in a fresh process, {error}; {_END if error.ended else _DO}")
 
     def fitted_again(self, rng: np.random.Generator) -> Iterator[Check]:
         """The fit in a fresh process: as in the run, and the same for each row alone."""

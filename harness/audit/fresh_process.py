@@ -32,7 +32,18 @@ _START = (
 
 
 class Lost(Exception):
-    """A fresh process that gave no forecasts: what happened, in words."""
+    """A fresh process that gave no forecasts: what happened, in words.
+
+    `ended`: the process died or did not end, so that nothing was raised.
+    """
+
+    ended = False
+
+
+class Ended(Lost):
+    """A fresh process that died or did not end in time."""
+
+    ended = True
 
 
 class Refused(Lost):
@@ -64,7 +75,7 @@ def in_fresh_process(
         finally:
             _end(process)
         if not (place / _ANSWER).exists():
-            raise Lost(_death(process.returncode))
+            raise Ended(_death(process.returncode))
         found = pickle.loads((place / _ANSWER).read_bytes())
     if isinstance(found, Lost):
         raise found
@@ -77,7 +88,7 @@ def _wait(process: subprocess.Popen[bytes], limit: float) -> None:
     stop = time.monotonic() + limit
     while process.poll() is None:
         if time.monotonic() > stop:
-            raise Lost(f"it had not finished after {limit:.0f} s and was ended")
+            raise Ended(f"it had not finished after {limit:.0f} s and was ended")
         time.sleep(_POLL)
 
 

@@ -106,7 +106,7 @@ def _warning(read: tuple[str, ...], suspects: Sequence[OtherColumn]) -> str:
     if f.surprising:
         words.append(
             f"The correlation of {column.feature} with the part of the target that the target's "
-            f"past does not explain is {f.partial:.2f}; honest columns stay below 0.3."
+            f"past does not explain is {f.partial:.2f}; most honest columns stay below 0.3."
         )
     more = len(suspects) - 1
     rest = f" The same holds for {more} more of its features." if more else ""
