@@ -24,6 +24,10 @@ if TYPE_CHECKING:
     from harness.audit.one_fit import Answer, OneFit
 
 _ASKED, _ANSWER, _PATH = "asked.pickle", "answer.pickle", "path.json"
+_SETTINGS = {
+    "blas": ("OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS", "BLIS_NUM_THREADS"),
+    "openmp": ("OMP_NUM_THREADS",),
+}
 _POLL = 0.01  # seconds between checks of a process
 _START = (
     "import json, sys; place = sys.argv[1]; sys.path[:] = json.load(open(place + '/path.json')); "
@@ -68,6 +72,7 @@ def in_fresh_process(
             stdin=subprocess.DEVNULL,
             stdout=subprocess.DEVNULL,
             stderr=subprocess.DEVNULL,
+            env=_environment(),
             start_new_session=True,
         )
         try:
@@ -107,6 +112,21 @@ def _death(code: int) -> str:
         with suppress(ValueError):
             return f"its process was killed by {signal.Signals(-code).name}"
     return f"its process ended with exit code {code} before it had forecast"
+
+
+def _environment() -> dict[str, str]:
+    """This process's environment, with as many threads as its libraries of numbers use.
+
+    They read the environment when they are loaded, and it may have changed since: with another
+    number of threads, sums are added in another order.
+    """
+    from threadpoolctl import threadpool_info
+
+    found = dict(os.environ)
+    for library in threadpool_info():
+        for name in _SETTINGS.get(library["user_api"], ()):
+            found[name] = str(library["num_threads"])
+    return found
 
 
 def _torch_threads() -> int | None:

@@ -11,9 +11,10 @@ from typing import Any
 import numpy as np
 import pytest
 from support import cheats, workspace
+from threadpoolctl import threadpool_info
 
 import harness
-from harness.audit import foreign_models
+from harness.audit import foreign_models, fresh_process
 from harness.log.store import Log
 from harness.study.stages import measure_study
 from harness.study.study import set_up
@@ -134,7 +135,8 @@ def test_a_plug_in_that_gives_nothing_in_a_fresh_process_is_void_in_one_line(
     assert record["status"] == "void"
     (reason,) = failed(record).values()
     assert reason.startswith(f"fitted in a fresh process, {words}")
-    assert "look for state of the module, files, locks" in reason
+    look_for = "state of the module, files" if how == "raises elsewhere" else "locks, the network"
+    assert f"look for {look_for}" in reason
     assert reason.endswith("[cheats-of-vol 1.0 (cheats:CHEAT)]")
     assert "\n" not in reason
 
@@ -143,3 +145,9 @@ def test_a_plug_in_that_refuses_shuffled_targets_is_void(installed):
     record = ran(installed, hypothesis("raises at shuffled targets"))
     assert record["status"] == "void"
     assert "RuntimeError: odd rows" in failed(record)[SHUFFLE]
+
+
+def test_a_fresh_process_has_the_threads_of_this_one_whatever_the_environment_says_now(monkeypatch):
+    blas = [lib["num_threads"] for lib in threadpool_info() if lib["user_api"] == "blas"]
+    monkeypatch.setenv("OPENBLAS_NUM_THREADS", str(blas[-1] + 6))
+    assert fresh_process._environment()["OPENBLAS_NUM_THREADS"] == str(blas[-1])
