@@ -10,19 +10,16 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-import numpy as np
-
 from harness.audit.auditor import Auditor
 from harness.durations import iso_moment
 from harness.environment import CodeVersion, describe
 from harness.errors import HarnessError, UsageError, of_the_file, one_line
 from harness.history.data_changes import PresentData
-from harness.history.family import Known, look_up
+from harness.history.family import Known, look_up, targets_sketch
 from harness.history.family_forecasts import check, setting_of
 from harness.inference.evidence import GainAs, Verdict
 from harness.log.run_digests import append_digest, sealed_holm
 from harness.log.store import Log, as_log
-from harness.log.target_sketch import sketch_of
 from harness.panel.arguments import folder_list
 from harness.panel.folders import panel_folders
 from harness.record.make import horizon_forecasts, make_record
@@ -32,7 +29,7 @@ from harness.spec.hypothesis import Hypothesis
 from harness.spec.reading import load_hypothesis
 from harness.study.stages import forecast, measure_study
 from harness.study.study import Study, set_up
-from harness.types import Forecasts, Progress, Samples
+from harness.types import Forecasts, Progress
 from harness.verdict.fragility.variants import Basis
 from harness.verdict.judge import judge, vary
 from harness.walk.workers import Workers
@@ -161,7 +158,7 @@ def run(
         audit = auditor.result()
     with timer("family"):
         present = PresentData(measured, log, forecasts)
-        targets = _sketch(measured.study, deciding)
+        targets = targets_sketch(deciding, measured.study.scale)
         known = _known(log, present, targets, started)
     with timer("score and judge"):
         judged = judge(measured, forecasts, [*audit.forbidden, *known.forbidden])
@@ -241,13 +238,6 @@ def _known(log: Log, present: PresentData, targets: str, started: datetime) -> K
     )
 
 
-def _sketch(study: Study, samples: Samples) -> str:
-    """The sketch of the targets of all rows, but for those at the floor."""
-    log_sigma = study.scale.log_sigma(samples.y)
-    known = np.where(study.scale.at_floor(log_sigma), np.nan, log_sigma)
-    return sketch_of(samples.rows.formed_at, samples.rows.symbol, samples.symbols, known)
-
-
 def _history(log: Log, present: PresentData, known: Known, verdict: Verdict) -> dict[str, Any]:
     """Registration status and family, as they go into the record."""
     study, forecasts = present.measured.study, present.forecasts
@@ -259,7 +249,8 @@ def _history(log: Log, present: PresentData, known: Known, verdict: Verdict) -> 
         log, known, setting, part, verdict.evidence, rule.regime, rule.gain_as
     )
     registration = dict(known.registration)
-    others = [run for run in known.members if run.run_id not in registration["run_ids"]]
+    own, asked = registration["run_ids"], study.hypothesis.question_hash
+    others = [r for r in known.members if r.run_id not in own and r.question != asked]
     registration["revisions"] = registration["revisions"] + present.of_others(others)
     return {"registration": registration, "family": family}
 

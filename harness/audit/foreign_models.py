@@ -14,7 +14,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from harness.audit.findings import Check, Failure
-from harness.audit.fresh_process import Lost, Refused, in_fresh_process
+from harness.audit.fresh_process import Ended, Lost, Refused, in_fresh_process
 from harness.audit.one_fit import Answer, OneFit, first_apart, one_fit, rounding, unlike
 from harness.audit.rows_alone import NAME as ROWS_ALONE
 from harness.audit.shuffled_targets import (
@@ -44,7 +44,6 @@ _DO = (
     "fit and predict must depend on rows, targets and seed alone, in every process: look for state "
     "of the module, files, locks, the network and the order of calls"
 )
-
 _END = (
     "fit and predict must return in every process, in about the time that the run's own fit takes: "
     "look for locks, the network, files that are not there, and calls that end the process"
@@ -208,7 +207,8 @@ class _Subject:
 
     def lost(self, error: Lost) -> Failure:
         """The failure of a fresh process that gave no forecasts."""
-        return self.failure(f"fitted in a fresh process, {error}; {_END if error.ended else _DO}")
+        advice = _END if isinstance(error, Ended) else _DO
+        return self.failure(f"fitted in a fresh process, {error}; {advice}")
 
     def fitted_again(self, rng: np.random.Generator) -> Iterator[Check]:
         """The fit in a fresh process: as in the run, and the same for each row alone."""

@@ -36,18 +36,11 @@ _START = (
 
 
 class Lost(Exception):
-    """A fresh process that gave no forecasts: what happened, in words.
-
-    `ended`: the process died or did not end, so that nothing was raised.
-    """
-
-    ended = False
+    """A fresh process that gave no forecasts: what happened, in words."""
 
 
 class Ended(Lost):
-    """A fresh process that died or did not end in time."""
-
-    ended = True
+    """A fresh process that died or did not end in time, without an error of the model."""
 
 
 class Refused(Lost):

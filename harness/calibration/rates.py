@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
 from typing import Any, TypeVar
@@ -123,39 +123,28 @@ def calibrate(
     progress: Callable[[str], None] = lambda _: None,
 ) -> list[Rates]:
     """Rates of these settings over `worlds` worlds each; they do not depend on the workers."""
-    with Workers(workers) as pool:
-        return [
-            rates(
-                SETTINGS[name],
-                over_worlds(
-                    partial(try_world, SETTINGS[name], seed, alpha=alpha),
-                    name,
-                    worlds,
-                    pool,
-                    progress,
-                ),
-                alpha,
-            )
-            for name in names
-        ]
+    tried = {n: partial(try_world, SETTINGS[n], seed, alpha=alpha) for n in names}
+    found = over_worlds(tried, worlds, workers, progress)
+    return [rates(SETTINGS[name], trials, alpha) for name, trials in found.items()]
 
 
 _Found = TypeVar("_Found")
 
 
 def over_worlds(
-    tried: Callable[[int], _Found],
-    name: str,
+    tried: Mapping[str, Callable[[int], _Found]],
     worlds: int,
-    pool: Workers,
+    workers: int,
     progress: Callable[[str], None],
-) -> list[_Found]:
-    """What `tried` gives for each world, by its number; `name` is for progress."""
-    found = []
-    for one in pool.suited(math.inf).map(tried, range(worlds)):
-        found.append(one)
-        if len(found) % _CHUNK == 0:
-            progress(f"{name}: {len(found):,} of {worlds:,} worlds")
+) -> dict[str, list[_Found]]:
+    """By name, what each gives for every world, by its number."""
+    found: dict[str, list[_Found]] = {name: [] for name in tried}
+    with Workers(workers) as pool:
+        for name, of in tried.items():
+            for one in pool.suited(math.inf).map(of, range(worlds)):
+                found[name].append(one)
+                if len(found[name]) % _CHUNK == 0:
+                    progress(f"{name}: {len(found[name]):,} of {worlds:,} worlds")
     return found
 
 

@@ -11,7 +11,6 @@ from typing import Any
 from harness.calibration.group_tables import markdown
 from harness.calibration.rates import MOST_FALSE, over_worlds, percent
 from harness.calibration.searches import DAYS, IDEAS, PARTS, SEARCHES, Found, Search, search
-from harness.walk.workers import Workers
 
 HEADING = "Searches"
 
@@ -75,21 +74,9 @@ def calibrate_searches(
     progress: Callable[[str], None] = lambda _: None,
 ) -> list[SearchRates]:
     """Rates of these searches over `worlds` worlds each; they do not depend on the workers."""
-    with Workers(workers) as pool:
-        return [
-            search_rates(
-                SEARCHES[name],
-                over_worlds(
-                    partial(search, SEARCHES[name], seed, alpha=alpha),
-                    name,
-                    worlds,
-                    pool,
-                    progress,
-                ),
-                alpha,
-            )
-            for name in names
-        ]
+    tried = {n: partial(search, SEARCHES[n], seed, alpha=alpha) for n in names}
+    found = over_worlds(tried, worlds, workers, progress)
+    return [search_rates(SEARCHES[name], searched, alpha) for name, searched in found.items()]
 
 
 def search_section(found: Sequence[SearchRates]) -> str:

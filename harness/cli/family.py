@@ -23,8 +23,8 @@ _COLUMNS = ("hypothesis", "first run", "runs", "verdict", "gain", "p", "Holm", "
 def family(panel: str, full: bool, log_dir: str | None, as_json: bool) -> None:
     """List every hypothesis ever tried on PANEL, from the log.
 
-    Runs on other panels belong to it if they have the same bytes or were judged on the same
-    targets: a copy, a part, a rounded or renamed one. So do runs that are gone from the log.
+    Runs on other panels belong to it if they read the same bytes or were judged on the same
+    targets: a copy, or a part or a rounded copy with the same target. So do runs that are gone.
     p is one-sided, against "no gain", for the best candidate of the latest run. Holm adjusts it
     over all comparisons of all these runs (--json has Benjamini-Hochberg, too). online: which of
     two procedures, LORD++ and SAFFRON, rejected "no gain" when the comparison was first run, at

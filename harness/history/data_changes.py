@@ -1,6 +1,7 @@
 """Whether the data that an earlier run or registration read has changed since, and by how much.
 
-Every version of a hypothesis is held to the data of every other: what it read and what is read now
+Every version of a hypothesis, and every run that asked the same question under another name
+(Hypothesis.question_hash), is held to the data of every other: what it read and what is read now
 are compared month by month. Older records do not hold months: their fingerprint is compared with
 that of the panel cut at the record's end, and the targets that they stored.
 """

@@ -34,13 +34,15 @@ from harness.inference.multiple_testing import benjamini_hochberg, holm
 from harness.log.registrations import DataRead, moment_words
 from harness.log.run_digests import Key, LogDigests, RunDigest, judged_words, read_digests
 from harness.log.store import Log
-from harness.log.target_sketch import Sketch, alike
+from harness.log.target_sketch import Sketch, alike, sketch_of
 from harness.panel.contents import beginning
 from harness.types import PRICES
 
 if TYPE_CHECKING:
     from harness.inference.evidence import Verdict
+    from harness.samples.target_scale import TargetScale
     from harness.spec.hypothesis import Hypothesis
+    from harness.types import Samples
 
 METHOD = 2  # of the family in a record: raise it where the same log gives another family
 _NEW_ROWS = 0.1  # of a sketch's origins, that make it worth comparing beside larger ones
@@ -174,6 +176,13 @@ def look_up(
     )
 
 
+def targets_sketch(samples: Samples, scale: TargetScale) -> str:
+    """The sketch of the targets of all rows, but for those at the floor."""
+    log_sigma = scale.log_sigma(samples.y)
+    known = np.where(scale.at_floor(log_sigma), np.nan, log_sigma)
+    return sketch_of(samples.rows.formed_at, samples.rows.symbol, samples.symbols, known)
+
+
 def family_of(digests: LogDigests, data: DataRead, targets: str | None) -> Family:
     """The family of a run on this data, judged on targets of this sketch (None: not known)."""
     missing = {run.run_id for run in digests.missing}
@@ -191,7 +200,8 @@ def family_of(digests: LogDigests, data: DataRead, targets: str | None) -> Famil
 def linked_runs(runs: Sequence[RunDigest], data: DataRead, targets: str | None) -> list[RunDigest]:
     """Those of the runs that are linked with this data and targets, directly or through others."""
     groups = _groups(runs)
-    found = [group for group in groups if group.holds(data)]
+    own = {*_links(data.panel, data.fingerprint, beginning(data.contents))}
+    found = [group for group in groups if not own.isdisjoint(group.links)]
     left = [group for group in groups if group not in found]
     new = [Sketch.read(targets)] if targets and left else []
     if left:
@@ -215,10 +225,10 @@ class _Group:
 
     runs: tuple[RunDigest, ...]
 
-    def holds(self, data: DataRead) -> bool:
-        """Whether one of them read a panel of this name, these bytes, or one of these prices."""
-        own = {*_links(data.panel, data.fingerprint, beginning(data.contents))}
-        return any(not own.isdisjoint(_links_of(run)) for run in self.runs)
+    @property
+    def links(self) -> set[tuple[str, str]]:
+        """The names of their panels, the bytes that they read, and those of price columns."""
+        return {link for run in self.runs for link in _links_of(run)}
 
     @cached_property
     def sketches(self) -> list[Sketch]:

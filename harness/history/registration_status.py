@@ -199,9 +199,10 @@ def history(
         run
         for run in runs
         if run.spec_hash != spec_hash
+        and run.panel == data.panel
         and (_version_of(run, alike) or run.question == hypothesis.question_hash)
     ]
-    versions, _ = sealed_data(log, [run for run in asked if run.panel == data.panel])
+    versions, _ = sealed_data(log, asked)
     named, torn = registrations(log, name)
     found = sorted(
         _differences([*sealed, *versions], named, spec_hash, compare), key=lambda c: c.at

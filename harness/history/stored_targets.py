@@ -41,9 +41,9 @@ def targets_moved(
     """How a run's stored targets differ from these; None where they do not, or none is alike.
 
     `settings` are those that the present targets depend on: a run with another one stored other
-    targets. With `same_rows` every
-    forecast origin that the run stored within the present test span must exist; otherwise only
-    origins of both are compared. The last digits may differ, as sums in another order do.
+    targets. With `same_rows` every forecast origin that the run stored within the present test span
+    must exist; otherwise only origins of both are compared. The last digits may differ, as sums in
+    another order do.
     """
     try:
         then = log.read(run_id)["settings"]

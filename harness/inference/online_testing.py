@@ -97,7 +97,7 @@ def _in_order(
                     after[r] += r < done
         places = np.array([t - r - 1 - after[r] for r in known], np.int64)
         spent = budget.start * budget.weights[t - passed] + _paid(budget, places)
-        level[t] = min(_CANDIDATE, budget.whole * spent)
+        level[t] = min(_CANDIDATE, budget.whole * spent)  # LORD++ spends at most alpha, below that
         rejected[t] = p[t] <= level[t]
         if rejected[t]:
             after[t] = 0

@@ -104,10 +104,11 @@ class Contents:
 
 def stored_contents(words: object) -> Mapping[str, Any] | None:
     """Such words as a record holds them; None where it holds none, or what cannot be compared."""
+    if not isinstance(words, Mapping):
+        return None
     try:
-        found: Mapping[str, Any] = dict(words)  # type: ignore[call-overload]
-        sound = all(map(_is_sound, [found["panel"], *found["side"].values()]))
-        return found if sound and {"symbols", "labels"} <= set(found) else None
+        sound = all(map(_is_sound, [words["panel"], *words["side"].values()]))
+        return words if sound and {"symbols", "labels"} <= set(words) else None
     except (AttributeError, KeyError, TypeError, ValueError):
         return None
 

@@ -40,8 +40,10 @@ _OF_THE_SPEC = (
     "comparison_hash", "question_hash", "seed", "forecasts",
 )  # fmt: skip
 _TIMED = ("timings", "fit_times")
-_NOT_NUMBERS = (("panel", "measures_kept"), ("panel", "tolerance"), ("source", "tolerance"))
-_DATA = (("panel", "contents"), ("source", "contents"))  # a cause, and no result
+_NOT_NUMBERS = (  # what the data are is a cause, and no result
+    ("panel", "measures_kept"), ("panel", "tolerance"), ("source", "tolerance"),
+    ("panel", "contents"), ("source", "contents"),
+)  # fmt: skip
 _NOTHING = "nothing"
 _CHECK = "reality_check"  # a part of `family` with a method of its own
 
@@ -236,7 +238,7 @@ def _values(name: str, then: Any, now: Any) -> list[_Pair]:
     return [
         (".".join(map(str, path)) or name, a, b)
         for path, a, b in _pairs(then, now)
-        if (name, *path) not in _NOT_NUMBERS and (name, *path[:1]) not in _DATA
+        if (name, *path[:1]) not in _NOT_NUMBERS
     ]
 
 
