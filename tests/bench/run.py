@@ -31,6 +31,7 @@ PARTS = {
     "garch": "garch:garch",
     "garch-kin": "garch:garch_kin",
     "nets": "nets:nets",
+    "learning": "learning:learning",
 }
 
 

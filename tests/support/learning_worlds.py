@@ -36,25 +36,33 @@ class Drawn:
     features: Mapping[str, F64] = field(default_factory=dict)
 
 
+Law = Callable[[np.random.Generator, int], Drawn]
+
+
 @dataclass(frozen=True)
 class World:
-    """A world: its law, the features besides those of x, and what HAR is told besides x.
+    """A world: `draw` makes origins of it from a generator, `told` are the features besides x's.
 
-    `draw` makes `n` origins of it from a generator.
+    With `lesson` there is a source panel of that law with all the rows, and the world itself has
+    a tenth of them before its test.
     """
 
-    draw: Callable[[np.random.Generator, int], Drawn]
+    draw: Law
     told: tuple[str, ...] = ()
-    returns: bool = False
+    lesson: Law | None = None
 
 
 @dataclass(frozen=True)
 class Learned:
-    """A world's samples, the one fold of them, and the optimum (TESTED * symbols,) on its test."""
+    """A world's samples, the one fold of them, and the optimum (TESTED * symbols,) on its test.
+
+    `source` are the rows of the source panel, if it has one, all known before the test.
+    """
 
     samples: Samples
     fold: Fold
     optimum: F64
+    source: Samples | None = None
 
     @property
     def truth(self) -> F64:
@@ -155,6 +163,12 @@ def _garch(rng: np.random.Generator, n: int) -> Drawn:
     return Drawn(x, mean, {"ret_1d": np.exp(LEVEL) * returns})
 
 
+def _reversed(rng: np.random.Generator, n: int) -> Drawn:
+    """As `_threshold`, with the opposite sign: what is learned here misleads there."""
+    drawn = _threshold(rng, n)
+    return Drawn(drawn.x, drawn.mean, {name: -z for name, z in drawn.features.items()})
+
+
 WORLDS: Mapping[str, World] = {
     "ar1": World(_ar1),
     "har": World(_har),
@@ -164,39 +178,48 @@ WORLDS: Mapping[str, World] = {
     "slopes": World(_slopes, ("z1_1d", "z2_1d")),
     "far-lag": World(_far_lag),
     "long-regime": World(_long_regime),
-    "garch": World(_garch, ("ret_1d",), returns=True),
+    "garch": World(_garch, ("ret_1d",)),
+    "taught": World(_threshold, ("z1_1d",), lesson=_threshold),
+    "mistaught": World(_threshold, ("z1_1d",), lesson=_reversed),
 }
 
 
 def learned(name: str, n: int, seed: int) -> Learned:
     """The world with n rows before the test and TESTED test rows, of each symbol."""
     world = WORLDS[name]
-    size = PAST + n + TESTED
-    drawn = world.draw(np.random.default_rng([seed, *name.encode()]), size + 1)
-    symbols = drawn.x.shape[0]
-    columns = {OWN: LEVEL + drawn.x, WEEK: LEVEL + _mean(drawn.x, 5)}
-    columns |= {MONTH: LEVEL + _mean(drawn.x, 22), **drawn.features}
-    names = tuple(columns)
+    rng = np.random.default_rng([seed, *name.encode()])
+    source = None
+    if world.lesson is not None:
+        source = _samples(world.lesson(rng, PAST + n + 1), START - DAY * (PAST + n))
+        n //= 10
+    drawn = world.draw(rng, PAST + n + TESTED + 1)
+    samples = _samples(drawn, START)
+    fold = _fold(samples.rows.formed_at, n * drawn.x.shape[0])
+    tested = LEVEL + drawn.mean.T[PAST:-1].reshape(-1)[fold.test]
+    return Learned(samples, fold, tested, source)
+
+
+def _samples(drawn: Drawn, start: int) -> Samples:
+    """The rows of all origins from PAST on but the last, whose target is not drawn."""
+    symbols, size = drawn.x.shape[0], drawn.x.shape[1] - 1
+    x = LEVEL + drawn.x
+    columns = {OWN: x, WEEK: _mean(x, 5), MONTH: _mean(x, 22), **drawn.features}
     values = np.stack([v[:, :size].reshape(-1) for v in columns.values()])
     time = np.repeat(np.arange(PAST, size), symbols)  # rows by time, then by symbol
     symbol = np.tile(np.arange(symbols, dtype=np.int32), size - PAST)
     at = symbol.astype(np.int64) * size + time
-    history = History(values, names, size * np.arange(symbols + 1, dtype=np.int64))
-    formed = START + DAY * time.astype(np.int64)
-    rows = Rows(np.asfortranarray(values[:, at].T), names, symbol, formed, history, at)
-    y = LEVEL + drawn.x[symbol, time + 1]
-    samples = Samples(
+    history = History(values, tuple(columns), size * np.arange(symbols + 1, dtype=np.int64))
+    formed = start + DAY * time.astype(np.int64)
+    return Samples(
         "1d",
-        rows,
-        y,
-        LEVEL + drawn.x[symbol, time],
-        formed + DAY,
-        tuple(f"S{k}" for k in range(symbols)),
+        Rows(np.asfortranarray(values[:, at].T), history.names, symbol, formed, history, at),
+        y=x[symbol, time + 1],
+        last=x[symbol, time],
+        resolved_at=formed + DAY,
+        symbols=tuple(f"S{k}" for k in range(symbols)),
         dropped=0,
         overlap=0,
     )
-    fold = _fold(formed, n * symbols)
-    return Learned(samples, fold, LEVEL + drawn.mean[symbol, time][fold.test])
 
 
 def _fold(formed: I64, n: int) -> Fold:
