@@ -215,7 +215,8 @@ class Training:
     `epochs` run and the `best` one, whose weights are used (from 1); losses after every epoch;
     `attention` the mean weight by step of the sequence, oldest first; `lesson_` losses are those
     of pretraining; `weights` are the weights of a net's parts after every epoch, by name, averaged
-    over the held-out rows; `notes` are the model's own counts, named in models.table.NOTES.
+    over the held-out rows; `notes` are the model's own counts, named in models.table.NOTES;
+    `cut_short` are the keys of its settings that ended it while the held-out loss still fell.
     """
 
     parameters: int
@@ -229,6 +230,7 @@ class Training:
     lesson_validation_loss: tuple[float, ...] = ()
     weights: Mapping[str, tuple[float, ...]] = field(default_factory=dict)
     notes: Mapping[str, int] = field(default_factory=dict)
+    cut_short: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -274,7 +276,9 @@ class FitReport:
     `fits` is 1, or one per symbol; `failed` of them did not converge. `training` has counts
     averaged over the fits, and losses where there is a single fit. Seconds are wall time, shared
     evenly where many windows are fitted at once; `kept` fits were taken from the fit cache, and
-    count the seconds that they took when they were fitted.
+    count the seconds that they took when they were fitted. `cut_short` counts fits by the keys of
+    Training.cut_short, `alone` by the part whose forecasts are the model's; `weights` are the final
+    weights of a net's parts by name, one for each fit.
     """
 
     fits: int
@@ -283,6 +287,9 @@ class FitReport:
     predict_seconds: float
     training: Training | None = None
     kept: int = 0
+    cut_short: Mapping[str, int] = field(default_factory=dict)
+    alone: Mapping[str, int] = field(default_factory=dict)
+    weights: Mapping[str, tuple[float, ...]] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)

@@ -24,10 +24,13 @@ from harness.cards.run_figure import (
     RunFigure,
     alone,
     number,
+    of_all_seeds,
+    of_first_seed,
     rows_at,
     series_of,
     times_of,
     what_is_forecast,
+    with_words,
 )
 from harness.errors import one_line
 from harness.figures.fits import (
@@ -110,7 +113,8 @@ def _loss(record: Record) -> Iterator[RunFigure]:
         return
     losses = series_of(rows, "model", "window_start", starts, "value")
     draw = partial(loss_over_windows, times_of(starts), losses, *_metric(metric))
-    yield RunFigure("loss", f"{METRICS[metric].heading} of every model by test window", alone(draw))
+    words = f"{METRICS[metric].heading} of every model by test window"
+    yield RunFigure("loss", with_words(words, of_all_seeds(record)), alone(draw))
 
 
 def _forecasts(record: Record) -> Iterator[RunFigure]:
@@ -119,7 +123,7 @@ def _forecasts(record: Record) -> Iterator[RunFigure]:
     models = list(dict.fromkeys((v["baseline"], v["candidate"], *every)))[:MOST_FORECASTS]
     what = what_is_forecast(s, v["horizon"])
     some = f", {len(models)} of {len(every)} models" if len(models) < len(every) else ""
-    words = f"Forecast against outcome: {what}{some}"
+    words = with_words(f"Forecast against outcome: {what}{some}", of_first_seed(record, models))
     draw = partial(_draw_forecasts, record, models, what)
     yield RunFigure("forecasts", words, draw)
 
@@ -169,7 +173,7 @@ def _calibration(record: Record) -> Iterator[RunFigure]:
     unit = f"ln {unit}" if log else f"{unit} per bar"
     draw = partial(_draw_calibration, v["horizon"], models, what, unit)
     words = f"Calibration: mean outcome by decile of the forecast of {what}"
-    yield RunFigure("calibration", words, draw)
+    yield RunFigure("calibration", with_words(words, of_first_seed(record, models)), draw)
 
 
 def _draw_calibration(
@@ -191,7 +195,8 @@ def _regimes(record: Record) -> Iterator[RunFigure]:
     }
     metric = record["verdict"]["metric"]
     draw = partial(by_group_bars, groups, *_metric(metric))
-    yield RunFigure("regimes", f"{METRICS[metric].heading} by regime", alone(draw))
+    words = with_words(f"{METRICS[metric].heading} by regime", of_all_seeds(record))
+    yield RunFigure("regimes", words, alone(draw))
 
 
 def _adaptation(record: Record) -> Iterator[RunFigure]:
@@ -205,6 +210,7 @@ def _adaptation(record: Record) -> Iterator[RunFigure]:
         name, unit = loss.words, loss.unit
         draw = partial(adaptation_curves, days, losses, name, unit)
         words = f"Cumulative {name} of every model after a shift, {regime}"
+        words = with_words(words, of_first_seed(record, list(losses)))
         yield RunFigure(f"adaptation-{regime}", words, alone(draw))
 
 
@@ -238,6 +244,7 @@ def _training(record: Record) -> Iterator[RunFigure]:
         name, unit = loss_words(record["settings"]["models"].get(model, {}))
         draw = partial(training_history, epochs, losses, name, unit, kept=best)
         words = f"Training of {model}: loss by epoch, last fit"
+        words = with_words(words, of_first_seed(record, [model]))
         yield RunFigure(f"training-{model}", words, alone(draw))
 
 
@@ -255,6 +262,7 @@ def _pretraining(record: Record) -> Iterator[RunFigure]:
         name, unit = loss_words(record["settings"]["models"].get(model, {}))
         draw = partial(training_history, epochs, losses, name, unit)
         words = f"Pretraining of {model}: loss by epoch, before its last fit"
+        words = with_words(words, of_first_seed(record, [model]))
         yield RunFigure(f"lesson-{model}", words, alone(draw))
 
 
@@ -265,6 +273,7 @@ def _net_weights(record: Record) -> Iterator[RunFigure]:
         weights = series_of(own, "name", "epoch", epochs, "weight")
         draw = partial(weights_by_epoch, epochs, weights, kept=best)
         words = f"Weights of the parts of {model} by epoch: mean over the held-out rows, last fit"
+        words = with_words(words, of_first_seed(record, [model]))
         yield RunFigure(f"weights-{model}", words, alone(draw))
 
 
@@ -295,6 +304,7 @@ def _coefficients(record: Record) -> Iterator[RunFigure]:
         if len(cuts) >= 2 and len(paths) <= _MOST_COEFFICIENTS:
             draw = partial(coefficients_through_time, times_of(cuts), paths)
             words = f"Coefficients of {model} through time{omitted}"
+            words = with_words(words, of_first_seed(record, [model]))
             yield RunFigure(f"coefficients-{model}", words, alone(draw))
 
 
@@ -308,6 +318,7 @@ def _attention(record: Record) -> Iterator[RunFigure]:
         steps = sorted(lags)
         draw = partial(attention_by_lag, steps, [float(np.mean(lags[k])) for k in steps])
         words = f"Attention of {model} by lag, mean over its fits"
+        words = with_words(words, of_first_seed(record, [model]))
         yield RunFigure(f"attention-{model}", words, alone(draw))
 
 

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import math
 import statistics
-from collections.abc import Mapping
+from collections import Counter
+from collections.abc import Callable, Mapping
 from typing import Any
 
+from harness.cards.run_figure import of_first_seed, seeds_of
 from harness.tables import rows_of
 
 # The training loss in a model's settings -> its name and its unit.
@@ -43,42 +45,104 @@ def _of_stages(model: Mapping[str, Any]) -> tuple[str, str]:
 
 
 def training_rows(record: Mapping[str, Any]) -> list[dict[str, Any]]:
-    """Per model with epochs, at the verdict's horizon: its epochs over the fits, its last losses.
+    """Per model with epochs, at the verdict's horizon, over all its fits and seeds.
 
-    The losses are those after the best epoch of the last fit that has losses.
+    `epochs` and `best` are ranges. The losses are those after the best epoch of the last fit that
+    has losses, means over the seeds, with `least` and `most` by split where there are several.
     """
-    horizon = record["verdict"]["horizon"]
     fits: dict[str, list[dict[str, Any]]] = {}
-    for row in rows_of(record["tables"]["fits"]):
-        if row["horizon"] == horizon and row["epochs"]:
-            fits.setdefault(row["model"], []).append(row)
-    losses = {
-        (row["model"], row["fit"], row["split"], row["epoch"]): row["loss"]
-        for row in rows_of(record["tables"]["training"])
-        if row["horizon"] == horizon
-    }
+    for row in _trained(record):
+        fits.setdefault(row["model"], []).append(row)
+    seconds = Counter[str]()
+    for row in rows_of(record["tables"]["fit_times"]):
+        if row["horizon"] == record["verdict"]["horizon"]:
+            seconds[row["model"]] += row["fit_seconds"]
     found = []
     for model, rows in fits.items():
-        with_losses = {key[1] for key in losses if key[0] == model}
-        last = next((r for r in reversed(rows) if r["fit"] in with_losses), rows[-1])
-        at = {s: losses.get((model, last["fit"], s, last["best_epoch"])) for s in SPLITS}
-        name, unit = loss_words(record["settings"]["models"].get(model, {}))
+        settings = record["settings"]["models"].get(model, {})
+        with_losses = [row for row in rows if row["train_loss"] is not None]
+        last = max((row["fit"] for row in with_losses), default=None)
+        ended = [row for row in with_losses if row["fit"] == last]
+        name, unit = loss_words(settings)
         found.append(
             {
                 "model": model,
                 "fits": sum(row["fits"] for row in rows),
+                "seeds": len({row["seed"] for row in rows}),
                 "epochs": _span([row["epochs"] for row in rows]),
                 "best": _span([row["best_epoch"] for row in rows]),
+                "mean_epochs": _mean_of(rows, "epochs"),
+                "mean_best": _mean_of(rows, "best_epoch"),
                 "loss": f"{name} ({unit})",
-                **at,
+                "speed": None if _pretrained(settings) else seconds[model] / _epochs(rows),
+                **{split: _over_seeds(ended, split, statistics.fmean) for split in SPLITS},
+                "least": {split: _over_seeds(ended, split, min) for split in SPLITS},
+                "most": {split: _over_seeds(ended, split, max) for split in SPLITS},
             }
         )
     return found
 
 
+def _trained(record: Mapping[str, Any]) -> list[dict[str, Any]]:
+    """The rows of `seed_training` at the verdict's horizon.
+
+    Older records have epochs and losses of the first seed alone, which stands for all.
+    """
+    horizon, tables = record["verdict"]["horizon"], record["tables"]
+    if "seed_training" in tables:
+        return [row for row in rows_of(tables["seed_training"]) if row["horizon"] == horizon]
+    losses = {
+        (row["model"], row["fit"], row["split"], row["epoch"]): row["loss"]
+        for row in rows_of(tables["training"])
+        if row["horizon"] == horizon
+    }
+    return [
+        row
+        | {"seed": record["seed"]}
+        | {
+            f"{split}_loss": losses.get((row["model"], row["fit"], split, row["best_epoch"]))
+            for split in SPLITS
+        }
+        for row in rows_of(tables["fits"])
+        if row["horizon"] == horizon and row["epochs"]
+    ]
+
+
 def _span(counts: list[int]) -> str:
     least, most = min(counts), max(counts)
     return f"{least:,}" if least == most else f"{least:,} to {most:,}"
+
+
+def _mean_of(rows: list[dict[str, Any]], key: str) -> float:
+    """The mean of a count over all fits; a row may stand for several."""
+    return sum(row["fits"] * row[key] for row in rows) / sum(row["fits"] for row in rows)
+
+
+def _over_seeds(
+    rows: list[dict[str, Any]], split: str, of: Callable[[list[float]], float]
+) -> float | None:
+    known = [row[f"{split}_loss"] for row in rows if row[f"{split}_loss"] is not None]
+    return of(known) if known else None
+
+
+def _pretrained(settings: Mapping[str, Any]) -> bool:
+    """Whether its fits may train on the source too, which other fits then need not."""
+    tuned = settings.get("strategy", "scratch") != "scratch"
+    return tuned or settings.get("trains_on") == "source"
+
+
+def _epochs(rows: list[dict[str, Any]]) -> int:
+    """The epochs of all fits together."""
+    return sum(row["fits"] * row["epochs"] for row in rows)
+
+
+def speed_rows(record: Mapping[str, Any], training: list[dict[str, Any]]) -> list[dict[str, Any]]:
+    """The baseline and the best candidate with their speeds, if both train in epochs."""
+    speeds = {row["model"]: row["speed"] for row in training}
+    models = record["verdict"]["baseline"], record["verdict"]["candidate"]
+    if any(speeds.get(model) is None for model in models):
+        return []
+    return [{"model": model, "speed": speeds[model]} for model in models]
 
 
 def coefficient_rows(record: Mapping[str, Any]) -> list[dict[str, Any]]:
@@ -137,6 +201,8 @@ def coefficient_words(record: Mapping[str, Any], coefficients: list[dict[str, An
             "share of HAR in a forecast, `regime 1` and so on are the probabilities of the "
             "regimes, all means over the held-out rows."
         )
+    if drawn := [m for m in names if m in seeds_of(record)]:
+        found.append(f"{', '.join(drawn)}: with {of_first_seed(record, drawn[:1])}.")
     return found
 
 

@@ -9,7 +9,6 @@ from __future__ import annotations
 import hashlib
 import math
 import re
-import statistics
 from collections import Counter
 from collections.abc import Mapping
 from contextlib import suppress
@@ -33,6 +32,7 @@ from harness.cards.fit_rows import (
     coefficient_words,
     medians,
     seed_rows,
+    speed_rows,
     training_rows,
 )
 from harness.cards.fragility_rows import fragility_rows
@@ -52,6 +52,7 @@ _MOST_PROOFS = 100
 def render_card(record: Mapping[str, Any]) -> str:
     """The card of a record, with `Decision: none yet.` in its head (the log fills in decisions)."""
     coefficients, gain_as = coefficient_rows(record), record["verdict"]["gain_as"]
+    training = training_rows(record)
     return _template().render(
         r=record,
         v=record["verdict"],
@@ -76,8 +77,9 @@ def render_card(record: Mapping[str, Any]) -> str:
         adaptations=adaptation_rows(record),
         fragility=fragility_rows(record),
         sweep=sweep_rows(record, pooled_rows(record)),
-        costs=_costs(record),
-        training=training_rows(record),
+        costs=_costs(record, training),
+        training=training,
+        speeds=speed_rows(record, training),
         seeds=seed_rows(record),
         document=next(iter(rows_of(record["tables"].get("documents", {}))), None),
         risk=risk_rows(record),
@@ -142,6 +144,7 @@ def _template() -> jinja2.Template:
         "day": day,
         "span": minutes_in_words,
         "settings": settings,
+        "mean_of": mean_of,
     }
     return environment.get_template("card.md.j2")
 
@@ -213,6 +216,11 @@ def minutes_in_words(minutes: float) -> str:
     return f"{minutes:,.0f} min"
 
 
+def mean_of(mean: float, span: str) -> str:
+    """A mean of counts with their range: `14.3 (9 to 22)`; the count alone if all are equal."""
+    return f"{mean:,.1f} ({span})" if " to " in span else span
+
+
 def _no_block(line: str) -> str:
     """A line that Markdown cannot read as a list, a rule or an indented block."""
     return re.sub(r"^([-+=]|\d+[.)])", r"\\\1", line)
@@ -248,8 +256,9 @@ def _windows(record: Mapping[str, Any]) -> dict[str, list[dict[str, Any]]]:
     return {horizon: list(windows.values()) for horizon, windows in horizons.items()}
 
 
-def _costs(record: Mapping[str, Any]) -> list[dict[str, Any]]:
+def _costs(record: Mapping[str, Any], training: list[dict[str, Any]]) -> list[dict[str, Any]]:
     """Fits, seconds and parameters of every model at the verdict's horizon, beside its score."""
+    epochs = {row["model"]: round(row["mean_epochs"]) for row in training}
     verdict = record["verdict"]
     models: dict[str, list[dict[str, Any]]] = {}
     tables = (rows_of(record["tables"][name]) for name in ("fits", "fit_times"))
@@ -263,7 +272,7 @@ def _costs(record: Mapping[str, Any]) -> list[dict[str, Any]]:
             **{key: sum(r[key] for r in rows) for key in _TOTALS},
             "kept": sum(r.get("kept", 0) for r in rows),
             "parameters": max(r["parameters"] for r in rows),
-            "epochs": round(statistics.fmean(r["epochs"] for r in rows)),
+            "epochs": epochs.get(model, 0),
             "value": pooled[model][verdict["metric"]],
         }
         for model, rows in models.items()

@@ -13,10 +13,12 @@ from harness.cards.run_figure import (
     RunFigure,
     alone,
     number,
+    of_first_seed,
     rows_at,
     series_of,
     times_of,
     what_is_forecast,
+    with_words,
 )
 from harness.figures.distribution import fan_of_quantiles, pit_histogram
 from harness.figures.risk import returns_and_var
@@ -35,6 +37,7 @@ def risk_figures(record: Record) -> Iterator[RunFigure]:
     level, law, symbol = (rows[0][key] for key in ("level", "residuals", "symbol"))
     whose = f", {symbol}" if len(record["panel"]["symbols"]) > 1 else ""
     words = f"Returns over {v['horizon']} and {100 * level:g} % VaR, {law} residuals{whose}"
+    words = with_words(words, of_first_seed(record, models))
     shown = {model: var[model] for model in models}
     draw = partial(returns_and_var, times_of(moments), returns, shown, level)
     yield RunFigure("risk", words, alone(draw))
@@ -54,7 +57,8 @@ def pit_figures(record: Record) -> Iterator[RunFigure]:
         for own in [series_of([r for r in rows if r["law"] == law], "model", "low", lows, "share")]
     }
     draw = partial(pit_histogram, [*lows, 1.0], shares)
-    yield RunFigure("pit", "PIT: where outcomes lie in their forecast distributions", alone(draw))
+    words = "PIT: where outcomes lie in their forecast distributions"
+    yield RunFigure("pit", with_words(words, of_first_seed(record, models)), alone(draw))
 
 
 def fan_figures(record: Record) -> Iterator[RunFigure]:
@@ -86,4 +90,5 @@ def fan_figures(record: Record) -> Iterator[RunFigure]:
         f"Outcomes and {law} intervals ({stated}), last {len(moments)} forecast origins{whose}; "
         "a cross marks an outcome outside the widest"
     )
+    words = with_words(words, of_first_seed(record, models))
     yield RunFigure("fan", words, alone(draw))

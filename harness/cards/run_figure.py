@@ -47,6 +47,32 @@ def rows_at(record: Record, name: str) -> list[dict[str, Any]]:
     return [row for row in rows_of(record["tables"].get(name, {})) if row["horizon"] == horizon]
 
 
+def seeds_of(record: Record) -> dict[str, int]:
+    """The models that were fitted with several seeds, with their number."""
+    seeds: dict[str, set[int]] = {}
+    for row in rows_of(record["tables"].get("seeds", {"model": []})):
+        seeds.setdefault(row["model"], set()).add(row["seed"])
+    return {model: len(own) for model, own in seeds.items()}
+
+
+def of_first_seed(record: Record, models: Sequence[str]) -> str:
+    """`seed 1 of 3`, named with its models if there are others; empty if none has several."""
+    several = {model: n for model, n in seeds_of(record).items() if model in models}
+    words = " ".join(f"seed {record['seed']} of {n}" for n in set(several.values()))
+    return f"{', '.join(several)} with {words}" if words and len(models) > 1 else words
+
+
+def of_all_seeds(record: Record) -> str:
+    """What the scores of models with several seeds are; empty if there are none."""
+    counts = set(seeds_of(record).values())
+    return "".join(f"means over {n} seeds: {', '.join(seeds_of(record))}" for n in counts)
+
+
+def with_words(*words: str) -> str:
+    """A caption of several parts, those without a word left out."""
+    return ", ".join(word for word in words if word)
+
+
 def series_of(
     rows: Sequence[Mapping[str, Any]], key: str, by: str, places: Sequence[Any], value: str
 ) -> dict[Any, F64]:

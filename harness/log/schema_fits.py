@@ -43,7 +43,7 @@ FOLDS = LogTable(
 
 FITS = LogTable(
     "fits",
-    "One row per fit of a model.",
+    "One row per fit of a model, all its seeds together.",
     (
         RUN_ID,
         HORIZON,
@@ -52,11 +52,20 @@ FITS = LogTable(
         _REFIT,
         FIT,
         _CUT,
-        Column("fits", COUNT, "how many fits the row stands for: 1, or one per symbol"),
+        Column("fits", COUNT, "how many fits the row stands for: one per symbol and seed"),
         Column("failed", COUNT, "how many of them did not converge"),
         Column("parameters", COUNT, "number of fitted parameters"),
-        Column("epochs", COUNT, "epochs trained; 0 for models without epochs"),
-        Column("best_epoch", COUNT, "the epoch whose weights are used, from 1; 0 without epochs"),
+        Column(
+            "epochs",
+            COUNT,
+            "epochs trained with the first seed; 0 for models without epochs; `seed_training` has "
+            "those of every seed",
+        ),
+        Column(
+            "best_epoch",
+            COUNT,
+            "the epoch whose weights are used with the first seed, from 1; 0 without epochs",
+        ),
     ),
 )
 
@@ -105,7 +114,7 @@ FIT_NOTES = LogTable(
 
 COEFFICIENTS = LogTable(
     "coefficients",
-    "One row per fit and coefficient of the models that have them.",
+    "One row per fit and coefficient of the models that have them, of the first seed.",
     (
         RUN_ID,
         Column("fold", COUNT, "the fit's number, from 0 in time order", "window"),
@@ -130,7 +139,7 @@ COEFFICIENTS = LogTable(
 
 TRAINING = LogTable(
     "training",
-    "One row per fit, split and epoch: the training curves.",
+    "One row per fit, split and epoch: the training curves, of the first seed.",
     (
         RUN_ID,
         HORIZON,
@@ -152,9 +161,30 @@ TRAINING = LogTable(
     ),
 )
 
+SEED_TRAINING = LogTable(
+    "seed_training",
+    "One row per fit and seed of a model with epochs or rounds: where its training ended.",
+    (
+        RUN_ID,
+        HORIZON,
+        MODEL,
+        Column("seed", COUNT, "the seed; run.seed for a model whose fits draw nothing"),
+        FIT,
+        Column("fits", COUNT, "how many fits the row stands for: 1, or one per symbol"),
+        Column("epochs", COUNT, "epochs or rounds run; the mean over the fits of the row"),
+        Column("best_epoch", COUNT, "the one whose weights are used, from 1; likewise"),
+        Column(
+            "train_loss",
+            REAL,
+            "the training loss after the best epoch, as in `training`; empty for several fits",
+        ),
+        Column("validation_loss", REAL, "that of the held-out rows; empty without them too"),
+    ),
+)
+
 NET_WEIGHTS = LogTable(
     "net_weights",
-    "One row per fit, part of a net and epoch: the weight that the net gives the part.",
+    "One row per fit, part of a net and epoch: the weight that the net gives it, first seed.",
     (
         RUN_ID,
         HORIZON,
@@ -168,7 +198,7 @@ NET_WEIGHTS = LogTable(
 
 ATTENTION = LogTable(
     "attention",
-    "One row per fit and step back in time: the mean attention weight of an attention model.",
+    "One row per fit and step back in time: the mean attention weight, of the first seed.",
     (
         RUN_ID,
         HORIZON,

@@ -32,6 +32,7 @@ LOG_TABLES: dict[str, LogTable] = {
         fits.FIT_NOTES,
         fits.COEFFICIENTS,
         fits.TRAINING,
+        fits.SEED_TRAINING,
         fits.NET_WEIGHTS,
         fits.ATTENTION,
         risk.RISK,

@@ -204,6 +204,7 @@ class DeepVol:
             best=history.best,
             train_loss=history.train_loss,
             validation_loss=history.validation_loss,
+            cut_short=() if checked is None else history.cut_short(self._schedule, "epochs"),
         )
         return _TrainedNet(net, pool.unit, training)
 
@@ -222,6 +223,7 @@ class DeepVol:
             best=pretrained.best,
             train_loss=pretrained.train_loss,
             validation_loss=pretrained.validation_loss,
+            cut_short=pretrained.cut_short("epochs", self.params.epochs),
         )
         return _TrainedNet(net, unit, training)
 

@@ -134,6 +134,7 @@ def training_of(fitted: Forecaster) -> Training | None:
         lesson_validation_loss=tuple(map(float, found.lesson_validation_loss)),
         weights={str(name): tuple(map(float, v)) for name, v in found.weights.items()},
         notes={note: int(count) for note, count in found.notes.items()},
+        cut_short=tuple(map(str, found.cut_short)),
     )
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field, replace
-from typing import Self
+from typing import ClassVar, Self
 
 import torch
 from torch import nn
@@ -30,6 +30,7 @@ class Hybrid(TransferNet[HybridParams]):
     source is of the net without HAR; a fit takes its encoder and starts with a new head.
     """
 
+    part: ClassVar[str] = "its HAR part"
     har: Ols = field(kw_only=True)
     own: tuple[str, ...] = field(kw_only=True)
     har_scaling: Scaling | None = None
@@ -68,6 +69,10 @@ class Hybrid(TransferNet[HybridParams]):
         scaling = Scaling.of(rows.columns(self.context).X, self.context)
         with_har = replace(self, har=har, har_scaling=scaling)
         return super(Hybrid, with_har).fit(rows, y, validation=validation, seed=seed)
+
+    def of_part(self, rows: Rows) -> F64:
+        """HAR's forecasts (m,)."""
+        return self.har.predict(rows)
 
     @property
     def coefficients(self) -> dict[str, float]:

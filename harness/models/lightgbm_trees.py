@@ -10,7 +10,7 @@ import numpy as np
 
 from harness.errors import one_line
 from harness.models.params import BoostingParams
-from harness.models.protocol import ModelError, Task, own_features, versions
+from harness.models.protocol import ModelError, Task, cut_short, own_features, versions
 from harness.models.scaling import in_blocks
 from harness.samples.target_scale import TargetScale
 from harness.types import F64, Rows, Training
@@ -132,13 +132,15 @@ class LightGbm:
             return tuple(unit * v for v in losses.get(name, {}).get(metric, ()))
 
         leaves = sum(t["num_leaves"] for t in booster.dump_model()["tree_info"])
-        train = history("train")
+        train, checked = history("train"), history("validation")
+        best = booster.best_iteration if booster.best_iteration > 0 else len(train)
         return Training(
             parameters=leaves,
             epochs=len(train),
-            best=booster.best_iteration if booster.best_iteration > 0 else len(train),
+            best=best,
             train_loss=train,
-            validation_loss=history("validation"),
+            validation_loss=checked,
+            cut_short=cut_short("rounds", best, len(train), self.params.rounds) if checked else (),
         )
 
     def predict(self, rows: Rows) -> F64:

@@ -8,7 +8,7 @@ from typing import Any, Protocol, Self, runtime_checkable
 
 import numpy as np
 
-from harness.models.protocol import Forecaster, ModelError
+from harness.models.protocol import Forecaster, ModelError, cut_short
 from harness.samples.splits import in_stages
 from harness.types import F64, I64, FitTime, Rows, Samples
 
@@ -25,6 +25,10 @@ class PretrainedWeights:
     best: int
     train_loss: tuple[float, ...] = ()
     validation_loss: tuple[float, ...] = ()
+
+    def cut_short(self, key: str, allowed: int) -> tuple[str, ...]:
+        """The key that allows so many epochs, if they ended it (protocol.cut_short)."""
+        return cut_short(key, self.best, self.epochs, allowed) if self.validation_loss else ()
 
     def words(self) -> dict[str, Any]:
         """Everything but the weights, as plain JSON values."""

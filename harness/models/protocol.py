@@ -6,7 +6,7 @@ import importlib
 import importlib.metadata
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, Protocol, Self, runtime_checkable
+from typing import Any, ClassVar, Protocol, Self, runtime_checkable
 
 import numpy as np
 
@@ -16,6 +16,8 @@ from harness.models.table import KINDS
 from harness.samples.features import parse_feature
 from harness.samples.target_scale import TargetScale
 from harness.types import F64, I64, FitTime, History, Rows, Training
+
+_LAST = 0.05
 
 
 @dataclass(frozen=True)
@@ -163,6 +165,17 @@ class Contextual(Protocol):
         ...
 
 
+@runtime_checkable
+class Composite(Protocol):
+    """A model that adds to the forecast of one of its parts, or weighs it, named `part`."""
+
+    part: ClassVar[str]
+
+    def of_part(self, rows: Rows) -> F64:
+        """The part's own forecasts (m,) of the target, on its scale, by a fitted copy."""
+        ...
+
+
 def looked_back(model: Forecaster) -> tuple[str, ...]:
     """The features that a model looks back on: all, unless it is Contextual."""
     return model.past if isinstance(model, Contextual) else model.features
@@ -183,6 +196,14 @@ class Recursive(Protocol):
 
 class ModelError(Exception):
     """The reason why a model could not be fitted; the walk adds the model and the window."""
+
+
+def cut_short(key: str, best: int, ran: int, allowed: int) -> tuple[str, ...]:
+    """`key` if it ended the training while the held-out loss still fell, for Training.cut_short.
+
+    So it did if all epochs that it allows ran and the best one is among the last 5 % of them.
+    """
+    return (key,) if ran >= allowed and allowed - best < max(1.0, _LAST * allowed) else ()
 
 
 def versions(*libraries: str) -> dict[str, str]:

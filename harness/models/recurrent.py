@@ -159,6 +159,9 @@ class RecurrentNet(ABC, Generic[P]):
             ),
             attention=() if attention is None else tuple(attention.tolist()),
             weights=_by_name(self.weighted, part_weights),
+            cut_short=(
+                () if held_out is None else histories[-1].cut_short(schedules[-1], self.limit)
+            ),
         )
         return replace(self, units=units, net=net, training=training, progress=_silent)
 
@@ -206,6 +209,11 @@ class RecurrentNet(ABC, Generic[P]):
     def weights(self) -> dict[str, np.ndarray]:
         """Every weight by its name in torch."""
         return {name: w.cpu().numpy() for name, w in self.net.state_dict().items()}
+
+    @property
+    def limit(self) -> str:
+        """The key of its parameters that limits the epochs of a fit."""
+        return "epochs"
 
     @property
     def weighs(self) -> bool:

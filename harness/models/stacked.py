@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
-from typing import Self
+from typing import ClassVar, Self
 
 import numpy as np
 
@@ -38,6 +38,7 @@ class Stacked:
     on the target's scale.
     """
 
+    part: ClassVar[str] = "its first stage"
     features: tuple[str, ...]
     share: float
     first: Forecaster
@@ -107,6 +108,10 @@ class Stacked:
         known, base = self._with_forecast(rows)
         return base + self.second.predict(known)
 
+    def of_part(self, rows: Rows) -> F64:
+        """The first stage's forecasts (m,)."""
+        return self.first.predict(self._first(rows))
+
     def _first(self, rows: Rows) -> Rows:
         return rows.columns(self.first.features)
 
@@ -157,4 +162,5 @@ class Stacked:
         first, trees = self.first.training, self.second.training
         if first is None or trees is None:
             return trees
-        return replace(first, parameters=first.parameters + trees.parameters)
+        late = (*(f"first.{key}" for key in first.cut_short), *trees.cut_short)
+        return replace(first, parameters=first.parameters + trees.parameters, cut_short=late)

@@ -92,6 +92,10 @@ class TransferNet(RecurrentNet[P]):
             fitted.training,
             lesson_train_loss=self.initial.train_loss,
             lesson_validation_loss=self.initial.validation_loss,
+            cut_short=(
+                *fitted.training.cut_short,
+                *self.initial.cut_short("lesson_epochs", self.params.lesson_epochs),
+            ),
         )
         return replace(fitted, training=training)
 
@@ -118,6 +122,11 @@ class TransferNet(RecurrentNet[P]):
         """The whole net."""
         p = self.params
         return SequenceNet(encoder, LastState(), p.width, p.dropout, hidden=hidden)
+
+    @property
+    def limit(self) -> str:
+        """From scratch it trains as in pretraining."""
+        return "lesson_epochs" if self.params.strategy == "scratch" else "epochs"
 
     @property
     def _pretraining_schedule(self) -> loop.Schedule:

@@ -2,21 +2,23 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 
 from harness.durations import iso_moment as _iso
 from harness.tables import Table, table
 from harness.types import FitReport, Forecasts, ModelFit
+from harness.walk.fit_reports import over_seeds
 
 
-def fit_tables(forecasts: Mapping[str, Forecasts]) -> dict[str, Table]:
-    """All tables of the fits, by their names in the record."""
+def fit_tables(forecasts: Mapping[str, Forecasts], seed: int) -> dict[str, Table]:
+    """All tables of the fits, by their names in the record; `seed` is the first."""
     return {
         "coefficients": _coefficients(forecasts),
         "fits": _fits(forecasts),
         "fit_times": _fit_times(forecasts),
         "fit_notes": _fit_notes(forecasts),
         "training": _training(forecasts),
+        "seed_training": _seed_training(forecasts, seed),
         "attention": _attention(forecasts),
         "net_weights": _net_weights(forecasts),
     }
@@ -34,7 +36,7 @@ def _coefficients(forecasts: Mapping[str, Forecasts]) -> Table:
 
 
 def _fits(forecasts: Mapping[str, Forecasts]) -> Table:
-    """`fits`: how every fit went."""
+    """`fits`: how every fit went, over all seeds; epochs are those of the first seed."""
     columns = (
         "horizon", "model", "scope", "refit", "fit", "cut", "fits", "failed", "parameters",
         "epochs", "best_epoch",
@@ -63,10 +65,12 @@ def _fit_times(forecasts: Mapping[str, Forecasts]) -> Table:
 def _reports(
     forecasts: Mapping[str, Forecasts],
 ) -> Iterator[tuple[str, str, ModelFit, int, FitReport]]:
+    """The reports of all fits; with several seeds one for all of them (over_seeds)."""
     for horizon, part in forecasts.items():
         for model, fit in part.fits.items():
-            for k, report in enumerate(fit.reports):
-                yield horizon, model, fit, k, report
+            again = [r.fits[model].reports for r in part.repeats if model in r.fits]
+            for k, reports in enumerate(zip(fit.reports, *again, strict=True)):
+                yield horizon, model, fit, k, over_seeds(reports)
 
 
 def _fit_notes(forecasts: Mapping[str, Forecasts]) -> Table:
@@ -91,6 +95,30 @@ def _training(forecasts: Mapping[str, Forecasts]) -> Table:
         for epoch, loss in enumerate(getattr(report.training, f"{split}_loss"), 1)
     ]
     return table(("horizon", "model", "fit", "split", "epoch", "loss"), rows)
+
+
+def _seed_training(forecasts: Mapping[str, Forecasts], first: int) -> Table:
+    """`seed_training`: how every fit with every seed went, for fits that have epochs."""
+    columns = (
+        "horizon", "model", "seed", "fit", "fits", "epochs", "best_epoch", "train_loss",
+        "validation_loss",
+    )  # fmt: skip
+    rows = [
+        (
+            horizon, model, seed, k, r.fits, t.epochs, t.best, _at(t.train_loss, t.best),
+            _at(t.validation_loss, t.best),
+        )
+        for horizon, part in forecasts.items()
+        for seed, fits in ((first, part.fits), *((r.seed, r.fits) for r in part.repeats))
+        for model, fit in fits.items()
+        for k, r in enumerate(fit.reports)
+        if (t := r.training) is not None and t.epochs
+    ]  # fmt: skip
+    return table(columns, rows)
+
+
+def _at(losses: Sequence[float], epoch: int) -> float | None:
+    return losses[epoch - 1] if losses else None
 
 
 def _net_weights(forecasts: Mapping[str, Forecasts]) -> Table:

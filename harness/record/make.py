@@ -51,13 +51,18 @@ from harness.verdict.cautions import (
     of_the_laws,
     of_the_records,
     of_the_source,
-    of_the_training,
     of_the_violations,
     of_ties,
     of_zero_returns,
 )
 from harness.verdict.fragility.rows import METHOD as VARIANTS
 from harness.verdict.fragility.rows import Row, fragility_table
+from harness.verdict.training_cautions import (
+    of_equal_forecasts,
+    of_flat_forecasts,
+    of_the_parts,
+    of_the_training,
+)
 from harness.verdict.words import Show
 
 if TYPE_CHECKING:
@@ -143,6 +148,9 @@ def make_record(
         "cautions": [
             *tried["registration"]["revisions"],
             *of_ties(judged.ties, h.verdict.baseline),
+            *of_equal_forecasts(forecasts, judged.ties),
+            *of_flat_forecasts(forecasts),
+            *of_the_parts(forecasts),
             *of_the_baseline(h.verdict.metric, h.models[h.verdict.baseline].kind),
             *_warnings_of_level(study, forecasts, judged),
             *_warnings_of_differences(h, judged),
@@ -151,9 +159,7 @@ def make_record(
             *audit.cautions({h.verdict.baseline, verdict.best.candidate}),
             *cautions(forecasts, study.scale, verdict, facts.start),
             *of_zero_returns(facts.zero_share, study.measures, study.interval),
-            *of_the_training(
-                forecasts[str(h.verdict.horizon)], (h.verdict.baseline, verdict.best.candidate)
-            ),
+            *of_the_training(forecasts),
             *_warnings_of_laws(h, judged),
             *side_warnings(study.panel_spec, facts.side_times),
             *of_the_source(*_symbols(measured)),
@@ -166,7 +172,7 @@ def make_record(
             "seeds": seeds_table(judged.spread),
             "ability": ability_table(str(h.verdict.horizon), judged.ability),
             "folds": folds_table(forecasts),
-            **fit_tables(forecasts),
+            **fit_tables(forecasts, h.run.seed),
             "wins": wins_table(h.verdict.baseline, h.verdict.metric, scores),
             "audits": audit_table(audit),
             "foresight": foresight_table(audit.others),

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -276,23 +276,6 @@ def of_the_source(tested: Sequence[str], source: Sequence[str], same_panel: bool
     return [
         f"{len(both):,} of the {len(tested):,} symbols are also used for pretraining: this is no "
         "split over assets (panel.unseen)."
-    ]
-
-
-def of_the_training(forecasts: Forecasts, models: Collection[str]) -> list[str]:
-    """Warns of models whose validation loss was still falling when their fits ended."""
-    found = []
-    for model in models:
-        again = (seed.fits[model] for seed in forecasts.repeats if model in seed.fits)
-        trainings = [r.training for fit in (forecasts.fits[model], *again) for r in fit.reports]
-        ended = [t.best == t.epochs for t in trainings if t is not None and t.validation_loss]
-        if ended and all(ended):
-            found.append(model)
-    if not found:
-        return []
-    return [
-        f"{', '.join(found)}: in every fit the last epoch was the best on the validation rows, so "
-        "more epochs might do better."
     ]
 
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import replace
 from itertools import pairwise
 
 import numpy as np
@@ -12,7 +11,6 @@ from harness.durations import show_moment
 from harness.errors import RunError
 from harness.samples.splits import Fitting
 from harness.types import I64, Fold, Forecasts, LeakProof, ModelFit, Repeat, Samples
-from harness.walk.fold_fit import over_seeds
 from harness.walk.linear_sweep import Walked
 
 
@@ -38,7 +36,6 @@ def over_common_rows(
     folds of its fits. RunError for a window in which no symbol has `min_train` training rows.
     """
     test = all_test_rows(folds)
-    done = {n: _with_costs(d, [r[n] for r in repeats.values() if n in r]) for n, d in done.items()}
     known = np.all([np.isfinite(d.yhat) for d in done.values()], axis=0)
     edges = _edges(folds)
     window = np.repeat(np.arange(len(folds), dtype=np.int32), np.diff(edges))
@@ -81,14 +78,6 @@ def over_common_rows(
             for seed, again in repeats.items()
         ),
     )
-
-
-def _with_costs(first: Walked, again: Sequence[Walked]) -> Walked:
-    """A model's fits with the first seed; their reports count the fits with all seeds."""
-    if not again:
-        return first
-    by_window = zip(first.reports, *(r.reports for r in again), strict=True)
-    return replace(first, reports=tuple(map(over_seeds, by_window)))
 
 
 def _fit(name: str, walked: Walked, fitting: Fitting, cuts: I64, edges: I64) -> ModelFit:

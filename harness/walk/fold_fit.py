@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-from collections import Counter
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import asdict, dataclass, replace
-from statistics import fmean
+from dataclasses import asdict, dataclass
 from typing import Any, TypeGuard
 
 import numpy as np
@@ -42,6 +40,7 @@ from harness.models.protocol import (
 from harness.samples.target_scale import TargetScale
 from harness.types import F64, I64, FitReport, Fold, Rows, Samples, Training
 from harness.walk.fit_cache import Entry, FitCache
+from harness.walk.fit_reports import report_of
 from harness.walk.fit_rows import FitRows, fit_rows
 from harness.walk.residuals.kept import NO_SUMMARY, NOTHING, ResidualPlan, ResidualSummary
 
@@ -268,6 +267,7 @@ def _packed(
 
 def _unpacked(arrays: Mapping[str, np.ndarray], words: Mapping[str, Any]) -> FoldResult:
     report = dict(words["report"])
+    report["weights"] = _tuples(report["weights"])
     if (training := report["training"]) is not None:
         weights = _tuples(training["weights"])
         report["training"] = Training(**_tuples(training) | {"weights": weights})
@@ -321,8 +321,7 @@ def result_of(
         training = fitted.noted(rows.take(fold.test))
     else:
         training = training_of(fitted)
-    lost = int(training is not None and not training.converged)
-    report = FitReport(1, lost, seconds, predicted, training)
+    report = report_of(fitted, training, trained, inside, seconds, predicted)
     keep, calibrating = settings.keep, None
     if held_out is not None and keep.laws is not None and keep.laws.conformal:
         calibrating = y[held_out] - fitted.predict(rows.take(held_out))
@@ -339,38 +338,6 @@ def named(name: str, model: object, samples: Samples, fold: Fold) -> Iterator[No
             yield
     except ModelError as error:
         raise failed(name, samples, fold, error) from None
-
-
-def over_seeds(reports: Sequence[FitReport]) -> FitReport:
-    """The report of one window's fits with several seeds; `training` is that of the first."""
-    return replace(merged(reports), training=reports[0].training)
-
-
-def merged(reports: Sequence[FitReport]) -> FitReport:
-    """One report of several symbols' fits in one window; a single fit keeps all its details."""
-    if len(reports) == 1:
-        return reports[0]
-    known = [r.training for r in reports if r.training is not None]
-    training = None
-    if known:
-        training = Training(
-            parameters=max(t.parameters for t in known),
-            converged=all(t.converged for t in known),
-            epochs=round(fmean(t.epochs for t in known)),
-            best=round(fmean(t.best for t in known)),
-            notes=dict(sum((Counter(t.notes) for t in known), Counter())),
-        )
-        if known[0].attention:
-            weights = np.mean([t.attention for t in known], axis=0)
-            training = replace(training, attention=tuple(weights.tolist()))
-    return FitReport(
-        len(reports),
-        sum(r.failed for r in reports),
-        sum(r.fit_seconds for r in reports),
-        sum(r.predict_seconds for r in reports),
-        training,
-        sum(r.kept for r in reports),
-    )
 
 
 def failed(name: str, samples: Samples, fold: Fold, error: Exception) -> RunError:

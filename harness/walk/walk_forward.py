@@ -24,7 +24,8 @@ from harness.walk.common_rows import over_common_rows
 from harness.walk.conformal_refits import before_slices, named_refits, with_conformal
 from harness.walk.executors import HERE, Executor
 from harness.walk.fit_jobs import Job, is_cached, numbered, results
-from harness.walk.fold_fit import FoldResult, Settings, failed, merged
+from harness.walk.fit_reports import merged
+from harness.walk.fold_fit import FoldResult, Settings, failed
 from harness.walk.linear_sweep import (
     Part,
     SweepError,
@@ -347,9 +348,8 @@ class _Walk:
     def _jobs(self, name: str, model: Forecaster, fitting: Fitting, seed: int) -> Iterator[Job]:
         """The fits of one model, in the order in which their results are used."""
         samples = self.samples
-        which = f"{samples.horizon}: {name}"
-        if self.settings.seeds > 1:
-            which += f", seed {seed}"
+        with_seed = f", seed {seed}" if self.settings.seeds > 1 else ""
+        which = f"{samples.horizon}: {name}{with_seed}"
         if not self._apart(fitting):
             yield from numbered(name, model, samples, self.folds_of(fitting), seed, which)
             return

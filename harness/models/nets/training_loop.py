@@ -23,7 +23,7 @@ import torch
 from torch import Tensor, nn
 
 from harness.models.nets.losses import Loss
-from harness.models.protocol import ModelError
+from harness.models.protocol import ModelError, cut_short
 from harness.types import F64, I64, FitTime
 
 CLIP = 1.0  # the largest norm of a batch's gradient
@@ -96,6 +96,10 @@ class TrainingHistory:
     best: int
     halved: tuple[int, ...] = ()
     part_weights: tuple[tuple[float, ...], ...] = ()
+
+    def cut_short(self, schedule: Schedule, key: str) -> tuple[str, ...]:
+        """The key of the schedule's epochs, if they ended the training (protocol.cut_short)."""
+        return cut_short(key, self.best, len(self.train_loss), schedule.epochs)
 
 
 def choose_device(wanted: str) -> torch.device:
