@@ -59,9 +59,9 @@ def of_the_parts(forecasts: Mapping[str, Forecasts]) -> list[str]:
         if extreme:
             found.append(
                 f"{model}: {'; '.join(extreme)} (means over the held-out rows). A part over 99 % "
-                "is the whole forecast, and one under 1 % is no part of it: a result about "
-                f"{model} is then one about the other part. A lower learning rate or another form "
-                "may keep all parts."
+                "makes the forecast alone, and one under 1 % has no say in it: a result about "
+                f"{model} is one about the parts that are left. A lower learning rate or another "
+                "form may keep all parts."
             )
             continue
         fits = sum(r.fits for r in reports)

@@ -13,7 +13,7 @@ from harness.inference.gains import Seed, evidence
 from harness.samples.target_scale import TargetScale
 from harness.scores.distribution.assess import DistributionRow
 from harness.scores.scoring import series
-from harness.types import FitReport, LeakProof, Repeat, Training
+from harness.types import LeakProof
 from harness.verdict.cautions import (
     cautions,
     of_a_weak_baseline,
@@ -21,7 +21,6 @@ from harness.verdict.cautions import (
     of_the_family,
     of_the_laws,
     of_the_source,
-    of_the_training,
     of_zero_returns,
 )
 from harness.verdict.rule import decide
@@ -133,28 +132,6 @@ def test_symbols_that_were_learned_from_are_told_where_they_are_tested():
     ]
     assert of_the_source(("A", "B"), ("B",), False) == []
     assert of_the_source(("A", "B"), ("C",), True) == []
-
-
-def test_a_model_that_was_still_learning_is_told():
-    def trained(best, epochs, checked=(0.2, 0.1)):
-        told = Training(5, epochs=epochs, best=best, validation_loss=checked)
-        return FitReport(1, 0, 0.1, 0.1, told)
-
-    forecasts = a_study()
-    fits = forecasts.fits
-
-    def of(*reports):
-        changed = {"base": replace(fits["base"], reports=reports)}
-        return of_the_training(replace(forecasts, fits={**fits, **changed}), ("base", "other"))
-
-    (told,) = of(trained(2, 2), trained(2, 2))
-    assert told.startswith("base: in every fit the last epoch was the best on the validation rows")
-    assert of(trained(2, 2), trained(1, 2)) == []
-    assert of(trained(2, 2, ())) == []  # nothing held out: nothing to tell
-    again = Repeat(2, {}, {"base": replace(fits["base"], reports=(trained(1, 2),))})
-    first = {**fits, "base": replace(fits["base"], reports=(trained(2, 2),))}
-    told = of_the_training(replace(forecasts, fits=first, repeats=(again,)), ("base",))
-    assert told == []  # with another seed it had stopped
 
 
 def test_measures_that_read_many_zero_returns_as_jumps_are_told_with_a_remedy():
