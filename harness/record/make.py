@@ -148,7 +148,7 @@ def make_record(
         "cautions": [
             *tried["registration"]["revisions"],
             *of_ties(judged.ties, h.verdict.baseline),
-            *of_equal_forecasts(forecasts, judged.ties),
+            *of_equal_forecasts(forecasts, judged.ties, h.verdict.baseline),
             *of_flat_forecasts(forecasts),
             *of_the_parts(forecasts),
             *of_the_baseline(h.verdict.metric, h.models[h.verdict.baseline].kind),

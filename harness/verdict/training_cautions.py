@@ -85,10 +85,12 @@ def _extreme(name: str, weights: Sequence[float]) -> Iterator[str]:
             yield f"{name} ends {side} {_of(len(out), len(weights))}, at {most:.4f}"
 
 
-def of_equal_forecasts(forecasts: Mapping[str, Forecasts], told: Sequence[str]) -> list[str]:
+def of_equal_forecasts(
+    forecasts: Mapping[str, Forecasts], ties: Sequence[str], baseline: str
+) -> list[str]:
     """Warns of models of a run that make the same forecasts, up to single precision.
 
-    `told` are models of which it is said that they make the baseline's forecasts.
+    Not of `ties` with the baseline, which have a warning of their own.
     """
     where: dict[tuple[str, str], list[str]] = {}
     for horizon, part in forecasts.items():
@@ -97,7 +99,7 @@ def of_equal_forecasts(forecasts: Mapping[str, Forecasts], told: Sequence[str]) 
             same = next((first for first in firsts if _equal(part.yhat[first], yhat)), None)
             if same is None:
                 firsts.append(name)
-            elif name not in told:
+            elif not (baseline in (name, same) and {name, same} & set(ties)):
                 where.setdefault((name, same), []).append(horizon)
     return [
         f"{name} makes the same forecasts as {same} at {', '.join(horizons)}, up to rounding: the "

@@ -116,17 +116,20 @@ def test_two_models_with_the_same_forecasts_are_told_with_their_horizons():
     assert not np.array_equal(single, yhat["net"])
     one = run_of(y, yhat | {"copy": single})
     other = run_of(y, yhat | {"copy": yhat["net"] + 1e-3})
-    (told,) = of_equal_forecasts({"1h": one, "4h": other, "1d": one}, ())
+    (told,) = of_equal_forecasts({"1h": one, "4h": other, "1d": one}, (), "har")
     assert told.startswith("copy makes the same forecasts as net at 1h, 1d, up to rounding")
-    assert of_equal_forecasts({"4h": other}, ()) == []
-    assert of_equal_forecasts({"1h": one}, ("copy",)) == []  # told as the baseline's already
+    assert of_equal_forecasts({"4h": other}, (), "har") == []
+    # A tie with the baseline is told as such already, whichever of the two comes first.
+    assert of_equal_forecasts({"1h": one}, ("copy",), "net") == []
+    assert of_equal_forecasts({"1h": one}, ("net",), "copy") == []
+    assert len(of_equal_forecasts({"1h": one}, ("copy",), "har")) == 1
 
 
 def test_one_row_that_differs_is_no_equal_forecast():
     y, yhat = world()
     near = yhat["net"].copy()
     near[200] += 1e-4
-    assert of_equal_forecasts({"1d": run_of(y, yhat | {"copy": near})}, ()) == []
+    assert of_equal_forecasts({"1d": run_of(y, yhat | {"copy": near})}, (), "har") == []
 
 
 # --- flat forecasts
