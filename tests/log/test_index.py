@@ -57,6 +57,7 @@ TABLES = sorted(
         "reported",
         "runs",
         "scores",
+        "seed_training",
         "seeds",
         "tests",
         "timings",
