@@ -57,6 +57,9 @@ def training_rows(record: Mapping[str, Any]) -> list[dict[str, Any]]:
     for row in rows_of(record["tables"]["fit_times"]):
         if row["horizon"] == record["verdict"]["horizon"]:
             seconds[row["model"]] += row["fit_seconds"]
+    # Older records lack the epochs of the further seeds, but not their seconds.
+    untimed = set() if "seed_training" in record["tables"] else set(seeds_of(record))
+    untimed |= {m for m, words in record["settings"]["models"].items() if _pretrained(words)}
     found = []
     for model, rows in fits.items():
         settings = record["settings"]["models"].get(model, {})
@@ -74,7 +77,7 @@ def training_rows(record: Mapping[str, Any]) -> list[dict[str, Any]]:
                 "mean_epochs": _mean_of(rows, "epochs"),
                 "mean_best": _mean_of(rows, "best_epoch"),
                 "loss": f"{name} ({unit})",
-                "speed": None if _pretrained(settings) else seconds[model] / _epochs(rows),
+                "speed": None if model in untimed else seconds[model] / _epochs(rows),
                 **{split: _over_seeds(ended, split, statistics.fmean) for split in SPLITS},
                 "least": {split: _over_seeds(ended, split, min) for split in SPLITS},
                 "most": {split: _over_seeds(ended, split, max) for split in SPLITS},

@@ -125,4 +125,7 @@ def test_a_record_from_before_the_table_still_has_a_card(three, apart):
     (first,) = [r for r in training_rows(old) if r["model"] == "trees"]
     alone = next(r for r in training_rows(apart[0]) if r["model"] == "trees")
     assert (first["best"], first["validation"]) == (alone["best"], alone["validation"])
-    assert "## Training, 4h horizon" in render_card(old)
+    assert first["speed"] is None  # the seconds are of all seeds, the epochs of one
+    section = render_card(old).partition("## Training, 4h horizon")[2]
+    assert "This older record has epochs and losses of seed 1 alone." in section
+    assert "This older record" not in record["card"]
