@@ -278,7 +278,9 @@ class FitReport:
     evenly where many windows are fitted at once; `kept` fits were taken from the fit cache, and
     count the seconds that they took when they were fitted. `cut_short` counts fits by the keys of
     Training.cut_short, `alone` by the part whose forecasts are the model's; `weights` are the final
-    weights of a net's parts by name, one for each fit.
+    weights of a net's parts by name, one for each fit. `residuals` says of which rows those are
+    that shifts, tails and distributions are made of: `training`, `held out`, `left out` by further
+    fits, whose seconds count, or several; `unseen` why of training rows where others are needed.
     """
 
     fits: int
@@ -290,6 +292,8 @@ class FitReport:
     cut_short: Mapping[str, int] = field(default_factory=dict)
     alone: Mapping[str, int] = field(default_factory=dict)
     weights: Mapping[str, tuple[float, ...]] = field(default_factory=dict)
+    residuals: str = "training"
+    unseen: str = ""
 
 
 @dataclass(frozen=True)

@@ -36,6 +36,7 @@ class Arfima:
     params: Mapping[str, float] | None = None
     weights: F64 | None = None
     validates: ClassVar[bool] = False
+    overfits: ClassVar[bool] = False
 
     @classmethod
     def build(cls, params: ArfimaParams, task: Task) -> Self:

@@ -73,6 +73,11 @@ class DeepVol:
         return self.holds_out and not self.wants_pretraining
 
     @property
+    def overfits(self) -> bool:
+        """Whether the panel's own rows, which the residuals are of, train it."""
+        return not self.wants_pretraining
+
+    @property
     def holds_out(self) -> bool:
         """Whether training stops early."""
         return self.params.patience is not None

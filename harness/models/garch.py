@@ -92,6 +92,7 @@ class Garch:
     training: Training | None = None
     look_back: ClassVar[int] = 1
     validates: ClassVar[bool] = False
+    overfits: ClassVar[bool] = False
     model: ClassVar[Model] = "garch"
 
     @classmethod

@@ -44,6 +44,7 @@ class Linear:
     validates: ClassVar[bool] = False
     training: ClassVar[None] = None
     swept: ClassVar[bool] = True
+    overfits: ClassVar[bool] = False
 
     def fit(
         self, rows: Rows, y: F64, *, validation: tuple[Rows, F64] | None = None, seed: int = 0

@@ -31,6 +31,7 @@ class LogOls:
     factor: float = 1.0
     look_back: ClassVar[int] = 0
     validates: ClassVar[bool] = False
+    overfits: ClassVar[bool] = False
     training: ClassVar[None] = None
 
     @classmethod

@@ -90,7 +90,10 @@ class Forecaster(Protocol):
 
 @runtime_checkable
 class Chained(Protocol):
-    """A model of one symbol whose fits are cheap when each starts from the one before."""
+    """A model of one symbol whose fits are cheap when each starts from the one before.
+
+    It has few parameters: its residuals are those of the training rows.
+    """
 
     def fit_chain(
         self, rows: Rows, y: F64, trains: Sequence[slice | I64], *, seed: int = 0
@@ -127,6 +130,21 @@ class Seeded(Protocol):
     def seeded(self) -> bool:
         """Whether they do, with its parameters."""
         ...
+
+
+@runtime_checkable
+class Overfitting(Protocol):
+    """A model that says whether its training residuals are smaller than those of other rows."""
+
+    @property
+    def overfits(self) -> bool:
+        """Whether they are: not with few parameters for its rows; asked of a fitted copy."""
+        ...
+
+
+def overfits(model: Forecaster) -> bool:
+    """Whether residuals must be those of rows not trained on: yes for a model that is silent."""
+    return model.overfits if isinstance(model, Overfitting) else True
 
 
 @runtime_checkable

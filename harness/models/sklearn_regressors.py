@@ -31,6 +31,7 @@ MODULES = (
 # Arguments that the harness sets: the run's seed, one thread, no printing.
 _OURS = {"random_state": "[run] seed sets it", "n_jobs": "it is always 1", "verbose": "it prints"}
 _BLOCK = 1_024
+_ROWS_PER_SLOPE = 20  # from here on a line's training residuals are 5 % too small at most
 
 
 @cache
@@ -125,6 +126,7 @@ class Regressor:
     scaling: Scaling | None = None
     estimator: Any = None
     converged: bool = True
+    rows: int = 0
     validates: ClassVar[bool] = False
 
     @classmethod
@@ -167,7 +169,7 @@ class Regressor:
             except (ValueError, MemoryError, FloatingPointError) as error:
                 raise ModelError(f"{self.name}: {one_line(_Words(error), 200)}") from None
         converged = not any(issubclass(w.category, ConvergenceWarning) for w in caught)
-        return replace(self, scaling=scaling, estimator=estimator, converged=converged)
+        return replace(self, scaling=scaling, estimator=estimator, converged=converged, rows=len(y))
 
     def predict(self, rows: Rows) -> F64:
         """Forecasts (m,)."""
@@ -190,6 +192,19 @@ class Regressor:
         ]
 
     @property
+    def overfits(self) -> bool:
+        """Whether it is anything but a line with many training rows a slope."""
+        return self._slopes is None or self.rows < _ROWS_PER_SLOPE * len(self._names)
+
+    @property
+    def _slopes(self) -> F64 | None:
+        """A fitted line's slopes, one per column; None for any other estimator."""
+        slopes = getattr(self.estimator, "coef_", None)
+        if slopes is None or np.size(slopes) != len(self._names):
+            return None
+        return np.asarray(slopes, dtype=np.float64).reshape(-1)
+
+    @property
     def seeded(self) -> bool:
         """Whether the class has a random state, used or not."""
         return hasattr(regressors(self.module)[self.name](), "random_state")
@@ -205,9 +220,8 @@ class Regressor:
     @property
     def coefficients(self) -> Mapping[str, float]:
         """Intercept and slopes per unit of each column, or the columns' importances (sum 1)."""
-        slopes = getattr(self.estimator, "coef_", None)
-        if slopes is not None and np.size(slopes) == len(self._names):
-            slopes = np.asarray(slopes, dtype=np.float64).reshape(-1)
+        slopes = self._slopes
+        if slopes is not None:
             intercept = float(np.squeeze(self.estimator.intercept_))
             if self.scaling is not None:
                 slopes = slopes / self.scaling.spread[0]

@@ -209,6 +209,29 @@ def in_stages(samples: Samples, train: slice | I64, share: float, embargo: int) 
     return rows[samples.resolved_at[rows] <= begin - embargo], rows[formed >= begin]
 
 
+def left_out_in_turn(
+    samples: Samples, train: slice | I64, parts: int, embargo: int
+) -> list[tuple[I64, I64]]:
+    """These rows in `parts` spans of time: for each the rows left to train on, and its own.
+
+    A row left to train on resolves at least the embargo before the first row of the span is formed,
+    or is formed at least the embargo after the last one has resolved. Rows of one moment stay
+    together, so fewer rows may have fewer spans.
+    """
+    rows = np.arange(samples.y.size)[train]
+    formed, resolved = samples.rows.formed_at[rows], samples.resolved_at[rows]
+    begins = np.unique(formed[np.arange(parts) * rows.size // parts]) if rows.size else formed
+    found = []
+    for k, begin in enumerate(begins):
+        inside = formed >= begin
+        if k + 1 < begins.size:
+            inside &= formed < begins[k + 1]
+        apart = resolved <= begin - embargo
+        apart |= formed >= resolved[inside].max() + embargo
+        found.append((rows[apart & ~inside], rows[inside]))
+    return found
+
+
 def prove_no_leak(
     samples: Samples, folds: Sequence[Fold], embargo: int, refit: str = "window"
 ) -> tuple[LeakProof, ...]:

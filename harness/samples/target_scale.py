@@ -46,6 +46,11 @@ class TargetScale:
         """ln sigma per unit of a log target: 1 for a sigma, 1/2 for a variance."""
         return 0.5 if self.unit == "variance" else 1.0
 
+    @property
+    def shifted(self) -> bool:
+        """Whether forecasts are shifted by what training residuals say."""
+        return self.is_log and self.back in ("lognormal", "smearing")
+
     def target(self, measure: F64) -> F64:
         """The target from the measure; under a logarithm sigma is at least `floor`."""
         if not self.is_log:

@@ -9,7 +9,9 @@ from harness.kernels.loader import clock
 from harness.models.foreign import require_fitted, shown
 from harness.models.protocol import ChainedForecaster, Forecaster
 from harness.types import I64
-from harness.walk.fold_fit import FoldResult, Settings, named, result_of
+from harness.walk.fit_rows import FitRows
+from harness.walk.fold_fit import Settings, named
+from harness.walk.fold_result import FoldResult, result_of
 from harness.walk.linear_sweep import Part
 
 
@@ -30,7 +32,12 @@ def chained(
             seconds += clock() - began
             require_fitted(model, fitted)
             assert fitted is not None, "a chain has a fit for every training set"
-            made.append(result_of(fitted, rows, part.samples, fold, fold.train, settings, 0.0))
+            seen = FitRows(fold.train)
+            made.append(
+                result_of(
+                    fitted, rows, part.samples, fold, seen, settings.scale, settings.keep, 0.0
+                )
+            )
     # A chain may fit many folds in one step, so its time is shared evenly.
     for result in made:
         report = replace(result.report, fit_seconds=seconds / len(folds))

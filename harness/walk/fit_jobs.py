@@ -13,8 +13,9 @@ from functools import partial
 from harness.models.protocol import Forecaster, Trained
 from harness.types import Fold, Progress, Samples
 from harness.walk.executors import Executor
-from harness.walk.fold_fit import FoldResult, Settings, fit_fold, named
+from harness.walk.fold_fit import Settings, fit_fold, named
 from harness.walk.fold_fit import is_cached as fit_is_cached
+from harness.walk.fold_result import FoldResult
 
 
 @dataclass(frozen=True)

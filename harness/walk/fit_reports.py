@@ -88,6 +88,8 @@ def merged(reports: Sequence[FitReport]) -> FitReport:
         _sums(r.cut_short for r in reports),
         _sums(r.alone for r in reports),
         {name: tuple(w for r in reports for w in r.weights.get(name, ())) for name in names},
+        " and ".join(sorted({which for r in reports for which in r.residuals.split(" and ")})),
+        next((r.unseen for r in reports if r.unseen), ""),
     )
 
 

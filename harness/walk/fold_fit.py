@@ -2,25 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
-from dataclasses import asdict, dataclass
-from typing import Any, TypeGuard
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass, replace
+from typing import TypeGuard
 
 import numpy as np
 
 from harness.durations import show_moment
 from harness.errors import RunError
 from harness.kernels.loader import clock
-from harness.models.foreign import (
-    in_words,
-    require_fitted,
-    require_forecasts,
-    shown,
-    stated_by,
-    training_of,
-)
-from harness.models.linear import Linear
+from harness.models.foreign import in_words, require_fitted, shown
 from harness.models.pretraining import (
     PretrainedForecaster,
     PretrainedModel,
@@ -36,13 +28,15 @@ from harness.models.protocol import (
     Recursive,
     Staged,
     looked_back,
+    overfits,
 )
 from harness.samples.target_scale import TargetScale
-from harness.types import F64, I64, FitReport, Fold, Rows, Samples, Training
+from harness.types import F64, I64, Fold, Rows, Samples
 from harness.walk.fit_cache import Entry, FitCache
-from harness.walk.fit_reports import report_of
 from harness.walk.fit_rows import FitRows, fit_rows
-from harness.walk.residuals.kept import NO_SUMMARY, NOTHING, ResidualPlan, ResidualSummary
+from harness.walk.fold_result import FoldResult, packed, result_of, unpacked
+from harness.walk.residual_rows import TooFewRows, Unseen, left_out, unseen_forecasts
+from harness.walk.residuals.kept import NOTHING, ResidualPlan
 
 MIN_TRAIN = 100  # training rows that a symbol needs for a fit of its own
 
@@ -66,19 +60,15 @@ class Settings:
     seeds: int = 1
     source: Samples | None = None
 
+    @property
+    def uses_residuals(self) -> bool:
+        """Whether the shifts, or something that each fit keeps, are made of its residuals."""
+        return self.scale.shifted or self.keep.in_sample
 
-@dataclass(frozen=True)
-class FoldResult:
-    """One model on one fold: test forecasts, coefficients, back-transformation shifts, report.
 
-    `summary` are the summaries of its residuals that Settings.keep asks for.
-    """
-
-    yhat: F64
-    stated: Mapping[str, float]
-    shifts: tuple[float, float]
-    report: FitReport
-    summary: ResidualSummary = NO_SUMMARY
+def without_residuals(settings: Settings) -> Settings:
+    """The settings of fits of which forecasts alone are used, with one seed."""
+    return replace(settings, scale=replace(settings.scale, back="naive"), keep=NOTHING, seeds=1)
 
 
 def fit_fold(
@@ -91,20 +81,20 @@ def fit_fold(
     """
     entry = _entry(name, model, samples, settings, fold)
     if entry is not None and (found := entry.read()) is not None:
-        return _unpacked(*found)
+        return unpacked(*found)
     rows, y = shown(model, samples.rows.columns(model.features), samples.y)
     seen = fit_rows(model, samples, fold, settings.embargo)
-    train = seen.train
     with named(name, model, samples, fold):
         began = clock()
         fitted = fitted_on(model, rows, y, seen, settings, fold)
+        unseen = _unseen(fitted, model, rows, y, samples, seen, settings, fold)
         seconds = clock() - began
         result = result_of(
-            fitted, rows, samples, fold, train, settings, seconds, held_out=seen.held_out
+            fitted, rows, samples, fold, seen, settings.scale, settings.keep, seconds, unseen
         )
         if entry is not None:
             assert isinstance(fitted, Kept), "a fitted copy has the methods of its model"
-            entry.write(*_packed(result, fitted.weights()))
+            entry.write(*packed(result, fitted.weights()))
     return result
 
 
@@ -122,6 +112,32 @@ def fitted_on(
     fitted = model.fit(rows.take(train), y[train], validation=validation, seed=settings.seed)
     require_fitted(model, fitted)
     return fitted
+
+
+def _unseen(
+    fitted: Forecaster,
+    model: Forecaster,
+    rows: Rows,
+    y: F64,
+    samples: Samples,
+    seen: FitRows,
+    settings: Settings,
+    fold: Fold,
+) -> Unseen | str | None:
+    """Forecasts of rows not trained on, or why there are none; None: not needed."""
+    if not settings.uses_residuals:
+        return None
+
+    def refit(others: FitRows) -> Forecaster:
+        return fitted_on(model, rows, y, others, settings, fold)
+
+    fewest = settings.keep.fewest
+    try:
+        return unseen_forecasts(
+            fitted, model, rows, samples, fold, seen, settings.embargo, fewest, refit
+        )
+    except TooFewRows as error:
+        return str(error)
 
 
 def _taken(rows: Rows, y: F64, part: I64 | None) -> tuple[Rows, F64] | None:
@@ -233,7 +249,10 @@ def _entry(
             given = pretraining_rows_of(model, settings, fold)
         named_parts |= _lesson_rows(given)
         numbers |= {"lesson": given.y, "lesson held out": given.held_out_y}
-    if (returns := _returns(samples, seen.train, settings)) is not None:
+    for k, part in enumerate(_left_out(model, samples, settings, fold)):
+        named_parts[f"left out {k}"] = rows.take(part), samples.symbols
+        numbers[f"left out {k}"] = samples.y[part]
+    if (returns := settings.keep.returns(samples, fold.train)) is not None:
         numbers["returns"] = returns
     asked = {"seed": settings.seed, "scale": repr(settings.scale), "keep": repr(settings.keep)}
     with named(name, model, samples, fold):
@@ -247,87 +266,23 @@ def _entry(
         )
 
 
-def _returns(samples: Samples, train: slice | I64, settings: Settings) -> F64 | None:
-    """The training rows' returns, if tails are asked for."""
-    if settings.keep.tails is None:
-        return None
-    assert samples.returns is not None, "samples have returns if tails are asked for"
-    return samples.returns[train]
+def _left_out(model: Forecaster, samples: Samples, settings: Settings, fold: Fold) -> Iterator[I64]:
+    """All rows that further fits for residuals are fitted on, and those left out of them."""
+    if not leaves_out(model, settings):
+        return
+    with suppress(TooFewRows):
+        for part, out in left_out(model, samples, fold, settings.embargo):
+            yield from (rows for rows in (part.first, part.first_held_out) if rows is not None)
+            yield np.arange(samples.y.size)[part.train]
+            yield out
 
 
-def _packed(
-    result: FoldResult, weights: Mapping[str, np.ndarray]
-) -> tuple[dict[str, np.ndarray], dict[str, Any]]:
-    arrays = {"yhat": result.yhat, **{f"weight.{key}": w for key, w in weights.items()}}
-    summary = result.summary._asdict().items()
-    arrays |= {key: values for key, values in summary if values is not None}
-    words = {"stated": result.stated, "shifts": result.shifts, "report": asdict(result.report)}
-    return arrays, words
+def leaves_out(model: Forecaster, settings: Settings) -> bool:
+    """Whether each fit is followed by further ones, without part of its rows, for residuals.
 
-
-def _unpacked(arrays: Mapping[str, np.ndarray], words: Mapping[str, Any]) -> FoldResult:
-    report = dict(words["report"])
-    report["weights"] = _tuples(report["weights"])
-    if (training := report["training"]) is not None:
-        weights = _tuples(training["weights"])
-        report["training"] = Training(**_tuples(training) | {"weights": weights})
-    first, second = words["shifts"]
-    return FoldResult(
-        arrays["yhat"],
-        words["stated"],
-        (first, second),
-        FitReport(**report | {"kept": 1}),
-        ResidualSummary(arrays.get("tails"), arrays.get("laws")),
-    )
-
-
-def _tuples(words: Mapping[str, Any]) -> dict[str, Any]:
-    """The words with lists turned back into tuples, which JSON does not have."""
-    return {key: tuple(v) if isinstance(v, list) else v for key, v in words.items()}
-
-
-def result_of(
-    fitted: Forecaster,
-    rows: Rows,
-    samples: Samples,
-    fold: Fold,
-    train: slice | I64,
-    settings: Settings,
-    seconds: float,
-    *,
-    held_out: I64 | None = None,
-) -> FoldResult:
-    """The forecasts of a fitted model on a fold, with shifts from its training residuals.
-
-    `rows` are those of the samples, with the model's features; `held_out` are the positions of its
-    early-stopping rows.
+    A model may find only when fitted that it has few parameters: then there are none.
     """
-    began, y, scale = clock(), samples.y, settings.scale
-    yhat = fitted.predict(rows.take(fold.test))
-    predicted = clock() - began
-    trained = rows.take(train)
-    inside = fitted.line(trained) if isinstance(fitted, Linear) else fitted.predict(trained)
-    require_forecasts(yhat, fold.test.stop - fold.test.start)
-    require_forecasts(inside, y[train].size)
-    residuals = y[train] - inside
-    if not (np.isfinite(yhat).all() and np.isfinite(residuals).all()):
-        raise ModelError("a forecast is not finite")
-    if scale.back == "smearing":
-        shifts = scale.smearing_shifts(residuals)
-    else:
-        var_shift, sigma_shift = scale.shifts(residuals.mean(), residuals.var())
-        shifts = float(var_shift), float(sigma_shift)
-    if isinstance(fitted, Linear):
-        training = fitted.noted(rows.take(fold.test))
-    else:
-        training = training_of(fitted)
-    report = report_of(fitted, training, trained, inside, seconds, predicted)
-    keep, calibrating = settings.keep, None
-    if held_out is not None and keep.laws is not None and keep.laws.conformal:
-        calibrating = y[held_out] - fitted.predict(rows.take(held_out))
-    returns = _returns(samples, train, settings)
-    summary = keep.of(y[train], residuals, returns, shifts[0], calibrating)
-    return FoldResult(yhat, stated_by(fitted), shifts, report, summary)
+    return settings.uses_residuals and not model.validates and overfits(model)
 
 
 @contextmanager

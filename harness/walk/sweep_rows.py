@@ -67,12 +67,12 @@ class Series:
     def in_training(
         self, model: Linear, beta: F64, windows: I64 | None = None
     ) -> list[tuple[F64, F64, F64]]:
-        """(targets, residuals, returns) of the training rows, window by window."""
+        """(forecasts, residuals, returns) of the training rows, window by window."""
         pick = slice(None) if windows is None else windows
         spans = zip(self.first[pick], self.last[pick], strict=True)
         residuals = self.residuals(model, beta, windows)
         return [
-            (self.z[-1, a:b], e, self.returns[a:b])
+            (self.z[-1, a:b] - e, e, self.returns[a:b])
             for (a, b), e in zip(spans, residuals, strict=True)
         ]
 
@@ -123,9 +123,9 @@ class Summaries:
 
 
 def _joined(parts: Sequence[tuple[F64, F64, F64]]) -> tuple[F64, F64, F64]:
-    """One fit's targets, residuals and returns, over all parts' rows."""
-    y, residuals, returns = zip(*parts, strict=True)
-    return np.concatenate(y), np.concatenate(residuals), np.concatenate(returns)
+    """One fit's forecasts, residuals and returns, over all parts' rows."""
+    forecasts, residuals, returns = zip(*parts, strict=True)
+    return np.concatenate(forecasts), np.concatenate(residuals), np.concatenate(returns)
 
 
 def _start(fold: Fold) -> int:

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from statistics import fmean
 
@@ -12,7 +13,14 @@ from harness.models.pretraining import TimedPretraining
 from harness.models.protocol import Forecaster, Trained
 from harness.types import Fold, Samples
 from harness.walk.fit_rows import fit_rows
-from harness.walk.fold_fit import Settings, named, pretraining_rows_of, wants_pretraining
+from harness.walk.fold_fit import (
+    Settings,
+    leaves_out,
+    named,
+    pretraining_rows_of,
+    wants_pretraining,
+)
+from harness.walk.residual_rows import TooFewRows, left_out
 
 
 @dataclass(frozen=True)
@@ -36,16 +44,17 @@ def training_time(
 ) -> TrainingTime:
     """The estimate for these fits: their number times that of a fit on their mean number of rows.
 
-    Seconds are about linear in the rows, so the mean stands for all fits. Of the `pretraining`
+    Further fits for residuals count too. Seconds are about linear in the rows, so the mean stands
+    for all fits. Of the `pretraining`
     runs the last has the most rows and stands for all. RunError as from the fits: without training
     or held-out rows, with too few source rows, or if memory is too small for a batch.
     """
     assert isinstance(model, Trained)
-    sizes = [_sizes(model, samples, fold, settings.embargo) for samples, fold in fits]
+    sizes = [size for samples, fold in fits for size in _sizes(model, samples, fold, settings)]
     mean = [round(fmean(column)) for column in zip(*sizes, strict=True)]
     with named(name, model, *fits[0]):
         one = model.estimate(*mean)
-        typical, most = len(fits) * float(one.typical), len(fits) * float(one.most)
+        typical, most = len(sizes) * float(one.typical), len(sizes) * float(one.most)
         if wants_pretraining(model, settings):
             # The earliest fit has the fewest source rows: too few raise before training.
             pretraining_rows_of(model, settings, min((fold for _, fold in fits), key=_limit))
@@ -55,7 +64,7 @@ def training_time(
                 )
                 typical += pretraining * pretrained.typical
                 most += pretraining * pretrained.most
-    return TrainingTime(horizon, name, len(fits), typical, most)
+    return TrainingTime(horizon, name, len(sizes), typical, most)
 
 
 def pretraining_of(
@@ -71,14 +80,23 @@ def _limit(fold: Fold) -> int:
     return fold.window.limit
 
 
-def _sizes(model: Forecaster, samples: Samples, fold: Fold, embargo: int) -> tuple[int, int]:
-    """The number of training rows and of held-out rows; of the first stage if there is one."""
-    seen = fit_rows(model, samples, fold, embargo)
-    train, held_out = seen.train, seen.held_out
-    if seen.first is not None:
-        train, held_out = seen.first, seen.first_held_out
-    n_train = np.arange(samples.y.size)[train].size
-    return int(n_train), 0 if held_out is None else held_out.size
+def _sizes(
+    model: Forecaster, samples: Samples, fold: Fold, settings: Settings
+) -> Iterator[tuple[int, int]]:
+    """The number of training rows and of held-out rows; of the first stage if there is one.
+
+    Of the fit, then of the further ones for its residuals.
+    """
+    every = [fit_rows(model, samples, fold, settings.embargo)]
+    if leaves_out(model, settings):
+        with suppress(TooFewRows):
+            every += [part for part, _ in left_out(model, samples, fold, settings.embargo)]
+    for seen in every:
+        train, held_out = seen.train, seen.held_out
+        if seen.first is not None:
+            train, held_out = seen.first, seen.first_held_out
+        n_train = np.arange(samples.y.size)[train].size
+        yield int(n_train), 0 if held_out is None else held_out.size
 
 
 def in_words(times: Sequence[TrainingTime]) -> str:

@@ -25,7 +25,8 @@ from harness.walk.conformal_refits import before_slices, named_refits, with_conf
 from harness.walk.executors import HERE, Executor
 from harness.walk.fit_jobs import Job, is_cached, numbered, results
 from harness.walk.fit_reports import merged
-from harness.walk.fold_fit import FoldResult, Settings, failed
+from harness.walk.fold_fit import Settings, failed, without_residuals
+from harness.walk.fold_result import FoldResult
 from harness.walk.linear_sweep import (
     Part,
     SweepError,
@@ -35,7 +36,7 @@ from harness.walk.linear_sweep import (
     sweep_apart,
     sweep_together,
 )
-from harness.walk.residuals.kept import NOTHING, stacked
+from harness.walk.residuals.kept import stacked
 from harness.walk.training_time import TrainingTime, in_words, pretraining_of, training_time
 
 
@@ -193,11 +194,10 @@ class _Walk:
         self, models: Mapping[str, Forecaster], fittings: Mapping[str, Fitting]
     ) -> Blind:
         """Walks that refit models for conformal distributions (conformal_refits.py), proven too."""
-        laws = self.settings.keep.laws
         found: Blind = []
-        if laws is None or not laws.conformal:
+        if not (laws := self.settings.keep.laws) or not laws.conformal:
             return found
-        settings = replace(self.settings, keep=NOTHING, seeds=1)
+        settings = without_residuals(self.settings)
         refitted = {name: model for name, model in models.items() if not model.validates}
         for fitting, names in alike(refitted, fittings):
             own = [f.window for f in self.folds_of(fitting)]
