@@ -20,7 +20,7 @@ from harness.errors import RunError
 from harness.samples.splits import Fitting
 from harness.study.study import Span, Study
 from harness.types import F64, I64, Rows, Samples, Window
-from harness.walk.fold_fit import Settings
+from harness.walk.fold_fit import Settings, leaves_out
 from harness.walk.walk_forward import walk_forward
 
 NAME = "embargo"
@@ -30,7 +30,7 @@ _LATE = np.iinfo(np.int64).max
 
 @dataclass(frozen=True)
 class Seen:
-    """The rows (positions) of one fit."""
+    """The rows (positions) of one fit, and those that it forecasts."""
 
     train: I64
     held_out: I64
@@ -39,9 +39,13 @@ class Seen:
 
 @dataclass
 class Witness:
-    """A model that records the rows it is given; its forecasts are zeros."""
+    """A model that records the rows it is given; its forecasts are zeros.
+
+    If it `overfits`, further fits follow each fit, on some of its rows, to forecast others of them.
+    """
 
     validates: bool
+    overfits: bool = False
     seen: list[list[I64]] = field(default_factory=list)
     features: ClassVar[tuple[str, ...]] = ("row",)
     look_back: ClassVar[int] = 0
@@ -87,7 +91,11 @@ def embargo_check(study: Study, samples: Samples, span: Span, most: int | None) 
     numbers = np.arange(samples.y.size, dtype=np.float64)[:, None]
     rows = replace(samples.rows, X=numbers, names=Witness.features)
     marked = replace(samples, rows=rows)
-    validates = any(model.validates for model in study.models(horizon).values())
+    settings = replace(study.settings(horizon), source=None)
+    models = study.models(horizon).values()
+    validates = any(model.validates for model in models)
+    overfits = any(leaves_out(model, settings) for model in models)
+    plain = Settings(study.embargo(horizon), study.scale, h.run.seed, h.walk_forward.min_train)
     failures: list[Failure] = []
     fits = pairs = 0
     # Folds of one symbol's rows are made by other code than pooled folds.
@@ -98,15 +106,16 @@ def embargo_check(study: Study, samples: Samples, span: Span, most: int | None) 
             continue
         if scope == "asset":
             windows = _spread(windows, _BY_SYMBOL)
-        witness = Witness(validates and windows[0].validation is not None)
         fitting = {"witness": Fitting(tuple(windows), tuple(windows), scope=scope)}
-        settings = Settings(
-            study.embargo(horizon), study.scale, h.run.seed, h.walk_forward.min_train
-        )
+        held_out = validates and windows[0].validation is not None
+        witness, further = Witness(held_out), Witness(validates=False, overfits=True)
         try:
-            walk_forward({"witness": witness}, marked, windows, fitting, settings)
+            walk_forward({"witness": witness}, marked, windows, fitting, plain)
+            if overfits:
+                walk_forward({"witness": further}, marked, windows, fitting, settings)
         except RunError as error:  # a run would fail in the same way
             failures.append(Failure(f"folds at {horizon}", str(error)))
+        failures += _wrong_further(samples, further.seen, declared)
         whole = [Seen(*found) for found in witness.seen if len(found) == 3]
         of = windows if scope == "pooled" else [_window(samples, s, windows) for s in whole]
         for window, found in zip(of, whole, strict=False):
@@ -171,6 +180,35 @@ def _wrong(
         reaches = resolved[seen.train] > begin - embargo
         reason = "a training target resolves after the first held-out row less the embargo"
         yield from first(seen.train, reaches, reason)
+
+
+def _wrong_further(
+    samples: Samples, seen: Sequence[Sequence[I64]], embargo: int
+) -> Iterator[Failure]:
+    """Rows that a further fit must not have, if it is to forecast others of its fit's rows.
+
+    A fit that has forecast nothing is followed by its further ones, which have.
+    """
+    formed, resolved = samples.rows.formed_at, samples.resolved_at
+    whole = np.empty(0, np.int64)
+    for train, _, *asked in seen:
+        if not asked:
+            whole = train
+            continue
+        (out,) = asked
+        late = resolved[train] > formed[out].min() - embargo
+        early = formed[train] < resolved[out].max() + embargo
+        foreign = ~np.isin(train, whole)
+        for rows, wrong, reason in (
+            (train, late & early, "a training row is nearer than the embargo to its own rows"),
+            (train, foreign, "a training row is none of the fit that it follows"),
+            (out, ~np.isin(out, whole), "a row is no training row of the fit that it follows"),
+        ):
+            if wrong.any():
+                row = int(rows[wrong].min())
+                symbol = samples.symbols[samples.rows.symbol[row]]
+                subject = f"fit for residuals at {samples.horizon}"
+                yield Failure(subject, reason, symbol, int(formed[row]))
 
 
 def _first_tests(samples: Samples, test: I64) -> I64:

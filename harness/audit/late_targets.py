@@ -21,7 +21,7 @@ from harness.models.linear import Linear
 from harness.models.protocol import Forecaster
 from harness.samples.splits import Fitting
 from harness.study.study import Study
-from harness.types import F64, Samples, Window
+from harness.types import F64, ModelFit, Samples, Window
 from harness.walk.residuals.kept import NOTHING
 from harness.walk.walk_forward import walk_forward
 
@@ -176,6 +176,22 @@ def _compared(study: Study, scene: Scene, noised: F64, models: Mapping[str, Fore
                     int(was.formed_at[row]),
                 )
             )
+        elif not _same_fits(was.fits[name], now.fits[name], windows[scene.place].cut):
+            reason = "what it is fitted to changes with targets that resolve after the cut less"
+            failures.append(
+                Failure(
+                    f"model {name} at {horizon}",
+                    f"{reason} the embargo: coefficients, or the back-transformation",
+                    None,
+                    windows[scene.place].cut,
+                )
+            )
     window = windows[scene.place].position + 1
     covered = f"{', '.join(models)} at {horizon}, window {window}"
     return Check(NAME, covered, end * len(models), tuple(failures))
+
+
+def _same_fits(was: ModelFit, now: ModelFit, until: int) -> bool:
+    """Whether the fits up to this time are the same to the bit, their shifts included."""
+    known = was.cuts <= until
+    return np.array_equal(was.shifted[known], now.shifted[known], equal_nan=True)

@@ -28,7 +28,7 @@ from harness.models.protocol import Forecaster
 from harness.samples.splits import Fitting
 from harness.study.study import Study
 from harness.types import F64, I32, I64, Samples, Window
-from harness.walk.residuals.kept import NOTHING
+from harness.walk.fold_fit import without_residuals
 from harness.walk.walk_forward import walk_forward
 
 NAME = "target shuffle"
@@ -116,7 +116,7 @@ class _Scene:
         """Every model's skill, fitted to one shuffle of the training targets."""
         part, train, study = self.samples, self.train, self.study
         # Without pretraining: the targets of a source panel are not shuffled.
-        settings = replace(study.settings(part.horizon), keep=NOTHING, source=None)
+        settings = replace(without_residuals(study.settings(part.horizon)), source=None)
         specs, own = study.hypothesis.models, (self.window,)
         fittings = {n: Fitting(own, own, scope=specs[n].scope) for n in self.models}
         if self.moved:

@@ -10,6 +10,7 @@ from typing import Any
 
 from harness.cards.run_figure import of_first_seed, seeds_of
 from harness.tables import rows_of
+from harness.walk.residuals.laws import HELD_OUT
 
 # The training loss in a model's settings -> its name and its unit.
 _LOSSES = {
@@ -24,6 +25,12 @@ _LIKELIHOOD = (
     "nats, of returns over their scale",
 )
 SPLITS = ("train", "validation")
+# What FitReport.residuals says, for the card.
+_RESIDUALS = {
+    "training": "the training rows",
+    "held out": "the held-out rows",
+    "left out": "the training rows, left out a third at a time and forecast by fits without them",
+}
 
 
 def loss_words(model: Mapping[str, Any]) -> tuple[str, str]:
@@ -146,6 +153,50 @@ def speed_rows(record: Mapping[str, Any], training: list[dict[str, Any]]) -> lis
     if any(speeds.get(model) is None for model in models):
         return []
     return [{"model": model, "speed": speeds[model]} for model in models]
+
+
+def residual_words(record: Mapping[str, Any]) -> list[str]:
+    """Which rows' residuals the shifts, VaR and quantiles of each model are made of, in sentences.
+
+    None for a record in which nothing is made of residuals, or which does not say so.
+    """
+    settings, fits = record["settings"], rows_of(record["tables"]["fits"])
+    asked = settings.get("distribution") or {}
+    made = [
+        ("the back-transformation", settings["scale"] == "log" and settings["back"] != "naive"),
+        ("VaR and ES", settings.get("risk")),
+        ("quantiles", set(asked.get("laws", ())) - set(HELD_OUT)),
+    ]
+    uses = [what for what, used in made if used]
+    if not uses or not all("residuals" in row for row in fits):
+        return []
+    of: dict[str, set[str]] = {}
+    for row in fits:
+        of.setdefault(row["model"], set()).update(row["residuals"].split(" and "))
+    models: dict[str, list[str]] = {}
+    for model, which in of.items():
+        rows = " or ".join(_RESIDUALS[w] for w in sorted(which))
+        models.setdefault(rows, []).append(model)
+    said = "; ".join(f"{', '.join(names)}: of {rows}" for rows, names in models.items())
+    return [f"Residuals, of which {_listed(uses)} are made: {said}.", *_unseen_words(fits)]
+
+
+def _listed(uses: list[str]) -> str:
+    *before, last = uses
+    return f"{', '.join(before)} and {last}" if before else last
+
+
+def _unseen_words(fits: list[dict[str, Any]]) -> list[str]:
+    """A sentence per model whose residuals are too small in some fits, with the first reason."""
+    found = []
+    for model in dict.fromkeys(row["model"] for row in fits if row["unseen"]):
+        own = [row for row in fits if row["model"] == model]
+        short = [row for row in own if row["unseen"]]
+        found.append(
+            f"{model}: residuals of its training rows, which are too small, in {len(short)} of "
+            f"{len(own)} fits ({short[0]['unseen']})."
+        )
+    return found
 
 
 def coefficient_rows(record: Mapping[str, Any]) -> list[dict[str, Any]]:

@@ -66,6 +66,18 @@ FITS = LogTable(
             COUNT,
             "the epoch whose weights are used with the first seed, from 1; 0 without epochs",
         ),
+        Column(
+            "residuals",
+            TEXT,
+            "the rows whose residuals give the shifts, and VaR and quantiles where they are asked "
+            "for: `training`; `held out`, by early stopping; `left out` in turn, by further fits "
+            "without them; several where symbols differ; none in records without them",
+        ),
+        Column(
+            "unseen",
+            TEXT,
+            "why they are `training` rows although the model follows these closely; else empty",
+        ),
     ),
 )
 

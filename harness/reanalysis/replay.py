@@ -46,6 +46,11 @@ _NOT_NUMBERS = (  # what the data are is a cause, and no result
 )  # fmt: skip
 _NOTHING = "nothing"
 _CHECK = "reality_check"  # a part of `family` with a method of its own
+# Parts in which no number depends on a fit's residuals.
+_WITHOUT_RESIDUALS = {
+    "folds", "fits", "fit_notes", "training", "attention", "net_weights", "foresight", "documents",
+    "reported", "timings", "fit_times", "panel", "source", "settings", "registration", "targets",
+}  # fmt: skip
 
 
 @dataclass(frozen=True)
@@ -196,6 +201,9 @@ def _parts(stored: Mapping[str, Any], again: Mapping[str, Any]) -> Iterator[Part
     for name in stored:
         if name not in (*_ITS_OWN, *_OF_THE_SPEC, "tables"):
             then, now = stored[name], again.get(name, _NOTHING)
+            if name != "family" and (changed := _changed(name, stored, again)):
+                yield changed
+                continue
             if name == "family" and (changed := _changed(_CHECK, stored, again)):
                 yield changed
                 then = {key: value for key, value in then.items() if key != _CHECK}
@@ -207,10 +215,13 @@ def _parts(stored: Mapping[str, Any], again: Mapping[str, Any]) -> Iterator[Part
 
 def _changed(name: str, stored: Mapping[str, Any], again: Mapping[str, Any]) -> Part | None:
     """The part of that name, not compared, if the method that computes it has changed since."""
-    was, now = (record.get("methods", {}).get(name, 1) for record in (stored, again))
-    if was == now:
-        return None
-    return Part(name, 0, where=f"not compared: computed by method {was}, now {now}")
+    of_residuals = ["residuals"] if name not in _WITHOUT_RESIDUALS else []
+    for method in (name, *of_residuals):
+        was, now = (record.get("methods", {}).get(method, 1) for record in (stored, again))
+        if was != now:
+            whose = "" if method == name else " of residuals"
+            return Part(name, 0, where=f"not compared: computed by method {was}{whose}, now {now}")
+    return None
 
 
 _Pair = tuple[str, Any, Any]  # where it is, then and now

@@ -8,6 +8,7 @@ from harness.durations import iso_moment as _iso
 from harness.tables import Table, table
 from harness.types import FitReport, Forecasts, ModelFit
 from harness.walk.fit_reports import over_seeds
+from harness.walk.residual_rows import METHOD, TRAINING
 
 
 def fit_tables(forecasts: Mapping[str, Forecasts], seed: int) -> dict[str, Table]:
@@ -22,6 +23,12 @@ def fit_tables(forecasts: Mapping[str, Forecasts], seed: int) -> dict[str, Table
         "attention": _attention(forecasts),
         "net_weights": _net_weights(forecasts),
     }
+
+
+def residual_method(forecasts: Mapping[str, Forecasts]) -> dict[str, int]:
+    """The method of residuals, if those of a fit are not of its training rows: by name, else {}."""
+    rows = {report.residuals for _, _, _, _, report in _reports(forecasts)}
+    return {"residuals": METHOD} if rows - {TRAINING} else {}
 
 
 def _coefficients(forecasts: Mapping[str, Forecasts]) -> Table:
@@ -39,14 +46,14 @@ def _fits(forecasts: Mapping[str, Forecasts]) -> Table:
     """`fits`: how every fit went, over all seeds; epochs are those of the first seed."""
     columns = (
         "horizon", "model", "scope", "refit", "fit", "cut", "fits", "failed", "parameters",
-        "epochs", "best_epoch",
+        "epochs", "best_epoch", "residuals", "unseen",
     )  # fmt: skip
     rows = []
     for horizon, model, fit, k, r in _reports(forecasts):
         t = r.training
         went = (t.parameters, t.epochs, t.best) if t else (len(fit.names), 0, 0)
         where = horizon, model, fit.scope, fit.refit, k, _iso(fit.cuts[k])
-        rows.append((*where, r.fits, r.failed, *went))
+        rows.append((*where, r.fits, r.failed, *went, r.residuals, r.unseen))
     return table(columns, rows)
 
 

@@ -20,7 +20,7 @@ from harness.inference.table import METHOD, REALITY_CHECK
 from harness.log.forecast_file import HorizonForecasts
 from harness.log.registrations import moment_words
 from harness.panel.side_times import side_warnings
-from harness.record.fit_tables import fit_tables
+from harness.record.fit_tables import fit_tables, residual_method
 from harness.record.score_tables import (
     differences_table,
     evidence_table,
@@ -61,6 +61,7 @@ from harness.verdict.training_cautions import (
     of_equal_forecasts,
     of_flat_forecasts,
     of_the_parts,
+    of_the_residuals,
     of_the_training,
 )
 from harness.verdict.words import Show
@@ -123,6 +124,7 @@ def make_record(
             "fragility": VARIANTS,
             "family": FAMILY,
             **dict.fromkeys(("risk", "risk_wins"), RISK_METHOD),
+            **residual_method(forecasts),
         },
         "hypothesis": h.identity.name,
         "title": h.identity.title,
@@ -160,6 +162,7 @@ def make_record(
             *cautions(forecasts, study.scale, verdict, facts.start),
             *of_zero_returns(facts.zero_share, study.measures, study.interval),
             *of_the_training(forecasts),
+            *of_the_residuals(forecasts),
             *_warnings_of_laws(h, judged),
             *side_warnings(study.panel_spec, facts.side_times),
             *of_the_source(*_symbols(measured)),

@@ -210,3 +210,17 @@ def _sums(reports: Sequence[FitReport], what: str) -> Counter[str]:
 
 def _of(count: int, fits: int) -> str:
     return f"in {count:,} of {fits:,} fit{'s' if fits != 1 else ''}"
+
+
+def of_the_residuals(forecasts: Mapping[str, Forecasts]) -> list[str]:
+    """Warns of models whose residuals are those of training rows, and too small."""
+    found = []
+    for model, reports in _reports(forecasts).items():
+        reasons = [report.unseen for report in reports if report.unseen]
+        if reasons:
+            found.append(
+                f"{model}: in {len(reasons):,} of {len(reports):,} fits the residuals are those of "
+                "its training rows, which it follows closely. They are too small, and so are its "
+                f"variances from logs, VaR and quantiles ({reasons[0]})."
+            )
+    return found

@@ -28,6 +28,7 @@ from harness.samples.splits import left_out_in_turn
 from harness.types import F64, I64, Fold, Rows, Samples
 from harness.walk.fit_rows import FitRows, fit_rows
 
+METHOD = 2  # 1: those of the training rows, for every model
 PARTS = 3
 TRAINING, HELD_OUT, LEFT_OUT = "training", "held out", "left out"
 Refit = Callable[[FitRows], Forecaster]

@@ -44,10 +44,10 @@ def training_time(
 ) -> TrainingTime:
     """The estimate for these fits: their number times that of a fit on their mean number of rows.
 
-    Further fits for residuals count too. Seconds are about linear in the rows, so the mean stands
-    for all fits. Of the `pretraining`
-    runs the last has the most rows and stands for all. RunError as from the fits: without training
-    or held-out rows, with too few source rows, or if memory is too small for a batch.
+    The seconds of further fits, for residuals, are among them. Seconds are about linear in the
+    rows, so the mean stands for all fits. Of the `pretraining` runs the last has the most rows and
+    stands for all. RunError as from the fits: without training or held-out rows, with too few
+    source rows, or if memory is too small for a batch.
     """
     assert isinstance(model, Trained)
     sizes = [size for samples, fold in fits for size in _sizes(model, samples, fold, settings)]
@@ -64,7 +64,7 @@ def training_time(
                 )
                 typical += pretraining * pretrained.typical
                 most += pretraining * pretrained.most
-    return TrainingTime(horizon, name, len(sizes), typical, most)
+    return TrainingTime(horizon, name, len(fits), typical, most)
 
 
 def pretraining_of(

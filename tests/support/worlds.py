@@ -233,6 +233,7 @@ class Studious(Nearest):
     """A forecaster that trains: two epochs, and an estimate by the number of rows."""
 
     validates: ClassVar[bool] = False
+    overfits: ClassVar[bool] = False
     progress: Callable[[str], None] | None = None
 
     def watched(self, progress: Callable[[str], None]) -> Self:

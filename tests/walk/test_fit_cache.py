@@ -48,6 +48,7 @@ class Remembered(Nearest):
     made: ClassVar[list[int]] = []
     fails_at: ClassVar[int | None] = None
     validates: ClassVar[bool] = False
+    overfits: ClassVar[bool] = False
 
     def fit(self, rows: Rows, y: F64, *, validation: object = None, seed: int = 0) -> Self:
         if len(self.made) == self.fails_at:
