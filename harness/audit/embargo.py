@@ -115,8 +115,8 @@ def embargo_check(study: Study, samples: Samples, span: Span, most: int | None) 
                 walk_forward({"witness": further}, marked, windows, fitting, settings)
         except RunError as error:  # a run would fail in the same way
             failures.append(Failure(f"folds at {horizon}", str(error)))
-        failures += _wrong_further(samples, further.seen, declared)
         whole = [Seen(*found) for found in witness.seen if len(found) == 3]
+        failures += _wrong_further(samples, further.seen, whole, declared)
         of = windows if scope == "pooled" else [_window(samples, s, windows) for s in whole]
         for window, found in zip(of, whole, strict=False):
             fits += 1
@@ -183,16 +183,18 @@ def _wrong(
 
 
 def _wrong_further(
-    samples: Samples, seen: Sequence[Sequence[I64]], embargo: int
+    samples: Samples, seen: Sequence[Sequence[I64]], fits: Sequence[Seen], embargo: int
 ) -> Iterator[Failure]:
     """Rows that a further fit must not have, if it is to forecast others of its fit's rows.
 
-    A fit that has forecast nothing is followed by its further ones, which have.
+    Of the fits `seen` those come first that have forecast nothing yet; without further ones they
+    have forecast the test rows of `fits`.
     """
     formed, resolved = samples.rows.formed_at, samples.resolved_at
+    tests = {(int(fit.test[0]), fit.test.size) for fit in fits if fit.test.size}
     whole = np.empty(0, np.int64)
     for train, _, *asked in seen:
-        if not asked:
+        if not asked or (int(asked[0][0]), asked[0].size) in tests:
             whole = train
             continue
         (out,) = asked
