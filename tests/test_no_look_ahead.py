@@ -76,7 +76,8 @@ PARAMS: dict[str, dict[str, object]] = {
     "log-ols": {"features": ["log(rv_h)", "lag(log(rv_h), 6)"]},
     "arfima": {"filter": 10},
     "sklearn": {
-        "class": "sklearn.linear_model.Ridge",
+        "class": "sklearn.tree.DecisionTreeRegressor",
+        "params": {"max_leaf_nodes": 8},
         "features": ["log(rv_h)", "log1p(pk_h)"],
         "sequence_length": 3,
     },
@@ -109,7 +110,6 @@ PARAMS: dict[str, dict[str, object]] = {
         "features": ["log(rv_h)", "log1p(j_h)"],
         "rounds": 5,
         "min_data_in_leaf": 5,
-        "early_stopping": 3,
     },
     "deepvol": {
         "layers": 1,

@@ -177,8 +177,8 @@ def residual_words(record: Mapping[str, Any]) -> list[str]:
     for model, which in of.items():
         rows = " or ".join(_RESIDUALS[w] for w in sorted(which))
         models.setdefault(rows, []).append(model)
-    said = "; ".join(f"{', '.join(names)}: of {rows}" for rows, names in models.items())
-    return [f"Residuals, of which {_listed(uses)} are made: {said}.", *_unseen_words(fits)]
+    said = "; ".join(f"of {rows} ({', '.join(names)})" for rows, names in models.items())
+    return [f"Residuals for {_listed(uses)}: {said}.", *_unseen_words(fits)]
 
 
 def _listed(uses: list[str]) -> str:

@@ -97,17 +97,17 @@ def left_out(
     """The rows of each further fit, and the training rows left out of it.
 
     A recursive model learns from all returns up to its last row, so only the last rows can be left
-    out of it. TooFewRows if a fit would have under half of the training rows.
+    out of it. TooFewRows if a fit would have under a third of the training rows.
     """
     spans = left_out_in_turn(samples, fold.train, PARTS, embargo)
     if isinstance(model, Recursive) and model.recursive:
         spans = spans[-1:]
     count, found = samples.y[fold.train].size, []
     for train, out in spans:
-        if 2 * train.size < count:
+        if 3 * train.size < count:
             raise TooFewRows(
                 f"{train.size:,} of {count:,} are left without a third of them and without what "
-                "the purge and the embargo take, wanted at least half"
+                "the purge and the embargo take, wanted at least a third"
             )
         try:
             found.append((fit_rows(model, samples, fold._replace(train=train), embargo), out))

@@ -101,6 +101,11 @@ STOPPED = workspace.changed(
     ("[verdict]", '[models.trees]\nkind = "lightgbm"\nrounds = 5\nearly_stopping = 2\n'
      'features = ["log(rv_1h)"]\n\n[verdict]'),
 )  # fmt: skip
+# A model whose residuals are those of fits without a third of the rows.
+LEFT_OUT = workspace.changed(
+    ("[verdict]", '[models.trees]\nkind = "lightgbm"\nrounds = 5\nmin_data_in_leaf = 5\n'
+     'features = ["log(rv_1h)"]\n\n[verdict]'),
+)  # fmt: skip
 # Every leak, how each is planted, and by which checks it has to be found.
 FEATURE = with_feature("leaky(rv_1h)")
 PLANTED: dict[str, tuple[Callable[[pytest.MonkeyPatch], None], str, tuple[str, ...], str]] = {
@@ -132,6 +137,10 @@ PLANTED: dict[str, tuple[Callable[[pytest.MonkeyPatch], None], str, tuple[str, .
     "the next value in the features": (
         leaks.function("leaky", leaks.lead), FEATURE,
         (*PERTURBED, *TRUNCATED, "features that are the target"), "leaky(rv_1h)"),
+    "residuals of rows next to those trained on": (
+        leaks.residuals_without_purge, LEFT_OUT, ("embargo",), "fit for residuals at 1h"),
+    "residuals of the rows that are tested": (
+        leaks.residuals_of_the_test, LEFT_OUT, ("late targets",), "model trees at"),
     "validation overlapping test": (
         leaks.validated_on_test, STOPPED,
         ("embargo",), "fit 1 at 1h"),

@@ -77,6 +77,30 @@ def test_the_card_of_a_small_study_is_the_golden_one(record):
     assert card == GOLDEN.read_text(encoding="utf-8"), told
 
 
+def test_the_card_says_of_which_rows_residuals_are(record):
+    fits = record["tables"]["fits"]
+    assert "Residuals for the back-transformation: of the training rows (persistence, har)." in (
+        render_card(record)
+    )
+    har = [model == "har" for model in fits["model"]]
+    which = ["left out and training" if own else "training" for own in har]
+    why = ["60 rows, wanted 70" if k == har.index(True) else "" for k in range(len(har))]
+    other = {**record["tables"], "fits": {**fits, "residuals": which, "unseen": why}}
+    card = render_card({**record, "tables": other})
+    assert (
+        "Residuals for the back-transformation: of the training rows (persistence); of the "
+        "training rows, left out a third at a time and forecast by fits without them or the "
+        "training rows (har)."
+    ) in card
+    told = f"in 1 of {sum(har)} fits (60 rows, wanted 70)."
+    assert f"har: residuals of its training rows, which are too small, {told}" in card
+    # Records without them, and runs in which nothing is made of residuals, say nothing.
+    old = {key: values for key, values in fits.items() if key not in ("residuals", "unseen")}
+    naive = {**record, "settings": {**record["settings"], "back": "naive"}}
+    for quiet in ({**record, "tables": {**record["tables"], "fits": old}}, naive):
+        assert "Residuals for" not in render_card(quiet)
+
+
 def test_a_stored_card_is_what_its_record_gives_again(two_runs):
     root, runs = two_runs
     log = harness.open_log(root)

@@ -21,12 +21,13 @@ from harness.models.lightgbm_trees import LightGbm
 from harness.models.params import BoostingParams, StackedParams
 from harness.models.protocol import FIRST_STAGE_HELD_OUT, ModelError, Staged, make_model
 from harness.models.stacked import FIRST, Stacked
-from harness.samples.splits import in_stages, make_folds
+from harness.samples.splits import in_stages, left_out_in_turn, make_folds
 from harness.spec.reading import parse_hypothesis
 from harness.types import F64, FitTime, Fold, Rows, Samples, Window
 from harness.walk.fit_cache import FitCache
 from harness.walk.fit_rows import fit_rows
 from harness.walk.fold_fit import Settings, fit_fold
+from harness.walk.residual_rows import PARTS
 from harness.walk.training_time import training_time
 
 TORCH = importlib.util.find_spec("torch") is not None
@@ -179,14 +180,23 @@ def test_a_first_stage_that_knows_its_rows_by_heart_does_not_ruin_the_second():
     assert np.square(y - leaky.predict(rows.take(fold().test))).mean() > 0.9 * y.var()
 
 
-def test_the_way_back_is_made_of_residuals_that_the_first_stage_did_not_train_on():
-    result = fit_fold("two", stacked(Memory(NAMES), stop=None), SAMPLES, settings(), fold())
-    rows = fit_rows(stacked(Memory(NAMES), stop=None), SAMPLES, fold(), EMBARGO)
-    model = stacked(Memory(NAMES), stop=None)
-    model = model.begun(SAMPLES.rows.take(rows.first), SAMPLES.y[rows.first])
-    model = model.fit(SAMPLES.rows.take(rows.train), SAMPLES.y[rows.train])
-    left = SAMPLES.y[rows.train] - model.predict(SAMPLES.rows.take(rows.train))
-    assert result.shifts == LOG_SIGMA.shifts(left.mean(), left.var())
+def test_the_way_back_is_made_of_residuals_of_rows_that_neither_stage_was_trained_on():
+    model = stacked(first := Memory(NAMES), stop=None)
+    result = fit_fold("two", model, SAMPLES, settings(), fold())
+    train, left = np.arange(SAMPLES.y.size)[fold().train], np.empty(0)
+    for rows, out in left_out_in_turn(SAMPLES, train, PARTS, EMBARGO):
+        part = fit_rows(model, SAMPLES, fold()._replace(train=rows), EMBARGO)
+        assert not np.isin(out, np.concatenate((part.first, part.train))).any()
+        again = model.begun(SAMPLES.rows.take(part.first), SAMPLES.y[part.first])
+        again = again.fit(SAMPLES.rows.take(part.train), SAMPLES.y[part.train])
+        left = np.concatenate((left, SAMPLES.y[out] - again.predict(SAMPLES.rows.take(out))))
+    seen = fit_rows(model, SAMPLES, fold(), EMBARGO)
+    whole = model.begun(SAMPLES.rows.take(seen.first), SAMPLES.y[seen.first])
+    whole = whole.fit(SAMPLES.rows.take(seen.train), SAMPLES.y[seen.train])
+    mean = (SAMPLES.y[seen.train] - whole.predict(SAMPLES.rows.take(seen.train))).mean()
+    wanted = LOG_SIGMA.shifts(mean, left.var())
+    assert result.shifts == pytest.approx(wanted, rel=1e-12)
+    assert len(first.seen) == 2 * (1 + PARTS)
 
 
 @pytest.mark.parametrize("cut", [60, 130])

@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pytest
 from support import workspace
+from support.runs import study
 
 import harness
 from harness.errors import SpecError
@@ -170,6 +171,32 @@ def test_a_table_that_an_earlier_method_made_is_not_compared(here, command):
     assert "ability: not compared: computed by method 1, now 3" in told
     assert "reality_check: not compared: computed by method 1, now 2" in told
     assert "every number is the same" in told
+
+
+def test_what_rests_on_residuals_of_training_rows_of_an_earlier_version_is_not_compared(tmp_path):
+    trees = '[models.trees]\nkind = "lightgbm"\nrounds = 5\nmin_data_in_leaf = 5\n'
+    text = workspace.changed(
+        ("[verdict]", f'{trees}features = ["log(rv_1h)"]\n\n[verdict]'),
+    )
+    log, run_id = study(tmp_path, text)
+    assert log.read(run_id)["methods"]["residuals"] == 2
+
+    def earlier(record: dict) -> None:
+        del record["methods"]["residuals"]
+        record["tables"]["scores"]["value"][0] = 0.123
+        record["verdict"]["gain"] = 0.123
+        record["status"] = "confirmed"
+
+    edit(log, run_id, earlier)
+    found = verify_run(log, run_id, search=[tmp_path / "panels"])
+    assert found.same, [part for part in found.parts if part.differ]
+    parts = {part.name: part for part in found.parts}
+    for name in ("scores", "coefficients", "verdict", "status", "audit"):
+        assert parts[name].where == "not compared: computed by method 1 of residuals, now 2"
+    assert all(parts[name].values for name in ("forecasts", "folds", "settings"))
+    # Linear models alone: every number is compared.
+    log, run_id = study(tmp_path / "linear")
+    assert "residuals" not in log.read(run_id)["methods"]
 
 
 def test_the_panel_beside_the_log_is_found_from_anywhere(log_copy, tmp_path, monkeypatch, command):

@@ -11,7 +11,7 @@ import pytest
 
 from harness.measures import cascade
 from harness.models.params import OlsParams
-from harness.models.protocol import Task, own_features
+from harness.models.protocol import Forecaster, Task, own_features
 from harness.models.table import KINDS, Kind
 from harness.panel import panel
 from harness.panel.side_series import Series
@@ -23,7 +23,7 @@ from harness.samples.feature_functions import Function
 from harness.study.stages import sample
 from harness.study.study import Study
 from harness.types import F64, I64, Bars, Fold, LeakProof, Measured, Rows, Samples, Window
-from harness.walk import fit_rows
+from harness.walk import fit_rows, residual_rows
 from harness.walk import linear_sweep as sweeps
 from harness.walk import sweep_rows as swept_rows
 from harness.walk import walk_forward as walk
@@ -245,6 +245,33 @@ def validated_on_test(patch: Patch) -> None:
         return train, np.arange(fold.test.start, fold.test.stop)
 
     patch.setattr(fit_rows, "hold_out", hold_out)
+
+
+def residuals_without_purge(patch: Patch) -> None:
+    """The fits that give residuals are trained right up to the rows that they forecast."""
+    true = residual_rows.left_out_in_turn
+
+    def touching(
+        samples: Samples, train: slice | I64, parts: int, embargo: int
+    ) -> list[tuple[I64, I64]]:
+        rows = np.arange(samples.y.size)[train]
+        found = true(samples, train, parts, embargo)
+        return [(np.setdiff1d(rows, out), out) for _, out in found]
+
+    patch.setattr(residual_rows, "left_out_in_turn", touching)
+
+
+def residuals_of_the_test(patch: Patch) -> None:
+    """The rows whose residuals count are those that are tested."""
+    true = residual_rows.left_out
+
+    def later(
+        model: Forecaster, samples: Samples, fold: Fold, embargo: int
+    ) -> list[tuple[fit_rows.FitRows, I64]]:
+        tested = np.arange(fold.test.start, fold.test.stop)
+        return [(part, tested) for part, _ in true(model, samples, fold, embargo)]
+
+    patch.setattr(residual_rows, "left_out", later)
 
 
 def target_among_features(patch: Patch) -> None:
