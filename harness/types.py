@@ -306,7 +306,7 @@ class ModelFit:
     both shifts, (w,) or by symbol (w, s), are 0 for a target in levels. `cuts` (w,) are the times
     of the fits (UTC ns); fit k forecasts rows edges[k] to edges[k + 1] - 1, edges (w + 1,).
     `scope` says for which symbols a fit is, `refit` how often it is repeated. Where asked for,
-    `tails`, (w, …) or by symbol (w, s, …), summarise each fit's standardised training residuals
+    `tails`, (w, …) or by symbol (w, s, …), summarise each fit's standardised residuals
     (walk/residuals/tails.py), and `laws` its residual distribution (walk/residuals/laws.py).
     """
 

@@ -50,6 +50,7 @@ _CHECK = "reality_check"  # a part of `family` with a method of its own
 _WITHOUT_RESIDUALS = {
     "folds", "fits", "fit_notes", "training", "attention", "net_weights", "foresight", "documents",
     "reported", "timings", "fit_times", "panel", "source", "settings", "registration", "targets",
+    "forecasts_digest",
 }  # fmt: skip
 
 

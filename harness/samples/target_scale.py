@@ -2,7 +2,7 @@
 
 A measure m is a sigma or a variance per bar; the target is m itself (`level`) or ln m (`log`).
 The expectation of sigma^2 is not the square of exp of the expected ln sigma, so a log forecast
-needs a declared back-transformation (`target.back`), with e the model's training residuals on ln
+needs a declared back-transformation (`target.back`), with e the model's residuals on ln
 sigma:
 
 * `naive`: variance = exp(2 f), sigma = exp(f): the median of a log-normal, biased low as a mean.
@@ -48,7 +48,7 @@ class TargetScale:
 
     @property
     def shifted(self) -> bool:
-        """Whether forecasts are shifted by what training residuals say."""
+        """Whether forecasts are shifted by what residuals say."""
         return self.is_log and self.back in ("lognormal", "smearing")
 
     def target(self, measure: F64) -> F64:
@@ -59,14 +59,14 @@ class TargetScale:
         return np.log(np.maximum(measure, least))
 
     def shifts(self, mean: F64, variance: F64) -> tuple[F64, F64]:
-        """(var_shift, sigma_shift) of naive or lognormal from the training residuals' moments."""
+        """(var_shift, sigma_shift) of naive or lognormal from the residuals' moments."""
         if self.back != "lognormal":
             return 0.0 * mean, 0.0 * mean
         c = self.per_log_sigma
         return 2.0 * c * mean + 2.0 * c * c * variance, c * mean + 0.5 * c * c * variance
 
     def smearing_shifts(self, residuals: F64) -> tuple[float, float]:
-        """(var_shift, sigma_shift) of Duan's smearing from the training residuals (n,)."""
+        """(var_shift, sigma_shift) of Duan's smearing from the residuals (n,)."""
         e = self.per_log_sigma * residuals
         return float(np.log(np.mean(np.exp(2.0 * e)))), float(np.log(np.mean(np.exp(e))))
 

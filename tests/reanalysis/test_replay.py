@@ -195,6 +195,7 @@ def test_what_rests_on_residuals_of_training_rows_of_an_earlier_version_is_not_c
         assert parts[name].where == "not compared: computed by method 1 of residuals, now 2"
     assert all(parts[name].values for name in ("forecasts", "folds", "settings"))
     # Linear models alone: every number is compared.
+    (tmp_path / "linear").mkdir()
     log, run_id = study(tmp_path / "linear")
     assert "residuals" not in log.read(run_id)["methods"]
 

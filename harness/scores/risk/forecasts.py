@@ -1,4 +1,4 @@
-"""VaR and ES of every test row, from volatility forecasts and tails of training residuals."""
+"""VaR and ES of every test row, from volatility forecasts and tails of residuals."""
 
 from __future__ import annotations
 

@@ -1,1 +1,1 @@
-"""Summaries of training residuals: tails for VaR and ES, distributions for forecast quantiles."""
+"""Summaries of residuals: tails for VaR and ES, distributions for forecast quantiles."""

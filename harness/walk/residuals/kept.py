@@ -1,4 +1,4 @@
-"""Summaries of each fit's training residuals, saved because the residuals are not."""
+"""Summaries of each fit's residuals, saved because the residuals are not."""
 
 from __future__ import annotations
 

@@ -11,9 +11,8 @@ The target's quantile is f plus the quantile of the residual distribution.
   JASA 113, section 2.2).
 * `adaptive-conformal`: the same residuals, at levels that follow the outcomes that have resolved
   since (Gibbs & Candès 2021; scores/distribution/adaptive.py). What a fit keeps is the same.
-* `residual`: the empirical quantiles of the training residuals. In sample: too narrow if a model
-  overfits its training rows.
-* `normal`: mean and variance of the training residuals; for a log target a log-normal volatility.
+* `residual`: the empirical quantiles of the residuals, of the rows of walk/residual_rows.py.
+* `normal`: mean and variance of the same residuals; for a log target a log-normal volatility.
 """
 
 from __future__ import annotations
@@ -56,7 +55,7 @@ class Laws:
         return [k for k, law in enumerate(self.laws) if law in HELD_OUT]
 
     def of(self, residuals: F64, held_out: F64 | None = None) -> F64:
-        """The distributions of training residuals (n,), and of held-out residuals (m,), if any.
+        """The distributions of residuals (n,), and of residuals for conformal ones (m,), if any.
 
         NaN for a distribution with too few residuals.
         """
@@ -102,7 +101,7 @@ def _normal(residuals: F64, levels: F64) -> F64:
 
 
 _IN_SAMPLE = {"residual": _empirical, "normal": _normal}
-# Those of rows held out; the others are of the training residuals.
+# Those of the validation slice; the others are of the rows of walk/residual_rows.py.
 ADAPTIVE = "adaptive-conformal"
 HELD_OUT = ("conformal", ADAPTIVE)
 LAWS = (*HELD_OUT, *_IN_SAMPLE)

@@ -1,4 +1,4 @@
-"""The lower tail of a fit's standardised training residuals, which gives VaR and ES.
+"""The lower tail of a fit's standardised residuals, which gives VaR and ES.
 
 A residual is z = r / s: r is the log return over the target's span, s the square root of the fit's
 forecast of its variance. The mean is taken as 0. Every distribution has a scale fitted on the
