@@ -48,9 +48,9 @@ _NOTHING = "nothing"
 _CHECK = "reality_check"  # a part of `family` with a method of its own
 # Parts in which no number depends on a fit's residuals.
 _WITHOUT_RESIDUALS = {
-    "folds", "fits", "fit_notes", "training", "attention", "net_weights", "foresight", "documents",
-    "reported", "timings", "fit_times", "panel", "source", "settings", "registration", "targets",
-    "forecasts_digest",
+    "folds", "fits", "fit_notes", "training", "seed_training", "attention", "net_weights",
+    "foresight", "documents", "reported", "timings", "fit_times", "panel", "source", "settings",
+    "registration", "targets", "forecasts_digest",
 }  # fmt: skip
 
 
