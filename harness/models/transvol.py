@@ -13,6 +13,9 @@ from harness.models.nets.encoder_decoder import EncoderDecoder, Shape
 from harness.models.params import TransvolParams
 from harness.models.recurrent import RecurrentNet
 
+# Of the learning rate: a line of every step fits the training rows' noise before attention learns.
+LINE_RATE = 0.1
+
 
 @dataclass(frozen=True)
 class Transvol(RecurrentNet[TransvolParams]):
@@ -28,4 +31,5 @@ class Transvol(RecurrentNet[TransvolParams]):
     @property
     def _schedules(self) -> list[loop.Schedule]:
         p = self.params
-        return [loop.Schedule(p.learning_rate, p.batch, p.epochs, p.patience, p.plateau)]
+        rates = {"line": LINE_RATE * p.learning_rate}
+        return [loop.Schedule(p.learning_rate, p.batch, p.epochs, p.patience, p.plateau, rates)]

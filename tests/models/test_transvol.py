@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib.util
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -101,40 +102,54 @@ def test_heads_must_divide_the_width():
         CrossAttention(8, 3, 0.0)
 
 
-def test_a_sequence_of_one_level_moves_the_forecast_through_the_trend_alone():
-    """Constant steps have no remainder: only what the trend and the encoder say is left."""
-    own = made()
-    flat = noise(2, 1, 3).expand(2, 12, 3)
-    remainder, trend = own.split(flat)
-    assert torch.allclose(remainder, torch.zeros_like(remainder), atol=1e-6)
-    assert torch.allclose(trend, flat, atol=1e-6)
+@pytest.mark.parametrize("mode", ["train", "eval"])
+def test_level_and_steps_reach_the_output_whatever_dropout_and_attention_do(mode):
+    own = made(shape=replace(SHAPE, dropout=0.9))
+    x = noise(2, 12, 3)
+    parts = torch.cat(own.split(x), dim=-1)
     with torch.no_grad():
-        before = own(flat)[0]
-        own.trend.weight.zero_()
-        moved = own(flat)[0] - before
+        own.line.weight.copy_(noise(1, 72, seed=5))
         own.output.weight.zero_(), own.output.bias.zero_()
         for layer in own.decoder:
             layer.trend.weight.zero_()
-        rest = own(flat)[0]
-    assert (moved != 0.0).all()
-    assert torch.allclose(rest, own.trend.bias.expand(2))
+        found = getattr(own, mode)()(x)[0]
+    line = torch.einsum("blp,lp->b", parts, own.line.weight.view(12, 6))
+    wanted = line + parts[:, -1] @ own.latest.weight[0] + own.latest.bias
+    assert torch.allclose(found, wanted, atol=1e-5)
 
 
-def test_the_decoder_starts_from_the_later_half_and_the_encoder_sees_all():
+def test_attention_is_not_linear_in_the_level():
+    """Flat sequences have no remainder: what attention says of them depends on their level."""
+    own = made()
+    flat = noise(1, 1, 3).expand(1, 12, 3)
+    with torch.no_grad():
+        one, two, three = (own(k * flat)[0] for k in (1.0, 2.0, 3.0))
+    assert (one - 2.0 * two + three).abs().item() > 1e-3
+
+
+def test_the_line_starts_at_zero_and_its_gradient_does_not():
+    own, x = made(), noise(4, 12, 3)
+    assert not own.line.weight.any()
+    own(x)[0].sum().backward()
+    assert (own.line.weight.grad != 0.0).all()
+
+
+def test_the_decoder_goes_on_from_the_last_step_and_the_encoder_sees_all():
     own, x = made(), noise(2, 12, 3)
     seen: list[torch.Tensor] = []
     own.decoder[0].register_forward_hook(lambda _, given, __: seen.append(given[0]))
     own(x)
     assert seen[0].shape == (2, 12 // 2 + AHEAD, 8)
     x.requires_grad_(True)
+    with torch.no_grad():  # nothing but attention
+        own.latest.weight.zero_()
     own(x)[0].sum().backward()
     assert (x.grad.abs().sum(dim=(0, 2)) > 0.0).all()
-    with torch.no_grad():  # nothing of the steps ahead: the placeholders are the same for all
-        own(noise(2, 12, 3, seed=9))
     own.positions.table.zero_()
-    blank = own.begin(torch.zeros(1, 1, 3))
     own(x)
-    assert torch.equal(seen[-1][:, -AHEAD:], blank.expand(2, AHEAD, -1))
+    begun = own.begin(torch.cat(own.split(x), dim=-1))
+    assert torch.allclose(seen[-1][:, :6], begun[:, 6:], atol=1e-6)
+    assert torch.allclose(seen[-1][:, 6:], begun[:, -1:].expand(-1, AHEAD, -1), atol=1e-6)
 
 
 def test_an_encoder_layer_leaves_no_trend_where_the_window_is_all():

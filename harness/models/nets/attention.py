@@ -11,6 +11,8 @@ import math
 import torch
 from torch import Tensor, nn
 
+_ALL_SCORED = 256  # steps up to which one product with all keys takes less time than drawing keys
+
 
 class Attention(nn.Module):
     """The mean of all states under weights softmax(v' tanh(W s + b)) over the steps.
@@ -100,6 +102,10 @@ class ProbSparse(SelfAttention):
     If u >= L it is full self-attention. Zhou et al. (2021), AAAI, Informer, eq. 3 and 4,
     algorithm 1; `factor` is c.
 
+    This is the paper's form, u = ceil(c ln L) and M with the mean over the drawn keys. The
+    authors' code has u = c ceil(ln L), and in M the sum over the drawn keys divided by L: for c = 5
+    and L = 60 its u is 25, here 21.
+
     With `causal` keys are drawn from those so far, a step attends if its M is among the u largest
     so far (the earlier of equal ones first), and the others get the mean of the values so far. The
     paper's choice among all steps would leak later steps into step t. More than u steps may attend
@@ -144,8 +150,12 @@ class ProbSparse(SelfAttention):
     @torch.no_grad()
     def _unevenness(self, queries: Tensor, keys: Tensor) -> Tensor:
         """M (b, heads, L) of every step."""
-        drawn = self._drawn_keys(queries.shape[-2]).to(keys.device)
-        scores = (keys[..., drawn, :] @ queries[..., None]).squeeze(-1)
+        drawn = self._drawn_keys(length := queries.shape[-2]).to(keys.device)
+        if length <= _ALL_SCORED:
+            places = drawn.expand(*queries.shape[:-2], *drawn.shape)
+            scores = (queries @ keys.transpose(-2, -1)).gather(-1, places)
+        else:
+            scores = (keys[..., drawn, :] @ queries[..., None]).squeeze(-1)
         below = scores.amax(dim=-1, keepdim=True) - scores  # exactly 0 where one key was drawn
         return below.mean(dim=-1) / math.sqrt(queries.shape[-1])
 

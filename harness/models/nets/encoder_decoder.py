@@ -38,44 +38,48 @@ class Shape:
 
 
 class EncoderDecoder(nn.Module):
-    """Sequences (b, L, p) of L >= 2 steps to one number each.
+    """Sequences (b, L, p) of L >= 2 steps to one number each: a line of the steps, and attention.
 
-    The decoder starts from the later half of the sequence (Informer's start token), as remainder
-    and trend, and AHEAD unknown steps: zeros for the remainder, the sequence's mean for the trend
-    (Autoformer, section 3.1).
+    The line (DLinear: Zeng, Chen, Zhang & Xu 2023, AAAI, section 4) is linear in the remainder and
+    trend of every step, from weights of 0 on; `latest` has a second weight for those of the last
+    step, so that the recent level is learned first. The decoder starts from remainder and trend
+    of the later half of the sequence (Informer's start token) and AHEAD steps more, which repeat
+    the last ones. Autoformer starts these from zeros and the sequence's mean (section 3.1), which
+    do not know the recent level. All parts are added.
     """
 
     def __init__(self, features: int, length: int, shape: Shape) -> None:
         super().__init__()
         self.token = length // 2
         self.split = Decomposition(shape.window)
-        self.embed, self.begin = (nn.Linear(features, shape.width) for _ in range(2))
+        self.latest = nn.Linear(2 * features, 1)
+        self.line = nn.Linear(2 * features * length, 1, bias=False)
+        nn.init.zeros_(self.line.weight)
+        self.embed = nn.Linear(features, shape.width)
+        self.begin = nn.Linear(2 * features, shape.width)
         self.positions = Positions(length + AHEAD, shape.width)
-        self.dropout = nn.Dropout(shape.dropout)
         self.encoder = nn.Sequential(*(EncoderLayer(shape) for _ in range(shape.encoder_layers)))
         self.encoded = nn.LayerNorm(shape.width)
         self.decoder = nn.ModuleList(DecoderLayer(shape) for _ in range(shape.decoder_layers))
         self.decoded = nn.LayerNorm(shape.width)
-        self.trend = nn.Linear(features, 1)
         self.output = nn.Linear(shape.width, 1)
 
     def forward(self, x: Tensor) -> tuple[Tensor, None]:
         """Outputs (b,) of sequences (b, L, p), and no weights of steps."""
-        states = self.encoded(self.encoder(self._placed(self.embed(x))))
-        remainder, trend = self.split(x)
-        blank = x.new_zeros(len(x), AHEAD, x.shape[2])
-        mean = x.mean(dim=1, keepdim=True).expand(-1, AHEAD, -1)
-        remainder = torch.cat((remainder[:, -self.token :], blank), dim=1)
-        level = self.trend(torch.cat((trend[:, -self.token :], mean), dim=1))
-        found = self._placed(self.begin(remainder))
+        parts = torch.cat(self.split(x), dim=-1)
+        found = self.line(parts.flatten(1)) + self.latest(parts[:, -1]) + self._attended(x, parts)
+        return found.squeeze(-1), None
+
+    def _attended(self, x: Tensor, parts: Tensor) -> Tensor:
+        """What encoder and decoder add (b, 1), from the steps and their remainder and trend."""
+        states = self.encoded(self.encoder(self.positions(self.embed(x))))
+        ahead = parts[:, -1:].expand(-1, AHEAD, -1)
+        started = torch.cat((parts[:, -self.token :], ahead), dim=1)
+        found, trend = self.positions(self.begin(started)), x.new_zeros(1)
         for layer in self.decoder:
             found, taken = layer(found, states)
-            level = level + taken
-        last = self.output(self.decoded(found[:, -1])) + level[:, -1]
-        return last.squeeze(-1), None
-
-    def _placed(self, x: Tensor) -> Tensor:
-        return self.dropout(self.positions(x))
+            trend = trend + taken[:, -1]
+        return self.output(self.decoded(found[:, -1])) + trend
 
 
 class EncoderLayer(nn.Module):
