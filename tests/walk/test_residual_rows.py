@@ -277,7 +277,7 @@ def test_refits_for_conformal_quantiles_have_no_further_fits():
     [
         (Memory(validates=True), fold(held_out=30), "24 held-out rows, wanted at least 30"),
         (Memory(fails_under=400), fold(), "a fit without a third of them: 2"),
-        (Memory(), fold(cut=50), "are left without a third of them"),
+        (Memory(), fold(cut=30), "are left without a third of them"),
     ],
 )
 def test_too_few_rows_are_told_and_the_training_rows_stand_in(model, at, why):
