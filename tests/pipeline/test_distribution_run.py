@@ -11,7 +11,7 @@ from typing import ClassVar
 import numpy as np
 import pytest
 from support import workspace
-from support.worlds import LOG_SIGMA, Nearest, Studious, Validated, make_samples
+from support.worlds import LOG_SIGMA, InSample, Nearest, Studious, Validated, make_samples
 
 import harness
 from harness.cards.figures import illustrate, run_figures
@@ -68,7 +68,7 @@ class Chain(Nearest):
 FEATURES = ("x0_1h", "x1_1h")
 MODEL = {
     "ols": Ols(FEATURES),
-    "nearest": Nearest(FEATURES),
+    "nearest": InSample(FEATURES),
     "chain": Chain(FEATURES),
     "stopping": Stopping(FEATURES),
 }
@@ -163,6 +163,17 @@ def test_an_interpolating_model_has_intervals_only_by_conformal():
     assert abs(covered - 0.8) < 0.08  # 300 rows by 150 residuals: two standard errors
 
 
+def test_left_out_rows_give_an_interpolating_model_intervals_that_cover():
+    samples = make_samples(n=600)
+    part = walked(samples, Nearest(FEATURES), held_out=150)
+    found = part.fits["m"].laws
+    fits = np.repeat(np.arange(2), np.diff(part.fits["m"].edges))
+    r = part.y - part.yhat["m"]
+    for place in range(found.shape[1]):
+        covered = np.mean((found[fits, place, 1] <= r) & (r <= found[fits, place, 3]))
+        assert abs(covered - 0.8) < 0.08
+
+
 def test_a_symbol_with_too_few_rows_before_the_slice_has_no_conformal_law():
     samples = make_samples(n=300, symbols=2)
     begun = samples.rows.formed_at >= samples.rows.formed_at[0] + 100 * HOUR
@@ -208,7 +219,7 @@ def test_later_rows_leave_the_laws_of_earlier_fits_bit_for_bit():
 
 
 @dataclass(frozen=True)
-class Remembered(Nearest):
+class Remembered(InSample):
     """The nearest row, kept."""
 
     made: ClassVar[list[int]] = []

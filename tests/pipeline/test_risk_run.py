@@ -11,7 +11,7 @@ import numpy as np
 import polars as pl
 import pytest
 from support import workspace
-from support.worlds import LOG_SIGMA, Nearest, make_forecasts, make_samples
+from support.worlds import LOG_SIGMA, InSample, make_forecasts, make_samples
 
 import harness
 from harness.cards.figures import illustrate, run_figures
@@ -66,7 +66,7 @@ def with_returns(**keys):
     return samples, returns
 
 
-MODEL = {"ols": Ols(("x0_1h", "x1_1h")), "nearest": Nearest(("x0_1h", "x1_1h"))}
+MODEL = {"ols": Ols(("x0_1h", "x1_1h")), "nearest": InSample(("x0_1h", "x1_1h"))}
 
 
 @pytest.mark.parametrize("scope", ["pooled", "asset"])
