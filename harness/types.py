@@ -212,7 +212,8 @@ class Training:
     """How a fit went, for models that report it.
 
     `parameters` fitted; `converged` is false where the optimiser failed and a fallback is used;
-    `epochs` run and the `best` one, whose weights are used (from 1); losses after every epoch;
+    `epochs` run and the `best` one, whose weights are used (from 1; 0 if those of pretraining are
+    used as they came, since no epoch was better on the held-out rows); losses after every epoch;
     `attention` the mean weight by step of the sequence, oldest first; `lesson_` losses are those
     of pretraining; `weights` are the weights of a net's parts after every epoch, by name, averaged
     over the held-out rows; `notes` are the model's own counts, named in models.table.NOTES;

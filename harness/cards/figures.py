@@ -281,11 +281,14 @@ def _last_fits(
     record: Record, rows: Sequence[dict[str, Any]]
 ) -> Iterator[tuple[str, list[dict[str, Any]], int | None]]:
     """Each model's rows of its last fit that has any, and its best epoch."""
-    kept = {(row["model"], row["fit"]): row["best_epoch"] for row in rows_at(record, "fits")}
+    kept = {
+        (row["model"], row["fit"]): row["best_epoch"] if row["epochs"] else None
+        for row in rows_at(record, "fits")
+    }
     for model in dict.fromkeys(row["model"] for row in rows):
         last = max(row["fit"] for row in rows if row["model"] == model)
         own = [row for row in rows if row["model"] == model and row["fit"] == last]
-        yield model, own, kept.get((model, last)) or None
+        yield model, own, kept.get((model, last))
 
 
 def _coefficients(record: Record) -> Iterator[RunFigure]:

@@ -64,7 +64,8 @@ FITS = LogTable(
         Column(
             "best_epoch",
             COUNT,
-            "the epoch whose weights are used with the first seed, from 1; 0 without epochs",
+            "the epoch whose weights are used with the first seed, from 1; 0 without epochs, or for "
+            "the weights of pretraining as they came",
         ),
         Column(
             "residuals",

@@ -106,6 +106,10 @@ class Hybrid(TransferNet[HybridParams]):
             net.load_state_dict(net.state_dict() | encoder)
         return net
 
+    @property
+    def _taught(self) -> bool:
+        return False  # its head is new
+
     def _with_head(self, encoder: nn.Module, hidden: tuple[int, ...]) -> nn.Module:
         p = self.params
         sizes = p.width, len(self.past), len(self.context), p.dropout

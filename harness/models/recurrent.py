@@ -122,7 +122,8 @@ class RecurrentNet(ABC, Generic[P]):
 
         Without validation rows it runs all epochs.
         """
-        return self._trained(rows, y, validation, seed, self._initial_net, self._schedules)
+        schedules, taught = self._schedules, self._taught
+        return self._trained(rows, y, validation, seed, self._initial_net, schedules, taught=taught)
 
     def _trained(
         self,
@@ -132,36 +133,41 @@ class RecurrentNet(ABC, Generic[P]):
         seed: int,
         initial_net: Callable[[], nn.Module],
         schedules: Sequence[loop.Schedule],
+        *,
+        taught: bool = False,
     ) -> Self:
-        """A copy whose net is `initial_net()`, trained by one schedule after the other."""
+        """A copy whose net is `initial_net()`, trained by one schedule after the other.
+
+        `taught`: that net is a candidate itself, which the held-out rows may prefer.
+        """
         device = loop.choose_device(self.params.device)
         units = self._units(rows, y)
         with loop.repeatable(seed, device) as order:
             net = initial_net().to(device)
             train = self._sequences(units, rows, y, device)
             held_out = None if validation is None else self._sequences(units, *validation, device)
-            histories = [
-                loop.train(net, self._loss, train, held_out, schedule, order, self.progress)
-                for schedule in schedules
-            ]
+            history = loop.train(
+                net,
+                self._loss,
+                train,
+                held_out,
+                schedules,
+                order,
+                self.progress,
+                taught=taught,
+            )
             attention = None
             if self.weighs:
                 _, attention = loop.outputs(net, train if held_out is None else held_out)
-        before = sum(len(history.train_loss) for history in histories[:-1])
-        part_weights = [weights for history in histories for weights in history.part_weights]
         training = Training(
             parameters=sum(p.numel() for p in net.parameters()),
-            epochs=before + len(histories[-1].train_loss),
-            best=before + histories[-1].best,
-            train_loss=tuple(loss for history in histories for loss in history.train_loss),
-            validation_loss=tuple(
-                loss for history in histories for loss in history.validation_loss
-            ),
+            epochs=len(history.train_loss),
+            best=history.best,
+            train_loss=history.train_loss,
+            validation_loss=history.validation_loss,
             attention=() if attention is None else tuple(attention.tolist()),
-            weights=_by_name(self.weighted, part_weights),
-            cut_short=(
-                () if held_out is None else histories[-1].cut_short(schedules[-1], self.limit)
-            ),
+            weights=_by_name(self.weighted, history.part_weights),
+            cut_short=() if held_out is None else history.cut_short(schedules[-1], self.limit),
         )
         return replace(self, units=units, net=net, training=training, progress=_silent)
 
@@ -192,7 +198,8 @@ class RecurrentNet(ABC, Generic[P]):
             # One schedule with the sum of the epochs stands for all: their batch sizes are equal.
             first, *further = schedules
             epochs = first.epochs + sum(schedule.epochs for schedule in further)
-            schedule = replace(first, epochs=epochs, rates={})
+            patience = first.patience + sum(schedule.patience for schedule in further)
+            schedule = replace(first, epochs=epochs, patience=patience, rates={})
             return loop.estimate(
                 self._fresh().to(device), self._loss, sequences, schedule, n_rows, n_validation
             )
@@ -246,6 +253,11 @@ class RecurrentNet(ABC, Generic[P]):
     def _initial_net(self) -> nn.Module:
         """The net that a fit starts from."""
         return self._fresh()
+
+    @property
+    def _taught(self) -> bool:
+        """Whether the net that a fit starts from can forecast: its weights may be kept."""
+        return False
 
     @abstractmethod
     def _fresh(self) -> nn.Module:

@@ -110,6 +110,10 @@ class TransferNet(RecurrentNet[P]):
             net.load_state_dict(weights)
         return net
 
+    @property
+    def _taught(self) -> bool:
+        return self.initial is not None
+
     def _fresh(self) -> nn.Module:
         p = self.params
         parts: Any = OrderedDict(
@@ -149,7 +153,16 @@ class TransferNet(RecurrentNet[P]):
         if p.strategy == "aggressive":
             return [replace(tuning, learning_rate=p.lesson_learning_rate)]
         if p.strategy == "gradual":
-            third = replace(tuning, epochs=max(p.epochs // 3, 1))
             frozen: tuple[dict[str, float], ...] = ({_ENCODER: 0.0}, {_RECURRENT: 0.0}, {})
-            return [replace(third, rates=rates) for rates in frozen]
+            return [replace(_third(tuning), rates=rates) for rates in frozen]
         return [tuning]
+
+
+def _third(schedule: loop.Schedule) -> loop.Schedule:
+    """A stage of three: a third of the epochs, and of those without gain before it acts."""
+    return replace(
+        schedule,
+        epochs=max(schedule.epochs // 3, 1),
+        patience=-(-schedule.patience // 3),
+        plateau=None if schedule.plateau is None else -(-schedule.plateau // 3),
+    )

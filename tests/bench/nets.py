@@ -104,7 +104,7 @@ def _universal(rounds: int) -> list[Figure]:
 
 def _ours(net: nn.Module, rows: Sequences) -> Taken:
     with repeatable(2, _CPU) as order:
-        return clocked(lambda: train(net, _LOSS, rows, None, _SCHEDULE, order, lambda _: None))
+        return clocked(lambda: train(net, _LOSS, rows, None, [_SCHEDULE], order, lambda _: None))
 
 
 def _bare(net: nn.Module, rows: Sequences) -> Taken:

@@ -4,7 +4,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from copy import deepcopy
 from dataclasses import replace
 from types import SimpleNamespace
@@ -67,8 +67,12 @@ def trained(
     rows: Sequences = TRAIN,
     held: Sequences | None = HELD,
     progress: Callable[[str], None] = lambda _: None,
+    further: Sequence[Schedule] = (),
+    taught: bool = False,
 ) -> TrainingHistory:
-    return train(net, squares, rows, held, schedule, torch.Generator().manual_seed(1), progress)
+    order = torch.Generator().manual_seed(1)
+    schedules = [schedule, *further]
+    return train(net, squares, rows, held, schedules, order, progress, taught=taught)
 
 
 def weights(net: nn.Module, part: str = "") -> bytes:
@@ -138,6 +142,50 @@ def test_without_rows_held_out_every_epoch_is_run_and_the_last_weights_stay():
     assert pretraining_rows.halved == () and weights(net) == after[-1] != after[-2]
 
 
+STAGE = replace(SHORT, epochs=3, patience=2)
+
+
+def test_the_best_weights_of_all_stages_are_kept_and_the_next_stage_begins_with_them(monkeypatch):
+    scripted(monkeypatch, [3.0, 1.0, 2.0, 1.5, 1.2, 0.9, 4.0, 5.0])
+    net, after, begun = fresh(), [], []
+    monkeypatch.setattr(
+        loop,
+        "make_optimiser",
+        lambda n, s, make=loop.make_optimiser: begun.append(weights(n)) or make(n, s),
+    )
+    history = trained(
+        net, STAGE, further=[STAGE, STAGE], progress=lambda _: after.append(weights(net))
+    )
+    # The second stage finds nothing better in two epochs and ends; the third one does.
+    assert history.validation_loss == (3.0, 1.0, 2.0, 1.5, 1.2, 0.9, 4.0, 5.0)
+    assert history.best == 6 and weights(net) == after[5]
+    assert begun[1:] == [after[1], after[1]]
+
+
+def test_a_later_stage_that_is_never_better_changes_nothing(monkeypatch):
+    scripted(monkeypatch, [3.0, 1.0, 2.0, 1.5, 1.2])
+    net, after = fresh(), []
+    history = trained(net, STAGE, further=[STAGE], progress=lambda _: after.append(weights(net)))
+    assert history.best == 2 and weights(net) == after[1]
+
+
+def test_the_weights_of_a_taught_net_are_kept_where_no_epoch_is_better(monkeypatch):
+    for before, losses, best in ((1.0, [2.0, 1.0, 3.0], 0), (1.0, [2.0, 0.5, 3.0], 2)):
+        scripted(monkeypatch, [before, *losses])
+        net, after = fresh(), [weights(fresh())]
+        history = trained(net, taught=True, progress=lambda _, n=net, a=after: a.append(weights(n)))
+        assert history.best == best and weights(net) == after[best]
+        assert len(history.validation_loss) == 3
+    scripted(monkeypatch, [1.0, 2.0, 1.5, 1.2])
+    assert trained(fresh(), replace(SHORT, epochs=9, patience=3), taught=True).best == 0
+
+
+def test_a_taught_net_without_rows_held_out_ends_with_its_last_weights():
+    net, after = fresh(), []
+    history = trained(net, held=None, taught=True, progress=lambda _: after.append(weights(net)))
+    assert history.best == 3 and weights(net) == after[-1]
+
+
 def test_a_loss_that_is_no_number_names_its_epoch(monkeypatch):
     scripted(monkeypatch, [1.0, float("nan")])
     with pytest.raises(ModelError, match=r"the loss of epoch 2 is not a number"):
@@ -147,26 +195,31 @@ def test_a_loss_that_is_no_number_names_its_epoch(monkeypatch):
 # --- plateaus
 
 
-LOSSES = [5.0, 4.0, 4.0, 4.5, 4.2, 4.1, 3.0, 3.5, 3.0, 3.2, 3.1, 2.0]
+def random_losses(seed: int) -> list[float]:
+    """A path that falls, rests and ties, by less than the scheduler's threshold now and then."""
+    rng = np.random.default_rng(seed)
+    steps = rng.choice([-0.3, -1e-5, 0.0, 0.1, 0.2], size=40)
+    return np.exp(np.cumsum(steps) * rng.choice([0.0, 1.0], size=40)).tolist()
 
 
-@pytest.mark.parametrize("plateau", [1, 2, 3])
-def test_rates_are_halved_when_torchs_scheduler_halves_them(plateau, monkeypatch):
+@pytest.mark.parametrize("seed", range(8))
+@pytest.mark.parametrize("plateau", [1, 2, 5])
+def test_rates_are_halved_when_torchs_scheduler_halves_them(plateau, seed, monkeypatch):
+    losses = random_losses(seed)
     optimiser = torch.optim.SGD([nn.Parameter(torch.zeros(1))], lr=1.0)
-    scheduler = torch.optim.lr_scheduler.ReduceLROnPlateau(
-        optimiser, factor=0.5, patience=plateau - 1, threshold=0.0
-    )
+    scheduler = torch.optim.lr_scheduler.ReduceLROnPlateau(optimiser, factor=0.5, patience=plateau)
     want, rates = [], []
-    for epoch, value in enumerate(LOSSES, start=1):
+    for epoch, value in enumerate(losses, start=1):
         rates.append(optimiser.param_groups[0]["lr"])
         scheduler.step(value)
         if optimiser.param_groups[0]["lr"] < rates[-1]:
             want.append(epoch)
-    scripted(monkeypatch, LOSSES)
+    scripted(monkeypatch, losses)
     seen = steps_seen(monkeypatch)
-    schedule = replace(SHORT, batch=40, epochs=12, plateau=plateau, rates={"output": 0.2})
-    pretraining_rows = trained(fresh(), schedule)
-    assert list(pretraining_rows.halved) == want != []
+    schedule = replace(
+        SHORT, batch=40, epochs=40, patience=100, plateau=plateau, rates={"output": 0.2}
+    )
+    assert list(trained(fresh(), schedule).halved) == want != []
     assert seen == [[0.01 * r, 0.2 * r] for r in rates]
 
 

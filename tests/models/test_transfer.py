@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import importlib.util
 from dataclasses import replace
+from itertools import count
 from pathlib import Path
 from typing import Any
 
@@ -141,6 +142,9 @@ def test_gradual_unfreezing_opens_one_part_after_the_other(pretrained):
         {},
     ]
     assert {s.epochs for s in schedules} == {net_.params.epochs // 3}
+    usual = TransferParams(features=["x0_1h"], strategy="gradual")
+    stages = make_model("transfer", usual, make_task("1h", scale=LOG_SIGMA))._schedules
+    assert all(s.plateau < s.patience < s.epochs for s in stages)  # they can act in a stage
     assert moved(opened[0], pretrained)["head"]
 
 
@@ -174,6 +178,21 @@ def test_a_pretrained_model_begins_where_the_pretraining_ended(pretrained):
     assert taught.training.train_loss[0] != untaught.training.train_loss[0]
     wanted = sum(w.size for w in pretrained.weights.values())
     assert taught.training.parameters == wanted
+
+
+@needs_torch
+@pytest.mark.parametrize("strategy", STRATEGIES[1:])
+def test_pretrained_weights_that_no_epoch_improves_make_the_forecasts(
+    strategy, pretrained, monkeypatch
+):
+    from harness.models.nets import training_loop as loop
+
+    rising = count(1.0)
+    monkeypatch.setattr(loop, "mean_loss", lambda *_: (next(rising), None))
+    model = fitted(strategy, pretrained)
+    assert model.training.best == 0 < model.training.epochs
+    assert not any(moved(model, pretrained).values())
+    assert model.training.lesson_validation_loss == pretrained.validation_loss
 
 
 @needs_torch

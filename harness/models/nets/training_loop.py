@@ -11,16 +11,17 @@ import math
 import os
 import sys
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from copy import deepcopy
 from dataclasses import dataclass, field
-from functools import cache
+from functools import cache, partial
 from typing import Any
 
 import numpy as np
 import torch
 from torch import Tensor, nn
+from torch.optim.lr_scheduler import ReduceLROnPlateau
 
 from harness.models.nets.losses import Loss
 from harness.models.protocol import ModelError, cut_short
@@ -38,8 +39,9 @@ _NO_MEMORY = ("out of memory", "not enough memory", "can't allocate memory", "AL
 class Schedule:
     """Adam's learning rate, batch size, maximum epochs, and epochs without gain before stopping.
 
-    `plateau`: all rates are halved after this many epochs without gain, repeatedly; above
-    `patience` they never are. `rates`: learning rates of parts of the net by their names in torch
+    `plateau`: all rates are halved after more than this many epochs without gain, repeatedly, by
+    torch's ReduceLROnPlateau, for which a gain lowers the loss by more than 0.01 %; at `patience`
+    or above they never are. `rates`: learning rates of parts of the net by their names in torch
     (`encoder`, `encoder.layers`); the longest name that matches a weight counts; 0 freezes a part.
     """
 
@@ -85,10 +87,12 @@ class Sequences:
 class TrainingHistory:
     """The history of a training run: losses after each epoch, the best epoch, halved rates.
 
-    Epochs count from 1; rates were halved after the epochs in `halved`. A training loss is the mean
+    Epochs count from 1, over all schedules; `best` is 0 if the weights before the first epoch are
+    kept. Rates were halved after the epochs in `halved`. A training loss is the mean
     over the epoch's batches, while the weights changed, with dropout; a validation loss is of the
     weights after the epoch, without dropout. `part_weights` are, after each epoch, the net's own
-    weights of its parts, if it has any, averaged over the held-out rows.
+    weights of its parts, if it has any, averaged over the held-out rows; `before` counts the epochs
+    before the last schedule.
     """
 
     train_loss: tuple[float, ...]
@@ -96,10 +100,12 @@ class TrainingHistory:
     best: int
     halved: tuple[int, ...] = ()
     part_weights: tuple[tuple[float, ...], ...] = ()
+    before: int = 0
 
     def cut_short(self, schedule: Schedule, key: str) -> tuple[str, ...]:
-        """The key of the schedule's epochs, if they ended the training (protocol.cut_short)."""
-        return cut_short(key, self.best, len(self.train_loss), schedule.epochs)
+        """The key of the last schedule's epochs, if they ended the training (protocol.cut_short)."""
+        best, ran = self.best - self.before, len(self.train_loss) - self.before
+        return cut_short(key, best, ran, schedule.epochs)
 
 
 def choose_device(wanted: str) -> torch.device:
@@ -171,70 +177,119 @@ def train(
     loss: Loss,
     rows: Sequences,
     validation: Sequences | None,
-    schedule: Schedule,
+    schedules: Sequence[Schedule],
     order: torch.Generator,
     progress: Callable[[str], None],
+    *,
+    taught: bool = False,
 ) -> TrainingHistory:
-    """Train the net in place; it ends with the weights of the lowest validation loss.
+    """Train the net in place by one schedule after the other, each from the best weights so far.
 
-    Without validation rows all epochs run at the same rates and the last weights stay. Frozen
-    weights keep every bit, have no gradients, and stay frozen until the net is trained otherwise.
-    ModelError names the epoch whose loss is not a number. ValueError for a rate under 0, for a rate
-    of a part that the net does not have, or if all of the net is frozen.
+    It ends with the weights of the lowest validation loss of all schedules; of a net that was
+    `taught` before, the weights that it comes with are among them. Without validation rows all
+    epochs run at the same rates and the last weights stay. Frozen weights keep every bit, have no
+    gradients, and stay frozen until the net is trained otherwise. ModelError names the epoch whose
+    loss is not a number. ValueError for a rate under 0, for a rate of a part that the net does not
+    have, or if all of the net is frozen.
     """
-    optimiser = make_optimiser(net, schedule)
-    return run_epochs(
-        net,
-        optimiser,
-        schedule,
-        lambda: _epoch(net, loss, rows, schedule.batch, optimiser, order),
-        None if validation is None else lambda: mean_loss(net, loss, validation),
-        progress,
-    )
+    course = Course(net, sum(schedule.epochs for schedule in schedules))
+    check = None if validation is None else lambda: mean_loss(net, loss, validation)
+    if check is not None and taught:
+        course.keep_if_better(check()[0])
+    for schedule in schedules:
+        optimiser = make_optimiser(net, schedule)
+        epoch_of = partial(_epoch, net, loss, rows, schedule.batch, optimiser, order)
+        run_epochs(course, optimiser, schedule, epoch_of, check, progress)
+    return course.history
+
+
+@dataclass
+class Course:
+    """A training run as it goes: the losses so far, the best weights, and `most` epochs in all."""
+
+    net: nn.Module
+    most: int
+    train_loss: list[float] = field(default_factory=list)
+    validation_loss: list[float] = field(default_factory=list)
+    halved: list[int] = field(default_factory=list)
+    part_weights: list[tuple[float, ...]] = field(default_factory=list)
+    best: int = 0
+    before: int = 0
+    _lowest: float = math.inf
+    _kept: dict[str, Any] | None = None
+
+    @property
+    def epoch(self) -> int:
+        """The number of epochs run."""
+        return len(self.train_loss)
+
+    @property
+    def history(self) -> TrainingHistory:
+        """Its history."""
+        lists = self.train_loss, self.validation_loss, self.halved, self.part_weights
+        train, validation, halved, part_weights = map(tuple, lists)
+        return TrainingHistory(
+            train, validation, self.best, halved, part_weights, self.before
+        )
+
+    def keep_if_better(self, validation_loss: float) -> None:
+        """Keep the net's weights if this is their loss and no earlier one was as low."""
+        if validation_loss < self._lowest:
+            self.best, self._lowest = self.epoch, validation_loss
+            self._kept = deepcopy(self.net.state_dict())
+
+    def take_best(self) -> None:
+        """Give the net the weights that are kept, if any."""
+        if self._kept is not None:
+            self.net.load_state_dict(self._kept)
+        self.net.eval()
 
 
 def run_epochs(
-    net: nn.Module,
+    course: Course,
     optimiser: torch.optim.Optimizer,
     schedule: Schedule,
     epoch_of: Callable[[], float],
     check: Callable[[], tuple[float, Tensor | None]] | None,
     progress: Callable[[str], None],
-) -> TrainingHistory:
-    """Run epochs by the schedule, with early stopping, plateaus and the best weights.
+) -> None:
+    """Run the course's next epochs by the schedule: early stopping, plateaus, the best weights.
 
     `epoch_of` trains for one epoch and gives its mean loss; `check` gives the loss and weights of
     the held-out rows, as `mean_loss` does; None without them. ModelError as of `train`.
     """
-    losses: list[float] = []
-    checked: list[float] = []
-    halved: list[int] = []
-    part_weights: list[tuple[float, ...]] = []
-    best, kept = 0, None
-    for epoch in range(1, schedule.epochs + 1):
-        losses.append(epoch_of())
+    before, plateau = course.epoch, None
+    course.before = before
+    if schedule.plateau is not None:
+        plateau = ReduceLROnPlateau(optimiser, factor=_SLOWER, patience=schedule.plateau)
+    for epoch in range(before + 1, before + schedule.epochs + 1):
+        course.train_loss.append(epoch_of())
+        shown = f"training {course.train_loss[-1]:.4g}"
         if check is not None:
             mean, weights = check()
-            checked.append(mean)
+            course.validation_loss.append(mean)
             if weights is not None:
-                part_weights.append(tuple(weights.tolist()))
-        if not math.isfinite(losses[-1] + sum(checked[-1:])):
+                course.part_weights.append(tuple(weights.tolist()))
+            shown = f"validation {mean:.4g}"
+        if not math.isfinite(course.train_loss[-1] + sum(course.validation_loss[-1:])):
             raise ModelError(f"the loss of epoch {epoch} is not a number: a lower learning_rate?")
-        if check is None or epoch == 1 or checked[-1] < checked[best - 1]:
-            best = epoch
-            kept = deepcopy(net.state_dict()) if check is not None else None
-        shown = f"validation {checked[-1]:.4g}" if checked else f"training {losses[-1]:.4g}"
-        progress(f"epoch {epoch} of {schedule.epochs}, {shown}")
-        if epoch - best >= schedule.patience:
+        progress(f"epoch {epoch} of {course.most}, {shown}")
+        if check is None:
+            course.best = epoch
+            continue
+        course.keep_if_better(mean)
+        if epoch - max(course.best, before) >= schedule.patience:
             break
-        if schedule.plateau is not None and epoch - max([best, *halved]) >= schedule.plateau:
-            halved.append(epoch)
-            for group in optimiser.param_groups:
-                group["lr"] *= _SLOWER
-    if kept is not None:
-        net.load_state_dict(kept)
-    net.eval()
-    return TrainingHistory(tuple(losses), tuple(checked), best, tuple(halved), tuple(part_weights))
+        if plateau is not None and _lowers(plateau, mean):
+            course.halved.append(epoch)
+    course.take_best()
+
+
+def _lowers(plateau: ReduceLROnPlateau, loss: float) -> bool:
+    """Whether this validation loss makes it lower the rates."""
+    before = [group["lr"] for group in plateau.optimizer.param_groups]
+    plateau.step(loss)
+    return before != [group["lr"] for group in plateau.optimizer.param_groups]
 
 
 def make_optimiser(net: nn.Module, schedule: Schedule) -> torch.optim.Optimizer:

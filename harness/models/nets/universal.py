@@ -200,7 +200,9 @@ def train(
         return float(torch.stack(found).mean())
 
     check = None if held_out is None else lambda: (_held_out_loss(net, held_out, device), None)
-    return loop.run_epochs(net, optimiser, schedule, epoch_of, check, progress)
+    course = loop.Course(net, schedule.epochs)
+    loop.run_epochs(course, optimiser, schedule, epoch_of, check, progress)
+    return course.history
 
 
 def _step(net: UniversalNet, batch: Batch, optimiser: torch.optim.Optimizer) -> Tensor:
