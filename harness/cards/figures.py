@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from harness.cards.fit_rows import SPLITS, loss_words
+from harness.cards.fit_rows import SPLITS, loss_words, trained_by
 from harness.cards.group_rows import group_rows, sweep_rows
 from harness.cards.render import pooled_rows
 from harness.cards.residual_figures import fan_figures, pit_figures, risk_figures
@@ -241,7 +241,7 @@ def _training(record: Record) -> Iterator[RunFigure]:
     for model, own, best in _last_fits(record, rows):
         epochs = sorted({row["epoch"] for row in own})
         losses = series_of(own, "split", "epoch", epochs, "loss")
-        name, unit = loss_words(record["settings"]["models"].get(model, {}))
+        name, unit = loss_words(trained_by(record, model))
         draw = partial(training_history, epochs, losses, name, unit, kept=best)
         words = f"Training of {model}: loss by epoch, last fit"
         words = with_words(words, of_first_seed(record, [model]))
@@ -259,7 +259,7 @@ def _pretraining(record: Record) -> Iterator[RunFigure]:
     for model, own, _ in _last_fits(record, rows):
         epochs = sorted({row["epoch"] for row in own})
         losses = series_of(own, "split", "epoch", epochs, "loss")
-        name, unit = loss_words(record["settings"]["models"].get(model, {}))
+        name, unit = loss_words(trained_by(record, model))
         draw = partial(training_history, epochs, losses, name, unit)
         words = f"Pretraining of {model}: loss by epoch, before its last fit"
         words = with_words(words, of_first_seed(record, [model]))

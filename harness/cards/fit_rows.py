@@ -33,6 +33,29 @@ _RESIDUALS = {
 }
 
 
+def trained_by(record: Mapping[str, Any], model: str) -> Mapping[str, Any]:
+    """A model's settings, with the training loss that was used where they say `auto`."""
+    settings = record["settings"]
+    found: Mapping[str, Any] = settings.get("trained", {}).get(model)
+    return found or settings["models"].get(model, {})
+
+
+def shown_settings(record: Mapping[str, Any]) -> dict[str, Mapping[str, Any]]:
+    """Every model's settings as the card shows them: `log-mse (auto)`."""
+    models = record["settings"]["models"]
+    return {name: _shown(words, trained_by(record, name)) for name, words in models.items()}
+
+
+def _shown(words: Mapping[str, Any], used: Mapping[str, Any]) -> dict[str, Any]:
+    found = dict(words)
+    for key, value in words.items():
+        if isinstance(value, Mapping):
+            found[key] = _shown(value, used[key])
+        elif value == "auto" != used[key]:
+            found[key] = f"{used[key]} (auto)"
+    return found
+
+
 def loss_words(model: Mapping[str, Any]) -> tuple[str, str]:
     """The training loss of a model by its settings: its name and its unit."""
     if model.get("kind") == "stacked":
@@ -69,7 +92,7 @@ def training_rows(record: Mapping[str, Any]) -> list[dict[str, Any]]:
     untimed |= {m for m, words in record["settings"]["models"].items() if _pretrained(words)}
     found = []
     for model, rows in fits.items():
-        settings = record["settings"]["models"].get(model, {})
+        settings = trained_by(record, model)
         with_losses = [row for row in rows if row["train_loss"] is not None]
         last = max((row["fit"] for row in with_losses), default=None)
         ended = [row for row in with_losses if row["fit"] == last]

@@ -33,6 +33,7 @@ from harness.cards.fit_rows import (
     medians,
     residual_words,
     seed_rows,
+    shown_settings,
     speed_rows,
     training_rows,
 )
@@ -82,6 +83,7 @@ def render_card(record: Mapping[str, Any]) -> str:
         costs=_costs(record, training),
         training=training,
         speeds=speed_rows(record, training),
+        models=shown_settings(record),
         seeds=seed_rows(record),
         document=next(iter(rows_of(record["tables"].get("documents", {}))), None),
         risk=risk_rows(record),

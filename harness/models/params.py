@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Annotated, Any, ClassVar, Literal
+from typing import Annotated, Any, ClassVar, Literal, Self, get_args
 
 from pydantic import BaseModel, ConfigDict, Field, JsonValue
 
 from harness.toml.fields import REFIT_WANTED, Refit, Section
 
 Device = Literal["auto", "cpu", "cuda", "mps"]
+TrainingLoss = Literal["qlike", "log-mse", "mse"]
+Loss = Literal["auto", "qlike", "log-mse", "mse"]
+Losses = Mapping[str, Mapping[str, tuple[TrainingLoss, ...]]]
 _CLASS_WANTED = "a regressor of scikit-learn by its full name, such as sklearn.linear_model.Ridge"
 
 
@@ -19,6 +22,8 @@ class Params(BaseModel):
     `lists` are keys with a list of feature expressions, `expressions` keys with one; `later` are
     keys of later versions, left out of a hypothesis' hash at their default, which changes nothing;
     `tables` are keys with another model's table, and the parameters of each kind that it may have.
+    `auto_losses` are keys of a training loss that may be `auto`, with the words for it and the
+    verdicts' losses that each fits: `auto` stands for the first that fits.
     """
 
     model_config = ConfigDict(extra="forbid", frozen=True, strict=True, allow_inf_nan=False)
@@ -26,6 +31,7 @@ class Params(BaseModel):
     lists: ClassVar[tuple[str, ...]] = ("features",)
     later: ClassVar[tuple[str, ...]] = ()
     tables: ClassVar[Mapping[str, Mapping[str, type[StageParams]]]] = {}
+    auto_losses: ClassVar[Losses] = {}
 
     @property
     def pretrains(self) -> bool:
@@ -41,6 +47,24 @@ class Params(BaseModel):
     def inner(self) -> Mapping[str, StageParams]:
         """The parameters of the models in its `tables`, by key."""
         return {key: getattr(self, key) for key in self.tables}
+
+    def for_loss(self, loss: TrainingLoss) -> Self:
+        """These parameters with the words of a verdict's loss in place of `auto`."""
+        found: dict[str, object] = {
+            key: next(word for word, fits in words.items() if loss in fits)
+            for key, words in self.auto_losses.items()
+            if getattr(self, key) == "auto"
+        }
+        found |= {key: inner.for_loss(loss) for key, inner in self.inner.items()}
+        return self.model_copy(update=found) if found else self
+
+    def at_odds(self, loss: TrainingLoss) -> dict[str, str]:
+        """The stated losses that do not fit a verdict's loss, by key; `first.loss` of a stage."""
+        own = {key: getattr(self, key) for key in self.auto_losses if getattr(self, key) != "auto"}
+        found = {k: word for k, word in own.items() if loss not in self.auto_losses[k][word]}
+        for key, params in self.inner.items():
+            found |= {f"{key}.{k}": word for k, word in params.at_odds(loss).items()}
+        return found
 
     def words(self) -> dict[str, Any]:
         """Plain JSON values, without `later` keys at their default."""
@@ -165,8 +189,11 @@ class RegressorParams(Params):
 class BoostingParams(Params):
     """`lightgbm`: LightGBM's names; `early_stopping`: rounds without gain on validation rows."""
 
+    auto_losses: ClassVar[Losses] = {
+        "objective": {"l2": ("log-mse", "mse"), "l1": ("log-mse", "mse"), "qlike": ("qlike",)}
+    }
     features: list[str] = Field(min_length=1, max_length=200)
-    objective: Literal["l2", "l1", "qlike"] = "l2"
+    objective: Literal["auto", "l2", "l1", "qlike"] = "auto"
     num_leaves: int = Field(default=31, ge=2, le=10_000)
     learning_rate: float = Field(default=0.05, gt=0.0, le=1.0)
     rounds: int = Field(default=200, ge=1, le=100_000)
@@ -176,7 +203,13 @@ class BoostingParams(Params):
     early_stopping: int | None = Field(default=None, ge=1, le=100_000)
 
 
-class RecurrentParams(Params):
+class NetParams(Params):
+    """Parameters of a net over sequences: its loss may be `auto`."""
+
+    auto_losses: ClassVar[Losses] = {"loss": {loss: (loss,) for loss in get_args(TrainingLoss)}}
+
+
+class RecurrentParams(NetParams):
     """`lstm` and `gru`: the net, its input, its loss and how it is trained.
 
     `patience`: epochs without a lower validation loss after which training ends.
@@ -188,7 +221,7 @@ class RecurrentParams(Params):
     width: int = Field(default=64, ge=1, le=2_048)
     dropout: float = Field(default=0.2, ge=0.0, lt=1.0)
     attention: bool = False
-    loss: Literal["qlike", "log-mse", "mse"] = "qlike"
+    loss: Loss = "auto"
     learning_rate: float = Field(default=1e-3, gt=0.0, le=1.0)
     batch: int = Field(default=256, ge=1, le=100_000)
     epochs: int = Field(default=100, ge=1, le=10_000)
@@ -197,7 +230,7 @@ class RecurrentParams(Params):
     device: Device = "auto"
 
 
-class TransferParams(Params):
+class TransferParams(NetParams):
     """`transfer`: the net, its pretraining, and how it is fine-tuned on the panel.
 
     `lesson_` keys are those of pretraining on the source, and of `scratch`, which trains on the
@@ -212,7 +245,7 @@ class TransferParams(Params):
     width: int = Field(default=64, ge=1, le=2_048)
     heads: int = Field(default=4, ge=1, le=64)
     dropout: float = Field(default=0.1, ge=0.0, lt=1.0)
-    loss: Literal["qlike", "log-mse", "mse"] = "log-mse"
+    loss: Loss = "auto"
     learning_rate: float = Field(default=1e-4, gt=0.0, le=1.0)
     batch: int = Field(default=16, ge=1, le=100_000)
     epochs: int = Field(default=30, ge=1, le=10_000)
@@ -246,7 +279,7 @@ class HybridParams(TransferParams):
     )
 
 
-class TransvolParams(Params):
+class TransvolParams(NetParams):
     """`transvol`: the net, its input, its loss and how it is trained.
 
     `factor` is c of ProbSparse, in which ceil(c ln L) of L steps attend; `window` is the length of
@@ -262,7 +295,7 @@ class TransvolParams(Params):
     factor: float = Field(default=5.0, gt=0.0, le=100.0)
     window: int = Field(default=5, ge=1, le=1_000)
     dropout: float = Field(default=0.0, ge=0.0, lt=1.0)
-    loss: Literal["qlike", "log-mse", "mse"] = "log-mse"
+    loss: Loss = "auto"
     learning_rate: float = Field(default=5e-3, gt=0.0, le=1.0)
     batch: int = Field(default=32, ge=1, le=100_000)
     epochs: int = Field(default=50, ge=1, le=10_000)

@@ -11,7 +11,7 @@ from typing import Any, ClassVar, Protocol, Self, runtime_checkable
 import numpy as np
 
 from harness.errors import UsageError
-from harness.models.params import Params
+from harness.models.params import Params, TrainingLoss
 from harness.models.table import KINDS
 from harness.samples.features import parse_feature
 from harness.samples.target_scale import TargetScale
@@ -28,7 +28,8 @@ class Task:
     over the last horizon, on the target's scale: `log(rv_4h)`; `variance` its square over the time
     since the last origin, per bar: `square(rv_1h)`; `back` puts an expression of a variance on the
     target's scale: `log(sqrt({}))`; `every` is the time between origins as a scale's name, `bars`
-    its number of bars; `scale` is the target's.
+    its number of bars; `scale` is the target's. `loss` is the training loss that fits the verdict's
+    metric (scores.metrics.Metric.trains): what `auto` stands for.
     """
 
     horizon: str
@@ -39,6 +40,7 @@ class Task:
     every: str
     bars: int
     scale: TargetScale
+    loss: TrainingLoss = "log-mse"
 
 
 class Forecaster(Protocol):
@@ -259,7 +261,7 @@ def make_model(kind: str, params: Params, task: Task) -> Forecaster:
             f"the kind of model {kind} needs torch, which is not installed: in the project's "
             'folder, pip install -c constraints.txt -e ".[torch]"'
         ) from None
-    return model.build(params, task)
+    return model.build(params.for_loss(task.loss), task)
 
 
 def own_features(features: Sequence[str], task: Task) -> tuple[str, ...]:

@@ -64,6 +64,7 @@ from harness.verdict.training_cautions import (
     of_the_residuals,
     of_the_training,
 )
+from harness.verdict.training_loss import of_the_training_loss
 from harness.verdict.words import Show
 
 if TYPE_CHECKING:
@@ -161,6 +162,7 @@ def make_record(
             *audit.cautions({h.verdict.baseline, verdict.best.candidate}),
             *cautions(forecasts, study.scale, verdict, facts.start),
             *of_zero_returns(facts.zero_share, study.measures, study.interval),
+            *of_the_training_loss(h),
             *of_the_training(forecasts),
             *of_the_residuals(forecasts),
             *_warnings_of_laws(h, judged),
@@ -334,6 +336,11 @@ def _settings(study: Study, forecasts: Mapping[str, Forecasts]) -> dict[str, Any
         "risk": {key: list(value) for key, value in h.risk} if h.risk else None,
         "distribution": {key: list(v) for key, v in h.distribution} if h.distribution else None,
         "models": {name: spec.words() for name, spec in h.models.items()},
+        "trained": {
+            name: used
+            for name, spec in h.models.items()
+            if (used := spec.for_loss(h.training_loss).words()) != spec.words()
+        },
     }
 
 

@@ -12,6 +12,7 @@ from typing import Literal
 import numpy as np
 from numpy.typing import NDArray
 
+from harness.models.params import TrainingLoss
 from harness.scores.losses import (
     Loss,
     TailLoss,
@@ -81,8 +82,10 @@ class Metric:
     their order when the outcome is a noisy, conditionally unbiased proxy of the variance (Patton
     2011, J. Econometrics 160). `widest`: a gain that no claim reaches, None for no bound.
     `counts(outcome)` (n,) selects the rows that the figure covers, None for all. `ranked`: it reads
-    ranks. `correlates` picks the series to correlate. `divisor(outcome)` (n,) has the mean that the
-    figure divides the mean loss by; `root`: the figure is the root of the mean loss.
+    ranks. `trains` is the training loss that fits it, which `loss = "auto"` of a model stands for
+    where the verdict is on it. `correlates` picks the series to correlate. `divisor(outcome)` (n,)
+    has the mean that the figure divides the mean loss by; `root`: the figure is the root of the
+    mean loss.
     """
 
     name: str
@@ -93,6 +96,7 @@ class Metric:
     reads: Reads
     influence: Callable[[Values, Values], F64]
     means: Means
+    trains: TrainingLoss
     loss: RowLoss | None = None
     signed: bool = False
     robust: bool = False
@@ -146,6 +150,7 @@ def _mean(
     unit: str,
     definition: str,
     loss: Loss,
+    trains: TrainingLoss,
     *,
     signed: bool = False,
     robust: bool = False,
@@ -160,6 +165,7 @@ def _mean(
         reads,
         mean_influence(loss),
         mean_of(loss),
+        trains,
         RowLoss(loss, heading, unit),
         signed=signed,
         robust=robust,
@@ -167,7 +173,13 @@ def _mean(
 
 
 def _where_known(
-    figure: Figure, reads: Reads, loss: Loss, counts: Counts, *, signed: bool = False
+    figure: Figure,
+    reads: Reads,
+    loss: Loss,
+    counts: Counts,
+    trains: TrainingLoss,
+    *,
+    signed: bool = False,
 ) -> Metric:
     """A metric that is the mean of a loss over the rows that `counts`; NaN in the others."""
     return Metric(
@@ -179,6 +191,7 @@ def _where_known(
         reads,
         influence_of_known(loss),
         mean_of_known(loss, counts),
+        trains,
         RowLoss(over_known(loss), figure.heading, figure.unit),
         signed=signed,
         counts=counts,
@@ -194,7 +207,7 @@ def _of_risk(name: str, loss: TailLoss, *, signed: bool = False) -> Metric:
     """A metric of VaR and ES on returns."""
     own = FIGURES[name]
     figure = replace(own, definition=f"{own.definition}; {SHORT_SYMBOLS}")
-    return _where_known(figure, "tail", tail_loss(loss), _with_returns, signed=signed)
+    return _where_known(figure, "tail", tail_loss(loss), _with_returns, "qlike", signed=signed)
 
 
 def _var_loss(y: F64, level: float, var: F64, _: F64) -> F64:
@@ -211,6 +224,7 @@ _TABLE = (
         "log",
         spearman_influence,
         RANK_CORRELATION,
+        "log-mse",
         correlates=lambda v: v.pooled,
         ranked=True,
         widest=2.0,
@@ -224,6 +238,7 @@ _TABLE = (
         "log",
         r2_influence,
         explained_share_of(squared_log),
+        "log-mse",
         RowLoss(squared_log, "squared error of ln σ", "no unit"),
         widest=1.0,
         divisor=squared_deviation,
@@ -235,6 +250,7 @@ _TABLE = (
         "ln sigma",
         "mean |y - forecast|, y = ln sigma",
         absolute_log,
+        "log-mse",
     ),
     Metric(
         "rmse",
@@ -245,6 +261,7 @@ _TABLE = (
         "sigma",
         rmse_influence,
         root_mean_of(squared_sigma),
+        "mse",
         RowLoss(squared_sigma, "squared error", "σ per bar, squared"),
         root=True,
     ),
@@ -255,6 +272,7 @@ _TABLE = (
         "sigma per bar",
         "mean |sigma - forecast sigma|",
         absolute_sigma,
+        "log-mse",
     ),
     _mean(
         "mse",
@@ -263,6 +281,7 @@ _TABLE = (
         "sigma per bar, squared",
         "mean (sigma - forecast sigma)^2, the square of rmse",
         squared_sigma,
+        "mse",
     ),
     _mean(
         "mse_var",
@@ -271,6 +290,7 @@ _TABLE = (
         "variance per bar, squared",
         "mean (sigma^2 - forecast variance)^2",
         squared_variance,
+        "qlike",
         robust=True,
     ),
     _mean(
@@ -281,6 +301,7 @@ _TABLE = (
         "mean (x - ln x - 1), x = sigma^2 / forecast variance "
         "(Patton 2011, J. Econometrics 160, eq. 24)",
         qlike,
+        "qlike",
         robust=True,
     ),
     Metric(
@@ -292,6 +313,7 @@ _TABLE = (
         "sigma",
         corr_influence,
         CORRELATION,
+        "mse",
         correlates=lambda v: v.sigma,
         widest=2.0,
     ),
@@ -305,6 +327,7 @@ _TABLE = (
         "log",
         direction_influence,
         RIGHT_WAY,
+        "log-mse",
         RowLoss(direction_loss, "wrong direction", "rows"),
         counts=lambda o: np.isfinite(o.last),
         widest=1.0,
@@ -320,6 +343,7 @@ _TABLE = (
         "sigma",
         missed_share,
         lambda o: np.isfinite(o.moved),
+        "log-mse",
     ),
     _mean(
         "nll",
@@ -331,6 +355,7 @@ _TABLE = (
         "rv over one bar is; for other targets a quasi-likelihood, half of qlike but for "
         "terms of v alone",
         nll,
+        "qlike",
         signed=True,
         robust=True,
     ),

@@ -9,14 +9,15 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from harness.durations import Duration, length
-from harness.models.params import Params
+from harness.models.params import Params, TrainingLoss
 from harness.models.table import KINDS, Kind
+from harness.scores.metrics import METRICS
 from harness.scores.regimes import Regime
 from harness.spec.regimes_and_sweeps import Sweep
 from harness.spec.sections import (
@@ -67,6 +68,10 @@ class ModelSpec:
         """The kind, and the kinds of the models in its tables."""
         return self.kind, *(getattr(self.params, key).kind for key in self.params.tables)
 
+    def for_loss(self, loss: TrainingLoss) -> ModelSpec:
+        """The model with this training loss where it is `auto`."""
+        return replace(self, params=self.params.for_loss(loss))
+
     def words(self) -> dict[str, Any]:
         """As plain JSON values; scope and refit only if they are not the kind's default."""
         own = {"kind": self.kind, **self.params.words()}
@@ -107,6 +112,11 @@ class Hypothesis:
         """The packages that only some hypotheses need: of built-in kinds of model, and of VaR."""
         kinds = [KINDS[k] for m in self.models.values() if m.plugin is None for k in m.kinds]
         return {k.library for k in kinds if k.library} | ({"scipy"} if self.risk else set())
+
+    @property
+    def training_loss(self) -> TrainingLoss:
+        """The training loss that fits the verdict's metric: what `auto` stands for."""
+        return METRICS[self.verdict.metric].trains
 
     @cached_property
     def spec_hash(self) -> str:

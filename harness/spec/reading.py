@@ -148,10 +148,26 @@ def _refuse(
 
 
 def stored_hypothesis(record: Mapping[str, Any]) -> Hypothesis:
-    """The hypothesis of a logged run, from the text in its record; SpecError names the run."""
+    """The hypothesis of a logged run, from the text in its record; SpecError names the run.
+
+    Parameters that the text leaves to their default have the values that the record wrote out.
+    """
     path = Path(f"the hypothesis stored in run {record['run_id']}")
     found = parse_hypothesis(record["spec"], path, stored=True)
-    return replace(found, rule_version=record.get("verdict", {}).get("rule_version", 1))
+    written = record.get("settings", {}).get("models", {})
+    models = {name: _as_run(model, written.get(name)) for name, model in found.models.items()}
+    version = record.get("verdict", {}).get("rule_version", 1)
+    return replace(found, models=models, rule_version=version)
+
+
+def _as_run(model: ModelSpec, written: Mapping[str, Any] | None) -> ModelSpec:
+    """The model with the parameters that its record wrote out: defaults may have changed since."""
+    if written is None or model.plugin is not None:
+        return model
+    common = {"kind", *ModelKeys.model_fields}
+    own = {key: value for key, value in written.items() if key not in common}
+    params, _ = validate(type(model.params), own, ())
+    return model if params is None else replace(model, params=params)
 
 
 def check_measures(hypothesis: Hypothesis, extra: Collection[str]) -> None:

@@ -226,18 +226,17 @@ class Study:
     def _task(self, horizon: str) -> Task:
         h = self.hypothesis
         own, period = self.target(horizon), f"{h.target.measure}_{h.sample.every}"
-        steps = -(-self.plan.windows[horizon] // self.plan.every)
-        squared = self.scale.unit == "variance"
-        back = "{}" if squared else "sqrt({})"
+        back = "{}" if (squared := self.scale.unit == "variance") else "sqrt({})"
         return Task(
             horizon,
             own=f"log({own})" if self.scale.is_log else own,
             variance=period if squared else f"square({period})",
             back=f"log({back})" if self.scale.is_log else back,
-            steps=steps,
+            steps=-(-self.plan.windows[horizon] // self.plan.every),
             every=str(h.sample.every),
             bars=self.plan.every,
             scale=self.scale,
+            loss=h.training_loss,
         )
 
     @cached_property
@@ -247,11 +246,12 @@ class Study:
     def fits(self, horizon: str) -> FitCache:
         """The cache of fits at this horizon, with its models in words as part of the keys."""
         task = asdict(self._task(horizon))
+        loss = task.pop("loss")
         words = {}
         for name, spec in self.hypothesis.models.items():
-            own: dict[str, Any] = {"model": spec.words(), "task": task}
+            own: dict[str, Any] = {"model": spec.for_loss(loss).words(), "task": task}
             if spec.plugin is not None:
-                own["plugin"] = spec.plugin.words()
+                own |= {"plugin": spec.plugin.words(), "loss": loss}
                 if own["plugin"]["source"] is None:  # changes of its code could not be seen
                     continue
             words[name] = json.dumps(own, sort_keys=True)

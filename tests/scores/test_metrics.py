@@ -131,7 +131,7 @@ from harness.scores.metrics import METRICS, _mean
 
 METRICS["mae_var"] = _mean(
     "mae_var", "MAE σ²", "variance", "variance per bar", "mean |sigma^2 - forecast variance|",
-    lambda o, f: np.abs(o.variance - f.variance),
+    lambda o, f: np.abs(o.variance - f.variance), "qlike",
 )
 from harness.cli.main import main
 

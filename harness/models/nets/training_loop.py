@@ -226,11 +226,9 @@ class Course:
     @property
     def history(self) -> TrainingHistory:
         """Its history."""
-        lists = self.train_loss, self.validation_loss, self.halved, self.part_weights
-        train, validation, halved, part_weights = map(tuple, lists)
-        return TrainingHistory(
-            train, validation, self.best, halved, part_weights, self.before
-        )
+        train, validation = tuple(self.train_loss), tuple(self.validation_loss)
+        halved, part_weights = tuple(self.halved), tuple(self.part_weights)
+        return TrainingHistory(train, validation, self.best, halved, part_weights, self.before)
 
     def keep_if_better(self, validation_loss: float) -> None:
         """Keep the net's weights if this is their loss and no earlier one was as low."""
