@@ -213,7 +213,8 @@ class Training:
 
     `parameters` fitted; `converged` is false where the optimiser failed and a fallback is used;
     `epochs` run and the `best` one, whose weights are used (from 1; 0 if those of pretraining are
-    used as they came, since no epoch was better on the held-out rows); losses after every epoch;
+    used as they came, since no epoch was better on the held-out rows); `batch` the rows of a step
+    and `most_epochs` the epochs allowed, of nets trained on rows; losses after every epoch;
     `attention` the mean weight by step of the sequence, oldest first; `lesson_` losses are those
     of pretraining; `weights` are the weights of a net's parts after every epoch, by name, averaged
     over the held-out rows; `notes` are the model's own counts, named in models.table.NOTES;
@@ -224,6 +225,8 @@ class Training:
     converged: bool = True
     epochs: int = 0
     best: int = 0
+    batch: int = 0
+    most_epochs: int = 0
     train_loss: tuple[float, ...] = ()
     validation_loss: tuple[float, ...] = ()
     attention: tuple[float, ...] = ()

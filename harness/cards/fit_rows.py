@@ -103,6 +103,8 @@ def training_rows(record: Mapping[str, Any]) -> list[dict[str, Any]]:
                 "fits": sum(row["fits"] for row in rows),
                 "seeds": len({row["seed"] for row in rows}),
                 "epochs": _span([row["epochs"] for row in rows]),
+                "allowed": _counts(record, model, "most_epochs"),
+                "batch": _counts(record, model, "batch"),
                 "best": _span([row["best_epoch"] for row in rows]),
                 "mean_epochs": _mean_of(rows, "epochs"),
                 "mean_best": _mean_of(rows, "best_epoch"),
@@ -139,6 +141,15 @@ def _trained(record: Mapping[str, Any]) -> list[dict[str, Any]]:
         for row in rows_of(tables["fits"])
         if row["horizon"] == horizon and row["epochs"]
     ]
+
+
+def _counts(record: Mapping[str, Any], model: str, column: str) -> str:
+    """The range of a count of `fits` over the model's fits that have it; empty in older records."""
+    horizon = record["verdict"]["horizon"]
+    rows = rows_of(record["tables"]["fits"])
+    own = [row for row in rows if (row["model"], row["horizon"]) == (model, horizon)]
+    found = [row[column] for row in own if row.get(column)]
+    return _span(found) if found else ""
 
 
 def _span(counts: list[int]) -> str:

@@ -67,6 +67,8 @@ FITS = LogTable(
             "the epoch whose weights are used with the first seed, from 1; 0 without epochs, or for "
             "the weights of pretraining as they came",
         ),
+        Column("batch", COUNT, "rows of a training step, of nets trained on rows; else 0"),
+        Column("most_epochs", COUNT, "epochs allowed, of nets trained on rows; else 0"),
         Column(
             "residuals",
             TEXT,

@@ -20,6 +20,7 @@ import torch
 
 from harness.models.nets import training_loop as loop
 from harness.models.nets import universal
+from harness.models.nets.schedule import Schedule
 from harness.models.nets.universal import BatchDesign, HeldOut, Pool, UniversalNet
 from harness.models.params import DeepVolParams
 from harness.models.pretraining import PretrainedWeights, PretrainingRows
@@ -181,7 +182,7 @@ class DeepVol:
         longest = int(np.bincount(pretraining_rows.rows.symbol).max())
         return self._time(longest, self._schedule, forecasts=pretraining_rows.held_out_y.size)
 
-    def _time(self, longest: int, schedule: loop.Schedule, *, forecasts: int) -> FitTime:
+    def _time(self, longest: int, schedule: Schedule, *, forecasts: int) -> FitTime:
         steps = min(longest, self.params.sequence_length or longest)
         device = loop.choose_device(self.params.device)
         with loop.repeatable(0, device):
@@ -252,10 +253,10 @@ class DeepVol:
         return BatchDesign(p.batch, p.portfolios, p.least_stocks, p.most_stocks, p.sequence_length)
 
     @property
-    def _schedule(self) -> loop.Schedule:
+    def _schedule(self) -> Schedule:
         p = self.params
         patience = p.epochs if p.patience is None else p.patience
-        return loop.Schedule(p.learning_rate, p.batch, p.epochs, patience)
+        return Schedule(p.learning_rate, p.batch, p.epochs, patience)
 
     def _require_one_step(self) -> None:
         if self.task.steps != 1:

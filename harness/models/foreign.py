@@ -127,6 +127,8 @@ def training_of(fitted: Forecaster) -> Training | None:
         converged=bool(found.converged),
         epochs=int(found.epochs),
         best=int(found.best),
+        batch=int(found.batch),
+        most_epochs=int(found.most_epochs),
         train_loss=tuple(map(float, found.train_loss)),
         validation_loss=tuple(map(float, found.validation_loss)),
         attention=tuple(map(float, found.attention)),

@@ -50,7 +50,7 @@ class LightGbm:
     @property
     def validates(self) -> bool:
         """Whether it stops early on held-out rows."""
-        return self.params.early_stopping is not None
+        return isinstance(self.params.early_stopping, int)
 
     def fit(
         self, rows: Rows, y: F64, *, validation: tuple[Rows, F64] | None = None, seed: int = 0
@@ -64,12 +64,12 @@ class LightGbm:
         model = self._for_target(y)
         train = model._dataset(rows, y, None)
         sets, names, rounds = [train], ["train"], self.params.early_stopping
-        if validation is not None and rounds is not None:
+        if validation is not None and isinstance(rounds, int):
             sets.append(model._dataset(*validation, train))
             names.append("validation")
         losses: dict[str, dict[str, list[float]]] = {}
         calls: list[Callable[..., Any]] = [lightgbm.record_evaluation(losses)]
-        if len(sets) > 1 and rounds is not None:
+        if len(sets) > 1 and isinstance(rounds, int):
             calls.append(lightgbm.early_stopping(rounds, verbose=False))
         try:
             booster = lightgbm.train(

@@ -3,83 +3,28 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Annotated, Any, ClassVar, Literal, Self, get_args
+from typing import Annotated, ClassVar, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, JsonValue
+from pydantic import Field, JsonValue
 
-from harness.toml.fields import REFIT_WANTED, Refit, Section
+from harness.models.shared_params import (
+    EVERY_LOSS,
+    Loss,
+    Losses,
+)
+from harness.models.shared_params import Params as Params
+from harness.models.shared_params import StageParams as StageParams
+from harness.models.shared_params import TrainingLoss as TrainingLoss
+from harness.toml.fields import REFIT_WANTED, Refit, Section, whole
 
+Batch = Annotated[int | Literal["auto"], whole(100_000, "auto")]
+Epochs = Annotated[int | Literal["auto"], whole(10_000, "auto")]
+# Stored runs from before the words have none.
+EarlyStopping = Annotated[
+    int | Literal["auto", "never"] | None, whole(100_000, "auto", "never", None)
+]
 Device = Literal["auto", "cpu", "cuda", "mps"]
-TrainingLoss = Literal["qlike", "log-mse", "mse"]
-Loss = Literal["auto", "qlike", "log-mse", "mse"]
-Losses = Mapping[str, Mapping[str, tuple[TrainingLoss, ...]]]
 _CLASS_WANTED = "a regressor of scikit-learn by its full name, such as sklearn.linear_model.Ridge"
-
-
-class Params(BaseModel):
-    """Parameters of one kind of model; unknown ones are refused.
-
-    `lists` are keys with a list of feature expressions, `expressions` keys with one; `later` are
-    keys of later versions, left out of a hypothesis' hash at their default, which changes nothing;
-    `tables` are keys with another model's table, and the parameters of each kind that it may have.
-    `auto_losses` are keys of a training loss that may be `auto`, with the words for it and the
-    verdicts' losses that each fits: `auto` stands for the first that fits.
-    """
-
-    model_config = ConfigDict(extra="forbid", frozen=True, strict=True, allow_inf_nan=False)
-    expressions: ClassVar[tuple[str, ...]] = ()
-    lists: ClassVar[tuple[str, ...]] = ("features",)
-    later: ClassVar[tuple[str, ...]] = ()
-    tables: ClassVar[Mapping[str, Mapping[str, type[StageParams]]]] = {}
-    auto_losses: ClassVar[Losses] = {}
-
-    @property
-    def pretrains(self) -> bool:
-        """Whether it is pretrained on rows of a [source] panel."""
-        return False
-
-    @property
-    def made(self) -> tuple[str, ...]:
-        """Expressions that the kind derives from those given; they are checked too."""
-        return ()
-
-    @property
-    def inner(self) -> Mapping[str, StageParams]:
-        """The parameters of the models in its `tables`, by key."""
-        return {key: getattr(self, key) for key in self.tables}
-
-    def for_loss(self, loss: TrainingLoss) -> Self:
-        """These parameters with the words of a verdict's loss in place of `auto`."""
-        found: dict[str, object] = {
-            key: next(word for word, fits in words.items() if loss in fits)
-            for key, words in self.auto_losses.items()
-            if getattr(self, key) == "auto"
-        }
-        found |= {key: inner.for_loss(loss) for key, inner in self.inner.items()}
-        return self.model_copy(update=found) if found else self
-
-    def at_odds(self, loss: TrainingLoss) -> dict[str, str]:
-        """The stated losses that do not fit a verdict's loss, by key; `first.loss` of a stage."""
-        own = {key: getattr(self, key) for key in self.auto_losses if getattr(self, key) != "auto"}
-        found = {k: word for k, word in own.items() if loss not in self.auto_losses[k][word]}
-        for key, params in self.inner.items():
-            found |= {f"{key}.{k}": word for k, word in params.at_odds(loss).items()}
-        return found
-
-    def words(self) -> dict[str, Any]:
-        """Plain JSON values, without `later` keys at their default."""
-        fields = type(self).model_fields
-        return {
-            key: value
-            for key, value in self.model_dump(mode="json", by_alias=True).items()
-            if not (key in self.later and value == fields[key].default)
-        } | {key: params.words() for key, params in self.inner.items()}
-
-
-class StageParams(Params):
-    """The parameters of a model inside another one: its table names its kind."""
-
-    kind: str
 
 
 class PersistenceParams(Params):
@@ -187,32 +132,36 @@ class RegressorParams(Params):
 
 
 class BoostingParams(Params):
-    """`lightgbm`: LightGBM's names; `early_stopping`: rounds without gain on validation rows."""
+    """`lightgbm`: LightGBM's names; `early_stopping`: rounds without gain on validation rows.
 
-    auto_losses: ClassVar[Losses] = {
-        "objective": {"l2": ("log-mse", "mse"), "l1": ("log-mse", "mse"), "qlike": ("qlike",)}
+    `auto` stops after 30 where the walk holds rows out, and never where it does not.
+    """
+
+    fitting_losses: ClassVar[Losses] = {
+        "objective": {"l2": EVERY_LOSS, "l1": ("log-mse", "mse"), "qlike": ("qlike",)}
     }
     features: list[str] = Field(min_length=1, max_length=200)
-    objective: Literal["auto", "l2", "l1", "qlike"] = "auto"
-    num_leaves: int = Field(default=31, ge=2, le=10_000)
+    objective: Literal["l2", "l1", "qlike"] = "l2"
+    num_leaves: int = Field(default=15, ge=2, le=10_000)
     learning_rate: float = Field(default=0.05, gt=0.0, le=1.0)
     rounds: int = Field(default=200, ge=1, le=100_000)
     min_data_in_leaf: int = Field(default=20, ge=1, le=1_000_000)
     feature_fraction: float = Field(default=1.0, gt=0.0, le=1.0)
     bagging_fraction: float = Field(default=1.0, gt=0.0, le=1.0)
-    early_stopping: int | None = Field(default=None, ge=1, le=100_000)
+    early_stopping: EarlyStopping = "auto"
 
 
 class NetParams(Params):
     """Parameters of a net over sequences: its loss may be `auto`."""
 
-    auto_losses: ClassVar[Losses] = {"loss": {loss: (loss,) for loss in get_args(TrainingLoss)}}
+    fitting_losses: ClassVar[Losses] = {"loss": {loss: (loss,) for loss in EVERY_LOSS}}
 
 
 class RecurrentParams(NetParams):
     """`lstm` and `gru`: the net, its input, its loss and how it is trained.
 
-    `patience`: epochs without a lower validation loss after which training ends.
+    `patience`: epochs without a lower validation loss after which training ends. `auto`: the loss
+    that fits the verdict's metric; batch and epochs by the training rows (nets/schedule.py).
     """
 
     features: list[str] = Field(min_length=1, max_length=200)
@@ -222,9 +171,9 @@ class RecurrentParams(NetParams):
     dropout: float = Field(default=0.2, ge=0.0, lt=1.0)
     attention: bool = False
     loss: Loss = "auto"
-    learning_rate: float = Field(default=1e-3, gt=0.0, le=1.0)
-    batch: int = Field(default=256, ge=1, le=100_000)
-    epochs: int = Field(default=100, ge=1, le=10_000)
+    learning_rate: float = Field(default=2e-3, gt=0.0, le=1.0)
+    batch: Batch = "auto"
+    epochs: Epochs = "auto"
     patience: int = Field(default=10, ge=1, le=10_000)
     standardise: Literal["pooled", "symbol"] = "pooled"
     device: Device = "auto"
@@ -297,8 +246,8 @@ class TransvolParams(NetParams):
     dropout: float = Field(default=0.0, ge=0.0, lt=1.0)
     loss: Loss = "auto"
     learning_rate: float = Field(default=5e-3, gt=0.0, le=1.0)
-    batch: int = Field(default=32, ge=1, le=100_000)
-    epochs: int = Field(default=50, ge=1, le=10_000)
+    batch: Batch = 32
+    epochs: Epochs = 50
     patience: int = Field(default=10, ge=1, le=10_000)
     plateau: int | None = Field(default=5, ge=1, le=10_000)
     standardise: Literal["pooled", "symbol"] = "pooled"
@@ -341,13 +290,13 @@ class StackedParams(Params):
     features: list[str] = Field(min_length=1, max_length=200)
     share: float = Field(default=0.6, gt=0.0, lt=1.0)
     objective: Literal["l2", "l1"] = "l2"
-    num_leaves: int = Field(default=31, ge=2, le=10_000)
+    num_leaves: int = Field(default=15, ge=2, le=10_000)
     learning_rate: float = Field(default=0.05, gt=0.0, le=1.0)
     rounds: int = Field(default=200, ge=1, le=100_000)
     min_data_in_leaf: int = Field(default=20, ge=1, le=1_000_000)
     feature_fraction: float = Field(default=1.0, gt=0.0, le=1.0)
     bagging_fraction: float = Field(default=1.0, gt=0.0, le=1.0)
-    early_stopping: int | None = Field(default=None, ge=1, le=100_000)
+    early_stopping: EarlyStopping = "auto"
 
     @property
     def second(self) -> BoostingParams:

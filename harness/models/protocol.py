@@ -29,7 +29,8 @@ class Task:
     since the last origin, per bar: `square(rv_1h)`; `back` puts an expression of a variance on the
     target's scale: `log(sqrt({}))`; `every` is the time between origins as a scale's name, `bars`
     its number of bars; `scale` is the target's. `loss` is the training loss that fits the verdict's
-    metric (scores.metrics.Metric.trains): what `auto` stands for.
+    metric (scores.metrics.Metric.trains): what `auto` stands for. `holds_out` says that the walk
+    has rows to stop early on.
     """
 
     horizon: str
@@ -41,6 +42,7 @@ class Task:
     bars: int
     scale: TargetScale
     loss: TrainingLoss = "log-mse"
+    holds_out: bool = False
 
 
 class Forecaster(Protocol):
@@ -261,7 +263,7 @@ def make_model(kind: str, params: Params, task: Task) -> Forecaster:
             f"the kind of model {kind} needs torch, which is not installed: in the project's "
             'folder, pip install -c constraints.txt -e ".[torch]"'
         ) from None
-    return model.build(params.for_loss(task.loss), task)
+    return model.build(params.for_task(task.loss, holds_out=task.holds_out), task)
 
 
 def own_features(features: Sequence[str], task: Task) -> tuple[str, ...]:

@@ -15,6 +15,7 @@ from torch import nn
 from harness.models.nets import training_loop as loop
 from harness.models.nets.attention import Attention
 from harness.models.nets.losses import TargetLoss
+from harness.models.nets.schedule import Schedule, batch_for, epochs_for
 from harness.models.nets.sequence import LastState, Recurrent, SequenceNet
 from harness.models.params import RecurrentParams
 from harness.models.protocol import Task, own_features, versions
@@ -51,7 +52,7 @@ class NetParams(Protocol):
 
     @property
     def loss(self) -> str:
-        """The name of a losses.TargetLoss."""
+        """The name of a losses.TargetLoss, once `auto` has one."""
         ...
 
     @property
@@ -122,7 +123,7 @@ class RecurrentNet(ABC, Generic[P]):
 
         Without validation rows it runs all epochs.
         """
-        schedules, taught = self._schedules, self._taught
+        schedules, taught = self._schedules(y.size), self._taught
         return self._trained(rows, y, validation, seed, self._initial_net, schedules, taught=taught)
 
     def _trained(
@@ -132,7 +133,7 @@ class RecurrentNet(ABC, Generic[P]):
         validation: tuple[Rows, F64] | None,
         seed: int,
         initial_net: Callable[[], nn.Module],
-        schedules: Sequence[loop.Schedule],
+        schedules: Sequence[Schedule],
         *,
         taught: bool = False,
     ) -> Self:
@@ -163,6 +164,8 @@ class RecurrentNet(ABC, Generic[P]):
             parameters=sum(p.numel() for p in net.parameters()),
             epochs=len(history.train_loss),
             best=history.best,
+            batch=schedules[0].batch,
+            most_epochs=sum(schedule.epochs for schedule in schedules),
             train_loss=history.train_loss,
             validation_loss=history.validation_loss,
             attention=() if attention is None else tuple(attention.tolist()),
@@ -184,9 +187,9 @@ class RecurrentNet(ABC, Generic[P]):
 
     def estimate(self, n_rows: int, n_validation: int) -> FitTime:
         """Seconds of one fit on so many rows, by timing a few batches of random rows."""
-        return self._time(self._schedules, n_rows, n_validation)
+        return self._time(self._schedules(n_rows), n_rows, n_validation)
 
-    def _time(self, schedules: Sequence[loop.Schedule], n_rows: int, n_validation: int) -> FitTime:
+    def _time(self, schedules: Sequence[Schedule], n_rows: int, n_validation: int) -> FitTime:
         device = loop.choose_device(self.params.device)
         with loop.repeatable(0, device) as noise:
             n, length = max(s.batch for s in schedules), self.params.sequence_length
@@ -237,10 +240,9 @@ class RecurrentNet(ABC, Generic[P]):
         """How many numbers a step of its sequences has."""
         return len(self.past)
 
-    @property
     @abstractmethod
-    def _schedules(self) -> list[loop.Schedule]:
-        """The schedules of a fit, one after the other."""
+    def _schedules(self, n: int) -> list[Schedule]:
+        """The schedules of a fit on n rows, one after the other."""
 
     @property
     def _loss(self) -> TargetLoss:
@@ -314,10 +316,10 @@ class _CellNet(RecurrentNet[RecurrentParams]):
         """True with attention."""
         return self.params.attention
 
-    @property
-    def _schedules(self) -> list[loop.Schedule]:
+    def _schedules(self, n: int) -> list[Schedule]:
         p = self.params
-        return [loop.Schedule(p.learning_rate, p.batch, p.epochs, p.patience)]
+        batch = batch_for(p.batch, n)
+        return [Schedule(p.learning_rate, batch, epochs_for(p.epochs, batch, n), p.patience)]
 
     def _fresh(self) -> nn.Module:
         p = self.params

@@ -16,8 +16,8 @@ import numpy as np
 import torch
 from torch import nn
 
-from harness.models.nets import training_loop as loop
 from harness.models.nets.attention import SelfAttention
+from harness.models.nets.schedule import Schedule
 from harness.models.nets.sequence import LastState, Recurrent, SequenceNet
 from harness.models.params import TransferParams
 from harness.models.pretraining import PretrainedWeights, PretrainingRows
@@ -133,17 +133,15 @@ class TransferNet(RecurrentNet[P]):
         return "lesson_epochs" if self.params.strategy == "scratch" else "epochs"
 
     @property
-    def _pretraining_schedule(self) -> loop.Schedule:
+    def _pretraining_schedule(self) -> Schedule:
         p = self.params
-        return loop.Schedule(
+        return Schedule(
             p.lesson_learning_rate, p.lesson_batch, p.lesson_epochs, p.patience, p.plateau
         )
 
-    @property
-    def _schedules(self) -> list[loop.Schedule]:
-        """The schedules of a fit, one after the other."""
+    def _schedules(self, n: int) -> list[Schedule]:
         p = self.params
-        tuning = loop.Schedule(p.learning_rate, p.batch, p.epochs, p.patience, p.plateau)
+        tuning = Schedule(p.learning_rate, p.batch, p.epochs, p.patience, p.plateau)
         if p.strategy == "scratch":
             return [self._pretraining_schedule]
         if p.strategy == "frozen":
@@ -158,7 +156,7 @@ class TransferNet(RecurrentNet[P]):
         return [tuning]
 
 
-def _third(schedule: loop.Schedule) -> loop.Schedule:
+def _third(schedule: Schedule) -> Schedule:
     """A stage of three: a third of the epochs, and of those without gain before it acts."""
     return replace(
         schedule,

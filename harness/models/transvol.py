@@ -8,8 +8,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from harness.models.nets import training_loop as loop
 from harness.models.nets.encoder_decoder import EncoderDecoder, Shape
+from harness.models.nets.schedule import Schedule, batch_for, epochs_for
 from harness.models.params import TransvolParams
 from harness.models.recurrent import RecurrentNet
 
@@ -28,8 +28,9 @@ class Transvol(RecurrentNet[TransvolParams]):
         )
         return EncoderDecoder(len(self.features), p.sequence_length, shape)
 
-    @property
-    def _schedules(self) -> list[loop.Schedule]:
+    def _schedules(self, n: int) -> list[Schedule]:
         p = self.params
+        batch = batch_for(p.batch, n)
+        epochs = epochs_for(p.epochs, batch, n)
         rates = {"line": LINE_RATE * p.learning_rate}
-        return [loop.Schedule(p.learning_rate, p.batch, p.epochs, p.patience, p.plateau, rates)]
+        return [Schedule(p.learning_rate, batch, epochs, p.patience, p.plateau, rates)]

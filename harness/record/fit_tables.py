@@ -46,12 +46,14 @@ def _fits(forecasts: Mapping[str, Forecasts]) -> Table:
     """`fits`: how every fit went, over all seeds; epochs are those of the first seed."""
     columns = (
         "horizon", "model", "scope", "refit", "fit", "cut", "fits", "failed", "parameters",
-        "epochs", "best_epoch", "residuals", "unseen",
+        "epochs", "best_epoch", "batch", "most_epochs", "residuals", "unseen",
     )  # fmt: skip
     rows = []
     for horizon, model, fit, k, r in _reports(forecasts):
         t = r.training
-        went = (t.parameters, t.epochs, t.best) if t else (len(fit.names), 0, 0)
+        went = (len(fit.names), 0, 0, 0, 0)
+        if t:
+            went = (t.parameters, t.epochs, t.best, t.batch, t.most_epochs)
         where = horizon, model, fit.scope, fit.refit, k, _iso(fit.cuts[k])
         rows.append((*where, r.fits, r.failed, *went, r.residuals, r.unseen))
     return table(columns, rows)

@@ -338,8 +338,8 @@ def _settings(study: Study, forecasts: Mapping[str, Forecasts]) -> dict[str, Any
         "models": {name: spec.words() for name, spec in h.models.items()},
         "trained": {
             name: used
-            for name, spec in h.models.items()
-            if (used := spec.for_loss(h.training_loss).words()) != spec.words()
+            for name, spec in h.trained.items()
+            if (used := spec.words()) != h.models[name].words()
         },
     }
 

@@ -68,10 +68,6 @@ class ModelSpec:
         """The kind, and the kinds of the models in its tables."""
         return self.kind, *(getattr(self.params, key).kind for key in self.params.tables)
 
-    def for_loss(self, loss: TrainingLoss) -> ModelSpec:
-        """The model with this training loss where it is `auto`."""
-        return replace(self, params=self.params.for_loss(loss))
-
     def words(self) -> dict[str, Any]:
         """As plain JSON values; scope and refit only if they are not the kind's default."""
         own = {"kind": self.kind, **self.params.words()}
@@ -115,8 +111,21 @@ class Hypothesis:
 
     @property
     def training_loss(self) -> TrainingLoss:
-        """The training loss that fits the verdict's metric: what `auto` stands for."""
-        return METRICS[self.verdict.metric].trains
+        """The training loss that `auto` stands for: the one that fits the verdict's metric.
+
+        Of a log target log-mse stands for mse: its way back to levels is to the mean.
+        """
+        fits = METRICS[self.verdict.metric].trains
+        return "log-mse" if fits == "mse" and self.target.scale == "log" else fits
+
+    @property
+    def trained(self) -> dict[str, ModelSpec]:
+        """The models, with what `auto` stands for here."""
+        loss, holds_out = self.training_loss, self.walk_forward.holds_out
+        return {
+            name: replace(model, params=model.params.for_task(loss, holds_out=holds_out))
+            for name, model in self.models.items()
+        }
 
     @cached_property
     def spec_hash(self) -> str:

@@ -252,6 +252,11 @@ class WalkForward(Section):
     refit: Refit | None = Field(default=None, description=REFIT_WANTED)
     min_train: int = Field(default=100, ge=2, description="a whole number from 2 on")
 
+    @property
+    def holds_out(self) -> bool:
+        """Whether it has rows for models to stop early on."""
+        return bool(self.validation or self.validate_from or (self.shares and self.shares[1]))
+
 
 # What the verdict rule asks. Raise it with a change of any verdict, and say what changed:
 # 2: "at least X" is tested against X; intervals by inversion of the test, for all candidates

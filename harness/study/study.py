@@ -182,7 +182,7 @@ class Study:
     def require_validation(self) -> None:
         """SpecError if early stopping or conformal quantiles lack validation rows."""
         w = self.hypothesis.walk_forward
-        if w.validation or w.validate_from or (w.shares and w.shares[1]):
+        if w.holds_out:
             return
         keys = {"fixed": "validate_from", "proportional": "shares"}
         key = f"walk_forward.{keys.get(w.scheme, 'validation')}"
@@ -237,6 +237,7 @@ class Study:
             bars=self.plan.every,
             scale=self.scale,
             loss=h.training_loss,
+            holds_out=h.walk_forward.holds_out,
         )
 
     @cached_property
@@ -246,12 +247,11 @@ class Study:
     def fits(self, horizon: str) -> FitCache:
         """The cache of fits at this horizon, with its models in words as part of the keys."""
         task = asdict(self._task(horizon))
-        loss = task.pop("loss")
-        words = {}
-        for name, spec in self.hypothesis.models.items():
-            own: dict[str, Any] = {"model": spec.for_loss(loss).words(), "task": task}
+        told, words = {key: task.pop(key) for key in ("loss", "holds_out")}, {}
+        for name, spec in self.hypothesis.trained.items():
+            own: dict[str, Any] = {"model": spec.words(), "task": task}
             if spec.plugin is not None:
-                own |= {"plugin": spec.plugin.words(), "loss": loss}
+                own |= {"plugin": spec.plugin.words(), **told}
                 if own["plugin"]["source"] is None:  # changes of its code could not be seen
                     continue
             words[name] = json.dumps(own, sort_keys=True)

@@ -68,6 +68,20 @@ def _moment(value: object) -> int:
     return moment
 
 
+def whole(most: int, *words: str | None) -> PlainValidator:
+    """Accept one of these words, or a whole number from 1 to `most`."""
+    shown = "".join(f"{word!r} or " for word in words if word)
+    wanted = f"{shown}a whole number from 1 to {most:,}"
+
+    def check(value: object) -> object:
+        number = type(value) is int and 1 <= value <= most
+        if not (number or value in words):
+            raise ValueError(wanted)
+        return value
+
+    return PlainValidator(check)
+
+
 Name = Annotated[str, PlainValidator(_name)]
 AnyDuration = Annotated[Duration, PlainValidator(_duration)]
 FixedDuration = Annotated[Duration, PlainValidator(fixed_duration)]

@@ -72,6 +72,8 @@ def merged(reports: Sequence[FitReport]) -> FitReport:
             converged=all(t.converged for t in known),
             epochs=round(fmean(t.epochs for t in known)),
             best=round(fmean(t.best for t in known)),
+            batch=max(t.batch for t in known),
+            most_epochs=max(t.most_epochs for t in known),
             notes=_sums(t.notes for t in known),
         )
         if known[0].attention:

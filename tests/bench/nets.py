@@ -21,8 +21,9 @@ from harness.models.nets.attention import Attention, SelfAttention
 from harness.models.nets.encoder_decoder import EncoderDecoder, Shape
 from harness.models.nets.hybrid import HybridNet
 from harness.models.nets.losses import TargetLoss
+from harness.models.nets.schedule import Schedule
 from harness.models.nets.sequence import LastState, Recurrent, SequenceNet
-from harness.models.nets.training_loop import Schedule, Sequences, repeatable, train
+from harness.models.nets.training_loop import Sequences, repeatable, train
 from harness.models.nets.universal import EPOCH, Batch, BatchDesign, Pool, UniversalNet, mean_nll
 
 _ROWS, _BATCH, _LENGTH, _FEATURES = 8_192, 256, 20, 16

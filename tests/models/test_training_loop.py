@@ -18,9 +18,9 @@ from torch import Tensor, nn
 
 from harness.errors import RunError
 from harness.models.nets import training_loop as loop
+from harness.models.nets.schedule import Schedule
 from harness.models.nets.sequence import LastState, Recurrent, SequenceNet
 from harness.models.nets.training_loop import (
-    Schedule,
     Sequences,
     TrainingHistory,
     repeatable,

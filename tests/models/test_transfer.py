@@ -135,7 +135,7 @@ def test_a_strategy_moves_what_it_says_and_nothing_else(strategy, encoder, pretr
 def test_gradual_unfreezing_opens_one_part_after_the_other(pretrained):
     opened = [fitted("gradual", pretrained, epochs=3)]
     assert opened[0].training.epochs == 3  # one epoch of each third
-    net_, schedules = net("gradual"), net("gradual")._schedules
+    net_, schedules = net("gradual"), net("gradual")._schedules(100)
     assert [dict(s.rates) for s in schedules] == [
         {"encoder": 0.0},
         {"encoder.recurrent": 0.0},
@@ -143,7 +143,7 @@ def test_gradual_unfreezing_opens_one_part_after_the_other(pretrained):
     ]
     assert {s.epochs for s in schedules} == {net_.params.epochs // 3}
     usual = TransferParams(features=["x0_1h"], strategy="gradual")
-    stages = make_model("transfer", usual, make_task("1h", scale=LOG_SIGMA))._schedules
+    stages = make_model("transfer", usual, make_task("1h", scale=LOG_SIGMA))._schedules(100)
     assert all(s.plateau < s.patience < s.epochs for s in stages)  # they can act in a stage
     assert moved(opened[0], pretrained)["head"]
 

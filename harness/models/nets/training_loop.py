@@ -11,7 +11,7 @@ import math
 import os
 import sys
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from copy import deepcopy
 from dataclasses import dataclass, field
@@ -24,6 +24,7 @@ from torch import Tensor, nn
 from torch.optim.lr_scheduler import ReduceLROnPlateau
 
 from harness.models.nets.losses import Loss
+from harness.models.nets.schedule import Schedule
 from harness.models.protocol import ModelError, cut_short
 from harness.types import F64, I64, FitTime
 
@@ -33,24 +34,6 @@ _BLOCK = 1_024  # sequences at a time without gradients
 _TIMED = 3  # steps timed for an estimate
 # Parts of torch's messages when memory runs out: CUDA and MPS, the CPU, cuBLAS and cuDNN.
 _NO_MEMORY = ("out of memory", "not enough memory", "can't allocate memory", "ALLOC_FAILED")
-
-
-@dataclass(frozen=True)
-class Schedule:
-    """Adam's learning rate, batch size, maximum epochs, and epochs without gain before stopping.
-
-    `plateau`: all rates are halved after more than this many epochs without gain, repeatedly, by
-    torch's ReduceLROnPlateau, for which a gain lowers the loss by more than 0.01 %; at `patience`
-    or above they never are. `rates`: learning rates of parts of the net by their names in torch
-    (`encoder`, `encoder.layers`); the longest name that matches a weight counts; 0 freezes a part.
-    """
-
-    learning_rate: float
-    batch: int
-    epochs: int
-    patience: int
-    plateau: int | None = None
-    rates: Mapping[str, float] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)

@@ -20,6 +20,7 @@ from torch import Tensor, nn
 from harness.measures.portfolios import draw_portfolio, portfolio_returns
 from harness.models.nets import training_loop as loop
 from harness.models.nets.losses import gaussian_nll
+from harness.models.nets.schedule import Schedule
 from harness.models.nets.sequence import Recurrent
 from harness.models.protocol import ModelError
 from harness.types import F64, FitTime
@@ -180,7 +181,7 @@ def train(
     net: UniversalNet,
     pool: Pool,
     held_out: HeldOut | None,
-    schedule: loop.Schedule,
+    schedule: Schedule,
     seed: int,
     device: torch.device,
     progress: Callable[[str], None],
@@ -255,7 +256,7 @@ def estimate(
     net: UniversalNet,
     design: BatchDesign,
     steps: int,
-    schedule: loop.Schedule,
+    schedule: Schedule,
     device: torch.device,
     *,
     forecasts: int,
