@@ -64,8 +64,8 @@ FITS = LogTable(
         Column(
             "best_epoch",
             COUNT,
-            "the epoch whose weights are used with the first seed, from 1; 0 without epochs, or for "
-            "the weights of pretraining as they came",
+            "the epoch whose weights are used with the first seed, from 1; 0 without epochs, or "
+            "for the weights of pretraining as they came",
         ),
         Column("batch", COUNT, "rows of a training step, of nets trained on rows; else 0"),
         Column("most_epochs", COUNT, "epochs allowed, of nets trained on rows; else 0"),

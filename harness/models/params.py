@@ -166,15 +166,15 @@ class RecurrentParams(NetParams):
 
     features: list[str] = Field(min_length=1, max_length=200)
     sequence_length: int = Field(default=20, ge=1, le=1_000)
-    layers: int = Field(default=2, ge=1, le=8)
-    width: int = Field(default=64, ge=1, le=2_048)
-    dropout: float = Field(default=0.2, ge=0.0, lt=1.0)
+    layers: int = Field(default=1, ge=1, le=8)
+    width: int = Field(default=32, ge=1, le=2_048)
+    dropout: float = Field(default=0.1, ge=0.0, lt=1.0)
     attention: bool = False
     loss: Loss = "auto"
-    learning_rate: float = Field(default=2e-3, gt=0.0, le=1.0)
+    learning_rate: float = Field(default=5e-3, gt=0.0, le=1.0)
     batch: Batch = "auto"
     epochs: Epochs = "auto"
-    patience: int = Field(default=10, ge=1, le=10_000)
+    patience: int = Field(default=15, ge=1, le=10_000)
     standardise: Literal["pooled", "symbol"] = "pooled"
     device: Device = "auto"
 

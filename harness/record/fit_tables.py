@@ -127,7 +127,7 @@ def _seed_training(forecasts: Mapping[str, Forecasts], first: int) -> Table:
 
 
 def _at(losses: Sequence[float], epoch: int) -> float | None:
-    return losses[epoch - 1] if losses else None
+    return losses[epoch - 1] if losses and epoch else None
 
 
 def _net_weights(forecasts: Mapping[str, Forecasts]) -> Table:

@@ -351,8 +351,9 @@ def test_a_net_as_first_stage_is_seeded_and_probed_by_the_short_audit(tmp_path, 
     assert "torch" in record["environment"]["libraries"]
     assert not record["audit"]["left_out"]
     assert not record["audit"]["unprobed"]
-    loss = {"transvol": "squared error of ln σ (no unit)", "lstm": "QLIKE (nats)"}[kind]
-    assert f"| first stage: {loss} |" in record["card"]
+    assert record["settings"]["models"]["two"]["first"]["loss"] == "auto"
+    assert "loss log-mse (auto)" in record["card"]  # the verdict is on R2 log
+    assert "| first stage: squared error of ln σ (no unit) |" in record["card"]
     assert "two: each feature's share of the total reduction of the training loss" in record["card"]
     frame = log.read_forecasts(run_id)
     assert "two" in frame["model"].unique().to_list()

@@ -83,7 +83,7 @@ def fitted(
 ) -> FoldResult:
     """The learner's fit and forecasts of the world's test rows, as the walk makes them."""
     params = KINDS[learner.kind].params(**learner.given(world, more or {}))
-    task = make_task("1d", every="1d", steps=1, bars=1, scale=SCALE)
+    task = make_task("1d", every="1d", steps=1, bars=1, scale=SCALE, holds_out=True)
     model = make_model(learner.kind, params, task)
     settings = Settings(0, SCALE, seed=seed, source=seen.source)
     return fit_fold(learner.kind, model, seen.samples, settings, seen.fold)

@@ -105,6 +105,7 @@ def make_task(
     steps: int = 4,
     bars: int = 60,
     scale: TargetScale = LOG_SIGMA,
+    holds_out: bool = False,
 ) -> Task:
     """The task of forecasting a sigma over this horizon."""
     own, back = f"{measure}_{horizon}", "sqrt({})"
@@ -117,6 +118,7 @@ def make_task(
         every=every,
         bars=bars,
         scale=scale,
+        holds_out=holds_out,
     )
 
 

@@ -86,7 +86,7 @@ class TrainingHistory:
     before: int = 0
 
     def cut_short(self, schedule: Schedule, key: str) -> tuple[str, ...]:
-        """The key of the last schedule's epochs, if they ended the training (protocol.cut_short)."""
+        """The key of the last schedule's epochs, if they ended it (protocol.cut_short)."""
         best, ran = self.best - self.before, len(self.train_loss) - self.before
         return cut_short(key, best, ran, schedule.epochs)
 
