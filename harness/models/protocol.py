@@ -94,10 +94,7 @@ class Forecaster(Protocol):
 
 @runtime_checkable
 class Chained(Protocol):
-    """A model of one symbol whose fits are cheap when each starts from the one before.
-
-    It has few parameters: its residuals are those of the training rows.
-    """
+    """A model of one symbol whose fits are cheap when each starts from the one before."""
 
     def fit_chain(
         self, rows: Rows, y: F64, trains: Sequence[slice | I64], *, seed: int = 0

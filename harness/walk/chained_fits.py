@@ -10,7 +10,7 @@ from harness.models.foreign import require_fitted, shown
 from harness.models.protocol import ChainedForecaster, Forecaster
 from harness.types import I64
 from harness.walk.fit_rows import FitRows
-from harness.walk.fold_fit import Settings, named
+from harness.walk.fold_fit import Settings, named, unseen_by
 from harness.walk.fold_result import FoldResult, result_of
 from harness.walk.linear_sweep import Part
 
@@ -32,12 +32,12 @@ def chained(
             seconds += clock() - began
             require_fitted(model, fitted)
             assert fitted is not None, "a chain has a fit for every training set"
-            seen = FitRows(fold.train)
-            made.append(
-                result_of(
-                    fitted, rows, part.samples, fold, seen, settings.scale, settings.keep, 0.0
-                )
-            )
+            seen, samples = FitRows(fold.train), part.samples
+            began = clock()
+            unseen = unseen_by(fitted, model, rows, y, samples, seen, settings, fold)
+            seconds += clock() - began
+            scale, keep = settings.scale, settings.keep
+            made.append(result_of(fitted, rows, samples, fold, seen, scale, keep, 0.0, unseen))
     # A chain may fit many folds in one step, so its time is shared evenly.
     for result in made:
         report = replace(result.report, fit_seconds=seconds / len(folds))

@@ -87,7 +87,7 @@ def fit_fold(
     with named(name, model, samples, fold):
         began = clock()
         fitted = fitted_on(model, rows, y, seen, settings, fold)
-        unseen = _unseen(fitted, model, rows, y, samples, seen, settings, fold)
+        unseen = unseen_by(fitted, model, rows, y, samples, seen, settings, fold)
         seconds = clock() - began
         result = result_of(
             fitted, rows, samples, fold, seen, settings.scale, settings.keep, seconds, unseen
@@ -114,7 +114,7 @@ def fitted_on(
     return fitted
 
 
-def _unseen(
+def unseen_by(
     fitted: Forecaster,
     model: Forecaster,
     rows: Rows,
@@ -124,7 +124,10 @@ def _unseen(
     settings: Settings,
     fold: Fold,
 ) -> Unseen | str | None:
-    """Forecasts of rows not trained on, or why there are none; None: not needed."""
+    """Forecasts of rows that a fitted copy was not trained on, or why there are none.
+
+    None if they are not needed. `rows`, `y` as of fitted_on, `seen` the rows of the fit.
+    """
     if not settings.uses_residuals:
         return None
 

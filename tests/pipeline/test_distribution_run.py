@@ -55,7 +55,7 @@ class Stopping(Validated):
 
 
 @dataclass(frozen=True)
-class Chain(Nearest):
+class Chain(InSample):
     """The nearest row, fitted in a chain."""
 
     look_back: ClassVar[int] = 0
