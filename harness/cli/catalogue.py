@@ -12,7 +12,7 @@ from harness.models.plugins import loaded
 from harness.models.table import KINDS, Kind
 from harness.samples.feature_functions import FUNCTIONS
 from harness.scores.distribution import definitions as distributions
-from harness.scores.metrics import METRICS
+from harness.scores.metrics import METRICS, Metric
 from harness.scores.risk.definitions import FIGURES, SYMBOLS
 
 Entries = list[dict[str, Any]]
@@ -51,9 +51,11 @@ def _type_name(annotation: Any) -> str:
     """The type of a parameter as text: `int`, `list[str]`, `int | None`, `l2 or l1`, `table`."""
     if get_origin(annotation) is Literal:
         return " or ".join(map(str, get_args(annotation)))
-    kinds = [a for a in get_args(annotation) if isinstance(a, type) and issubclass(a, Params)]
-    if kinds:
+    parts = get_args(annotation)
+    if any(isinstance(part, type) and issubclass(part, Params) for part in parts):
         return "table"
+    if any(get_origin(part) is Literal for part in parts):
+        return " or ".join(_type_name(part) for part in parts if part is not type(None))
     return getattr(annotation, "__name__", str(annotation))
 
 
@@ -107,9 +109,17 @@ def metrics() -> Entries:
             "unit": m.unit,
             "better": "higher" if m.higher else "lower",
             "noisy proxy": _NO_PROXY if m.of_risk else _PROXY[m.robust],
+            "training loss": _trains(m),
         }
         for m in METRICS.values()
     ]
+
+
+def _trains(metric: Metric) -> str:
+    """What `loss = "auto"` stands for where the verdict is on this metric."""
+    if metric.trains != "mse":
+        return metric.trains
+    return "log-mse of a log target, whose way back is to the mean; mse of a target in levels"
 
 
 def tests() -> Entries:

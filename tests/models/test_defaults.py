@@ -213,7 +213,8 @@ def test_a_fit_uses_and_reports_what_fits_its_rows(kind, monkeypatch):
     monkeypatch.setattr(loop, "_step", watched)
     rows, y = world(900)
     shape = {"lstm": {"layers": 1}, "gru": {"layers": 1}, "transvol": {"window": 2, "heads": 1}}
-    net = model(kind, sequence_length=3, width=2, patience=1, device="cpu", **shape[kind])
+    tiny = {"sequence_length": 3, "width": 2, "patience": 1, "device": "cpu", **shape[kind]}
+    net = model(kind, batch="auto", epochs="auto", **tiny)
     early, late = np.arange(810), np.arange(810, 900)
     fitted = net.fit(rows.take(early), y[early], validation=(rows.take(late), y[late]))
     assert max(sizes) == fitted.training.batch == 16
@@ -224,9 +225,10 @@ def test_a_fit_uses_and_reports_what_fits_its_rows(kind, monkeypatch):
 
 
 def test_the_kinds_agree_on_what_is_auto():
-    for params in (RecurrentParams, TransvolParams):
-        made = params(features=["x"])
-        assert (made.loss, made.batch, made.epochs) == ("auto", "auto", "auto")
+    made = RecurrentParams(features=["x"])
+    assert (made.loss, made.batch, made.epochs) == ("auto", "auto", "auto")
+    made = TransvolParams(features=["x"])
+    assert (made.loss, made.batch, made.epochs) == ("auto", 32, 50)
     made = TransferParams(features=["x"], strategy="scratch")
     # The numbers of its document.
     assert (made.loss, made.batch, made.epochs) == ("auto", 16, 30)
