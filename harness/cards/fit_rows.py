@@ -287,7 +287,9 @@ def coefficient_words(record: Mapping[str, Any], coefficients: list[dict[str, An
         found.append(
             f"{', '.join(hybrids)}: intercept and slopes of the HAR part; `weight of HAR` is the "
             "share of HAR in a forecast, `regime 1` and so on are the probabilities of the "
-            "regimes, all means over the held-out rows."
+            "regimes, all means over the held-out rows; `sd of the net / sd of HAR` is the "
+            "standard deviation of the net's own forecast, or of what the net adds to HAR, over "
+            "that of HAR's forecast on the same rows."
         )
     if drawn := [m for m in names if m in seeds_of(record)]:
         found.append(f"{', '.join(drawn)}: with {of_first_seed(record, drawn[:1])}.")

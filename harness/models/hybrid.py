@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from typing import ClassVar, Self
 
@@ -20,6 +21,9 @@ from harness.models.scaling import Scaling
 from harness.models.transfer import TransferNet
 from harness.types import F64, FitTime, Rows
 
+_HEAD = ("origin", "output")  # what is new and reads what is known at the forecast origin
+_FASTER = 3.0  # its learning rate over that of the other weights
+
 
 @dataclass(frozen=True)
 class Hybrid(TransferNet[HybridParams]):
@@ -27,13 +31,15 @@ class Hybrid(TransferNet[HybridParams]):
 
     HAR is fitted first, on the net's training rows, and then fixed. The net gets HAR's forecast in
     units of its own output, and HAR's features standardised by the training rows. Pretraining on a
-    source is of the net without HAR; a fit takes its encoder and starts with a new head.
+    source is of the net without HAR; a fit takes its encoder and starts with a new head, which
+    learns at three times the rate. `parts` says what the combination came to, for `coefficients`.
     """
 
     part: ClassVar[str] = "its HAR part"
     har: Ols = field(kw_only=True)
     own: tuple[str, ...] = field(kw_only=True)
     har_scaling: Scaling | None = None
+    parts: Mapping[str, float] = field(default_factory=dict)
 
     @classmethod
     def build(cls, params: HybridParams, task: Task) -> Self:
@@ -68,7 +74,8 @@ class Hybrid(TransferNet[HybridParams]):
         har = self.har.fit(rows, y)
         scaling = Scaling.of(rows.columns(self.context).X, self.context)
         with_har = replace(self, har=har, har_scaling=scaling)
-        return super(Hybrid, with_har).fit(rows, y, validation=validation, seed=seed)
+        fitted = super(Hybrid, with_har).fit(rows, y, validation=validation, seed=seed)
+        return replace(fitted, parts=fitted._parts(rows if validation is None else validation[0]))
 
     def of_part(self, rows: Rows) -> F64:
         """HAR's forecasts (m,)."""
@@ -76,8 +83,12 @@ class Hybrid(TransferNet[HybridParams]):
 
     @property
     def coefficients(self) -> dict[str, float]:
-        """HAR's, and the form's final weights, if any, averaged over the held-out rows."""
-        found = dict(self.har.coefficients)
+        """HAR's, and what its parts came to over the held-out rows, or without them the training's.
+
+        The form's weights, if any, on average, the standard deviation of a weight that differs by
+        row, and that of the net's part over that of HAR's, in units of the net's output.
+        """
+        found = {**self.har.coefficients, **self.parts}
         if self.training is None:
             return found
         best = self.training.best - 1
@@ -93,6 +104,30 @@ class Hybrid(TransferNet[HybridParams]):
     @property
     def _without_har(self) -> TransferNet[HybridParams]:
         return TransferNet(self.own, self.params, self.scale)
+
+    def _parts(self, rows: Rows) -> dict[str, float]:
+        assert self.units is not None, "the parts are those of a fitted copy"
+        device = next(self.net.parameters()).device
+        with loop.repeatable(0, device):
+            sequences = self._sequences(self.units, rows, None, device)
+            given, own, weights = self.net.parts(sequences)
+        parts: dict[str, float] = {}
+        if weights is not None:
+            weights = weights.to("cpu", torch.float64)
+            parts = dict(zip(self.weighted, weights.mean(dim=0).tolist(), strict=True))
+            if self.params.form == "dynamic":
+                parts["sd of the weight of HAR"] = float(weights.std(correction=0))
+        net, har = (float(part.to("cpu", torch.float64).std(correction=0)) for part in (own, given))
+        # HAR's forecast of a single held-out row has no spread.
+        return parts | ({"sd of the net / sd of HAR": net / har} if har else {})
+
+    @property
+    def _schedules(self) -> list[loop.Schedule]:
+        """Those of the net without HAR; the head is new, and learns faster than the encoder."""
+        return [
+            replace(s, rates={**s.rates, **dict.fromkeys(_HEAD, _FASTER * s.learning_rate)})
+            for s in super()._schedules
+        ]
 
     @property
     def _inputs(self) -> int:

@@ -215,7 +215,7 @@ class TransferParams(NetParams):
 class HybridParams(TransferParams):
     """`hybrid`: as `transfer`, and how its net is combined with a HAR on the features `har`.
 
-    `form`: `alpha` weights the two by one learned number, `dynamic` by one per forecast origin;
+    `form`: `alpha` weights the two by one number, `dynamic` by one per forecast origin;
     `residual` adds the net to HAR; `regimes` adds three such nets, weighted by the regimes'
     probabilities. `strategy`: `scratch`, or how it is fine-tuned after pretraining on a source.
     """

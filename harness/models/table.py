@@ -119,10 +119,12 @@ _DEEPVOL = (
 
 _HYBRID = (
     "a net of the transfer kind combined with least squares on `har`, fitted on the net's training "
-    "rows: `alpha` weights the two by one learned number, `dynamic` by one per forecast origin, a "
-    "function of the net's state and HAR's features; `residual` adds the net to HAR; `regimes` "
-    "adds three such heads, weighted by the regimes' probabilities; with a strategy other than "
-    "`scratch` the encoder starts from weights pretrained on the [source]; needs torch"
+    "rows; the net's head also reads what HAR reads and the last step of its sequence, at three "
+    "times the rate of the encoder: `alpha` weights the two by the one number with the least loss "
+    "on the held-out rows, `dynamic` by one per forecast origin, a function of the net's state and "
+    "HAR's features; in both the net learns from a loss of its own too; `residual` adds the net to "
+    "HAR; `regimes` adds three such heads, weighted by the regimes' probabilities; with a strategy "
+    "other than `scratch` the encoder starts from weights pretrained on the [source]; needs torch"
 )
 _MISSHAPEN = "harness.models.table:misshapen"
 

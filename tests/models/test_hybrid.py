@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib.util
+from copy import deepcopy
 from dataclasses import replace
 from typing import Any
 
@@ -15,6 +16,7 @@ from harness.models.params import HybridParams, OlsParams, TransferParams
 from harness.models.pretraining import pretraining_rows
 from harness.models.protocol import Contextual, ModelError, looked_back, make_model
 from harness.samples.target_scale import TargetScale
+from harness.types import History, Rows
 
 pytestmark = pytest.mark.skipif(
     importlib.util.find_spec("torch") is None, reason="torch is not installed"
@@ -74,13 +76,31 @@ def test_what_is_added_to_har_is_nothing_at_first(form, scale):
     np.testing.assert_allclose(untouched(form, scale).predict(rows), har_of(scale)[1], rtol=2e-5)
 
 
-def test_alpha_begins_half_way_between_har_and_the_net():
-    rows, _ = data()
-    net = untouched("alpha")
-    assert net.training.weights["weight of HAR"] == pytest.approx((0.5,))
-    har = har_of()[1]
-    own = 2.0 * net.predict(rows) - har  # of which the forecast is the mean with HAR's
-    assert np.corrcoef(own, har)[0, 1] < 0.999
+@pytest.mark.parametrize("scale", [LOG_SIGMA, LEVEL], ids=["log", "level"])
+def test_the_weight_of_alpha_is_the_best_of_the_held_out_rows(scale):
+    made, (_, har) = fitted("alpha", scale, loss="log-mse"), har_of(scale)
+    rows, y = data()
+    late = np.arange(110, 150)
+    weight = made.coefficients["weight of HAR"]
+    net = replace(made, net=with_weight(made.net, 0.0)).predict(rows)
+
+    def loss(a: float) -> float:
+        if scale.is_log:
+            found = a * har + (1.0 - a) * net
+        else:  # the two are weighed in units of the output
+            found = replace(made, net=with_weight(made.net, a)).predict(rows)
+        return float(np.mean(np.square(y - (found if scale.is_log else np.log(found)))[late]))
+
+    grid = np.linspace(0.001, 0.999, 61)
+    assert weight == pytest.approx(grid[np.argmin([loss(a) for a in grid])], abs=0.02)
+    assert made.training.weights["weight of HAR"][0] != pytest.approx(0.5, abs=0.01)
+
+
+def with_weight(net: Any, weight: float) -> Any:
+    """A copy of an `alpha` net with this weight of HAR."""
+    changed = deepcopy(net)
+    changed.mix.fill_(np.log(weight / (1.0 - weight)) if weight else -np.inf)
+    return changed
 
 
 def test_a_weight_of_one_is_har_itself():
@@ -121,6 +141,64 @@ def test_a_hybrid_learns_what_har_cannot_see(form):
     test = rows.take(last)
     errors = [np.mean(np.square(y[last] - m.predict(test))) for m in (made, har)]
     assert errors[0] < 0.5 * errors[1]
+
+
+def overlapping(n: int, length: int = 22) -> tuple[Rows, np.ndarray]:
+    """A volatility over days that overlap, of which HAR knows all but one, and its mean of 5."""
+    squares = np.random.default_rng(5).standard_normal(n + 60) ** 2
+    x = 0.5 * np.log(np.convolve(squares, np.ones(length), "valid"))
+    values = np.stack((x, np.convolve(x, np.full(5, 0.2))[: x.size]))
+    at = np.arange(30, n + 30)
+    history = History(values, ("x0_1h", "x1_1h"), np.array([0, x.size], np.int64))
+    given = np.asfortranarray(values[:, at].T)
+    symbol, formed = np.zeros(n, np.int32), at.astype(np.int64)
+    return Rows(given, history.names, symbol, formed, history, at), x[at + 1]
+
+
+def test_the_gate_does_not_run_to_har_before_the_net_has_learned():
+    """HAR knows 19 parts of 20 at once: the gate used to end at 0.999 and the net never learned."""
+    rows, y = overlapping(900)
+    early, late = np.arange(600), np.arange(600, 900)
+    made = model("dynamic", layers=1, width=32, lesson_epochs=12, lesson_batch=16, patience=12)
+    held = rows.take(late), y[late]
+    made = made.fit(rows.take(early), y[early], validation=held, seed=0)
+    assert all(0.01 < weight < 0.99 for weight in made.training.weights["weight of HAR"])
+    har = made.har.predict(rows.take(late))
+    error, by_har = (np.mean(np.square(y[late] - f)) for f in (made.predict(rows.take(late)), har))
+    assert error < 1.05 * by_har
+    assert made.coefficients["sd of the net / sd of HAR"] == pytest.approx(1.0, abs=0.2)
+    assert made.coefficients["sd of the weight of HAR"] > 0.0
+
+
+@pytest.mark.parametrize("form", FORMS)
+def test_a_hybrid_learns_what_no_line_can_see(form):
+    """The sign of x1 less its line: a net whose last step is one of twenty saw nothing of it."""
+    rows, _ = world(700, seed=4)
+    x = rows.columns(("x0_1h", "x1_1h")).X
+    y = 0.3 * x[:, 0] + 0.5 * np.sign(x[:, 1]) + 0.1 * np.random.default_rng(1).normal(size=700)
+    early, late, last = np.arange(400), np.arange(400, 500), np.arange(500, 700)
+    keys = {"lesson_epochs": 25, "lesson_batch": 16, "width": 16, "lesson_learning_rate": 5e-3}
+    made = model(form, features=["x0_1h", "x1_1h"], sequence_length=5, **keys)
+    held = rows.take(late), y[late]
+    made = made.fit(rows.take(early), y[early], validation=held, seed=1)
+    test = rows.take(last)
+    errors = [np.mean(np.square(y[last] - m.predict(test))) for m in (made, made.har)]
+    assert errors[0] < 0.6 * errors[1]
+
+
+def test_the_parts_are_stated_where_no_row_is_held_out():
+    rows, y = data()
+    found = model("dynamic").fit(rows, y, seed=4).coefficients
+    assert 0.0 < found["weight of HAR"] < 1.0 and found["sd of the net / sd of HAR"] > 0.0
+
+
+@pytest.mark.parametrize("form", ["residual", "regimes"])
+def test_what_the_net_adds_is_stated_in_standard_deviations_of_har(form):
+    made, (_, har) = fitted(form), har_of()
+    rows, _ = data()
+    late = np.arange(110, 150)
+    added = (made.predict(rows) - har)[late].std() / har[late].std()
+    assert made.coefficients["sd of the net / sd of HAR"] == pytest.approx(added, rel=1e-3)
 
 
 @pytest.mark.parametrize("form", FORMS)

@@ -407,6 +407,21 @@ def test_the_gradients_of_the_losses_are_those_of_their_values():
             assert torch.autograd.gradcheck(lambda o, loss=loss: loss(o, truth), (value,))
 
 
+def test_a_part_of_a_forecast_learns_from_a_loss_of_its_own():
+    """The value is the whole's loss alone, the gradients are each forecast's own."""
+    both = double(5, 2)
+    truth = noise(5, 4, seed=3).double()
+    for name in ("qlike", "log-mse", "mse"):
+        loss = TargetLoss(name, log_target=True, per_log_sigma=0.5)
+        found = loss(both, truth)
+        torch.testing.assert_close(found, loss(both[:, 0], truth))
+        (got,) = torch.autograd.grad(found.sum(), both)
+        for k in range(2):
+            alone = both[:, k].detach().requires_grad_()
+            (want,) = torch.autograd.grad(loss(alone, truth).sum(), alone)
+            torch.testing.assert_close(got[:, k], want)
+
+
 # --- gradients and whole nets
 
 

@@ -38,8 +38,15 @@ class TargetLoss:
         self._log_target, self._c = log_target, per_log_sigma
 
     def __call__(self, output: Tensor, truth: Tensor) -> Tensor:
-        """Outputs (b,), truth (b, 4): ln m, centre, spread, ln of m's training mean."""
-        return self._loss(self.log_forecast(output, truth), truth)
+        """Outputs (b,), truth (b, 4): ln m, centre, spread, ln of m's training mean.
+
+        Of outputs (b, 2), a forecast and that of one of its parts, the value is the forecast's
+        loss and the gradient that of the sum of both: the part learns by itself as well.
+        """
+        if output.ndim == 1:
+            return self._loss(self.log_forecast(output, truth), truth)
+        whole, part = (self(o, truth) for o in output.unbind(dim=1))
+        return whole + part - part.detach()
 
     def log_forecast(self, output: Tensor, truth: Tensor) -> Tensor:
         """The forecast g of ln m (b,)."""

@@ -30,7 +30,7 @@ from harness.types import F64, I64, FitTime
 
 CLIP = 1.0  # the largest norm of a batch's gradient
 _SLOWER = 0.5  # factor of every learning rate on a plateau
-_BLOCK = 1_024  # sequences at a time without gradients
+BLOCK = 1_024  # sequences at a time without gradients
 _TIMED = 3  # steps timed for an estimate
 # Parts of torch's messages when memory runs out: CUDA and MPS, the CPU, cuBLAS and cuDNN.
 _NO_MEMORY = ("out of memory", "not enough memory", "can't allocate memory", "ALLOC_FAILED")
@@ -174,14 +174,18 @@ def train(
     gradients, and stay frozen until the net is trained otherwise. ModelError names the epoch whose
     loss is not a number. ValueError for a rate under 0, for a rate of a part that the net does not
     have, or if all of the net is frozen.
+
+    A net with `settle(loss, rows)` computes a number of its own after every epoch, from the held-out
+    rows or without them from the training rows.
     """
     course = Course(net, sum(schedule.epochs for schedule in schedules))
     check = None if validation is None else lambda: mean_loss(net, loss, validation)
+    held_out = rows if validation is None else validation
     if check is not None and taught:
         course.keep_if_better(check()[0])
     for schedule in schedules:
         optimiser = make_optimiser(net, schedule)
-        epoch_of = partial(_epoch, net, loss, rows, schedule.batch, optimiser, order)
+        epoch_of = partial(_epoch, net, loss, rows, held_out, schedule.batch, optimiser, order)
         run_epochs(course, optimiser, schedule, epoch_of, check, progress)
     return course.history
 
@@ -303,11 +307,12 @@ def _epoch(
     net: nn.Module,
     loss: Loss,
     rows: Sequences,
+    held_out: Sequences,
     size: int,
     optimiser: torch.optim.Optimizer,
     order: torch.Generator,
 ) -> float:
-    """One pass over all rows in a new random order; the mean loss."""
+    """One pass over all rows in a new random order, then `settle`, if any; the mean loss."""
     net.train()
     device = rows.places.device
     shuffled = torch.randperm(len(rows), generator=order).to(device)
@@ -315,6 +320,9 @@ def _epoch(
     for batch in shuffled.split(size):
         x, truth = rows.batch(batch)
         total += _step(net, loss, x, truth, optimiser) * len(batch)
+    settle = getattr(net, "settle", None)
+    if settle is not None:
+        settle(loss, held_out)
     return float(total) / len(rows)
 
 
@@ -338,8 +346,8 @@ def outputs(net: nn.Module, rows: Sequences) -> tuple[Tensor, Tensor | None]:
     """
     net.eval()
     found, weighed = [], []
-    places = torch.arange(-(-len(rows) // _BLOCK) * _BLOCK, device=rows.places.device)
-    for block in places.clamp_max(len(rows) - 1).split(_BLOCK):
+    places = torch.arange(-(-len(rows) // BLOCK) * BLOCK, device=rows.places.device)
+    for block in places.clamp_max(len(rows) - 1).split(BLOCK):
         output, weights = net(rows.batch(block)[0])
         found.append(output)
         if weights is not None:
@@ -373,7 +381,7 @@ def estimate(
         outputs(net, rows)
 
     per_step = _seconds(step)
-    per_row = _seconds(forward) / (-(-len(rows) // _BLOCK) * _BLOCK)
+    per_row = _seconds(forward) / (-(-len(rows) // BLOCK) * BLOCK)
     epoch = per_step * n / schedule.batch + per_row * validation
     most, after = schedule.epochs, per_row * (n + validation)
     fewest = min(schedule.patience + 1, most)
