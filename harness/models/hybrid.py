@@ -12,6 +12,7 @@ from torch import nn
 from harness.models.linear import Ols
 from harness.models.nets import training_loop as loop
 from harness.models.nets.hybrid import REGIMES, HybridNet
+from harness.models.nets.schedule import Schedule
 from harness.models.nets.sequence import LastState
 from harness.models.params import HybridParams, OlsParams
 from harness.models.pretraining import PretrainedWeights, PretrainingRows
@@ -121,12 +122,11 @@ class Hybrid(TransferNet[HybridParams]):
         # HAR's forecast of a single held-out row has no spread.
         return parts | ({"sd of the net / sd of HAR": net / har} if har else {})
 
-    @property
-    def _schedules(self) -> list[loop.Schedule]:
+    def _schedules(self, n: int) -> list[Schedule]:
         """Those of the net without HAR; the head is new, and learns faster than the encoder."""
         return [
             replace(s, rates={**s.rates, **dict.fromkeys(_HEAD, _FASTER * s.learning_rate)})
-            for s in super()._schedules
+            for s in super()._schedules(n)
         ]
 
     @property

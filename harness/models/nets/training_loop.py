@@ -175,8 +175,8 @@ def train(
     loss is not a number. ValueError for a rate under 0, for a rate of a part that the net does not
     have, or if all of the net is frozen.
 
-    A net with `settle(loss, rows)` computes a number of its own after every epoch, from the held-out
-    rows or without them from the training rows.
+    A net with `settle(loss, rows)` computes a number of its own after every epoch, from the
+    held-out rows or without them from the training rows.
     """
     course = Course(net, sum(schedule.epochs for schedule in schedules))
     check = None if validation is None else lambda: mean_loss(net, loss, validation)
