@@ -375,7 +375,7 @@ def test_a_model_whose_fit_finds_no_memory_is_named_before_and_while_it_is_fitte
     for work in (lambda: net.fit(rows, y), lambda: net.estimate(100, 10)):
         with pytest.raises(ModelError, match="out of memory"):
             work()
-    monkeypatch.setattr(training_time, "_sizes", lambda *_: (100, 10))
+    monkeypatch.setattr(training_time, "_sizes", lambda *_: [(100, 10)])
     fit = (
         SimpleNamespace(horizon="1h", symbols=("X",), rows=rows),
         SimpleNamespace(window=Window(0, 0, 0, 0, 1)),
