@@ -1,7 +1,6 @@
 """Frozen records that pass between the stages, with shapes and units; times are int64 UTC ns.
 
-Records that exist by the thousand (windows, folds, leak proofs) are named tuples: creating one is
-ten times as fast as creating a frozen dataclass.
+Records that exist by the thousand are named tuples, created ten times as fast as dataclasses.
 """
 
 from __future__ import annotations
@@ -277,14 +276,11 @@ class LeakProof(NamedTuple):
 class FitReport:
     """The fits of one model in one window: how many, how long they took and how they went.
 
-    `fits` is 1, or one per symbol; `failed` of them did not converge. `training` has counts
-    averaged over the fits, and losses where there is a single fit. Seconds are wall time, shared
-    evenly where many windows are fitted at once; `kept` fits were taken from the fit cache, and
-    count the seconds that they took when they were fitted. `cut_short` counts fits by the keys of
-    Training.cut_short, `alone` by the part whose forecasts are the model's; `weights` are the final
-    weights of a net's parts by name, one for each fit. `residuals` says of which rows those are
-    that shifts, tails and distributions are made of: `training`, `held out`, `left out` by further
-    fits, whose seconds count, or several; `unseen` why of training rows where others are needed.
+    `fits` is 1, or one per symbol; `failed` did not converge; `kept` came from the fit cache, with
+    the seconds of then. Seconds are wall time, shared evenly by windows fitted at once. `training`
+    has means over the fits, and losses of a single fit; `cut_short` counts fits by the keys of
+    Training's, `alone` by the part whose forecasts are the model's; `weights`: the final ones of a
+    net's parts, one a fit. `residuals`, `unseen`: of which rows, and why (walk/residual_rows.py).
     """
 
     fits: int
