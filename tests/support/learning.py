@@ -91,7 +91,8 @@ def fitted(
 
 _LINEAR = {"ar1": (1.05, 1.03), "har": (1.05, 1.03)}  # where HAR is right: what it may lose
 _NONE = {"noise": (1.05, 1.03)}  # where nothing can be learned
-_SMALL = {"layers": 1, "width": 16, "dropout": 0.0}
+_SHORT = {"sequence_length": 5}  # all that these worlds ask for
+_SMALL = {**_SHORT, "layers": 1, "width": 16, "dropout": 0.0, "lesson_learning_rate": 5e-3}
 _CELL = {
     **_LINEAR,
     **_NONE,
@@ -117,8 +118,8 @@ _TREES = {
 
 
 def _hybrid(form: str) -> Learner:
-    short = Short("threshold", 1_000, 1.3, _SMALL)
-    return Learner("hybrid", "both", _HYBRID, short, {"form": form})
+    world = "slopes" if form == "regimes" else "threshold"
+    return Learner("hybrid", "both", _HYBRID, Short(world, 1_000, 1.35, _SMALL), {"form": form})
 
 
 # In the worlds of _LINEAR and _NONE no model must win; elsewhere each must: beside a bound stands
@@ -130,8 +131,8 @@ LEARNERS: Mapping[str, Learner] = {
         {"ar1": (1.02, 1.01), "har": (1.02, 1.01), "noise": (1.02, 1.01)},
         Short("har", 1_000, 1.02),
     ),
-    "lstm": Learner("lstm", "past", _CELL, Short("threshold", 1_000, 1.3, _SMALL)),
-    "gru": Learner("gru", "past", _CELL, Short("interaction", 1_000, 1.4, _SMALL)),
+    "lstm": Learner("lstm", "past", _CELL, Short("threshold", 1_000, 1.4, _SHORT)),
+    "gru": Learner("gru", "past", _CELL, Short("interaction", 1_000, 1.5, _SHORT)),
     "transvol": Learner(
         "transvol",
         "past",
@@ -142,13 +143,13 @@ LEARNERS: Mapping[str, Learner] = {
             "far-lag": (1.25, 1.1),  # HAR: 1.78
             "long-regime": (1.12, 1.08),
         },
-        Short("far-lag", 1_000, 1.4),
+        Short("far-lag", 1_000, 1.4, {"epochs": 15}),
     ),
     "transfer, from scratch": Learner(
         "transfer",
         "past",
         {**_LINEAR, **_NONE, "threshold": (1.2, 1.1)},
-        Short("threshold", 1_000, 1.3, _SMALL),
+        Short("threshold", 1_000, 1.4, _SMALL),
         {"strategy": "scratch"},
     ),
     "transfer, tuned": Learner(
@@ -156,34 +157,34 @@ LEARNERS: Mapping[str, Learner] = {
         "past",
         # With a lesson of the same law, and with one that misleads.
         {"taught": (1.25, 1.12), "mistaught": (3.0, 1.4)},
-        Short("taught", 1_000, 1.5, _SMALL),
+        Short("taught", 2_000, 1.45, _SMALL),
         {"strategy": "full"},
     ),
     "hybrid, alpha": _hybrid("alpha"),
     "hybrid, dynamic": _hybrid("dynamic"),
     "hybrid, residual": _hybrid("residual"),
     "hybrid, regimes": _hybrid("regimes"),
-    "lightgbm": Learner("lightgbm", "row", _TREES, Short("interaction", 2_000, 1.2)),
+    "lightgbm": Learner("lightgbm", "row", _TREES, Short("interaction", 2_000, 1.25)),
     "forest": Learner(
         "sklearn",
         "row",
         # Every leaf of a single row by default: it follows the noise where there is little else.
         {"ar1": (1.2, 1.2), "noise": (1.15, 1.15), "threshold": (1.2, 1.2)},
-        Short("threshold", 1_000, 1.2),
+        Short("threshold", 1_000, 1.3),
         {"class": "sklearn.ensemble.RandomForestRegressor"},
     ),
     "perceptron": Learner(
         "sklearn",
         "row",
         {**_LINEAR, **_NONE, "slopes": (1.2, 1.15)},
-        Short("slopes", 1_000, 1.3),
+        Short("slopes", 1_000, 1.6),
         {"class": "sklearn.neural_network.MLPRegressor"},
     ),
     "stacked": Learner(
         "stacked",
         "first",
         {"ar1": (1.08, 1.05), "threshold": (1.25, 1.12)},
-        Short("threshold", 2_000, 1.25, {"first": {"kind": "ols"}}),
+        Short("threshold", 2_000, 1.25, {"first": {"kind": "ols", "features": list(HAR)}}),
     ),
     "deepvol": Learner(
         "deepvol",
