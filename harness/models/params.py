@@ -246,10 +246,10 @@ class TransvolParams(NetParams):
     dropout: float = Field(default=0.0, ge=0.0, lt=1.0)
     loss: Loss = "auto"
     learning_rate: float = Field(default=5e-3, gt=0.0, le=1.0)
-    batch: Batch = 32
-    epochs: Epochs = 50
-    patience: int = Field(default=10, ge=1, le=10_000)
-    plateau: int | None = Field(default=5, ge=1, le=10_000)
+    batch: Batch = "auto"
+    epochs: Epochs = "auto"
+    patience: int = Field(default=15, ge=1, le=10_000)
+    plateau: int | None = Field(default=8, ge=1, le=10_000)
     standardise: Literal["pooled", "symbol"] = "pooled"
     device: Device = "auto"
 

@@ -11,6 +11,9 @@ import numpy as np
 import pytest
 from support import workspace
 from support.learned import world
+from support.learning import LEARNERS
+from support.learning import fitted as fit_of
+from support.learning_worlds import learned
 from support.workspace import ROOT
 from support.worlds import LEVEL_SIGMA, LOG_SIGMA, close_to, make_task
 
@@ -109,9 +112,7 @@ def test_level_and_steps_reach_the_output_whatever_dropout_and_attention_do(mode
     parts = torch.cat(own.split(x), dim=-1)
     with torch.no_grad():
         own.line.weight.copy_(noise(1, 72, seed=5))
-        own.output.weight.zero_(), own.output.bias.zero_()
-        for layer in own.decoder:
-            layer.trend.weight.zero_()
+        own.output[-1].weight.zero_(), own.output[-1].bias.zero_()
         found = getattr(own, mode)()(x)[0]
     line = torch.einsum("blp,lp->b", parts, own.line.weight.view(12, 6))
     wanted = line + parts[:, -1] @ own.latest.weight[0] + own.latest.bias
@@ -141,8 +142,8 @@ def test_the_decoder_goes_on_from_the_last_step_and_the_encoder_sees_all():
     own(x)
     assert seen[0].shape == (2, 12 // 2 + AHEAD, 8)
     x.requires_grad_(True)
-    with torch.no_grad():  # nothing but attention
-        own.latest.weight.zero_()
+    with torch.no_grad():  # nothing but encoder and decoder
+        own.latest.weight.zero_(), own.output[0].weight[:, :6].zero_()
     own(x)[0].sum().backward()
     assert (x.grad.abs().sum(dim=(0, 2)) > 0.0).all()
     own.positions.table.zero_()
@@ -236,6 +237,14 @@ def test_forecasts_do_not_depend_on_the_rows_that_follow():
         assert model.predict(rows.take(np.arange(n))).tobytes() == whole[:n].tobytes()
 
 
+def test_the_recent_level_reaches_the_forecast_at_the_defaults():
+    """On an AR(1) the best forecast is 0.9 times the level that was last seen."""
+    seen = learned("ar1", 800, seed=1)
+    short = {"sequence_length": 20, "epochs": 8, "device": "cpu"}
+    found = fit_of(LEARNERS["transvol"], "ar1", seen, seed=1, more=short)
+    assert seen.over_optimum(found.yhat) < 1.15  # the mean of all: 5.3
+
+
 def test_it_learns_what_a_look_back_tells():
     rows, y = long_world(900, seed=6)
     train, target, held_out = parts(rows, y)
@@ -259,7 +268,7 @@ SPEC = workspace.changed(
 @pytest.mark.parametrize(
     ("more", "words"),
     [
-        ("heads = 5", "models.net.heads: got 5, wanted a divisor of the width, 32"),
+        ("heads = 5", "models.net.heads: got 5, wanted a divisor of the width, 16"),
         (
             "sequence_length = 4\nwindow = 5",
             "models.net.window: got 5, wanted at most sequence_length, 4",

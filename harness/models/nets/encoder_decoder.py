@@ -1,9 +1,12 @@
 """An encoder and a decoder with attention and decomposition: one number from a look-back window.
 
 The architecture is Autoformer's (Wu, Xu, Wang & Long 2021, NeurIPS, section 3.1): a decomposition
-replaces the norm of other transformers, the encoder keeps only remainders, the decoder sums the
-trends that it subtracts. Informer's ProbSparse attention (Zhou et al. 2021, AAAI) replaces
-Autoformer's auto-correlation; sinusoids tell attention the order of the steps.
+replaces the norm of other transformers, and the encoder keeps only remainders. Informer's ProbSparse
+attention (Zhou et al. 2021, AAAI) replaces Autoformer's auto-correlation; sinusoids tell attention
+the order of the steps. Three things differ, so that the recent level reaches the output
+(docs/methods.md has the evidence): the decoder goes on from the last step instead of the mean, a
+layer removes its trend once, at its end, and the output is also told the last step and a line of
+all steps.
 
 The look-back ends at the forecast origin: all its steps are known, so attention may go both ways.
 """
@@ -38,14 +41,16 @@ class Shape:
 
 
 class EncoderDecoder(nn.Module):
-    """Sequences (b, L, p) of L >= 2 steps to one number each: a line of the steps, and attention.
+    """Sequences (b, L, p) of L >= 2 steps to one number each, the sum of three parts.
 
-    The line (DLinear: Zeng, Chen, Zhang & Xu 2023, AAAI, section 4) is linear in the remainder and
-    trend of every step, from weights of 0 on; `latest` has a second weight for those of the last
-    step, so that the recent level is learned first. The decoder starts from remainder and trend
-    of the later half of the sequence (Informer's start token) and AHEAD steps more, which repeat
-    the last ones. Autoformer starts these from zeros and the sequence's mean (section 3.1), which
-    do not know the recent level. All parts are added.
+    `latest` and `line` are linear in the remainders and trends of the last step and of every step
+    (DLinear: Zeng, Chen, Zhang & Xu 2023, AAAI, section 4); `line` starts from 0. `output` is a
+    feed-forward part of the last step, the decoder's last state and the trends that it removed.
+    Dropout acts inside encoder and decoder alone.
+
+    The decoder starts from remainder and trend of the later half of the sequence (Informer's start
+    token) and AHEAD steps more, which repeat the last one. Autoformer starts those from zeros and
+    the sequence's mean.
     """
 
     def __init__(self, features: int, length: int, shape: Shape) -> None:
@@ -62,16 +67,20 @@ class EncoderDecoder(nn.Module):
         self.encoded = nn.LayerNorm(shape.width)
         self.decoder = nn.ModuleList(DecoderLayer(shape) for _ in range(shape.decoder_layers))
         self.decoded = nn.LayerNorm(shape.width)
-        self.output = nn.Linear(shape.width, 1)
+        inner = shape.widening * shape.width
+        self.output = nn.Sequential(
+            nn.Linear(2 * features + 2 * shape.width, inner), nn.GELU(), nn.Linear(inner, 1)
+        )
 
     def forward(self, x: Tensor) -> tuple[Tensor, None]:
         """Outputs (b,) of sequences (b, L, p), and no weights of steps."""
         parts = torch.cat(self.split(x), dim=-1)
-        found = self.line(parts.flatten(1)) + self.latest(parts[:, -1]) + self._attended(x, parts)
+        found = torch.cat((parts[:, -1], self._attended(x, parts)), dim=-1)
+        found = self.line(parts.flatten(1)) + self.latest(parts[:, -1]) + self.output(found)
         return found.squeeze(-1), None
 
     def _attended(self, x: Tensor, parts: Tensor) -> Tensor:
-        """What encoder and decoder add (b, 1), from the steps and their remainder and trend."""
+        """The decoder's last state and trend (b, 2h) of the steps and their remainder and trend."""
         states = self.encoded(self.encoder(self.positions(self.embed(x))))
         ahead = parts[:, -1:].expand(-1, AHEAD, -1)
         started = torch.cat((parts[:, -self.token :], ahead), dim=1)
@@ -79,11 +88,14 @@ class EncoderDecoder(nn.Module):
         for layer in self.decoder:
             found, taken = layer(found, states)
             trend = trend + taken[:, -1]
-        return self.output(self.decoded(found[:, -1])) + trend
+        return torch.cat((self.decoded(found[:, -1]), trend), dim=-1)
 
 
 class EncoderLayer(nn.Module):
-    """ProbSparse self-attention and a feed-forward part, each added, then its trend removed."""
+    """ProbSparse self-attention and a feed-forward part, each added, then the trend removed.
+
+    Autoformer removes it before the feed-forward part as well, which then cannot see the level.
+    """
 
     def __init__(self, shape: Shape) -> None:
         super().__init__()
@@ -93,13 +105,13 @@ class EncoderLayer(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         """(b, L, h) -> (b, L, h)."""
-        x, _ = self.split(x + self.dropout(self.attention(x)))
-        x, _ = self.split(x + self.forward_part(x))
-        return x
+        x = x + self.dropout(self.attention(x))
+        remainder, _ = self.split(x + self.forward_part(x))
+        return remainder
 
 
 class DecoderLayer(nn.Module):
-    """Self-attention, attention to the encoder's states, a feed-forward part; trends removed."""
+    """Self-attention, attention to the encoder's states, a feed-forward part; the trend removed."""
 
     def __init__(self, shape: Shape) -> None:
         super().__init__()
@@ -107,14 +119,12 @@ class DecoderLayer(nn.Module):
         self.across = CrossAttention(shape.width, shape.heads, shape.dropout)
         self.forward_part = _feed_forward(shape)
         self.split, self.dropout = Decomposition(shape.window), nn.Dropout(shape.dropout)
-        self.trend = nn.Linear(shape.width, 1, bias=False)
 
     def forward(self, x: Tensor, states: Tensor) -> tuple[Tensor, Tensor]:
-        """(b, l, h) and the encoder's (b, L, h) -> what remains (b, l, h), the trends (b, l, 1)."""
-        x, first = self.split(x + self.dropout(self.attention(x)))
-        x, second = self.split(x + self.dropout(self.across(x, states)))
-        x, third = self.split(x + self.forward_part(x))
-        return x, self.trend(first + second + third)
+        """(b, l, h) and the encoder's (b, L, h) -> what remains and the trend, both (b, l, h)."""
+        x = x + self.dropout(self.attention(x))
+        x = x + self.dropout(self.across(x, states))
+        return self.split(x + self.forward_part(x))
 
 
 def _feed_forward(shape: Shape) -> nn.Module:
