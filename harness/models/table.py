@@ -283,9 +283,11 @@ KINDS: dict[str, Kind] = {
             TransvolParams,
             "an encoder-decoder over the features at the last `sequence_length` forecast origins: "
             "ProbSparse self-attention, a moving average of `window` origins subtracted as the "
-            "trend, sinusoidal positions; the decoder starts from the later half, attends to the "
-            "encoder's states, and sums the trends to one number; trained like lstm; needs torch",
-            "Zhou et al. (2021), AAAI, Informer; Wu, Xu, Wang & Long (2021), NeurIPS, Autoformer",
+            "trend, sinusoidal positions; the decoder goes on from the last origin and attends to "
+            "the encoder's states; the forecast adds a line of all origins and a feed-forward part "
+            "of the last one and of what the decoder found; trained like lstm; needs torch",
+            "Zhou et al. (2021), AAAI, Informer; Wu, Xu, Wang & Long (2021), NeurIPS, Autoformer; "
+            "Zeng, Chen, Zhang & Xu (2023), AAAI, DLinear",
             check=_MISSHAPEN,
             library="torch",
         ),

@@ -273,6 +273,15 @@ def test_prob_sparse_is_its_formula(causal):
 
 
 @pytest.mark.parametrize("causal", [True, False])
+def test_prob_sparse_of_long_sequences_is_that_of_short_ones(causal, monkeypatch):
+    """Above a length only the drawn keys are scored, below it all: the choice is the same."""
+    part, x = sparse(causal=causal).eval(), 3.0 * noise(B, L, H)
+    short = part(x)
+    monkeypatch.setattr(attention, "_ALL_SCORED", 0)
+    torch.testing.assert_close(part(x), short, rtol=1e-5, atol=1e-6)
+
+
+@pytest.mark.parametrize("causal", [True, False])
 def test_prob_sparse_draws_anew_in_training_and_from_its_seed_alone_otherwise(causal):
     part, x = ProbSparse(H, 2, 0.0, causal=causal, factor=1.0, seed=5), noise(B, L, H)
     assert len({bytes_of(part.train()(x)) for _ in range(8)}) > 1

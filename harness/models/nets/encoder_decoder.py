@@ -1,12 +1,11 @@
 """An encoder and a decoder with attention and decomposition: one number from a look-back window.
 
 The architecture is Autoformer's (Wu, Xu, Wang & Long 2021, NeurIPS, section 3.1): a decomposition
-replaces the norm of other transformers, and the encoder keeps only remainders. Informer's ProbSparse
-attention (Zhou et al. 2021, AAAI) replaces Autoformer's auto-correlation; sinusoids tell attention
-the order of the steps. Three things differ, so that the recent level reaches the output
+replaces the norm of other transformers, and the encoder keeps only remainders. Informer's
+ProbSparse attention (Zhou et al. 2021, AAAI) replaces Autoformer's auto-correlation; sinusoids tell
+attention the order of the steps. Three things differ, so that the recent level reaches the output
 (docs/methods.md has the evidence): the decoder goes on from the last step instead of the mean, a
-layer removes its trend once, at its end, and the output is also told the last step and a line of
-all steps.
+layer removes its trend once, at its end, and the output also reads the last step and all steps.
 
 The look-back ends at the forecast origin: all its steps are known, so attention may go both ways.
 """
