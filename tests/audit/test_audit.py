@@ -465,6 +465,7 @@ device = "cpu"
 
 [models.stacked]
 kind = "stacked"
+share = 0.75
 features = ["log(rv_4h)"]
 rounds = 5
 min_data_in_leaf = 5

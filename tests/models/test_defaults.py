@@ -225,16 +225,15 @@ def test_a_fit_uses_and_reports_what_fits_its_rows(kind, monkeypatch):
 
 
 def test_the_kinds_agree_on_what_is_auto():
-    made = RecurrentParams(features=["x"])
-    assert (made.loss, made.batch, made.epochs) == ("auto", "auto", "auto")
-    made = TransvolParams(features=["x"])
-    assert (made.loss, made.batch, made.epochs) == ("auto", 32, 50)
+    for params in (RecurrentParams, TransvolParams):
+        made = params(features=["x"])
+        assert (made.loss, made.batch, made.epochs) == ("auto", "auto", "auto")
     made = TransferParams(features=["x"], strategy="scratch")
     # The numbers of its document.
     assert (made.loss, made.batch, made.epochs) == ("auto", 16, 30)
     assert (made.lesson_batch, made.lesson_epochs) == (32, 50)
-    for params in (BoostingParams, StackedParams):
-        assert params.model_fields["early_stopping"].default == "auto"
+    for trees in (BoostingParams, StackedParams):
+        assert trees.model_fields["early_stopping"].default == "auto"
 
 
 @pytest.mark.parametrize(

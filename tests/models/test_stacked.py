@@ -397,7 +397,7 @@ def test_a_net_as_first_stage_is_seeded_and_probed_by_the_short_audit(tmp_path, 
         ),
         (
             [(f'{FIRST_KIND}ols"\n', f'{FIRST_KIND}transvol"\nheads = 5\n')],
-            "models.two.first.heads: got 5, wanted a divisor of the width, 32",
+            "models.two.first.heads: got 5, wanted a divisor of the width, 16",
         ),
         (
             [('\n[models.two.first]\nkind = "ols"\nfeatures = ["log(rv_4h)"]\n', "")],

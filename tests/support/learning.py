@@ -149,7 +149,7 @@ LEARNERS: Mapping[str, Learner] = {
         "transfer",
         "past",
         {**_LINEAR, **_NONE, "threshold": (1.2, 1.1)},
-        Short("threshold", 1_000, 1.4, _SMALL),
+        Short("threshold", 2_000, 1.4, _SMALL),
         {"strategy": "scratch"},
     ),
     "transfer, tuned": Learner(

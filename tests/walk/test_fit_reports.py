@@ -96,7 +96,7 @@ def test_a_hybrid_that_learned_nothing_is_its_har(form):
     har = {"har": NAMES[:1]}
     still = report("hybrid", **tiny, **har, lesson_learning_rate=1e-9)
     assert still.alone == {"its HAR part": 1}
-    assert report("hybrid", **tiny, **har, lesson_learning_rate=0.05).alone == {}
+    assert report("hybrid", **tiny, **har, lesson_learning_rate=0.01).alone == {}
     assert [len(w) for w in still.weights.values()] == ([1, 1, 1] if form == "regimes" else [])
 
 
