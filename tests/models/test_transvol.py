@@ -119,15 +119,6 @@ def test_level_and_steps_reach_the_output_whatever_dropout_and_attention_do(mode
     assert torch.allclose(found, wanted, atol=1e-5)
 
 
-def test_attention_is_not_linear_in_the_level():
-    """Flat sequences have no remainder: what attention says of them depends on their level."""
-    own = made()
-    flat = noise(1, 1, 3).expand(1, 12, 3)
-    with torch.no_grad():
-        one, two, three = (own(k * flat)[0] for k in (1.0, 2.0, 3.0))
-    assert (one - 2.0 * two + three).abs().item() > 1e-3
-
-
 def test_the_line_starts_at_zero_and_its_gradient_does_not():
     own, x = made(), noise(4, 12, 3)
     assert not own.line.weight.any()
