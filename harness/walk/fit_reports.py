@@ -29,7 +29,8 @@ def report_of(
     """The report of one fit; `inside` (n,) are its forecasts of the rows that it trained on."""
     if training is None:
         return FitReport(1, 0, fit_seconds, predict_seconds)
-    best = training.best - 1
+    kept = training.best - 1  # under 0: the weights from before the first epoch
+    weights = training.weights.items() if kept >= 0 else ()
     return FitReport(
         1,
         int(not training.converged),
@@ -38,7 +39,7 @@ def report_of(
         training,
         cut_short=dict.fromkeys(training.cut_short, 1),
         alone=_alone(fitted, trained, inside),
-        weights={name: (path[best],) for name, path in training.weights.items() if path},
+        weights={name: (path[kept],) for name, path in weights if path},
     )
 
 

@@ -33,6 +33,7 @@ PARTS = {
     "nets": "nets:nets",
     "learning": "learning:learning",
 }
+LONG = ("learning",)  # parts that take an hour or more: made only where they are named
 
 
 def main() -> None:
@@ -49,7 +50,7 @@ def main() -> None:
         environment.setdefault("PYTHONPYCACHEPREFIX", f"{arguments.work or scratch}/bytecode")
         inputs = prepare(arguments.work or Path(scratch), environment)
         source = "real" if inputs.bars.parent != inputs.panels else "simulated"
-        for part in arguments.parts or PARTS:
+        for part in arguments.parts or [part for part in PARTS if part not in LONG]:
             print(f"{part} …", file=sys.stderr, flush=True)
             began = time.perf_counter()
             module, function = PARTS[part].split(":")

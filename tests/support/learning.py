@@ -119,11 +119,12 @@ _TREES = {
 
 def _hybrid(form: str) -> Learner:
     world = "slopes" if form == "regimes" else "threshold"
-    return Learner("hybrid", "both", _HYBRID, Short(world, 1_000, 1.35, _SMALL), {"form": form})
+    return Learner("hybrid", "both", _HYBRID, Short(world, 1_000, 1.3, _SMALL), {"form": form})
 
 
-# In the worlds of _LINEAR and _NONE no model must win; elsewhere each must: beside a bound stands
-# what HAR has at 2,000 rows, of which every bound of a learned model is well ahead.
+# In the worlds of _LINEAR and _NONE no model must win, and after a lesson that misleads none can.
+# Elsewhere each must: beside a bound stands what HAR has at 2,000 rows. The bounds are what is
+# wanted; a kind that misses one is to be mended, or its docs say where it is not to be used.
 LEARNERS: Mapping[str, Learner] = {
     "ols": Learner(
         "ols",
@@ -131,8 +132,8 @@ LEARNERS: Mapping[str, Learner] = {
         {"ar1": (1.02, 1.01), "har": (1.02, 1.01), "noise": (1.02, 1.01)},
         Short("har", 1_000, 1.02),
     ),
-    "lstm": Learner("lstm", "past", _CELL, Short("threshold", 1_000, 1.4, _SHORT)),
-    "gru": Learner("gru", "past", _CELL, Short("interaction", 1_000, 1.5, _SHORT)),
+    "lstm": Learner("lstm", "past", _CELL, Short("threshold", 2_000, 1.3, _SHORT)),
+    "gru": Learner("gru", "past", _CELL, Short("threshold", 2_000, 1.3, _SHORT)),
     "transvol": Learner(
         "transvol",
         "past",
@@ -164,20 +165,20 @@ LEARNERS: Mapping[str, Learner] = {
     "hybrid, dynamic": _hybrid("dynamic"),
     "hybrid, residual": _hybrid("residual"),
     "hybrid, regimes": _hybrid("regimes"),
-    "lightgbm": Learner("lightgbm", "row", _TREES, Short("interaction", 2_000, 1.25)),
+    "lightgbm": Learner("lightgbm", "row", _TREES, Short("interaction", 2_000, 1.2)),
     "forest": Learner(
         "sklearn",
         "row",
         # Every leaf of a single row by default: it follows the noise where there is little else.
         {"ar1": (1.2, 1.2), "noise": (1.15, 1.15), "threshold": (1.2, 1.2)},
-        Short("threshold", 1_000, 1.3),
+        Short("threshold", 2_000, 1.2),
         {"class": "sklearn.ensemble.RandomForestRegressor"},
     ),
     "perceptron": Learner(
         "sklearn",
         "row",
         {**_LINEAR, **_NONE, "slopes": (1.2, 1.15)},
-        Short("slopes", 1_000, 1.6),
+        Short("slopes", 2_000, 1.3),
         {"class": "sklearn.neural_network.MLPRegressor"},
     ),
     "stacked": Learner(
