@@ -206,9 +206,15 @@ class Log:
     def forecasts_path(self, record: Mapping[str, Any]) -> Path:
         """The path of a run's forecasts; RecordError when they are not as they were published.
 
-        Older records have no digest of the forecasts: those are not checked.
+        Older records have no digest of the forecasts: those are not checked. A log may be shipped
+        without forecasts: RecordError too.
         """
         path = self._run(record["run_id"]) / "forecasts.parquet"
+        if not path.is_file():
+            raise RecordError(
+                f"{path}: not found; the log has the record of run {record['run_id']} alone "
+                f"(run {record['hypothesis']} again for its forecasts)"
+            )
         sealed = record.get("forecasts_digest")
         if sealed is not None and digest(read_bytes(path)).decode().strip() != sealed:
             raise RecordError(f"{path}: changed since it was published")

@@ -125,11 +125,14 @@ def verify_run(
 ) -> Replay:
     """Run a stored hypothesis again and compare with its record and its stored forecasts.
 
+    Where the log has the record alone, forecasts are compared by the digest in the record.
+
     UsageError for an unknown run, a record that was changed, a spec that this version does not
     accept, and a missing panel or data; RunError for a replay that fails.
     """
     stored = log.read(prefix)
-    forecasts = log.read_forecasts(stored["run_id"])
+    kept = log.has_forecasts(stored["run_id"])
+    forecasts = log.read_forecasts(stored["run_id"]) if kept else None
     study = study_as_read(_hypothesis(stored), stored, search)
     with tempfile.TemporaryDirectory(prefix="harness-verify-") as folder:
         temporary = Log(folder)
@@ -146,7 +149,9 @@ def verify_run(
         again = temporary.read(outcome.run_id)
         parts = (
             *_parts(stored, again),
-            _forecasts(forecasts, temporary.read_forecasts(outcome.run_id)),
+            _NOT_STORED
+            if forecasts is None
+            else _forecasts(forecasts, temporary.read_forecasts(outcome.run_id)),
         )
     return Replay(
         stored["run_id"],
@@ -225,6 +230,7 @@ def _changed(name: str, stored: Mapping[str, Any], again: Mapping[str, Any]) -> 
     return None
 
 
+_NOT_STORED = Part("forecasts", 0, where="not in this log: see forecasts_digest")
 _Pair = tuple[str, Any, Any]  # where it is, then and now
 
 

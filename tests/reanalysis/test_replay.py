@@ -64,6 +64,26 @@ def test_the_family_that_a_run_knew_is_made_again_with_it(here):
         }
 
 
+def test_a_record_without_forecasts_is_compared_by_their_digest(here, command):
+    log, (run_id, _) = here
+    (log.runs_directory / f"run_id={run_id}" / "forecasts.parquet").unlink()
+    told = command("verify", run_id, "--log", log.root).done().out
+    assert "not in this log: see forecasts_digest" in told and "every number is the same" in told
+
+    edit(log, run_id, lambda record: record.update(forecasts_digest="0" * 64))
+    assert "forecasts_digest: was 000" in command("verify", run_id, "--log", log.root).out
+
+
+def test_what_needs_forecasts_says_that_the_log_has_none(here, command):
+    log, (run_id, _) = here
+    (log.runs_directory / f"run_id={run_id}" / "forecasts.parquet").unlink()
+    ran = command("figures", run_id, "--log", log.root)
+    assert ran.code == 2
+    assert ran.err.startswith("error: ") and "the record of run" in ran.err
+    assert command("list", "--log", log.root).done().out.count(run_id) == 1
+    assert command("query", "select count(*) n from runs", "--log", log.root, "--json").json
+
+
 def test_a_number_that_is_not_what_the_run_gives_is_named(here, command):
     log, (run_id, _) = here
 
