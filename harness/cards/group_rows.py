@@ -6,6 +6,9 @@ import math
 from collections.abc import Mapping
 from typing import Any
 
+import numpy as np
+
+from harness.scores.groups import caught_up
 from harness.scores.metrics import METRICS
 from harness.tables import rows_of
 
@@ -63,14 +66,26 @@ def adaptation_rows(record: Mapping[str, Any]) -> dict[str, dict[str, Any]]:
             continue
         table = found.setdefault(
             row["regime"],
-            {"loss": row["loss"], "shifts": row["shifts"], "models": {}, "origins": {}},
+            {
+                "loss": row["loss"],
+                "shifts": row["shifts"],
+                "models": {},
+                "usual": {},
+                "origins": {},
+            },
         )
-        table["models"][row["model"]] = None
+        table["models"].setdefault(row["model"], []).append(row["cumulative"])
+        table["usual"][row["model"]] = row.get("usual")
         at = table["origins"].setdefault(row["decision"], {"decision": row["decision"]})
         at[row["model"]] = row["cumulative"]
     for table in found.values():
-        origins = table.pop("origins")
-        table["models"] = list(table["models"])
+        origins, losses = table.pop("origins"), table["models"]
+        table["caught_up"] = {
+            model: caught_up(np.array(losses[model]), usual)
+            for model, usual in table["usual"].items()
+            if usual is not None
+        }
+        table["models"] = list(losses)
         table["rows"] = [origins[k] for k in origins if k in _SHOWN_ORIGINS or k == max(origins)]
     return found
 

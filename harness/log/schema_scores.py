@@ -269,5 +269,6 @@ ADAPTATION = LogTable(
             REAL,
             "sum of the losses since the shift, each the mean over shifts, in the loss' unit",
         ),
+        Column("usual", REAL, "mean loss over the test rows outside the regime, in the same unit"),
     ),
 )

@@ -30,7 +30,7 @@ if TYPE_CHECKING:
 
 _SCORES = ("horizon", "kind", "name", "model", "metric", "value", "n")
 _WINS = ("horizon", "kind", "model", "baseline", "metric", "wins", "groups")
-_ADAPTATION = ("horizon", "regime", "loss", "shifts", "model", "decision", "cumulative")
+_ADAPTATION = ("horizon", "regime", "loss", "shifts", "model", "decision", "cumulative", "usual")
 
 
 def group_tables(
@@ -74,7 +74,7 @@ def _won(own: F64, base: F64) -> Iterator[tuple[str, int]]:
 
 def _adaptation(adaptations: Sequence[Adaptation]) -> list[tuple[Any, ...]]:
     return [
-        (a.horizon, a.regime, a.loss, a.shifts, model, origin, value)
+        (a.horizon, a.regime, a.loss, a.shifts, model, origin, value, a.usual[model])
         for a in adaptations
         for model, path in a.cumulative.items()
         for origin, value in enumerate(path.tolist(), 1)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 
@@ -12,6 +13,8 @@ from harness.scores.metrics import METRICS, columns_of, loss_of
 from harness.scores.regimes import Marked
 from harness.scores.scoring import score_groups, taken
 from harness.types import F64, I64, Forecasts
+
+_SHARE = 0.9  # of the excess loss after a shift, of a model that has caught up
 
 
 @dataclass(frozen=True)
@@ -97,7 +100,8 @@ def only(
 class Adaptation:
     """Cumulative mean loss of each model by forecast origin after a shift: model -> (days,).
 
-    Means are over the shifts of all symbols; `loss` names the metric.
+    Means are over the shifts of all symbols; `loss` names the metric. `usual` is each model's mean
+    loss over the test rows outside the regime, NaN where there is none.
     """
 
     horizon: str
@@ -105,6 +109,22 @@ class Adaptation:
     loss: str
     shifts: int
     cumulative: Mapping[str, F64]
+    usual: Mapping[str, float]
+
+
+def caught_up(cumulative: F64, usual: float) -> int | None:
+    """The forecast origin after a shift by which a model's excess loss has come, but for a tenth.
+
+    The excess is the cumulative loss less what is usual at so many origins; it has come where it
+    first reaches _SHARE of its largest value. 0 where no loss exceeds the usual one, None where no
+    usual one is known.
+    """
+    if not np.isfinite(usual):
+        return None
+    excess = cumulative - usual * np.arange(1, cumulative.size + 1)
+    if excess.max(initial=0.0) <= 0.0:
+        return 0
+    return int(np.argmax(excess >= _SHARE * excess.max())) + 1
 
 
 def adaptation(
@@ -118,13 +138,14 @@ def adaptation(
         if not rows.size:
             continue
         count = np.bincount(since)
-        cumulative = {}
+        others = np.setdiff1d(np.arange(forecasts.formed_at.size), rows)
+        cumulative, usual = {}, {}
         for model, f in models.items():
-            losses = METRICS[name].losses(outcome, f)[rows]
-            sums = np.bincount(since, weights=losses)
+            losses = METRICS[name].losses(outcome, f)
+            sums = np.bincount(since, weights=losses[rows])
             mean = np.divide(sums, count, out=np.zeros(count.size), where=count > 0)
             cumulative[model] = np.cumsum(mean)
-        found.append(
-            Adaptation(forecasts.horizon, regime, name, int(np.sum(since == 0)), cumulative)
-        )
+            usual[model] = float(np.mean(losses[others])) if others.size else math.nan
+        shifts = int(np.sum(since == 0))
+        found.append(Adaptation(forecasts.horizon, regime, name, shifts, cumulative, usual))
     return tuple(found)

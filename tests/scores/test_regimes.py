@@ -17,7 +17,7 @@ from harness.errors import SpecError
 from harness.measures.cascade import measure
 from harness.samples.features import FeatureError, parse_feature
 from harness.samples.rows import OriginMeasures
-from harness.scores.groups import adaptation, by_group
+from harness.scores.groups import adaptation, by_group, caught_up
 from harness.scores.metrics import METRICS
 from harness.scores.regimes import (
     Marked,
@@ -121,8 +121,21 @@ def test_adaptation_sums_the_mean_loss_by_decision_after_the_shift():
     want = np.cumsum([losses[[3, 40]].mean(), losses[[4, 41]].mean(), losses[5]])
     assert np.allclose(found.cumulative["b"], want)
     assert (found.shifts, found.loss) == (2, "mse")
+    assert found.usual["b"] == pytest.approx(np.delete(losses, rows).mean(), rel=1e-12)
     (found,) = adaptation(part, outcome, models, marked, "ic")
     assert found.loss == "qlike"
+
+
+def test_a_model_has_caught_up_when_its_excess_loss_has_come():
+    usual = 0.2
+    paths = {
+        "at once": ([0.2, 0.1, 0.2, 0.2], 0),
+        "after two": ([1.2, 0.9, 0.2, 0.25, 0.1], 2),
+        "never": ([0.3] * 20, 18),
+    }
+    for losses, day in paths.values():
+        assert caught_up(np.cumsum(losses), usual) == day
+    assert caught_up(np.ones(3), np.nan) is None
 
 
 def test_groups_by_label_and_symbol_are_there_only_for_panels_of_several():
