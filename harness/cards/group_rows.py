@@ -91,7 +91,7 @@ def adaptation_rows(record: Mapping[str, Any]) -> dict[str, dict[str, Any]]:
 
 
 def sweep_rows(record: Mapping[str, Any], pooled: list[dict[str, Any]]) -> dict[str, Any] | None:
-    """The verdict's metric by the value of the swept parameter; None without a [sweep]."""
+    """The verdict's metric and the held-out loss by the swept value; None without a [sweep]."""
     sweep, v = record["settings"].get("sweep"), record["verdict"]
     if not sweep:
         return None
@@ -99,8 +99,28 @@ def sweep_rows(record: Mapping[str, Any], pooled: list[dict[str, Any]]) -> dict[
     values = [figures[model] for model in sweep["models"]]
     known = [x for x in values if x is not None and math.isfinite(x)]
     best = (max if METRICS[v["metric"]].higher else min)(known, default=None)
+    held_out = [_held_out(record, model) for model in sweep["models"]]
+    least = min((x for x in held_out if x is not None), default=None)
     rows = [
-        {"value": value, "figure": figure, "best": figure is not None and figure == best}
-        for value, figure in zip(sweep["values"], values, strict=True)
+        {
+            "value": value,
+            "figure": figure,
+            "best": figure is not None and figure == best,
+            "held_out": loss,
+            "least": loss is not None and loss == least,
+        }
+        for value, figure, loss in zip(sweep["values"], values, held_out, strict=True)
     ]
-    return {"model": sweep["model"], "key": sweep["key"], "rows": rows}
+    trained = least is not None
+    return {"model": sweep["model"], "key": sweep["key"], "rows": rows, "trained": trained}
+
+
+def _held_out(record: Mapping[str, Any], model: str) -> float | None:
+    """The mean held-out loss of a model's fits and seeds at the verdict's horizon, if any has."""
+    wanted = model, record["verdict"]["horizon"]
+    losses = [
+        row["validation_loss"]
+        for row in rows_of(record["tables"].get("seed_training", {}))
+        if (row["model"], row["horizon"]) == wanted and row["validation_loss"] is not None
+    ]
+    return float(np.mean(losses)) if losses else None
