@@ -21,14 +21,16 @@ from harness.models.nets.attention import Attention, SelfAttention
 from harness.models.nets.encoder_decoder import EncoderDecoder, Shape
 from harness.models.nets.hybrid import HybridNet
 from harness.models.nets.losses import TargetLoss
-from harness.models.nets.schedule import Schedule
+from harness.models.nets.schedule import Schedule, batch_for
 from harness.models.nets.sequence import LastState, Recurrent, SequenceNet
 from harness.models.nets.training_loop import Sequences, repeatable, train
 from harness.models.nets.universal import EPOCH, Batch, BatchDesign, Pool, UniversalNet, mean_nll
+from harness.models.params import RecurrentParams, TransvolParams
 
-_ROWS, _BATCH, _LENGTH, _FEATURES = 8_192, 256, 20, 16
-_LAYERS, _WIDTH, _DROPOUT = 2, 64, 0.2  # the defaults of the kinds lstm and gru
-_SHAPE = Shape(32, 4, 2, 1, factor=5.0, window=5, dropout=0.1)  # those of transvol
+_ROWS, _LENGTH, _FEATURES = 8_192, 20, 16
+_BATCH = batch_for("auto", _ROWS)
+_CELL = RecurrentParams(features=["x"])
+_TRANSVOL = TransvolParams(features=["x"])
 _TRANSFER = 3, 64, 4, 0.1  # layers, width, heads, dropout of transfer and hybrid
 _CONTEXT = 3  # HAR's features
 _STOCKS, _DAYS = 40, 2_000  # of the universal net's series
@@ -45,9 +47,9 @@ def nets(_: Inputs, rounds: int) -> list[Figure]:
     figures = []
     for name, fresh in (
         ("lstm", lambda: _fresh("lstm", LastState())),
-        ("lstm with attention", lambda: _fresh("lstm", Attention(_WIDTH))),
+        ("lstm with attention", lambda: _fresh("lstm", Attention(_CELL.width))),
         ("gru", lambda: _fresh("gru", LastState())),
-        ("transvol", lambda: EncoderDecoder(_FEATURES, _LENGTH, _SHAPE)),
+        ("transvol", lambda: EncoderDecoder(_FEATURES, _LENGTH, _shape())),
         ("transfer", _transfer),
         ("hybrid", _hybrid),
     ):
@@ -62,7 +64,7 @@ def nets(_: Inputs, rounds: int) -> list[Figure]:
         speed = [_ROWS / t.wall for t in taken["ours"]]
         figures.append(spread("nets", f"{name}: sequences trained on", "1/s", speed))
         label = f"{name}: our loop / bare torch"
-        figures += ratios("nets", label, taken["ours"], taken["bare"], "<= 1.3")
+        figures += ratios("nets", label, taken["ours"], taken["bare"], "<= 1.1")
     return figures + _universal(rounds)
 
 
@@ -99,7 +101,7 @@ def _universal(rounds: int) -> list[Figure]:
     label = "deepvol: our loop / bare torch"
     return [
         *milliseconds("nets", "deepvol, 50 batches", taken["ours"]),
-        *ratios("nets", label, taken["ours"], taken["bare"], "<= 1.3"),
+        *ratios("nets", label, taken["ours"], taken["bare"], "<= 1.1"),
     ]
 
 
@@ -131,8 +133,15 @@ def _begun(fresh: Callable[[], nn.Module]) -> nn.Module:
 
 
 def _fresh(cell: str, pooling: nn.Module) -> SequenceNet:
-    encoder = Recurrent(cell, _FEATURES, _WIDTH, _LAYERS, _DROPOUT)
-    return SequenceNet(encoder, pooling, _WIDTH, _DROPOUT)
+    encoder = Recurrent(cell, _FEATURES, _CELL.width, _CELL.layers, _CELL.dropout)
+    return SequenceNet(encoder, pooling, _CELL.width, _CELL.dropout)
+
+
+def _shape() -> Shape:
+    p = _TRANSVOL
+    return Shape(
+        p.width, p.heads, p.encoder_layers, p.decoder_layers, p.factor, p.window, p.dropout
+    )
 
 
 def _transfer() -> SequenceNet:
