@@ -24,6 +24,7 @@ from harness.models.table import KINDS
 from harness.samples import features as feature_table
 from harness.samples.feature_functions import FUNCTIONS, Function
 from harness.samples.features import parse_feature
+from harness.samples.peers import side_by_side
 from harness.samples.rows import LookBack, OriginMeasures, build_samples
 from harness.samples.splits import Fitting, Scheme, make_windows
 from harness.scores.distribution.adaptive import quantiles_of_rows
@@ -189,7 +190,9 @@ class World:
         """Everything the chain gives, and when each number was known."""
         found: Known = {}
         measured = [measurer(b, self.plan) for b in bars]
-        by_symbol = [OriginMeasures(m, self.plan.units, 1e-6) for m in measured]
+        # A symbol of twice the values, so that functions across symbols see two.
+        other = replace(measured[0], columns={k: 2.0 * v for k, v in measured[0].columns.items()})
+        *by_symbol, _ = side_by_side([*measured, other], self.plan.units, 1e-6)
         for m, d in zip(measured, by_symbol, strict=True):
             for column, values in m.columns.items():
                 name = self.plan.columns[column][0]

@@ -11,8 +11,8 @@ import numpy as np
 from harness.errors import RunError, UsageError, nearest, one_line
 from harness.samples.features import Expression, FeatureError, parse_feature
 from harness.samples.measured import measure_panel
-from harness.samples.rows import OriginMeasures
 from harness.spec.reading import stored_hypothesis
+from harness.study.stages import at_origins
 from harness.study.study import set_up
 from harness.types import F64, Forecasts
 
@@ -65,10 +65,10 @@ def known_instruments(
             f"({facts.fingerprint}, then {record['panel']['fingerprint']}): run it again"
         )
     _check_columns(wanted, [*measured[0].columns])
-    for m in measured:
+    for by_symbol in at_origins(study, measured):
+        m = by_symbol.measured
         if m.symbol not in forecasts.symbols:
             continue
-        by_symbol = OriginMeasures(m, study.plan.units, study.hypothesis.sample.floor)
         rows = np.flatnonzero(forecasts.symbol == forecasts.symbols.index(m.symbol))
         at = np.searchsorted(m.known_at[m.origins], forecasts.formed_at[rows])
         for name, expression in wanted.items():

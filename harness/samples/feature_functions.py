@@ -1,4 +1,7 @@
-"""The functions of feature expressions: each of one column and constants, all backward-looking."""
+"""The functions of feature expressions: each of one column and constants, none looks ahead.
+
+Most are of one symbol's column in time; those with `across` are of all symbols at one moment.
+"""
 
 from __future__ import annotations
 
@@ -10,7 +13,7 @@ from typing import TypeGuard
 
 import numpy as np
 
-from harness.types import F64
+from harness.types import F64, I64
 
 MAX_WHOLE = 100_000
 
@@ -39,7 +42,9 @@ class Constant:
 class Function:
     """A function of one column and constants: x (K,) float64 in time order -> (K,) float64.
 
-    `floored` functions get max(x, floor) instead of x.
+    `floored` functions get max(x, floor) instead of x. A function `across` symbols gets the finite
+    values (N,) of all symbols, symbol after symbol, and the place (N,) of each one's moment among
+    `m` moments, and gives a value a moment (m,), NaN without a value.
     """
 
     name: str
@@ -47,6 +52,7 @@ class Function:
     apply: Callable[..., F64]
     constants: tuple[Constant, ...] = ()
     floored: bool = False
+    across: bool = False
 
     @property
     def signature(self) -> str:
@@ -96,6 +102,17 @@ def _ewma(x: F64, decay: float, stride: int) -> F64:
     return np.array(out, dtype=np.float64)
 
 
+def _panel_mean(values: F64, moment: I64, m: int) -> F64:
+    """Sums in the order of the symbols, so that bits do not depend on other moments."""
+    return np.bincount(moment, values, m) / np.bincount(moment, minlength=m)
+
+
+def _panel_sd(values: F64, moment: I64, m: int) -> F64:
+    """Divisor n: 0 where one symbol is known."""
+    apart = values - _panel_mean(values, moment, m)[moment]
+    return np.sqrt(_panel_mean(np.square(apart), moment, m))
+
+
 FUNCTIONS: dict[str, Function] = {
     f.name: f
     for f in (
@@ -118,6 +135,19 @@ FUNCTIONS: dict[str, Function] = {
             "s(t) = decay * s(t - stride) + (1 - decay) * x(t), from the first finite x on",
             _ewma,
             (Constant("decay", whole=False), Constant("stride")),
+        ),
+        Function(
+            "panel_mean",
+            "mean of x over the study's symbols that have a finite x at the same moment",
+            _panel_mean,
+            across=True,
+        ),
+        Function(
+            "panel_sd",
+            "standard deviation (divisor n) of x over the study's symbols that have a finite x at "
+            "the same moment",
+            _panel_sd,
+            across=True,
         ),
     )
 }

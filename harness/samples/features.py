@@ -1,8 +1,9 @@
 """Feature expressions over measure columns: `log(rv_1h)`, `log1p(j_h)`, `mean(rv_1d, 5, 24)`.
 
 An expression is parsed with a whitelist over Python's syntax tree and stored as a small frozen
-tree; nothing in it is executed. Every function looks backwards only: row t of a feature is
-computed from rows up to t, by the same operations in the same order whatever comes after.
+tree; nothing in it is executed. No function looks ahead: row t of a feature is computed from rows
+up to t, by the same operations in the same order whatever comes after, and a function of all
+symbols from those that are known at the same moment.
 """
 
 from __future__ import annotations
@@ -11,7 +12,7 @@ import ast
 import math
 import re
 import warnings
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, replace
 from functools import cached_property, lru_cache
 from itertools import accumulate
@@ -19,7 +20,7 @@ from itertools import accumulate
 import numpy as np
 
 from harness.errors import nearest, one_line
-from harness.samples.feature_functions import FUNCTIONS
+from harness.samples.feature_functions import FUNCTIONS, Function
 from harness.types import F64
 
 MAX_LENGTH = 500
@@ -136,8 +137,25 @@ def parse_feature(text: str) -> Expression:
     return Expression(root)
 
 
+def alone(function: Function, x: F64) -> F64:
+    """A function across symbols of x (K,), where the symbol is the only one."""
+    known = np.isfinite(x)
+    out = np.full(x.size, np.nan)
+    count = int(known.sum())
+    out[known] = function.apply(x[known], np.arange(count), count)
+    return out
+
+
+# From a call of a function across symbols to the symbol's values (K,).
+Across = Callable[[Call], F64]
+
+
 def evaluate(
-    expression: Expression, columns: Mapping[str, F64], units: Mapping[str, str], floor: float
+    expression: Expression,
+    columns: Mapping[str, F64],
+    units: Mapping[str, str],
+    floor: float,
+    across: Across | None = None,
 ) -> F64:
     """The feature of one symbol.
 
@@ -146,6 +164,7 @@ def evaluate(
         columns: name -> (K,) float64, one symbol, in time order.
         units: name -> unit; a bare column in "variance" is floored at floor² under `log`.
         floor: the lower bound of sigma under a logarithm, > 0.
+        across: evaluates functions across symbols; without it the symbol is alone.
 
     Returns:
         (K,) float64. Missing values stay NaN; a division by zero gives inf or NaN, without a
@@ -155,13 +174,17 @@ def evaluate(
         KeyError: for a column that is not in `columns`.
     """
     with np.errstate(all="ignore"):
-        values = _evaluate(expression.root, columns, units, floor)
+        values = _evaluate(expression.root, columns, units, floor, across)
     assert isinstance(values, np.ndarray), "parse_feature refuses an expression without a column"
     return values
 
 
 def _evaluate(
-    node: Node, columns: Mapping[str, F64], units: Mapping[str, str], floor: float
+    node: Node,
+    columns: Mapping[str, F64],
+    units: Mapping[str, str],
+    floor: float,
+    across: Across | None,
 ) -> F64 | np.float64:
     match node:
         case Number(value):
@@ -169,13 +192,19 @@ def _evaluate(
         case Column():
             return columns[node.name]
         case Negative(operand):
-            return np.negative(_evaluate(operand, columns, units, floor))
+            return np.negative(_evaluate(operand, columns, units, floor, across))
         case Binary(sign, left, right):
             return _APPLY[sign](
-                _evaluate(left, columns, units, floor), _evaluate(right, columns, units, floor)
+                _evaluate(left, columns, units, floor, across),
+                _evaluate(right, columns, units, floor, across),
             )
         case Call(name, operand, constants):
-            x, function = _evaluate(operand, columns, units, floor), FUNCTIONS[name]
+            function = FUNCTIONS[name]
+            if function.across and across is not None:
+                return across(node)
+            x = _evaluate(operand, columns, units, floor, across)
+            if function.across:
+                return alone(function, np.asarray(x))
             if function.floored:
                 bare = isinstance(operand, Column) and units.get(operand.name) == "variance"
                 x = np.maximum(x, floor * floor if bare else floor)

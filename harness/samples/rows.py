@@ -14,16 +14,20 @@ import numpy as np
 from numpy.typing import NDArray
 
 from harness.errors import RunError
-from harness.samples.features import Expression, evaluate
+from harness.samples.features import Across, Expression, evaluate
 from harness.samples.target_scale import TargetScale
 from harness.types import F64, I64, History, Measured, Rows, Samples
 
 
 class OriginMeasures:
-    """One symbol's columns at its forecast origins, and features of them, each computed once."""
+    """One symbol's columns at its forecast origins, and features of them, each computed once.
+
+    Functions across symbols take the symbol as the only one, unless it is `among` others.
+    """
 
     def __init__(self, measured: Measured, units: Mapping[str, str], floor: float) -> None:
         self.measured, self._units, self._floor = measured, units, floor
+        self._across: Across | None = None
         at = measured.origins
         every = at.size == measured.known_at.size
         self._columns = {n: v if every else v[at] for n, v in measured.columns.items()}
@@ -33,9 +37,18 @@ class OriginMeasures:
         """The feature at every forecast origin (D,)."""
         found = self._features.get(expression.text)
         if found is None:
-            found = evaluate(expression, self._columns, self._units, self._floor)
+            found = evaluate(expression, self._columns, self._units, self._floor, self._across)
             self._features[expression.text] = found
         return found
+
+    def among(self, across: Across) -> None:
+        """Take functions across symbols from here on by `across`."""
+        self._across = across
+
+    @property
+    def formed_at(self) -> I64:
+        """The moments of the forecast origins (D,), UTC ns."""
+        return self.measured.known_at[self.measured.origins]
 
 
 @dataclass(frozen=True)

@@ -13,6 +13,7 @@ from harness.log.registrations import DataRead
 from harness.models.protocol import Forecaster, looked_back
 from harness.samples.features import Expression, parse_feature
 from harness.samples.measured import PanelFacts, measure_panel
+from harness.samples.peers import side_by_side
 from harness.samples.rows import LookBack, OriginMeasures, build_samples
 from harness.samples.splits import Fitting, require_windows
 from harness.study.study import Span, Study
@@ -25,7 +26,7 @@ from harness.walk.walk_forward import Foreseen, foresee, walk_forward
 def at_origins(study: Study, measured: Sequence[Measured]) -> list[OriginMeasures]:
     """Each symbol's measures at its forecast origins, from which features are computed."""
     floor = study.hypothesis.sample.floor
-    return [OriginMeasures(m, study.plan.units, floor) for m in measured]
+    return side_by_side(measured, study.plan.units, floor)
 
 
 def sample(

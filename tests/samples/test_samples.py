@@ -12,6 +12,7 @@ from harness.durations import NS_PER_MINUTE, parse_duration
 from harness.errors import RunError
 from harness.measures.cascade import CascadePlan, measure
 from harness.samples.features import parse_feature
+from harness.samples.peers import side_by_side
 from harness.samples.rows import LookBack, OriginMeasures, build_samples
 from harness.samples.target_scale import TargetScale
 from harness.types import Bars, Samples
@@ -186,3 +187,32 @@ def test_a_target_over_a_window_of_its_own_is_read_at_the_horizons_end():
     # Four of the five bars of a target are in each of the next four.
     assert samples.overlap == 4
     assert build_samples(by_symbol, **settings, target="rv_1d").overlap == 0
+
+
+def test_a_function_across_symbols_is_of_those_known_at_the_same_moment():
+    plan = make_plan()
+    bars = [make_bars(60 * 24 * 6, seed=s, symbol=name) for s, name in ((1, "A"), (2, "B"))]
+    late = make_bars(60 * 24 * 3, seed=3, symbol="C", start=bars[0].start + 3 * DAY)
+    both = side_by_side([measure(b, plan) for b in (*bars, late)], plan.units, 1e-6)
+    x = [d.feature(parse_feature("log(rv_4h)")) for d in both]
+    mean = [d.feature(parse_feature("panel_mean(log(rv_4h))")) for d in both]
+    sd = [d.feature(parse_feature("panel_sd(log(rv_4h))")) for d in both]
+    third = np.full(x[0].size, np.nan)
+    third[np.isin(both[0].formed_at, both[2].formed_at)] = x[2]
+    known = np.isfinite(x[0])  # the first window of bars is not full yet
+    every = np.array([x[0], x[1], third])[:, known]
+    np.testing.assert_allclose(mean[0][known], np.nanmean(every, axis=0), rtol=1e-14)
+    np.testing.assert_allclose(sd[1][known], np.nanstd(every, axis=0), rtol=1e-12)
+    assert np.isnan(mean[0][~known]).all()
+    assert mean[2].tobytes() == mean[0][np.isin(both[0].formed_at, both[2].formed_at)].tobytes()
+    rest = both[0].feature(parse_feature("log(rv_4h) - panel_mean(log(rv_4h))"))
+    np.testing.assert_allclose(rest, x[0] - mean[0])
+
+
+def test_alone_a_symbol_is_its_own_panel():
+    plan = make_plan()
+    alone = OriginMeasures(measure(make_bars(60 * 24 * 3, seed=1), plan), plan.units, 1e-6)
+    x = alone.feature(parse_feature("log(rv_4h)"))
+    np.testing.assert_array_equal(alone.feature(parse_feature("panel_mean(log(rv_4h))")), x)
+    sd = alone.feature(parse_feature("panel_sd(log(rv_4h))"))
+    assert set(sd[np.isfinite(x)]) == {0.0}
