@@ -82,7 +82,9 @@ EMBARGO = "a fixed duration such as '1h' or '1d', or '0d' for no embargo"
 FIXED = "a fixed duration above 0 such as '30m', '4h', '1d' or '2w'"
 NAMES = "a name of a-z, 0-9 and '-' that starts with a letter or digit, at most 60 long"
 MOMENTS = "a date such as 2021-01-02 or 2021-01-02T06:00Z, from 1900 to 2199"
-FUNCTION_NAMES = "log, log1p, sqrt, square, abs, positive, negative, lag, mean, ewma, panel_mean, panel_sd"
+FUNCTION_NAMES = (
+    "log, log1p, sqrt, square, abs, positive, negative, lag, mean, ewma, panel_mean, panel_sd"
+)
 
 
 def changed(old: str, new: str) -> str:
