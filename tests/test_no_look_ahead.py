@@ -192,7 +192,7 @@ class World:
         measured = [measurer(b, self.plan) for b in bars]
         # A symbol of twice the values, so that functions across symbols see two.
         other = replace(measured[0], columns={k: 2.0 * v for k, v in measured[0].columns.items()})
-        *by_symbol, _ = side_by_side([*measured, other], self.plan.units, 1e-6)
+        *by_symbol, _ = side_by_side([*measured, other], self.plan, 1e-6)
         for m, d in zip(measured, by_symbol, strict=True):
             for column, values in m.columns.items():
                 name = self.plan.columns[column][0]

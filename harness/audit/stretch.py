@@ -6,13 +6,13 @@ so that the recomputation at an origin takes milliseconds.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
 
-from harness.samples.features import Expression, evaluate
-from harness.types import I64, Gap, Samples, Window
+from harness.samples.features import Call, Expression, evaluate
+from harness.types import F64, I64, Gap, Samples, Window
 
 FEWEST = 20  # training rows that a small window needs
 _TRAIN, _TEST, _HELD_OUT = 150, 24, 40  # forecast origins
@@ -91,11 +91,20 @@ def look_back(expressions: Iterable[Expression], units: dict[str, str]) -> int:
         for size in _TRIES:
             rng = np.random.default_rng(0)
             columns = {name: rng.uniform(0.5, 1.5, size) for name in expression.columns}
-            known = np.isfinite(evaluate(expression, columns, units, 1e-9))
+            known = np.isfinite(_alike(expression, columns, units))
             if known.any():
                 most = max(most, int(known.argmax()))
                 break
     return most
+
+
+def _alike(expression: Expression, columns: Mapping[str, F64], units: dict[str, str]) -> F64:
+    """A feature in a panel of symbols that are all alike."""
+
+    def across(call: Call) -> F64:
+        return _alike(Expression(call.operand), columns, units)
+
+    return evaluate(expression, columns, units, 1e-9, across)
 
 
 def place(

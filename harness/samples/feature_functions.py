@@ -44,7 +44,7 @@ class Function:
 
     `floored` functions get max(x, floor) instead of x. A function `across` symbols gets the finite
     values (N,) of all symbols, symbol after symbol, and the place (N,) of each one's moment among
-    `m` moments, and gives a value a moment (m,), NaN without a value.
+    `m` moments, and gives a value a moment (m,); one with fewer than two symbols is NaN in the end.
     """
 
     name: str
@@ -108,7 +108,7 @@ def _panel_mean(values: F64, moment: I64, m: int) -> F64:
 
 
 def _panel_sd(values: F64, moment: I64, m: int) -> F64:
-    """Divisor n: 0 where one symbol is known."""
+    """With the divisor n."""
     apart = values - _panel_mean(values, moment, m)[moment]
     return np.sqrt(_panel_mean(np.square(apart), moment, m))
 
@@ -138,14 +138,15 @@ FUNCTIONS: dict[str, Function] = {
         ),
         Function(
             "panel_mean",
-            "mean of x over the study's symbols that have a finite x at the same moment",
+            "mean of x over the study's symbols that have a finite x at the same moment, two or "
+            "more",
             _panel_mean,
             across=True,
         ),
         Function(
             "panel_sd",
             "standard deviation (divisor n) of x over the study's symbols that have a finite x at "
-            "the same moment",
+            "the same moment, two or more",
             _panel_sd,
             across=True,
         ),

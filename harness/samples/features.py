@@ -20,7 +20,7 @@ from itertools import accumulate
 import numpy as np
 
 from harness.errors import nearest, one_line
-from harness.samples.feature_functions import FUNCTIONS, Function
+from harness.samples.feature_functions import FUNCTIONS
 from harness.types import F64
 
 MAX_LENGTH = 500
@@ -107,6 +107,11 @@ class Expression:
         """The names of the columns it reads."""
         return frozenset(column.name for column in _columns(self.root))
 
+    @cached_property
+    def across(self) -> str | None:
+        """The name of a function across symbols that it has, None if it has none."""
+        return next(_across(self.root), None)
+
     def at(self, scale: str) -> Expression:
         """The same expression with every `_h` column over `scale`."""
         return Expression(_at(self.root, scale))
@@ -137,15 +142,6 @@ def parse_feature(text: str) -> Expression:
     return Expression(root)
 
 
-def alone(function: Function, x: F64) -> F64:
-    """A function across symbols of x (K,), where the symbol is the only one."""
-    known = np.isfinite(x)
-    out = np.full(x.size, np.nan)
-    count = int(known.sum())
-    out[known] = function.apply(x[known], np.arange(count), count)
-    return out
-
-
 # From a call of a function across symbols to the symbol's values (K,).
 Across = Callable[[Call], F64]
 
@@ -164,7 +160,7 @@ def evaluate(
         columns: name -> (K,) float64, one symbol, in time order.
         units: name -> unit; a bare column in "variance" is floored at floor² under `log`.
         floor: the lower bound of sigma under a logarithm, > 0.
-        across: evaluates functions across symbols; without it the symbol is alone.
+        across: evaluates functions across symbols; without it they are NaN.
 
     Returns:
         (K,) float64. Missing values stay NaN; a division by zero gives inf or NaN, without a
@@ -204,7 +200,7 @@ def _evaluate(
                 return across(node)
             x = _evaluate(operand, columns, units, floor, across)
             if function.across:
-                return alone(function, np.asarray(x))
+                return np.full_like(x, np.nan)
             if function.floored:
                 bare = isinstance(operand, Column) and units.get(operand.name) == "variance"
                 x = np.maximum(x, floor * floor if bare else floor)
@@ -292,6 +288,19 @@ def _columns(node: Node) -> Iterator[Column]:
         case Binary(_, left, right):
             yield from _columns(left)
             yield from _columns(right)
+
+
+def _across(node: Node) -> Iterator[str]:
+    match node:
+        case Call(function, operand):
+            if FUNCTIONS[function].across:
+                yield function
+            yield from _across(operand)
+        case Negative(operand):
+            yield from _across(operand)
+        case Binary(_, left, right):
+            yield from _across(left)
+            yield from _across(right)
 
 
 def _at(node: Node, scale: str) -> Node:

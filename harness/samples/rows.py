@@ -22,7 +22,7 @@ from harness.types import F64, I64, History, Measured, Rows, Samples
 class OriginMeasures:
     """One symbol's columns at its forecast origins, and features of them, each computed once.
 
-    Functions across symbols take the symbol as the only one, unless it is `among` others.
+    Functions across symbols are NaN unless it is `among` others.
     """
 
     def __init__(self, measured: Measured, units: Mapping[str, str], floor: float) -> None:
@@ -44,11 +44,6 @@ class OriginMeasures:
     def among(self, across: Across) -> None:
         """Take functions across symbols from here on by `across`."""
         self._across = across
-
-    @property
-    def formed_at(self) -> I64:
-        """The moments of the forecast origins (D,), UTC ns."""
-        return self.measured.known_at[self.measured.origins]
 
 
 @dataclass(frozen=True)

@@ -26,7 +26,7 @@ from harness.walk.walk_forward import Foreseen, foresee, walk_forward
 def at_origins(study: Study, measured: Sequence[Measured]) -> list[OriginMeasures]:
     """Each symbol's measures at its forecast origins, from which features are computed."""
     floor = study.hypothesis.sample.floor
-    return side_by_side(measured, study.plan.units, floor)
+    return side_by_side(measured, study.plan, floor)
 
 
 def sample(
@@ -96,6 +96,25 @@ class MeasuredStudy:
         return sample(self.study, self.by_symbol, horizon)
 
 
+def _require_peers(study: Study, measured: Sequence[Measured]) -> None:
+    """SpecError for a function across symbols in a study of one symbol."""
+    if len(measured) > 1:
+        return
+    h = study.hypothesis
+    texts = {
+        f"models.{name}": (*model.features, *looked_back(model))
+        for horizon in map(str, h.target.horizons)
+        for name, model in study.models(horizon).items()
+    }
+    read = {key: [parse_feature(text) for text in own] for key, own in texts.items()}
+    read |= {f"regimes.{name}": list(of.expressions) for name, of in h.regimes.items()}
+    for key, expressions in read.items():
+        for expression in expressions:
+            if expression.across:
+                wanted = f"two symbols or more for {expression.across}; the study has one"
+                raise SpecError(h.path, key, got=expression.text, wanted=wanted)
+
+
 def _read(study: Study, facts: PanelFacts, source: DataRead | None = None) -> DataRead:
     panel, begun_by = study.hypothesis.panel, study.panel.begun_by
     selection = [panel.symbols, panel.draw, panel.draw_seed, panel.min_record, panel.unseen]
@@ -133,10 +152,12 @@ def measure_study(
         source_measured, source_facts, _ = measure_panel(
             source.panel, source.plan, keep=keep, progress=progress
         )
+        _require_peers(source, source_measured)
         by_symbol = at_origins(source, source_measured)
         horizons = map(str, study.hypothesis.target.horizons)
         pretraining = {h: sample(source, by_symbol, h, for_pretraining=True) for h in horizons}
         study = replace(study, pretraining=pretraining)
+    _require_peers(study, measured)
     return MeasuredStudy(study, tuple(at_origins(study, measured)), facts, source_facts, cached)
 
 

@@ -9,7 +9,7 @@ import pytest
 from support.many_assets import FEAR, HYPOTHESIS, PANEL, asset
 
 import harness
-from harness.errors import UsageError
+from harness.errors import SpecError, UsageError
 
 
 @pytest.fixture
@@ -119,3 +119,17 @@ def test_calm_and_crisis_by_a_side_series(folder):
     assert n["calm"] + n["crisis"] == sum(n[s] for s in "ABCDE")
     assert min(n["calm"], n["crisis"]) > 50
     assert "calm: `vix_1d < 21`; crisis: `vix_1d >= 21`" in card
+
+
+def test_features_across_symbols_are_of_the_assets_of_the_study_and_pass_the_audit(folder):
+    section = ('"log(vix_1d)"', '"panel_mean(log(rv_5d))", "panel_sd(log(rv_5d))"')
+    record, _ = run(folder, section)
+    assert record["audit"]["passed"]
+    names = set(record["tables"]["coefficients"]["name"])
+    assert {"panel_mean(log(rv_5d))", "panel_sd(log(rv_5d))"} <= names
+    with pytest.raises(SpecError) as raised:
+        run(folder, section, ('min_history = "100d"', 'symbols = ["B"]'))
+    assert str(raised.value).endswith(
+        "assets-har.toml: models.har: got 'panel_mean(log(rv_5d))', wanted two symbols or more for "
+        "panel_mean; the study has one"
+    )

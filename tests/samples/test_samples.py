@@ -189,30 +189,67 @@ def test_a_target_over_a_window_of_its_own_is_read_at_the_horizons_end():
     assert build_samples(by_symbol, **settings, target="rv_1d").overlap == 0
 
 
+def side(*bars: Bars, plan: CascadePlan | None = None) -> list[OriginMeasures]:
+    plan = plan or make_plan()
+    return side_by_side([measure(b, plan) for b in bars], plan, 1e-6)
+
+
+def across(members: list[OriginMeasures], text: str) -> list[np.ndarray]:
+    return [d.feature(parse_feature(text)) for d in members]
+
+
+def moments(d: OriginMeasures) -> np.ndarray:
+    return d.measured.known_at[d.measured.origins]
+
+
 def test_a_function_across_symbols_is_of_those_known_at_the_same_moment():
-    plan = make_plan()
     bars = [make_bars(60 * 24 * 6, seed=s, symbol=name) for s, name in ((1, "A"), (2, "B"))]
     late = make_bars(60 * 24 * 3, seed=3, symbol="C", start=bars[0].start + 3 * DAY)
-    both = side_by_side([measure(b, plan) for b in (*bars, late)], plan.units, 1e-6)
-    x = [d.feature(parse_feature("log(rv_4h)")) for d in both]
-    mean = [d.feature(parse_feature("panel_mean(log(rv_4h))")) for d in both]
-    sd = [d.feature(parse_feature("panel_sd(log(rv_4h))")) for d in both]
+    both = side(*bars, late)
+    x, mean, sd = (
+        across(both, t.format("log(rv_4h)")) for t in ("{}", "panel_mean({})", "panel_sd({})")
+    )
+    # It counts from where its bars are more than the longest window of the study.
+    longest = max(make_plan().windows.values()) * NS_PER_MINUTE
+    counts = moments(both[2]) - late.start > longest
     third = np.full(x[0].size, np.nan)
-    third[np.isin(both[0].formed_at, both[2].formed_at)] = x[2]
-    known = np.isfinite(x[0])  # the first window of bars is not full yet
+    third[np.isin(moments(both[0]), moments(both[2])[counts])] = x[2][counts]
+    known = moments(both[0]) - bars[0].start > longest
     every = np.array([x[0], x[1], third])[:, known]
+    assert 0 < np.isnan(every[2]).sum() < every[2].size
     np.testing.assert_allclose(mean[0][known], np.nanmean(every, axis=0), rtol=1e-14)
     np.testing.assert_allclose(sd[1][known], np.nanstd(every, axis=0), rtol=1e-12)
     assert np.isnan(mean[0][~known]).all()
-    assert mean[2].tobytes() == mean[0][np.isin(both[0].formed_at, both[2].formed_at)].tobytes()
+    assert mean[2].tobytes() == mean[0][np.isin(moments(both[0]), moments(both[2]))].tobytes()
     rest = both[0].feature(parse_feature("log(rv_4h) - panel_mean(log(rv_4h))"))
     np.testing.assert_allclose(rest, x[0] - mean[0])
 
 
-def test_alone_a_symbol_is_its_own_panel():
-    plan = make_plan()
-    alone = OriginMeasures(measure(make_bars(60 * 24 * 3, seed=1), plan), plan.units, 1e-6)
-    x = alone.feature(parse_feature("log(rv_4h)"))
-    np.testing.assert_array_equal(alone.feature(parse_feature("panel_mean(log(rv_4h))")), x)
-    sd = alone.feature(parse_feature("panel_sd(log(rv_4h))"))
-    assert set(sd[np.isfinite(x)]) == {0.0}
+def test_a_symbol_that_lists_later_or_is_in_no_study_yet_moves_no_earlier_value():
+    bars = [make_bars(60 * 24 * 6, seed=s, symbol=name) for s, name in ((1, "A"), (2, "B"))]
+    listed = bars[0].start + 3 * DAY
+    without = across(side(*bars), "panel_mean(log(rv_4h))")[0]
+    # With few bars it is in no study. What it has later must not change the values until then.
+    for days in (1.5, 3):
+        late = make_bars(int(60 * 24 * days), seed=3, symbol="C", start=listed)
+        with_it = across(side(*bars, late), "panel_mean(log(rv_4h))")[0]
+        same = with_it == without
+        unknown = np.isnan(with_it) & np.isnan(without)
+        longest = max(make_plan().windows.values()) * NS_PER_MINUTE
+        before = moments(side(*bars)[0]) - listed <= longest
+        assert (same | unknown)[before].all()
+        assert not same[~before].all()
+
+
+def test_a_symbol_of_other_moments_or_alone_has_no_panel():
+    plan = make_plan(every="1d", scales=["5d"], horizons=["1d"], calendar="sessions")
+    days = sessions(40)
+    one, other, shifted = (
+        make_bars(40, seed=k, symbol=name, ts=days + offset)
+        for k, name, offset in ((1, "A", 0), (2, "B", 0), (2, "B", HOUR))
+    )
+    alone = OriginMeasures(measure(one, plan), plan.units, 1e-6)
+    for members in ([alone], side(one, plan=plan), side(one, shifted, plan=plan)):
+        for text in ("panel_mean(log(rv_5d))", "panel_sd(log(rv_5d))"):
+            assert np.isnan(across(members, text)[0]).all(), text
+    assert np.isfinite(across(side(one, other, plan=plan), "panel_sd(log(rv_5d))")[0]).any()
