@@ -15,7 +15,6 @@ NEEDED = ("torch", "nbclient", "ipykernel")
     any(importlib.util.find_spec(name) is None for name in NEEDED),
     reason="torch, nbclient and ipykernel are not all installed",
 )
-@pytest.mark.filterwarnings("ignore::DeprecationWarning", "ignore:.*zmq.*:RuntimeWarning")
 @pytest.mark.parametrize("file", sorted((ROOT / "docs/notebooks").glob("*.ipynb")), ids=str)
 def test_a_notebook_runs_and_shows_something(file: Path, tmp_path: Path, monkeypatch):
     import nbclient

@@ -206,8 +206,8 @@ class Log:
     def forecasts_path(self, record: Mapping[str, Any]) -> Path:
         """The path of a run's forecasts; RecordError when they are not as they were published.
 
-        Older records have no digest of the forecasts: those are not checked. A log may be shipped
-        without forecasts: RecordError too.
+        They may be missing, since a log can be shipped without them: RecordError. Older records
+        have no digest of the forecasts: those are not checked.
         """
         path = self._run(record["run_id"]) / "forecasts.parquet"
         if not path.is_file():

@@ -125,7 +125,8 @@ def verify_run(
 ) -> Replay:
     """Run a stored hypothesis again and compare with its record and its stored forecasts.
 
-    Where the log has the record alone, forecasts are compared by the digest in the record.
+    Where the log has the record alone, forecasts are compared by the digest in the record, if it
+    has one.
 
     UsageError for an unknown run, a record that was changed, a spec that this version does not
     accept, and a missing panel or data; RunError for a replay that fails.
@@ -149,7 +150,7 @@ def verify_run(
         again = temporary.read(outcome.run_id)
         parts = (
             *_parts(stored, again),
-            _NOT_STORED
+            _not_stored(stored)
             if forecasts is None
             else _forecasts(forecasts, temporary.read_forecasts(outcome.run_id)),
         )
@@ -230,7 +231,6 @@ def _changed(name: str, stored: Mapping[str, Any], again: Mapping[str, Any]) -> 
     return None
 
 
-_NOT_STORED = Part("forecasts", 0, where="not in this log: see forecasts_digest")
 _Pair = tuple[str, Any, Any]  # where it is, then and now
 
 
@@ -303,6 +303,13 @@ def _is_number(value: Any) -> bool:
 def _short(value: Any) -> str:
     text = " ".join(str(value).split())
     return text if len(text) <= 60 else text[:59] + "…"
+
+
+def _not_stored(stored: Mapping[str, Any]) -> Part:
+    """The part of the forecasts where the log has the record alone."""
+    by_digest = "forecasts_digest" in stored
+    how = "compared by forecasts_digest" if by_digest else "not compared: the record has no digest"
+    return Part("forecasts", 0, where=f"not in this log; {how}")
 
 
 def _forecasts(then: pl.DataFrame, now: pl.DataFrame) -> Part:

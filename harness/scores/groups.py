@@ -14,7 +14,7 @@ from harness.scores.regimes import Marked
 from harness.scores.scoring import score_groups, taken
 from harness.types import F64, I64, Forecasts
 
-_SHARE = 0.9  # of the excess loss after a shift, of a model that has caught up
+_SHARE = 0.9  # of the largest excess loss after a shift: what a model has caught up at
 
 
 @dataclass(frozen=True)
@@ -113,11 +113,11 @@ class Adaptation:
 
 
 def caught_up(cumulative: F64, usual: float) -> int | None:
-    """The forecast origin after a shift by which a model's excess loss has come, but for a tenth.
+    """How many forecast origins after a shift a model needs until its loss is as usual again.
 
-    The excess is the cumulative loss less what is usual at so many origins; it has come where it
-    first reaches _SHARE of its largest value. 0 where no loss exceeds the usual one, None where no
-    usual one is known.
+    The excess loss is the cumulative loss less the usual loss of as many origins. The model has
+    caught up where the excess first reaches _SHARE of its largest value: 1 is the first origin, 0
+    says that there is no excess. None if the usual loss is not known.
     """
     if not np.isfinite(usual):
         return None

@@ -68,10 +68,17 @@ def test_a_record_without_forecasts_is_compared_by_their_digest(here, command):
     log, (run_id, _) = here
     (log.runs_directory / f"run_id={run_id}" / "forecasts.parquet").unlink()
     told = command("verify", run_id, "--log", log.root).done().out
-    assert "not in this log: see forecasts_digest" in told and "every number is the same" in told
+    assert (
+        "not in this log; compared by forecasts_digest" in told
+        and "every number is the same" in told
+    )
 
     edit(log, run_id, lambda record: record.update(forecasts_digest="0" * 64))
     assert "forecasts_digest: was 000" in command("verify", run_id, "--log", log.root).out
+
+    edit(log, run_id, lambda record: record.pop("forecasts_digest"))
+    told = command("verify", run_id, "--log", log.root).out
+    assert "not in this log; not compared: the record has no digest" in told
 
 
 def test_what_needs_forecasts_says_that_the_log_has_none(here, command):

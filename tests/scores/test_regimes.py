@@ -194,6 +194,7 @@ def test_a_verdict_on_a_regime_is_that_of_its_rows_alone(tmp_path):
     assert "in the regime busy only" in card
     assert "## R² log by regime, 4h horizon" in card
     assert "## Adaptation: cumulative R² log loss after a shift, after-shift, 4h horizon" in card
+    assert "| caught up after |" in card and "| usual loss of one origin |" in card
     assert "| volatility-high |" in card
     assert {"busy", "calm", "volatility-low", "after-shift"} <= set(scores["name"])
 
